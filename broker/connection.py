@@ -1,0 +1,82 @@
+"""Connect to Kafka: wait until it truly answers, and make producers and consumers with the settings that all roles share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from ..schemas.errors import BrokerUnavailable
+from ..schemas.settings import Settings
+
+# The library logs each attempt to reach a broker that is still starting, as an error.
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+@contextlib.asynccontextmanager
+async def admin_client(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Open an admin client for as long as the block lasts. Raises BrokerUnavailable when nobody answers."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    try:
+        await admin.start()
+    except (KafkaError, OSError) as error:
+        await admin.close()
+        raise BrokerUnavailable(
+            f"Kafka at {bootstrap} cannot be reached: {error}. Is it running? (MODELMESH_KAFKA says where to look)"
+        ) from error
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def wait_until_answers(bootstrap: str, timeout: float) -> None:
+    """Return once the broker gives metadata (it accepts connections before that). Raises BrokerUnavailable."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + timeout
+    while True:
+        try:
+            async with admin_client(bootstrap) as admin:
+                if (await admin.describe_cluster())["brokers"]:
+                    return
+        except (BrokerUnavailable, KafkaError):
+            pass
+        if loop.time() > give_up:
+            raise BrokerUnavailable(f"Kafka at {bootstrap} did not answer within {timeout:.0f} s")
+        await asyncio.sleep(0.1)
+
+
+def make_producer(settings: Settings) -> AIOKafkaProducer:
+    """Return an idempotent producer, not started yet."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        client_id=settings.name,
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=0,
+        max_request_size=settings.max_record_bytes,
+        max_batch_size=256 * 1024,
+    )
+
+
+def make_consumer(settings: Settings, *topics: str, group: str | None = None, **options: Any) -> AIOKafkaConsumer:
+    """Return a consumer that commits by hand, not started yet; in a group if one is given."""
+    return AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=settings.kafka,
+        client_id=settings.name,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=int(settings.session_timeout * 1000),
+        heartbeat_interval_ms=500,
+        max_partition_fetch_bytes=max(1024 * 1024, settings.max_record_bytes),
+        fetch_max_wait_ms=500,
+        **options,
+    )

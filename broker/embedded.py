@@ -1,0 +1,205 @@
+"""A real Apache Kafka on this machine: one node, KRaft mode, started and stopped by the program."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import ctypes
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+from ..schemas.errors import BrokerUnavailable, SetupError
+from .connection import wait_until_answers
+from .jars import kafka_jars
+from .java import find_java
+from .progress import Progress, no_progress
+
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 20.0
+
+LOGGING = """\
+Configuration:
+  Appenders:
+    File:
+      name: F
+      fileName: "{log}"
+      append: true
+      PatternLayout: {{pattern: "%d %p %c{{1}} %m%n"}}
+  Loggers:
+    Root: {{level: WARN, AppenderRef: {{ref: F}}}}
+"""
+
+
+def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
+    """Return `preferred` if nobody listens on it, else a port that is free now."""
+    for port in dict.fromkeys((preferred, 0)):
+        with socket.socket() as probe:
+            # As the JVM does; else a port in TIME_WAIT after a restart would count as taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise SetupError(f"no free port on {host}")
+
+
+def _die_with_parent() -> None:
+    """Linux: the JVM gets SIGTERM when its parent is gone, however it went."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+class EmbeddedKafka:
+    """One Kafka node with its data in a folder. Started again on the same folder it goes on with the same log."""
+
+    def __init__(self, folder: Path, *, port: int = 9092, heap_mb: int = 512) -> None:
+        self.folder = folder.resolve()
+        self.port = port
+        self.heap_mb = heap_mb
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """The address for clients, as host:port."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The JVM's process id while it runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def start(self, progress: Progress = no_progress) -> None:
+        """Fetch, format and start as needed; return once the broker truly answers.
+
+        Raises SetupError when Java or the jars cannot be had, BrokerUnavailable when Kafka does not come up.
+        """
+        java = await asyncio.to_thread(find_java)
+        jars = await asyncio.to_thread(kafka_jars, progress)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port(self._port_of_last_time() or self.port)
+        command = self._prepare(java, jars)
+        if not (self.folder / "log" / "meta.properties").exists():
+            progress("formatting the log", 0, None)
+            await asyncio.to_thread(self._format, command)
+        progress("starting Kafka", 0, None)
+        output = (self.folder / "kafka.out").open("ab")
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                "kafka.Kafka",
+                str(self.folder / "server.properties"),
+                stdout=output,
+                stderr=output,
+                # Ctrl-C in a terminal goes to the whole group; the broker must outlive those who still commit to it.
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        finally:
+            output.close()
+        try:
+            await self._until_it_answers()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def wait(self) -> int:
+        """Wait until the JVM ends; return its exit code."""
+        assert self._process is not None, "start() first"
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """Stop it cleanly (the log is flushed); kill it if it does not listen."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    async def _until_it_answers(self) -> None:
+        assert self._process is not None
+        answering = asyncio.create_task(wait_until_answers(self.bootstrap, START_TIMEOUT))
+        ending = asyncio.create_task(self._process.wait())
+        done, _ = await asyncio.wait({answering, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if answering in done:
+            ending.cancel()
+            answering.result()
+            return
+        answering.cancel()
+        raise BrokerUnavailable(
+            f"Kafka ended with code {ending.result()} while starting; it says:\n{self._last_words()}"
+        )
+
+    def _last_words(self) -> str:
+        lines: list[str] = []
+        for name in ("kafka.log", "kafka.out"):
+            path = self.folder / name
+            if path.exists():
+                lines += path.read_text(errors="replace").splitlines()[-5:]
+        return "\n".join(lines) or "nothing"
+
+    def _port_of_last_time(self) -> int | None:
+        properties = self.folder / "server.properties"
+        if not properties.exists():
+            return None
+        for line in properties.read_text().splitlines():
+            if line.startswith("advertised.listeners="):
+                return int(line.rsplit(":", 1)[1])
+        return None
+
+    def _prepare(self, java: Path, jars: list[Path]) -> list[str]:
+        """Write the configuration; return the start of a command line that runs one of Kafka's classes."""
+        controller = free_port()
+        properties = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "log.dirs": str(self.folder / "log"),
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "8",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
+            "auto.create.topics.enable": "false",
+            "num.network.threads": "2",
+            "num.io.threads": "4",
+        }
+        text = "".join(f"{key}={value}\n" for key, value in properties.items())
+        (self.folder / "server.properties").write_text(text)
+        (self.folder / "log4j2.yaml").write_text(LOGGING.format(log=self.folder / "kafka.log"))
+        return [
+            str(java),
+            f"-Xmx{self.heap_mb}m",
+            "-Xms128m",
+            "-XX:+UseG1GC",
+            "-XX:MaxGCPauseMillis=20",
+            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}",
+            "-cp",
+            ":".join(map(str, jars)),
+        ]
+
+    def _format(self, command: list[str]) -> None:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        properties = str(self.folder / "server.properties")
+        done = subprocess.run(
+            [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SetupError(f"Kafka's log folder {self.folder} could not be formatted: {done.stderr.strip()[-500:]}")

@@ -1,0 +1,78 @@
+"""Follow a small topic from its beginning: `ready` is set once everything that was there at the start has been read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from ..schemas.settings import Settings
+from ..schemas.topics import Topic
+from .connection import make_consumer
+
+
+class TopicFollower:
+    """Calls `on_record` for each record of all partitions, outside of any group.
+
+    `from_end` skips what is already there: for topics of which only news matters.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: Topic,
+        on_record: Callable[[ConsumerRecord], None],
+        *,
+        from_end: bool = False,
+        partitions: list[int] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._partitions = [
+            TopicPartition(topic.name, number)
+            for number in (partitions if partitions is not None else range(topic.partitions))
+        ]
+        self._on_record = on_record
+        self._from_end = from_end
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Read until cancelled; go on through a broker's absence."""
+        consumer = make_consumer(self._settings)
+        await consumer.start()
+        try:
+            consumer.assign(self._partitions)
+            ends = await self._end_offsets(consumer)
+            for partition in self._partitions:
+                if self._from_end:
+                    consumer.seek(partition, ends[partition])
+                else:
+                    await consumer.seek_to_beginning(partition)
+            while not self.ready.is_set():
+                positions = [(await consumer.position(p), ends[p]) for p in self._partitions]
+                if all(position >= end for position, end in positions):
+                    self.ready.set()
+                    break
+                await self._read(consumer, timeout_ms=100)
+            while True:
+                await self._read(consumer, timeout_ms=1000)
+        finally:
+            await consumer.stop()
+
+    async def _end_offsets(self, consumer: object) -> dict[TopicPartition, int]:
+        while True:
+            try:
+                return await consumer.end_offsets(self._partitions)  # type: ignore[attr-defined,no-any-return]
+            except KafkaError:
+                await asyncio.sleep(0.2)
+
+    async def _read(self, consumer: object, timeout_ms: int) -> None:
+        try:
+            batches = await consumer.getmany(timeout_ms=timeout_ms)  # type: ignore[attr-defined]
+        except KafkaError:
+            await asyncio.sleep(0.2)
+            return
+        for records in batches.values():
+            for record in records:
+                self._on_record(record)

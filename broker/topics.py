@@ -1,0 +1,56 @@
+"""Create topics, and wait until they are really there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from aiokafka.admin import NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from ..schemas.errors import BrokerUnavailable
+from ..schemas.settings import Settings
+from ..schemas.topics import Topic
+from .connection import admin_client
+
+DESCRIBE_TIMEOUT = 20.0
+
+
+async def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
+    """Create the topics that are missing; return once each can be described with a leader for every partition.
+
+    Raises BrokerUnavailable when Kafka refuses or does not get there in time.
+    """
+    wanted = {topic.name: topic for topic in topics}
+    async with admin_client(settings.kafka) as admin:
+        existing = set(await admin.list_topics())
+        missing = [
+            NewTopic(
+                name=topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=settings.replication,
+                topic_configs=topic.broker_config(settings.max_record_bytes),
+            )
+            for topic in wanted.values()
+            if topic.name not in existing
+        ]
+        if missing:
+            response = await admin.create_topics(missing)
+            for name, code, *message in response.topic_errors:
+                error = for_code(code)
+                if code and error is not TopicAlreadyExistsError:
+                    raise BrokerUnavailable(f"topic {name} could not be created: {message[0] if message else error}")
+        give_up = asyncio.get_running_loop().time() + DESCRIBE_TIMEOUT
+        while not _all_have_leaders(await admin.describe_topics(list(wanted))):
+            if asyncio.get_running_loop().time() > give_up:
+                raise BrokerUnavailable(f"topics were created but have no leaders after {DESCRIBE_TIMEOUT:.0f} s")
+            await asyncio.sleep(0.05)
+
+
+def _all_have_leaders(descriptions: list[dict[str, object]]) -> bool:
+    return all(
+        description["error_code"] == 0
+        and description["partitions"]
+        and all(partition["error_code"] == 0 and partition["leader"] >= 0 for partition in description["partitions"])  # type: ignore[attr-defined]
+        for description in descriptions
+    )

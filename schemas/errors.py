@@ -1,0 +1,182 @@
+"""One tree of errors: each has an HTTP status, a stable code, and a message that its docstring gives.
+
+The same error travels three ways: as an HTTP problem document (RFC 9457), as an error reply on the log, and as
+a typed exception in the SDK. `problem` and `from_problem` are the two directions.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+
+class ModelMeshError(Exception):
+    """ModelMesh could not do this."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+
+    def __init__(
+        self, detail: str | None = None, *, field: str | None = None, retry_after: float | None = None
+    ) -> None:
+        self.title = inspect.getdoc(type(self)) or type(self).__name__
+        self.detail = detail or self.title
+        self.field = field
+        self.retry_after = retry_after
+        super().__init__(self.detail)
+
+    def problem(self) -> dict[str, Any]:
+        """Return the problem document: title, status, code, detail and, where known, field and retry_after."""
+        document: dict[str, Any] = {
+            "type": f"urn:modelmesh:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        if self.field is not None:
+            document["field"] = self.field
+        if self.retry_after is not None:
+            document["retry_after"] = self.retry_after
+        return document
+
+
+class MalformedRequest(ModelMeshError):
+    """The request cannot be read."""
+
+    status, code = 400, "malformed_request"
+
+
+class MalformedRecord(ModelMeshError):
+    """The record's headers or value cannot be read."""
+
+    status, code = 400, "malformed_record"
+
+
+class NotFound(ModelMeshError):
+    """There is nothing by that name."""
+
+    status, code = 404, "not_found"
+
+
+class ModelNotFound(NotFound):
+    """There is no model by that name."""
+
+    code = "model_not_found"
+
+
+class VersionNotFound(NotFound):
+    """The model has no such version."""
+
+    code = "version_not_found"
+
+
+class Conflict(ModelMeshError):
+    """This contradicts what is already there."""
+
+    status, code = 409, "conflict"
+
+
+class VersionExists(Conflict):
+    """The version exists with other bytes; versions are immutable."""
+
+    code = "version_exists"
+
+
+class VersionInUse(Conflict):
+    """The version is part of a release and cannot be deleted."""
+
+    code = "version_in_use"
+
+
+class StaleGeneration(Conflict):
+    """The release has moved on since the generation this was based on."""
+
+    code = "stale_generation"
+
+
+class IllegalTransition(Conflict):
+    """The release cannot do this in its present state."""
+
+    code = "illegal_transition"
+
+
+class RequestTooLarge(ModelMeshError):
+    """The request is larger than this server takes."""
+
+    status, code = 413, "too_large"
+
+
+class InvalidInput(ModelMeshError):
+    """The inputs do not fit the model's signature."""
+
+    status, code = 422, "invalid_input"
+
+
+class RegistrationRefused(ModelMeshError):
+    """The model was not accepted because it did not prove itself."""
+
+    status, code = 422, "registration_refused"
+
+
+class ModelFailed(ModelMeshError):
+    """The model raised an error on these inputs."""
+
+    code = "model_failed"
+
+
+class Unavailable(ModelMeshError):
+    """Nobody can do this at the moment; try again."""
+
+    status, code = 503, "unavailable"
+
+    def __init__(self, detail: str | None = None, *, field: str | None = None, retry_after: float | None = 1.0) -> None:
+        super().__init__(detail, field=field, retry_after=retry_after)
+
+
+class NoWorker(Unavailable):
+    """No live worker serves this model."""
+
+    code = "no_worker"
+
+
+class ControlPlaneUnavailable(Unavailable):
+    """The control plane did not answer; predictions go on, deployments wait."""
+
+    code = "control_plane_unavailable"
+
+
+class BrokerUnavailable(Unavailable):
+    """Kafka cannot be reached."""
+
+    code = "broker_unavailable"
+
+
+class DeadlineExceeded(ModelMeshError):
+    """The deadline passed before there was an answer."""
+
+    status, code = 504, "deadline_exceeded"
+
+
+class SetupError(ModelMeshError):
+    """This machine lacks something that ModelMesh needs."""
+
+    code = "setup"
+
+
+def _tree(root: type[ModelMeshError]) -> dict[str, type[ModelMeshError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+def from_problem(document: dict[str, Any]) -> ModelMeshError:
+    """Rebuild the typed error that `problem` described; an unknown code becomes a plain ModelMeshError."""
+    kind = _tree(ModelMeshError).get(str(document.get("code")), ModelMeshError)
+    retry_after = document.get("retry_after")
+    return kind(
+        document.get("detail"),
+        field=document.get("field"),
+        retry_after=float(retry_after) if retry_after is not None else None,
+    )

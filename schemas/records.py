@@ -1,0 +1,217 @@
+"""Requests and replies as Kafka records: what routing needs is in the headers, the value is the caller's bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from .errors import MalformedRecord
+from .names import REQUEST_ID
+
+Headers: TypeAlias = Sequence[tuple[str, bytes]]
+Role: TypeAlias = Literal["primary", "shadow"]
+
+ID = "mm-id"
+MODEL = "mm-model"
+ROUTING_KEY = "mm-key"
+DEADLINE = "mm-deadline"
+REPLY_TOPIC = "mm-reply-topic"
+REPLY_PARTITION = "mm-reply-partition"
+ROLE = "mm-role"
+VARIANT = "mm-variant"
+VERSION = "mm-version"
+ATTEMPT = "mm-attempt"
+CONTENT_TYPE = "content-type"
+DIGEST = "mm-digest"
+TRACEPARENT = "traceparent"
+STATUS = "mm-status"
+BATCH_SIZE = "mm-batch-size"
+WORKER = "mm-worker"
+REASON = "mm-reason"
+SOURCE = "mm-source"
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+
+
+@dataclass(slots=True, frozen=True)
+class PredictionRequest:
+    """One prediction asked for. `deadline` is in seconds since the epoch; `body` is never opened on the way."""
+
+    request_id: str
+    model: str
+    deadline: float
+    reply_topic: str
+    reply_partition: int
+    body: bytes
+    routing_key: str = ""
+    content_type: str = JSON
+    role: Role = "primary"
+    variant: str = ""
+    version: str = ""
+    attempt: int = 1
+    digest: str = ""
+    traceparent: str = ""
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Return the record headers; what is empty is left out."""
+        headers = [
+            (ID, self.request_id.encode()),
+            (MODEL, self.model.encode()),
+            (DEADLINE, b"%d" % round(self.deadline * 1000)),
+            (REPLY_TOPIC, self.reply_topic.encode()),
+            (REPLY_PARTITION, b"%d" % self.reply_partition),
+            (ATTEMPT, b"%d" % self.attempt),
+            (CONTENT_TYPE, self.content_type.encode()),
+        ]
+        for name, text in (
+            (ROUTING_KEY, self.routing_key),
+            (ROLE, self.role if self.role != "primary" else ""),
+            (VARIANT, self.variant),
+            (VERSION, self.version),
+            (DIGEST, self.digest),
+            (TRACEPARENT, self.traceparent),
+        ):
+            if text:
+                headers.append((name, text.encode()))
+        return headers
+
+    @classmethod
+    def from_record(cls, headers: Iterable[tuple[str, bytes]], value: bytes | None) -> PredictionRequest:
+        """Read a request back. Raises MalformedRecord naming the header that is missing or unreadable."""
+        found = dict(headers)
+        name = ID
+        try:
+            request_id = found[name].decode()
+            name = MODEL
+            model = found[name].decode()
+            name = DEADLINE
+            deadline = int(found[name]) / 1000
+            name = REPLY_TOPIC
+            reply_topic = found[name].decode()
+            name = REPLY_PARTITION
+            reply_partition = int(found[name])
+            name = ATTEMPT
+            attempt = int(found.get(name, b"1"))
+            name = ROLE
+            role = found.get(name, b"primary").decode()
+            name = "text headers"
+            routing_key = found.get(ROUTING_KEY, b"").decode()
+            content_type = found.get(CONTENT_TYPE, b"application/json").decode()
+            variant = found.get(VARIANT, b"").decode()
+            version = found.get(VERSION, b"").decode()
+            digest = found.get(DIGEST, b"").decode()
+            traceparent = found.get(TRACEPARENT, b"").decode()
+        except KeyError:
+            raise MalformedRecord(f"header {name} is missing", field=name) from None
+        except (ValueError, OverflowError, AttributeError, TypeError):
+            raise MalformedRecord(f"header {name} cannot be read: {found.get(name)!r}", field=name) from None
+        if not REQUEST_ID.fullmatch(request_id):
+            raise MalformedRecord(f"header {ID} is not a request id: {request_id[:140]!r}", field=ID)
+        if role not in get_args(Role):
+            raise MalformedRecord(f"header {ROLE} is neither primary nor shadow: {role[:40]!r}", field=ROLE)
+        if reply_partition < 0:
+            raise MalformedRecord(f"header {REPLY_PARTITION} is negative", field=REPLY_PARTITION)
+        if value is None:
+            raise MalformedRecord("the record has no value")
+        return cls(
+            request_id=request_id,
+            model=model,
+            deadline=deadline,
+            reply_topic=reply_topic,
+            reply_partition=reply_partition,
+            body=value,
+            routing_key=routing_key,
+            content_type=content_type,
+            role=role,  # type: ignore[arg-type]
+            variant=variant,
+            version=version,
+            attempt=attempt,
+            digest=digest,
+            traceparent=traceparent,
+        )
+
+
+@dataclass(slots=True, frozen=True)
+class Reply:
+    """The answer to one request: status 200 and a JSON body, or the status and problem document of an error."""
+
+    request_id: str
+    model: str
+    status: int
+    body: bytes
+    version: str = ""
+    variant: str = ""
+    attempt: int = 1
+    batch_size: int = 0
+    worker: str = ""
+    traceparent: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the model answered."""
+        return self.status == 200
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Return the record headers; what is empty is left out."""
+        headers = [
+            (ID, self.request_id.encode()),
+            (MODEL, self.model.encode()),
+            (STATUS, b"%d" % self.status),
+            (ATTEMPT, b"%d" % self.attempt),
+            (CONTENT_TYPE, (JSON if self.ok else PROBLEM_JSON).encode()),
+        ]
+        if self.batch_size:
+            headers.append((BATCH_SIZE, b"%d" % self.batch_size))
+        for name, text in (
+            (VERSION, self.version),
+            (VARIANT, self.variant),
+            (WORKER, self.worker),
+            (TRACEPARENT, self.traceparent),
+        ):
+            if text:
+                headers.append((name, text.encode()))
+        return headers
+
+    @classmethod
+    def from_record(cls, headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Reply:
+        """Read a reply back. Raises MalformedRecord naming the header that is missing or unreadable."""
+        found = dict(headers)
+        name = ID
+        try:
+            request_id = found[name].decode()
+            name = MODEL
+            model = found[name].decode()
+            name = STATUS
+            status = int(found[name])
+            name = ATTEMPT
+            attempt = int(found.get(name, b"1"))
+            name = BATCH_SIZE
+            batch_size = int(found.get(name, b"0"))
+            name = "text headers"
+            version = found.get(VERSION, b"").decode()
+            variant = found.get(VARIANT, b"").decode()
+            worker = found.get(WORKER, b"").decode()
+            traceparent = found.get(TRACEPARENT, b"").decode()
+        except KeyError:
+            raise MalformedRecord(f"header {name} is missing", field=name) from None
+        except (ValueError, AttributeError, TypeError):
+            raise MalformedRecord(f"header {name} cannot be read: {found.get(name)!r}", field=name) from None
+        return cls(
+            request_id=request_id,
+            model=model,
+            status=status,
+            body=value or b"",
+            version=version,
+            variant=variant,
+            attempt=attempt,
+            batch_size=batch_size,
+            worker=worker,
+            traceparent=traceparent,
+        )
+
+
+def dead_letter_headers(headers: Headers, *, reason: str, source: str) -> list[tuple[str, bytes]]:
+    """Return the original headers and, with them, why the record was put aside and where it came from."""
+    return [*headers, (REASON, reason.encode()), (SOURCE, source.encode())]

@@ -1,0 +1,94 @@
+"""Every setting there is; each is read from the environment as MODELMESH_<NAME>."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .topics import Topics
+
+
+def _default_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+class Settings(BaseSettings):
+    """The settings of one role. Times are in seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="MODELMESH_", extra="ignore")
+
+    kafka: str = Field(default="127.0.0.1:9092", description="bootstrap servers, as host:port[,host:port]")
+    prefix: str = Field(default="modelmesh", description="what all topic and group names begin with")
+    data: Path = Field(
+        default=Path("modelmesh-data"), description="folder for the embedded broker, SQLite and artifacts"
+    )
+    database: str = Field(default="", description="SQLAlchemy URL; empty: SQLite in the data folder")
+    artifacts: str = Field(
+        default="", description="fsspec URL of the artifact store; empty: a folder in the data folder"
+    )
+    name: str = Field(default_factory=_default_name, description="this replica's name; unique in the mesh")
+
+    host: str = Field(default="127.0.0.1", description="address that the gateway listens on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port that the gateway listens on")
+    admin_port: int = Field(
+        default=0, ge=0, le=65535, description="port of a role's /health and /metrics; 0: any free one"
+    )
+    log_level: str = Field(default="info", description="debug, info, warning or error")
+
+    deadline: float = Field(default=10.0, gt=0, description="how long a request may take when it does not say")
+    max_deadline: float = Field(default=60.0, gt=0, description="the longest deadline a request may ask for")
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0, description="largest prediction request")
+    max_artifact_bytes: int = Field(default=2 * 1024**3, gt=0, description="largest model file")
+    max_batch_rows: int = Field(default=10_000, gt=0, description="most rows in one batch request")
+
+    request_partitions: int = Field(default=8, ge=1, description="partitions of the requests topic")
+    model_partitions: int = Field(default=8, ge=1, description="partitions of each model's topic")
+    reply_partitions: int = Field(default=32, ge=1, description="partitions of the replies topic")
+    replication: int = Field(default=1, ge=1, description="replication factor of the topics")
+    queue_limit: int = Field(default=2048, ge=1, description="records in hand per partition before it is paused")
+    commit_interval: float = Field(default=0.2, gt=0, description="how often finished offsets are committed")
+    session_timeout: float = Field(
+        default=6.0, ge=6.0, description="after so long a silent member of a group is given up"
+    )
+    drain_timeout: float = Field(default=20.0, gt=0, description="how long a stopping role finishes its work")
+
+    heartbeat_interval: float = Field(default=0.2, gt=0, description="how often a role announces itself")
+    replica_timeout: float = Field(default=1.0, gt=0, description="after so long a silent replica receives nothing")
+    unload_grace: float = Field(
+        default=10.0, ge=0, description="how long a worker keeps a version after its release ended"
+    )
+    command_timeout: float = Field(default=5.0, gt=0, description="how long a command waits for the control plane")
+    load_timeout: float = Field(
+        default=30.0, gt=0, description="how long a deployment waits until a worker has the version loaded"
+    )
+    proof_timeout: float = Field(default=120.0, gt=0, description="how long a model may take to prove itself")
+    onnx_threads: int = Field(default=1, ge=1, description="threads that one ONNX session may use")
+    inference_threads: int = Field(default=2, ge=1, description="batches of one version that may run at once")
+
+    def topics(self) -> Topics:
+        """Return the topics of this mesh."""
+        return Topics(
+            self.prefix,
+            request_partitions=self.request_partitions,
+            model_partitions=self.model_partitions,
+            reply_partitions=self.reply_partitions,
+        )
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL, the embedded default filled in."""
+        return self.database or f"sqlite+aiosqlite:///{self.data.resolve() / 'modelmesh.db'}"
+
+    @property
+    def artifacts_url(self) -> str:
+        """The artifact store's URL, the embedded default filled in."""
+        return self.artifacts or f"file://{self.data.resolve() / 'artifacts'}"
+
+    @property
+    def max_record_bytes(self) -> int:
+        """The largest Kafka record: a body, or an answer to one, with room for headers."""
+        return 2 * self.max_body_bytes + 64 * 1024

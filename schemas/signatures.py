@@ -1,0 +1,60 @@
+"""What goes into a model and what comes out: named tensors with a type and a shape."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+DType = Literal["float64", "float32", "int64", "int32", "bool", "string"]
+
+
+class TensorSpec(BaseModel):
+    """One named tensor. The first dimension of `shape` counts rows and is -1; the others are per row (-1: any)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(min_length=1)
+    dtype: DType
+    shape: tuple[int, ...] = (-1,)
+
+    @field_validator("shape")
+    @classmethod
+    def _rows_first(cls, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if not shape or shape[0] != -1:
+            raise ValueError("the first dimension counts rows and must be -1")
+        if any(size < -1 or size == 0 for size in shape):
+            raise ValueError("dimensions are positive, or -1 for any size")
+        return shape
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of one row: () for a column of scalars."""
+        return self.shape[1:]
+
+    @property
+    def row_size(self) -> int | None:
+        """Values in one row, or None where a dimension is free."""
+        return None if -1 in self.row_shape else prod(self.row_shape)
+
+
+class Signature(BaseModel):
+    """A model's inputs and outputs.
+
+    One input with a row shape is a plain matrix or image; several inputs with row shape () are the named columns of
+    a table.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    outputs: tuple[TensorSpec, ...] = ()
+
+    @field_validator("inputs", "outputs")
+    @classmethod
+    def _names_differ(cls, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        names = [spec.name for spec in specs]
+        if len(set(names)) != len(names):
+            raise ValueError("names must differ")
+        return specs

@@ -1,0 +1,159 @@
+"""The one place that says which topics there are, what they hold, and who writes and reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic: its full name, number of partitions, how long it is kept (None: compacted), and its meaning."""
+
+    name: str
+    partitions: int
+    kept: timedelta | None
+    key: str
+    written_by: str
+    read_by: str
+    holds: str
+    config: dict[str, str] = field(default_factory=dict)
+
+    def broker_config(self, max_record_bytes: int) -> dict[str, str]:
+        """Return the topic's configuration as Kafka names it."""
+        config = {"max.message.bytes": str(max_record_bytes)}
+        if self.kept is None:
+            # A small segment and a low dirty ratio: readers rebuild their tables from the start.
+            config |= {
+                "cleanup.policy": "compact",
+                "segment.ms": "600000",
+                "min.cleanable.dirty.ratio": "0.1",
+            }
+        else:
+            config |= {"retention.ms": str(int(self.kept.total_seconds() * 1000))}
+        return config | self.config
+
+
+class Topics:
+    """All topics of one mesh. Several meshes can share a broker under different prefixes."""
+
+    def __init__(
+        self,
+        prefix: str = "modelmesh",
+        *,
+        request_partitions: int = 8,
+        model_partitions: int = 8,
+        reply_partitions: int = 32,
+    ) -> None:
+        self.prefix = prefix
+        self._model_partitions = model_partitions
+        day = timedelta(days=1)
+        self.requests = Topic(
+            f"{prefix}.requests",
+            request_partitions,
+            7 * day,
+            key="routing key, else request id",
+            written_by="clients, gateway",
+            read_by="router, replay",
+            holds="prediction requests: headers for routing, the caller's bytes as value",
+        )
+        self.replies = Topic(
+            f"{prefix}.replies",
+            reply_partitions,
+            7 * day,
+            key="request id",
+            written_by="workers, router",
+            read_by="clients, gateway, inference log, shadow joiner",
+            holds="answers and error answers, in the partition that the request names",
+        )
+        self.shadow_replies = Topic(
+            f"{prefix}.shadow-replies",
+            reply_partitions,
+            7 * day,
+            key="request id",
+            written_by="workers",
+            read_by="shadow joiner",
+            holds="answers to shadow copies, under the same partition number as the primary's",
+        )
+        self.observations = Topic(
+            f"{prefix}.observations",
+            4,
+            day,
+            key="model",
+            written_by="workers",
+            read_by="control plane",
+            holds="mergeable summaries per model, version and window",
+        )
+        self.commands = Topic(
+            f"{prefix}.commands",
+            4,
+            7 * day,
+            key="model",
+            written_by="HTTP API, SDK, CLI",
+            read_by="control plane",
+            holds="what people want done to a release, and the generation that they saw",
+        )
+        self.deployments = Topic(
+            f"{prefix}.deployments",
+            1,
+            None,
+            key="model",
+            written_by="control plane",
+            read_by="router, workers, gateway, dashboards",
+            holds="one record per model: the whole release and all that a worker needs to serve it",
+        )
+        self.events = Topic(
+            f"{prefix}.events",
+            1,
+            30 * day,
+            key="model",
+            written_by="everyone",
+            read_by="HTTP API, history, dashboards, audit",
+            holds="what happened, and which command it answers",
+        )
+        self.replicas = Topic(
+            f"{prefix}.replicas",
+            1,
+            None,
+            key="replica",
+            written_by="router, workers, control plane (a few a second)",
+            read_by="router, gateway, dashboards",
+            holds="heartbeats: partitions held, versions loaded, queue, service time",
+            config={"segment.ms": "60000", "delete.retention.ms": "60000"},
+        )
+        self.dead_letters = Topic(
+            f"{prefix}.dead-letters",
+            1,
+            30 * day,
+            key="request id",
+            written_by="router, workers, control plane",
+            read_by="people",
+            holds="records that could not be processed, with the reason",
+        )
+
+    def model(self, name: str) -> Topic:
+        """Return the topic that one model's worker pool consumes."""
+        return Topic(
+            f"{self.prefix}.model.{name}",
+            self._model_partitions,
+            timedelta(days=1),
+            key="request id; the router picks the partition",
+            written_by="router",
+            read_by=f"workers that serve {name}",
+            holds=f"requests for {name} with a version assigned",
+        )
+
+    def __iter__(self) -> Iterator[Topic]:
+        """Iterate over the topics that every mesh has; a model's own topic comes with the model."""
+        yield from (
+            self.requests,
+            self.replies,
+            self.shadow_replies,
+            self.observations,
+            self.commands,
+            self.deployments,
+            self.events,
+            self.replicas,
+            self.dead_letters,
+        )
