@@ -1,0 +1,52 @@
+"""What a framework must be able to do to be served. A new framework is one file that implements `Adapter`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...schemas.releases import Framework
+from ...schemas.signatures import Signature
+from ..tensors import Tensors
+
+
+class Predictor(Protocol):
+    """A loaded model."""
+
+    signature: Signature
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Return the outputs, one row for each row of the inputs. Must be safe to call from several threads."""
+        ...
+
+
+class Adapter(Protocol):
+    """One framework."""
+
+    framework: Framework
+    suffix: str
+    # Whether predict() runs outside of the GIL for most of its time: then threads serve, else a process.
+    releases_gil: bool
+
+    def recognises(self, model: Any) -> bool:
+        """Whether the object is a model of this framework; must not import the framework for that."""
+        ...
+
+    def save(self, model: Any, path: Path, sample: Any | None) -> None:
+        """Write the model to a file. Raises InvalidInput when it is not one that the format can hold."""
+        ...
+
+    def load(self, path: Path, signature: Signature | None, sample: list[Any], threads: int) -> Predictor:
+        """Load from a file; without a signature, infer it from the model and the sample rows.
+
+        Raises InvalidInput when the file is not what the format says or the signature cannot be inferred.
+        """
+        ...
+
+    def compile(self, predictor: Predictor, path: Path) -> list[bytes]:
+        """Return ONNX forms of the model at `path` to try in this order; none where there is no such form."""
+        ...
+
+    def libraries(self) -> list[str]:
+        """The packages whose versions belong to a model's lineage."""
+        ...

@@ -1,0 +1,157 @@
+"""scikit-learn estimators and pipelines, as joblib files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...schemas.errors import InvalidInput
+from ...schemas.releases import Framework
+from ...schemas.signatures import Signature
+from ..compile_forest import compile_forest, is_forest
+from ..infer_signature import infer_inputs
+from ..tensors import Tensors
+from .base import Predictor
+from .registry import module_roots
+
+
+class SklearnPredictor:
+    """An estimator. Outputs: `label` and `probabilities` of a classifier, `label` of a clusterer, else `value`."""
+
+    def __init__(self, model: Any, signature: Signature) -> None:
+        from sklearn.base import is_classifier, is_clusterer, is_outlier_detector
+
+        self.model = model
+        self.signature = signature
+        self.names_features = hasattr(model, "feature_names_in_")
+        kinds = (is_classifier, is_clusterer, is_outlier_detector) if hasattr(model, "__sklearn_tags__") else ()
+        self._answer = "label" if any(kind(model) for kind in kinds) else "value"
+        self._has_probabilities = self._answer == "label" and hasattr(model, "predict_proba")
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Call predict, and predict_proba where there is one."""
+        features = self._features(inputs)
+        outputs: Tensors = {self._answer: np.asarray(self.model.predict(features))}
+        if self._has_probabilities:
+            probabilities = self.model.predict_proba(features)
+            if isinstance(probabilities, np.ndarray):  # several outputs give a list; their labels must do
+                outputs["probabilities"] = probabilities
+        return outputs
+
+    def _features(self, inputs: Tensors) -> Any:
+        if self.names_features:
+            import pandas as pd
+
+            columns = [str(name) for name in self.model.feature_names_in_]
+            if len(inputs) == 1 and len(columns) > 1:
+                return pd.DataFrame(next(iter(inputs.values())), columns=columns)
+            return pd.DataFrame({name: inputs[name] for name in columns})
+        if len(inputs) == 1:
+            (array,) = inputs.values()
+            return array if array.ndim > 1 or self._takes_text() else array[:, None]
+        if any(array.dtype.kind == "O" for array in inputs.values()):
+            import pandas as pd
+
+            return pd.DataFrame({spec.name: inputs[spec.name] for spec in self.signature.inputs})
+        return np.column_stack([inputs[spec.name] for spec in self.signature.inputs])
+
+    def _takes_text(self) -> bool:
+        """A vectorizer at the front takes a list of texts, not a table."""
+        return self.signature.inputs[0].dtype == "string"
+
+
+class SklearnAdapter:
+    """Serves estimators; compiles them with skl2onnx."""
+
+    framework: Framework = "sklearn"
+    suffix = ".joblib"
+    releases_gil = False
+
+    def recognises(self, model: Any) -> bool:
+        """Anything built on scikit-learn that predicts."""
+        return "sklearn" in module_roots(model) and hasattr(model, "predict")
+
+    def save(self, model: Any, path: Path, sample: Any | None) -> None:
+        """Write a joblib file."""
+        import joblib
+
+        joblib.dump(model, path)
+
+    def load(self, path: Path, signature: Signature | None, sample: list[Any], threads: int) -> Predictor:
+        """Load a joblib file. It is a pickle: load only what the registry vouches for, in a process of its own."""
+        import joblib
+
+        try:
+            model = joblib.load(path)
+        except Exception as error:  # a pickle can raise anything
+            raise InvalidInput(f"the file does not load with joblib: {type(error).__name__}: {error}") from error
+        if not hasattr(model, "predict"):
+            raise InvalidInput(f"{type(model).__name__} has no predict(): it is not a model")
+        if signature is None:
+            names = getattr(model, "feature_names_in_", None)
+            count = getattr(model, "n_features_in_", None)
+            signature = Signature(
+                inputs=infer_inputs(sample, names=None if names is None else list(map(str, names)), count=count)
+            )
+        return SklearnPredictor(model, signature)
+
+    def compile(self, predictor: Predictor, path: Path) -> list[bytes]:
+        """Return the ONNX form on doubles, then on floats: linear models need the first, trees may only have the second."""
+        assert isinstance(predictor, SklearnPredictor)
+        specs = predictor.signature.inputs
+        if is_forest(predictor.model) and all(spec.dtype == "float64" for spec in specs):
+            return [compile_forest(predictor.model, specs[0].name if len(specs) == 1 else "inputs")]
+        forms = []
+        for wide in (True, False):
+            try:
+                forms.append(_to_onnx(predictor, wide))
+            except Exception:
+                continue
+        return forms
+
+    def libraries(self) -> list[str]:
+        """scikit-learn and what its arrays are."""
+        return ["scikit-learn", "numpy", "joblib", "skl2onnx", "onnxruntime"]
+
+
+def _to_onnx(predictor: SklearnPredictor, wide: bool) -> bytes:
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import BooleanTensorType, DoubleTensorType, FloatTensorType, StringTensorType
+
+    number = DoubleTensorType if wide else FloatTensorType
+    kinds = {"string": StringTensorType, "bool": BooleanTensorType}
+    specs = predictor.signature.inputs
+    steps = [step for _, step in getattr(predictor.model, "steps", [])]
+    # A table stays a table only where a step selects columns by name; anything else takes one matrix.
+    by_column = any(type(step).__name__ == "ColumnTransformer" for step in [predictor.model, *steps])
+    if by_column:
+        types = [(spec.name, kinds.get(spec.dtype, number)([None, 1])) for spec in specs]
+    elif len(specs) == 1:
+        width = specs[0].row_shape[0] if specs[0].row_shape else 1
+        types = [(specs[0].name, kinds.get(specs[0].dtype, number)([None, width]))]
+    else:
+        types = [("inputs", number([None, len(specs)]))]
+    options: dict[int, dict[str, bool]] = {}
+    if hasattr(predictor.model, "predict_proba"):
+        options = {id(predictor.model): {"zipmap": False}}
+    model = convert_sklearn(predictor.model, initial_types=types, options=options)
+    names = {"output_label": "label", "label": "label", "output_probability": "probabilities", "variable": "value"}
+    _rename_outputs(model, names)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _rename_outputs(model: Any, names: dict[str, str]) -> None:
+    """Give the graph's outputs the names that the estimator's outputs have here."""
+    for output in model.graph.output:
+        new = names.get(output.name, output.name)
+        for node in model.graph.node:
+            for position, name in enumerate(node.output):
+                if name == output.name:
+                    node.output[position] = new
+            for position, name in enumerate(node.input):
+                if name == output.name:
+                    node.input[position] = new
+        output.name = new

@@ -1,0 +1,75 @@
+"""Artifacts by content: stored under their SHA-256 anywhere that fsspec reaches, never overwritten, checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from ..schemas.errors import NotFound, Unavailable
+
+_CHUNK = 1024 * 1024
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class ArtifactStore:
+    """A folder of immutable files at an fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def url_of(self, digest: str) -> str:
+        """Return where an artifact is, or would be."""
+        return f"{self.url}/{digest[:2]}/{digest}"
+
+    def put(self, path: Path) -> tuple[str, str]:
+        """Store a file; return (digest, url). The same bytes are stored once."""
+        digest = digest_of(path)
+        url = self.url_of(digest)
+        files, target = url_to_fs(url)
+        try:
+            if not files.exists(target):
+                files.makedirs(files._parent(target), exist_ok=True)
+                # Under a name of its own first: nobody may see half a file under its digest.
+                partial = f"{target}.{os.getpid()}.partial"
+                files.put_file(str(path), partial)
+                files.mv(partial, target)
+        except OSError as error:
+            raise Unavailable(f"the artifact store {self.url} does not take the file: {error}") from error
+        return digest, url
+
+
+def fetch(url: str, digest: str, cache: Path) -> Path:
+    """Return a local copy of an artifact, its digest checked.
+
+    Raises NotFound when it is not there, Unavailable when the store cannot be reached or the bytes are not the right ones.
+    """
+    local = cache / digest
+    if local.exists():
+        return local
+    cache.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=cache, prefix=".fetch-")
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as out, fsspec.open(url, "rb") as source:
+            while chunk := source.read(_CHUNK):
+                out.write(chunk)
+        if (found := digest_of(partial)) != digest:
+            raise Unavailable(f"the artifact at {url} has digest {found}, not {digest}: it was changed or cut short")
+        partial.replace(local)
+    except FileNotFoundError:
+        raise NotFound(f"there is no artifact at {url}") from None
+    except OSError as error:
+        raise Unavailable(f"the artifact at {url} cannot be read: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return local

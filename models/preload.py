@@ -1,0 +1,12 @@
+"""What a fresh process needs to prove a model, imported once in the server that it is forked from."""
+
+import joblib  # noqa: F401
+import onnx  # noqa: F401
+import onnxruntime  # noqa: F401
+import pandas  # noqa: F401
+import sklearn.ensemble
+import sklearn.linear_model
+import sklearn.pipeline  # noqa: F401
+
+from . import proof  # noqa: F401
+from .adapters import onnx_adapter, sklearn_adapter  # noqa: F401

@@ -1,0 +1,248 @@
+"""Prove a model before it is accepted: load it, run it on rows, time it, and compile it where the answers stay the same.
+
+`prove` does the work and may be handed anything, so `prove_in_fresh_process` runs it where a crash, a leak or an endless
+loop hurts nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import time
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from ..schemas.errors import ModelMeshError, RegistrationRefused, from_problem
+from ..schemas.releases import Framework
+from ..schemas.signatures import Signature
+from .adapters.base import Adapter, Predictor
+from .adapters.onnx_adapter import OnnxPredictor
+from .adapters.registry import adapter_for
+from .infer_signature import make_rows, output_specs
+from .parity import Parity, compare
+from .tensors import Tensors, read_inputs
+
+_SYNTHETIC_ROWS = 32
+_PERTURBED_ROWS = 200
+_SERVED_SAMPLE_ROWS = 8
+
+
+class Proof(BaseModel):
+    """What was found out about a model. Times in milliseconds."""
+
+    signature: Signature
+    served_as: Framework
+    compiled: bool
+    parity: dict[str, Any]
+    sample: list[Any]
+    sample_given: bool
+    load_ms: float
+    row_ms: float
+    batch_ms: float
+    batch_rows: int
+    libraries: dict[str, str]
+
+
+def _library_versions(names: list[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _median_ms(predictor: Predictor, inputs: Tensors, times: int = 5) -> float:
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        predictor.predict(inputs)
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken) * 1000)
+
+
+def prove(
+    path: Path,
+    framework: Framework,
+    signature: Signature | None,
+    sample: list[Any],
+    compile_model: bool,
+    compiled_path: Path,
+) -> Proof:
+    """Load, run, time and compile the model. Writes `compiled_path` where the compiled form is the one to serve.
+
+    Raises RegistrationRefused saying which step failed.
+    """
+    adapter = adapter_for(framework)
+    started = time.perf_counter()
+    try:
+        predictor = adapter.load(path, signature, sample, threads=1)
+    except ModelMeshError as error:
+        raise RegistrationRefused(error.detail, field=error.field) from error
+    load_ms = (time.perf_counter() - started) * 1000
+    inputs_known = Signature(inputs=predictor.signature.inputs)
+    rows = sample or make_rows(inputs_known.inputs, _SYNTHETIC_ROWS)
+    try:
+        inputs, count = read_inputs(rows, inputs_known)
+    except ModelMeshError as error:
+        raise RegistrationRefused(f"the sample does not fit the model: {error.detail}", field=error.field) from error
+    outputs = _run(predictor, inputs, count)
+    found = Signature(inputs=predictor.signature.inputs, outputs=output_specs(outputs))
+    served, parity = (predictor, {"attempted": False}) if not compile_model else _compile(
+        adapter, predictor, found, path, inputs, compiled_path
+    )  # fmt: skip
+    one = {name: array[:1] for name, array in inputs.items()}
+    return Proof(
+        signature=found,
+        served_as="onnx" if served is not predictor else framework,
+        compiled=served is not predictor,
+        parity=parity,
+        sample=rows[:_SERVED_SAMPLE_ROWS],
+        sample_given=bool(sample),
+        load_ms=load_ms,
+        row_ms=_median_ms(served, one),
+        batch_ms=_median_ms(served, inputs),
+        batch_rows=count,
+        libraries=_library_versions(adapter.libraries()),
+    )
+
+
+def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
+    try:
+        outputs = predictor.predict(inputs)
+    except Exception as error:  # the model is somebody's code: it can raise anything
+        raise RegistrationRefused(f"the model fails on the sample rows: {type(error).__name__}: {error}") from error
+    for name, array in outputs.items():
+        if array.ndim == 0 or len(array) != rows:
+            raise RegistrationRefused(f"output {name} has shape {array.shape} for {rows} rows: one row in, one row out")
+    return outputs
+
+
+def _compile(
+    adapter: Adapter, predictor: Predictor, signature: Signature, path: Path, inputs: Tensors, compiled_path: Path
+) -> tuple[Predictor, dict[str, Any]]:
+    """Return the form to serve and the parity found; the form is the predictor itself where none agrees with it."""
+    probes = _with_perturbed_rows(inputs)
+    expected = predictor.predict(probes)
+    report: dict[str, Any] = {"attempted": True, "holds": False, "why": "there is no ONNX form of this model"}
+    for form in adapter.compile(predictor, path):
+        try:
+            compiled = OnnxPredictor(form, signature, threads=1)
+            outputs = compiled.predict(probes)
+            parity = compare(expected, _by_position(expected, outputs))
+        except Exception as error:  # what the converter made may not load or run
+            parity = Parity(0, False, float("inf"), f"the ONNX form does not run: {error}"[:300])
+        report = {
+            "attempted": True,
+            "holds": parity.holds,
+            "rows": parity.rows,
+            "labels_equal": parity.labels_equal,
+            "largest_difference": parity.largest_difference if np.isfinite(parity.largest_difference) else None,
+            "why": parity.why,
+        }
+        if parity.holds:
+            if outputs.keys() != expected.keys():
+                form = _with_output_names(form, list(expected))
+                compiled = OnnxPredictor(form, signature, threads=1)
+            compiled_path.write_bytes(form)
+            return compiled, report
+    return predictor, report
+
+
+def _by_position(expected: Tensors, outputs: Tensors) -> Tensors:
+    """A converter may name the outputs as it likes; their order is the model's."""
+    if outputs.keys() == expected.keys() or len(outputs) != len(expected):
+        return outputs
+    return dict(zip(expected, outputs.values(), strict=True))
+
+
+def _with_output_names(form: bytes, names: list[str]) -> bytes:
+    """Give the graph's outputs the model's own names, by an Identity each."""
+    import onnx
+
+    model = onnx.load_from_string(form)
+    for output, name in zip(model.graph.output, names, strict=True):
+        if output.name != name:
+            model.graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
+            output.name = name
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _with_perturbed_rows(inputs: Tensors) -> Tensors:
+    """Add rows beside the sample's, so that parity is not found on three rows alone: numbers drawn between those given."""
+    rows = len(next(iter(inputs.values())))
+    generator = np.random.default_rng(0)
+    picked = generator.integers(0, rows, _PERTURBED_ROWS)
+    others = generator.integers(0, rows, _PERTURBED_ROWS)
+    mixed: Tensors = {}
+    for name, array in inputs.items():
+        extra = array[picked]
+        if array.dtype.kind == "f":
+            share = generator.random((_PERTURBED_ROWS,) + (1,) * (array.ndim - 1))
+            extra = (share * array[picked] + (1 - share) * array[others]).astype(array.dtype)
+        mixed[name] = np.concatenate([array, extra])
+    return mixed
+
+
+def _prove_and_send(results: Connection, arguments: tuple[Any, ...]) -> None:
+    try:
+        results.send({"proof": prove(*arguments).model_dump(mode="json")})
+    except ModelMeshError as error:
+        results.send({"problem": error.problem()})
+    except BaseException as error:
+        results.send({"problem": RegistrationRefused(f"{type(error).__name__}: {error}").problem()})
+
+
+_fresh = multiprocessing.get_context("forkserver")
+
+
+def prepare_fresh_processes() -> None:
+    """Start the server that fresh processes are forked from, its imports done: a proof then starts in milliseconds."""
+    _fresh.set_forkserver_preload(["modelmesh.models.preload"])
+    process = _fresh.Process(target=int)
+    process.start()
+    process.join()
+
+
+async def prove_in_fresh_process(
+    path: Path,
+    framework: Framework,
+    signature: Signature | None,
+    sample: list[Any],
+    compile_model: bool,
+    compiled_path: Path,
+    *,
+    timeout: float,
+) -> Proof:
+    """Run `prove` in a process of its own. Raises RegistrationRefused when it fails, dies or takes too long."""
+    receiver, sender = _fresh.Pipe(duplex=False)
+    arguments = (path, framework, signature, sample, compile_model, compiled_path)
+    process = _fresh.Process(target=_prove_and_send, args=(sender, arguments), daemon=True)
+    await asyncio.to_thread(process.start)
+    sender.close()
+    try:
+        answered = await asyncio.to_thread(receiver.poll, timeout)
+        if not answered:
+            raise RegistrationRefused(f"the model did not prove itself within {timeout:.0f} s")
+        try:
+            answer = receiver.recv()
+        except EOFError:
+            await asyncio.to_thread(process.join, 5)
+            code = process.exitcode
+            raise RegistrationRefused(
+                f"the process that ran the model died (exit code {code}): out of memory, or a crash in native code"
+            ) from None
+    finally:
+        receiver.close()
+        process.kill()
+        await asyncio.to_thread(process.join)
+    if "problem" in answer:
+        raise from_problem(answer["problem"])
+    return Proof.model_validate(answer["proof"])
