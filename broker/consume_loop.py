@@ -35,11 +35,8 @@ class Delivery:
         """Nothing is left to do for this record."""
         self._loop._finish(self.partition, self.offset)
 
-    def finish_after(self, acknowledgement: asyncio.Future[object]) -> None:
-        """Finish when a produced record is acknowledged; if it never is, the loop fails and the record comes again."""
-        acknowledgement.add_done_callback(self._acknowledged)
-
-    def _acknowledged(self, acknowledgement: asyncio.Future[object]) -> None:
+    def acknowledged(self, acknowledgement: asyncio.Future[object]) -> None:
+        """Finish by the broker's answer to the result; without one the loop fails and the record comes again."""
         if acknowledgement.cancelled():
             return
         error = acknowledgement.exception()

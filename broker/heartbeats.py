@@ -1,0 +1,73 @@
+"""Announce a replica several times a second, and know which replicas are alive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from aiokafka import ConsumerRecord
+from pydantic import ValidationError
+
+from ..schemas.replicas import Heartbeat
+from ..schemas.settings import Settings
+from .outbox import Outbox
+from .topic_follower import TopicFollower
+
+
+class Announcer:
+    """Publishes what `describe` says at every interval, and a farewell at the end."""
+
+    def __init__(self, settings: Settings, outbox: Outbox, describe: Callable[[], Heartbeat]) -> None:
+        self._settings = settings
+        self._topic = settings.topics().replicas.name
+        self._outbox = outbox
+        self._describe = describe
+
+    def announce(self) -> None:
+        """Publish now: something changed that others wait for."""
+        self._publish(self._describe())
+
+    def farewell(self) -> None:
+        """Tell the others that this replica takes no more work."""
+        self._publish(self._describe().model_copy(update={"leaving": True}))
+
+    async def run(self) -> None:
+        """Announce until cancelled."""
+        while True:
+            self.announce()
+            await asyncio.sleep(self._settings.heartbeat_interval)
+
+    def _publish(self, heartbeat: Heartbeat) -> None:
+        self._outbox.send(self._topic, heartbeat.model_dump_json().encode(), key=heartbeat.replica)
+
+
+class ReplicaView:
+    """The replicas that have been heard of lately."""
+
+    def __init__(self, settings: Settings, on_change: Callable[[], None] | None = None) -> None:
+        self._timeout = settings.replica_timeout
+        self._beats: dict[str, tuple[float, Heartbeat]] = {}
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        # Only news counts: a heartbeat from before this start says nothing of now.
+        self._follower = TopicFollower(settings, settings.topics().replicas, self._on_record, from_end=True)
+
+    async def run(self) -> None:
+        """Follow the heartbeats until cancelled."""
+        await self._follower.run()
+
+    def live(self) -> Iterator[Heartbeat]:
+        """Iterate over the replicas that are alive and stay."""
+        oldest = self._loop.time() - self._timeout
+        for heard, beat in self._beats.values():
+            if heard >= oldest and not beat.leaving:
+                yield beat
+
+    def _on_record(self, record: ConsumerRecord) -> None:
+        try:
+            beat = Heartbeat.model_validate_json(record.value or b"")
+        except ValidationError:
+            return  # not for us to judge: a heartbeat that says nothing is silence
+        self._beats[beat.replica] = (self._loop.time(), beat)
+        if self._on_change is not None:
+            self._on_change()

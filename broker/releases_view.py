@@ -1,0 +1,54 @@
+"""The releases as the `deployments` topic says they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from aiokafka import ConsumerRecord
+from pydantic import ValidationError
+
+from ..schemas.records import dead_letter_headers
+from ..schemas.releases import Release
+from ..schemas.settings import Settings
+from .outbox import Outbox
+from .topic_follower import TopicFollower
+
+log = structlog.get_logger(__name__)
+
+
+class ReleasesView:
+    """A table of releases by model. A record that is no release goes to the dead letters and changes nothing."""
+
+    def __init__(
+        self, settings: Settings, outbox: Outbox | None, on_release: Callable[[Release], None] | None = None
+    ) -> None:
+        topics = settings.topics()
+        self.releases: dict[str, Release] = {}
+        self._outbox = outbox
+        self._dead_letters = topics.dead_letters.name
+        self._on_release = on_release
+        self._follower = TopicFollower(settings, topics.deployments, self._on_record)
+        self.ready = self._follower.ready
+
+    async def run(self) -> None:
+        """Follow the topic until cancelled."""
+        await self._follower.run()
+
+    def _on_record(self, record: ConsumerRecord) -> None:
+        try:
+            release = Release.model_validate_json(record.value or b"")
+        except ValidationError as error:
+            reason = f"not a release: {error.errors()[0]['msg']}"
+            log.warning("record.malformed", topic=record.topic, offset=record.offset, reason=reason)
+            if self._outbox is not None:
+                source = f"{record.topic}/{record.partition}/{record.offset}"
+                headers = dead_letter_headers(record.headers, reason=reason, source=source)
+                self._outbox.send(self._dead_letters, record.value, key=source, headers=headers)
+            return
+        known = self.releases.get(release.model)
+        if known is not None and known.generation > release.generation:
+            return
+        self.releases[release.model] = release
+        if self._on_release is not None:
+            self._on_release(release)

@@ -1,0 +1,123 @@
+"""The router role: gives each request a version and a replica, by its headers alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from typing import Any
+from uuid import uuid4
+
+from aiokafka import ConsumerRecord
+from prometheus_client import CollectorRegistry, Counter
+
+from ..broker.connection import make_consumer, make_producer
+from ..broker.consume_loop import ConsumeLoop, Delivery
+from ..broker.heartbeats import Announcer, ReplicaView
+from ..broker.outbox import Outbox
+from ..broker.releases_view import ReleasesView
+from ..broker.replies import Answerer
+from ..broker.role import Role
+from ..schemas import records
+from ..schemas.errors import DeadlineExceeded, ModelMeshError
+from ..schemas.replicas import Heartbeat
+from ..schemas.settings import Settings
+from .table import RoutingTable
+
+
+class Router(Role):
+    """One replica of the router."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._epoch = uuid4().hex
+        topics = settings.topics()
+        self.registry = CollectorRegistry()
+        self._routed = Counter("routed", "Requests routed", ("model", "version"), registry=self.registry)
+        self._refused = Counter("refused", "Requests answered with an error", ("code",), registry=self.registry)
+        self._producer = make_producer(settings)
+        self._outbox = Outbox(self._producer)
+        self._answerer = Answerer(settings, self._outbox)
+        self._announcer = Announcer(settings, self._outbox, self._describe)
+        self._table = RoutingTable(lambda model: topics.model(model).name, random.Random().randrange)
+        self._releases = ReleasesView(settings, self._outbox, self._table.set_release)
+        self._replicas = ReplicaView(settings)
+        self._loop = ConsumeLoop(
+            make_consumer(settings, group=f"{settings.prefix}.router"),
+            [topics.requests.name],
+            self._handle,
+            queue_limit=settings.queue_limit,
+            commit_interval=settings.commit_interval,
+            drain_timeout=settings.drain_timeout,
+            on_assignment=lambda _: self._announcer.announce(),
+        )
+
+    def health(self) -> dict[str, Any]:
+        """Ready when the releases have been read and partitions are held."""
+        return {
+            "ready": self._releases.ready.is_set() and bool(self._loop.partitions),
+            "partitions": self._loop.partitions,
+            "models": self._table.models,
+            "in_hand": self._loop.in_hand,
+        }
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Route until `stop` is set, then finish what is in hand."""
+        await self._producer.start()
+        sending = asyncio.create_task(self._outbox.run())
+        following = [
+            asyncio.create_task(self._releases.run()),
+            asyncio.create_task(self._replicas.run()),
+            asyncio.create_task(self._refresh()),
+        ]
+        await self._releases.ready.wait()
+        # Whoever is alive speaks within two intervals; before that nobody would seem to be.
+        await asyncio.sleep(2 * self._settings.heartbeat_interval)
+        announcing = asyncio.create_task(self._announcer.run())
+        routing = asyncio.create_task(self._loop.run())
+        try:
+            await self.until_stopped(stop, [sending, announcing, routing, *following])
+        finally:
+            announcing.cancel()
+            self._announcer.farewell()
+            self._loop.stop()
+            await asyncio.gather(routing, return_exceptions=True)
+            for task in (sending, *following):
+                task.cancel()
+            await asyncio.gather(announcing, sending, *following, return_exceptions=True)
+            await self._producer.stop()
+
+    async def _refresh(self) -> None:
+        """Look at the replicas at twice the heartbeats' rate: the silent ones drop out even if nobody speaks."""
+        while True:
+            self._table.set_replicas(self._replicas.live())
+            await asyncio.sleep(self._settings.heartbeat_interval / 2)
+
+    def _handle(self, record: ConsumerRecord, delivery: Delivery) -> None:
+        request = self._answerer.read_request(record, delivery)
+        if request is None:
+            return
+        try:
+            if request.deadline <= time.time():
+                raise DeadlineExceeded
+            route = self._table.route(request.model, request.routing_key or request.request_id)
+        except ModelMeshError as error:
+            self._refused.labels(error.code).inc()
+            self._answerer.reply(request, delivery, error)
+            return
+        self._routed.labels(request.model, route.version).inc()
+        headers = [header for header in record.headers if header[0] not in (records.VARIANT, records.VERSION)]
+        headers.append((records.VARIANT, route.variant.encode()))
+        headers.append((records.VERSION, route.version.encode()))
+        self._outbox.send(
+            route.topic,
+            record.value,
+            key=request.request_id,
+            partition=route.partition,
+            headers=headers,
+            acknowledged=delivery.acknowledged,
+        )
+
+    def _describe(self) -> Heartbeat:
+        return Heartbeat(replica=self._settings.name, role="router", epoch=self._epoch, at=time.time(), pid=os.getpid())

@@ -1,0 +1,93 @@
+"""Where requests for a model can go now: releases and heartbeats, put together whenever one of them changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ..schemas.errors import ModelNotFound, NoWorker
+from ..schemas.releases import Release, Variant
+from ..schemas.replicas import Heartbeat
+from .assignment import assign
+from .balancer import Target, choose
+
+
+@dataclass(slots=True, frozen=True)
+class Route:
+    """Where one request goes."""
+
+    topic: str
+    partition: int
+    variant: str
+    version: str
+
+
+@dataclass(slots=True)
+class _Model:
+    topic: str
+    release: Release
+    serving: Release  # the last release that workers had loaded: the road while the new one is being loaded
+    targets: dict[str, list[Target]] = field(default_factory=dict)  # by version
+
+
+class RoutingTable:
+    """Answers `route` from memory."""
+
+    def __init__(self, topic_of: Callable[[str], str], draw: Callable[[int], int]) -> None:
+        self._topic_of = topic_of
+        self._draw = draw
+        self._models: dict[str, _Model] = {}
+
+    @property
+    def models(self) -> list[str]:
+        """The models that have a release."""
+        return list(self._models)
+
+    def set_release(self, release: Release) -> None:
+        """Take over a release; until its versions are loaded somewhere, requests go on to the one before."""
+        model = self._models.get(release.model)
+        if model is None:
+            self._models[release.model] = _Model(self._topic_of(release.model), release, release)
+        else:
+            model.release = release
+            self._settle(model)
+
+    def set_replicas(self, live: Iterable[Heartbeat]) -> None:
+        """Take over which replicas are alive and what they have loaded."""
+        found: dict[str, dict[str, list[Target]]] = {name: {} for name in self._models}
+        for beat in live:
+            if beat.role != "worker":
+                continue
+            for name, load in beat.models.items():
+                if name not in found or not load.partitions:
+                    continue
+                # One partition is enough to reach a replica; fewer partitions make larger fetches.
+                target = Target(beat.replica, load.partitions[0], load.queued + load.in_service, load.service_ms)
+                for version in load.loaded:
+                    found[name].setdefault(version, []).append(target)
+        for name, targets in found.items():
+            self._models[name].targets = targets
+            self._settle(self._models[name])
+
+    def route(self, model_name: str, routing_key: str) -> Route:
+        """Return where the request goes. Raises ModelNotFound or NoWorker."""
+        model = self._models.get(model_name)
+        if model is None:
+            raise ModelNotFound(f"there is no model named {model_name[:80]!r}", field="model")
+        variant, targets = self._reachable(model, routing_key)
+        target = choose(targets, self._draw)
+        target.sent += 1
+        return Route(model.topic, target.partition, variant.name, variant.version)
+
+    def _reachable(self, model: _Model, routing_key: str) -> tuple[Variant, list[Target]]:
+        for release in (model.release, model.serving):
+            for variant in (assign(release, routing_key), release.stable):
+                if targets := model.targets.get(variant.version):
+                    return variant, targets
+        if any(model.targets.values()):
+            raise NoWorker(f"no live worker has {model.release.stable.version} of {model.release.model} loaded")
+        raise NoWorker(f"no live worker serves {model.release.model}")
+
+    def _settle(self, model: _Model) -> None:
+        if all(model.targets.get(variant.version) for variant in model.release.variants):
+            model.serving = model.release

@@ -1,0 +1,41 @@
+"""Each role's own small server: /health and /metrics."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+
+@contextlib.asynccontextmanager
+async def admin_server(
+    port: int, registry: CollectorRegistry, health: Callable[[], dict[str, Any]], host: str = "127.0.0.1"
+) -> AsyncIterator[int]:
+    """Serve for as long as the block lasts; yields the port. `health` returns a document with "ready": bool."""
+
+    async def get_health(_: web.Request) -> web.Response:
+        document = health()
+        return web.json_response(document, status=200 if document["ready"] else 503)
+
+    async def get_metrics(_: web.Request) -> web.Response:
+        return metrics_response(registry)
+
+    app = web.Application()
+    app.router.add_get("/health", get_health)
+    app.router.add_get("/metrics", get_metrics)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+def metrics_response(registry: CollectorRegistry) -> web.Response:
+    """Return the registry in Prometheus' text form."""
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

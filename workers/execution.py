@@ -1,0 +1,94 @@
+"""Run a model off the event loop: in threads where the framework releases the GIL, in a process of its own where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from ..models.adapters.base import Predictor
+from ..models.adapters.registry import adapter_for
+from ..models.tensors import Tensors, read_inputs
+from ..schemas.errors import ModelFailed, ModelMeshError
+from ..schemas.releases import VersionSpec
+
+_in_process: Predictor | None = None  # the model of a serving process, which has exactly one
+
+
+def _load(path: Path, spec: VersionSpec, threads: int) -> Predictor:
+    predictor = adapter_for(spec.served_as).load(path, spec.signature, spec.sample, threads)
+    inputs, _ = read_inputs(spec.sample, spec.signature)
+    first = {name: array[:1] for name, array in inputs.items()}
+    for rows in (first, inputs):  # the first run of each kind allocates
+        predictor.predict(rows)
+    return predictor
+
+
+def _load_in_process(path: Path, spec: VersionSpec, threads: int) -> None:
+    global _in_process
+    _in_process = _load(path, spec, threads)
+
+
+def _predict_in_process(inputs: Tensors) -> Tensors:
+    assert _in_process is not None
+    return _in_process.predict(inputs)
+
+
+class LoadedModel:
+    """One version, loaded and warmed up. `slots` batches may run at once."""
+
+    def __init__(self, spec: VersionSpec, path: Path, *, threads: int, slots: int) -> None:
+        self.spec = spec
+        self._path = path
+        self._threads = threads
+        self._predictor: Predictor | None = None
+        self._executor: Executor
+        self._by_thread = adapter_for(spec.served_as).releases_gil
+        self.slots = slots if self._by_thread else 1
+        self._start_executor()
+
+    def _start_executor(self) -> None:
+        if self._by_thread:
+            self._executor = ThreadPoolExecutor(self.slots, thread_name_prefix=f"model-{self.spec.version}")
+        else:
+            self._executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"))
+
+    async def load(self) -> None:
+        """Load and warm up. Raises ModelFailed when the model does not run here."""
+        loop = asyncio.get_running_loop()
+        arguments: tuple[Any, ...] = (self._path, self.spec, self._threads)
+        try:
+            if self._by_thread:
+                self._predictor = await loop.run_in_executor(self._executor, _load, *arguments)
+            else:
+                await loop.run_in_executor(self._executor, _load_in_process, *arguments)
+        except Exception as error:  # the model is somebody's code
+            self.close()
+            raise ModelFailed(f"version {self.spec.version} does not load: {error}") from error
+
+    async def predict(self, inputs: Tensors) -> Tensors:
+        """Run one batch. Raises ModelFailed with the model's own message.
+
+        A model that killed its process is loaded again for the next batch.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            if self._predictor is not None:
+                return await loop.run_in_executor(self._executor, self._predictor.predict, inputs)
+            return await loop.run_in_executor(self._executor, _predict_in_process, inputs)
+        except BrokenProcessPool as error:
+            self.close()
+            self._start_executor()
+            await self.load()
+            raise ModelFailed("the model's process died while it ran this batch") from error
+        except ModelMeshError:
+            raise
+        except Exception as error:  # the model is somebody's code
+            raise ModelFailed(f"{type(error).__name__}: {error}") from error
+
+    def close(self) -> None:
+        """Let the threads or the process go; what runs ends first."""
+        self._executor.shutdown(wait=False)

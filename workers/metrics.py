@@ -1,0 +1,38 @@
+"""What a worker counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from ..schemas.errors import ModelMeshError
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class WorkerMetrics:
+    """Counters and histograms by model and version: as many label sets as there are versions loaded."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("model", "version")
+        self._predictions = Counter("predictions", "Requests answered", (*labels, "status"), registry=registry)
+        self._batch_size = Histogram("batch_size", "Rows of a batch", labels, buckets=_ROWS, registry=registry)
+        self._seconds = Histogram(
+            "inference_seconds", "Time of a batch in the model", labels, buckets=_SECONDS, registry=registry
+        )
+
+    def served(self, model: str, version: str, outcome: bytes | ModelMeshError) -> None:
+        """Count one answer."""
+        status = "200" if isinstance(outcome, bytes) else str(outcome.status)
+        self._predictions.labels(model, version, status).inc()
+
+    def batch_of(self, model: str) -> Callable[[str, int, float], None]:
+        """Return what counts a batch of one model: version, rows, seconds."""
+
+        def count(version: str, rows: int, seconds: float) -> None:
+            self._batch_size.labels(model, version).observe(rows)
+            self._seconds.labels(model, version).observe(seconds)
+
+        return count

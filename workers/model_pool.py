@@ -1,0 +1,159 @@
+"""One worker's share in one model: it consumes the model's topic and keeps the versions of its release loaded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import structlog
+from aiokafka import ConsumerRecord
+
+from ..broker.connection import make_consumer
+from ..broker.consume_loop import ConsumeLoop, Delivery
+from ..broker.replies import Answerer
+from ..broker.topics import ensure_topics
+from ..models.artifact_store import fetch
+from ..schemas.errors import ModelMeshError, NoWorker
+from ..schemas.records import PredictionRequest
+from ..schemas.releases import Release, VersionSpec
+from ..schemas.replicas import ModelLoad
+from ..schemas.settings import Settings
+from .execution import LoadedModel
+from .metrics import WorkerMetrics
+from .version_server import Served, VersionServer
+
+log = structlog.get_logger(__name__)
+_Server: TypeAlias = VersionServer[Delivery]
+
+
+class ModelPool:
+    """Serves one model in this worker. `on_change` is called when others should hear of a change at once."""
+
+    def __init__(
+        self, settings: Settings, model: str, answerer: Answerer, metrics: WorkerMetrics, on_change: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._model = model
+        self._answerer = answerer
+        self._metrics = metrics
+        self._on_change = on_change
+        self._release: Release | None = None
+        self._servers: dict[str, _Server] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._failed: dict[str, str] = {}
+        self._parked: dict[str, list[tuple[PredictionRequest, Delivery]]] = {}
+        self._unloading: asyncio.Task[None] | None = None
+        topic = settings.topics().model(model)
+        self._topic = topic
+        self._loop = ConsumeLoop(
+            make_consumer(settings, group=f"{settings.prefix}.workers.{model}"),
+            [topic.name],
+            self._handle,
+            queue_limit=settings.queue_limit,
+            commit_interval=settings.commit_interval,
+            drain_timeout=settings.drain_timeout,
+            on_assignment=lambda _: on_change(),
+        )
+
+    async def run(self) -> None:
+        """Serve until `stop`; what is in hand is answered first."""
+        try:
+            await ensure_topics(self._settings, [self._topic])
+            await self._loop.run()
+        finally:
+            for task in (*self._loading.values(), *([self._unloading] if self._unloading else [])):
+                task.cancel()
+            for server in self._servers.values():
+                server.close()
+
+    def stop(self) -> None:
+        """Take no more; `run` returns when what is in hand is answered."""
+        self._loop.stop()
+
+    def describe(self) -> ModelLoad:
+        """Return what the heartbeat says of this model."""
+        servers = self._servers.values()
+        return ModelLoad(
+            partitions=self._loop.partitions,
+            loaded=tuple(self._servers),
+            failed=self._failed,
+            queued=sum(server.queued for server in servers),
+            in_service=sum(server.in_service for server in servers),
+            service_ms=max((server.service_ms for server in servers), default=0.0),
+        )
+
+    def update(self, release: Release) -> None:
+        """Load what the release names and is not loaded; let the rest go after the grace time."""
+        self._release = release
+        for version, spec in release.versions.items():
+            if version not in self._servers and version not in self._loading:
+                self._failed.pop(version, None)
+                self._loading[version] = asyncio.create_task(self._load(spec))
+        if self._unloading is not None:
+            self._unloading.cancel()
+        self._unloading = asyncio.create_task(self._unload_others(release))
+
+    async def _load(self, spec: VersionSpec) -> None:
+        version = spec.version
+        try:
+            path = await asyncio.to_thread(fetch, spec.artifact, spec.digest, self._cache())
+            loaded = LoadedModel(
+                spec, path, threads=self._settings.onnx_threads, slots=self._settings.inference_threads
+            )
+            await loaded.load()
+            self._servers[version] = VersionServer(
+                spec, loaded, on_served=self._answer, on_batch=self._metrics.batch_of(self._model)
+            )
+            log.info("version.loaded", model=self._model, version=version, served_as=spec.served_as)
+        except ModelMeshError as error:
+            self._failed[version] = error.detail
+            log.error("version.failed", model=self._model, version=version, reason=error.detail)
+        finally:
+            self._loading.pop(version, None)
+            self._on_change()
+        for request, delivery in self._parked.pop(version, []):
+            self._submit(request, delivery)
+
+    async def _unload_others(self, release: Release) -> None:
+        """Requests that were routed by the release before may still come: they are served until the grace time is over."""
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        if any(version not in self._servers for version in release.versions):
+            return  # the router still sends to what was there before
+        await asyncio.sleep(self._settings.unload_grace)
+        for version in [version for version in self._servers if version not in release.versions]:
+            while not self._servers[version].idle:
+                await asyncio.sleep(0.05)
+            self._servers.pop(version).close()
+            log.info("version.unloaded", model=self._model, version=version)
+        self._on_change()
+
+    def _cache(self) -> Path:
+        return self._settings.data / "cache"
+
+    def _handle(self, record: ConsumerRecord, delivery: Delivery) -> None:
+        request = self._answerer.read_request(record, delivery)
+        if request is not None:
+            self._submit(request, delivery)
+
+    def _submit(self, request: PredictionRequest, delivery: Delivery) -> None:
+        server = self._servers.get(request.version)
+        if server is None and (request.version in self._loading or self._release is None):
+            self._parked.setdefault(request.version, []).append((request, delivery))
+            return
+        if server is None and self._release is not None:
+            # Its release is over, or it does not load here: the caller still gets an answer, from stable.
+            server = self._servers.get(self._release.stable.version)
+        if server is None:
+            detail = f"version {request.version} of {self._model} is not loaded here"
+            why = self._failed.get(request.version)
+            self._answerer.reply(request, delivery, NoWorker(f"{detail}: {why}" if why else detail))
+            return
+        server.submit(request, delivery)
+
+    def _answer(self, served: Served[Delivery]) -> None:
+        self._metrics.served(self._model, served.version, served.outcome)
+        self._answerer.reply(
+            served.request, served.token, served.outcome, version=served.version, batch_rows=served.batch_rows
+        )

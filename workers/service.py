@@ -1,0 +1,101 @@
+"""The worker role: follows the releases, serves each model in a pool of its own, and announces itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from ..broker.connection import make_producer
+from ..broker.heartbeats import Announcer
+from ..broker.outbox import Outbox
+from ..broker.releases_view import ReleasesView
+from ..broker.replies import Answerer
+from ..broker.role import Role
+from ..schemas.releases import Release
+from ..schemas.replicas import Heartbeat
+from ..schemas.settings import Settings
+from .metrics import WorkerMetrics
+from .model_pool import ModelPool
+
+log = structlog.get_logger(__name__)
+
+
+class Worker(Role):
+    """One replica of the worker pool, for all models."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._epoch = uuid4().hex
+        self.registry = CollectorRegistry()
+        self._metrics = WorkerMetrics(self.registry)
+        self._producer = make_producer(settings)
+        self._outbox = Outbox(self._producer)
+        self._answerer = Answerer(settings, self._outbox)
+        self._announcer = Announcer(settings, self._outbox, self._describe)
+        self._releases = ReleasesView(settings, None, self._on_release)
+        self._pools: dict[str, ModelPool] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def health(self) -> dict[str, Any]:
+        """Ready when every release that the log holds has been seen and its versions are loaded, or known not to load."""
+        models = {model: pool.describe() for model, pool in self._pools.items()}
+        waiting = [
+            f"{model} {version}"
+            for model, release in self._releases.releases.items()
+            for version in release.versions
+            if version not in models[model].loaded and version not in models[model].failed
+        ]
+        return {
+            "ready": self._releases.ready.is_set() and not waiting,
+            "loading": waiting,
+            "models": {model: load.model_dump() for model, load in models.items()},
+        }
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then finish what is in hand."""
+        await self._producer.start()
+        sending = asyncio.create_task(self._outbox.run())
+        tasks = [asyncio.create_task(self._releases.run()), asyncio.create_task(self._announcer.run())]
+        try:
+            await self.until_stopped(stop, [sending, *tasks, self._failure])
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._announcer.farewell()
+            for pool in self._pools.values():
+                pool.stop()
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
+            sending.cancel()
+            await asyncio.gather(sending, *tasks, return_exceptions=True)
+            await self._producer.stop()
+
+    def _on_release(self, release: Release) -> None:
+        pool = self._pools.get(release.model)
+        if pool is None:
+            pool = self._pools[release.model] = ModelPool(
+                self._settings, release.model, self._answerer, self._metrics, self._announcer.announce
+            )
+            task = self._running[release.model] = asyncio.create_task(pool.run())
+            task.add_done_callback(self._pool_ended)
+        pool.update(release)
+
+    def _pool_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+    def _describe(self) -> Heartbeat:
+        return Heartbeat(
+            replica=self._settings.name,
+            role="worker",
+            epoch=self._epoch,
+            at=time.time(),
+            pid=os.getpid(),
+            models={model: pool.describe() for model, pool in self._pools.items()},
+        )

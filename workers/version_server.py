@@ -1,0 +1,158 @@
+"""Serve one version: requests wait in a batch queue, batches run off the event loop, each request gets its own answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ..models.tensors import Tensors, parse_body, read_inputs, shape_key, stack, write_outputs
+from ..schemas.errors import DeadlineExceeded, ModelFailed, ModelMeshError
+from ..schemas.records import PredictionRequest
+from ..schemas.releases import VersionSpec
+from .batching import BatchQueue
+from .execution import LoadedModel
+
+Token = TypeVar("Token")  # whatever the caller needs back with the answer
+
+
+@dataclass(slots=True, frozen=True)
+class Served(Generic[Token]):
+    """What came of one request: the answer's body or the error, and how many rows its batch had (0: never ran)."""
+
+    request: PredictionRequest
+    token: Token
+    outcome: bytes | ModelMeshError
+    version: str
+    batch_rows: int
+
+
+@dataclass(slots=True, frozen=True)
+class _Waiting(Generic[Token]):
+    request: PredictionRequest
+    token: Token
+    tensors: Tensors
+    rows: int
+
+
+class VersionServer(Generic[Token]):
+    """A loaded version with its queue. `submit` never blocks; `on_served` gets each request's outcome exactly once."""
+
+    def __init__(
+        self,
+        spec: VersionSpec,
+        loaded: LoadedModel,
+        *,
+        on_served: Callable[[Served[Token]], None],
+        on_batch: Callable[[str, int, float], None],
+    ) -> None:
+        self.spec = spec
+        self._loaded = loaded
+        self._queue: BatchQueue[_Waiting[Token]] = BatchQueue(spec.batching, loaded.slots)
+        self._on_served = on_served
+        self._on_batch = on_batch
+        self._running = 0
+        self._rows_running = 0
+        self._timer: asyncio.Handle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.service_ms = 0.0
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for a batch."""
+        return len(self._queue)
+
+    @property
+    def in_service(self) -> int:
+        """Rows in the model now."""
+        return self._rows_running
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self._queue and not self._running
+
+    def submit(self, request: PredictionRequest, token: Token) -> None:
+        """Read the inputs and let the request wait for its batch; what cannot be read is answered at once."""
+        try:
+            tensors, rows = read_inputs(parse_body(request.body), self.spec.signature)
+        except ModelMeshError as error:
+            self._on_served(Served(request, token, error, self.spec.version, 0))
+            return
+        waiting = _Waiting(request, token, tensors, rows)
+        self._queue.put(waiting, rows, shape_key(tensors), self._loop.time())
+        if self._timer is None:
+            # At the end of this turn of the loop: records that were fetched together go together.
+            self._timer = self._loop.call_soon(self._dispatch)
+
+    def close(self) -> None:
+        """Let the model go."""
+        self._loaded.close()
+
+    def _dispatch(self) -> None:
+        self._timer = None
+        while (due := self._queue.due_at(self._running, self._loop.time())) is not None:
+            if due > self._loop.time():
+                self._timer = self._loop.call_at(due, self._dispatch)
+                return
+            task = self._loop.create_task(self._run(self._queue.take()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            self._running += 1
+
+    async def _run(self, batch: list[_Waiting[Token]]) -> None:
+        rows = sum(waiting.rows for waiting in batch)
+        self._rows_running += rows
+        try:
+            await self._answer_batch(batch, self._loop.time())
+        finally:
+            self._running -= 1
+            self._rows_running -= rows
+            if self._timer is not None:
+                self._timer.cancel()
+            self._dispatch()
+
+    async def _answer_batch(self, batch: list[_Waiting[Token]], started: float) -> None:
+        batch = self._without_the_late(batch)
+        if not batch:
+            return
+        rows = sum(waiting.rows for waiting in batch)
+        try:
+            outputs = await self._loaded.predict(stack([waiting.tensors for waiting in batch]))
+        except ModelFailed as error:
+            if len(batch) == 1:
+                self._serve(batch[0], error, rows)
+                return
+            # One row may have spoilt it for all: each request is judged by its own rows.
+            for waiting in batch:
+                await self._answer_batch([waiting], self._loop.time())
+            return
+        taken = self._loop.time() - started
+        self.service_ms = taken * 1000 if not self.service_ms else 0.8 * self.service_ms + 200 * taken
+        self._on_batch(self.spec.version, rows, taken)
+        begin = 0
+        for waiting in batch:
+            end = begin + waiting.rows
+            body = _write(waiting.request.model, self.spec.version, outputs, begin, end)
+            self._serve(waiting, body, rows)
+            begin = end
+
+    def _without_the_late(self, batch: list[_Waiting[Token]]) -> list[_Waiting[Token]]:
+        now = time.time()
+        late = [waiting for waiting in batch if waiting.request.deadline <= now]
+        for waiting in late:
+            self._serve(waiting, DeadlineExceeded(), 0)
+        return [waiting for waiting in batch if waiting.request.deadline > now] if late else batch
+
+    def _serve(self, waiting: _Waiting[Token], outcome: bytes | ModelMeshError, rows: int) -> None:
+        self._on_served(Served(waiting.request, waiting.token, outcome, self.spec.version, rows))
+
+
+def _write(model: str, version: str, outputs: Tensors, begin: int, end: int) -> bytes | ModelMeshError:
+    try:
+        return write_outputs(model, version, outputs, begin, end)
+    except Exception as error:  # an output that JSON has no form for
+        return ModelFailed(f"the model's outputs cannot be written as JSON: {error}")
