@@ -49,6 +49,16 @@ def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
     raise SetupError(f"no free port on {host}")
 
 
+def choose_port(folder: Path, preferred: int = 9092) -> int:
+    """Return the port that this folder's Kafka had last time, else the preferred one, else any that is free."""
+    properties = folder / "server.properties"
+    if properties.exists():
+        for line in properties.read_text().splitlines():
+            if line.startswith("advertised.listeners="):
+                preferred = int(line.rsplit(":", 1)[1])
+    return free_port(preferred)
+
+
 def _die_with_parent() -> None:
     """Linux: the JVM gets SIGTERM when its parent is gone, however it went."""
     with contextlib.suppress(OSError, AttributeError):
@@ -58,9 +68,9 @@ def _die_with_parent() -> None:
 class EmbeddedKafka:
     """One Kafka node with its data in a folder. Started again on the same folder it goes on with the same log."""
 
-    def __init__(self, folder: Path, *, port: int = 9092, heap_mb: int = 512) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, heap_mb: int = 512) -> None:
         self.folder = folder.resolve()
-        self.port = port
+        self.port = port or choose_port(self.folder)
         self.heap_mb = heap_mb
         self._process: asyncio.subprocess.Process | None = None
 
@@ -82,7 +92,7 @@ class EmbeddedKafka:
         java = await asyncio.to_thread(find_java)
         jars = await asyncio.to_thread(kafka_jars, progress)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port(self._port_of_last_time() or self.port)
+        await self._until_port_is_free()
         command = self._prepare(java, jars)
         if not (self.folder / "log" / "meta.properties").exists():
             progress("formatting the log", 0, None)
@@ -146,14 +156,13 @@ class EmbeddedKafka:
                 lines += path.read_text(errors="replace").splitlines()[-5:]
         return "\n".join(lines) or "nothing"
 
-    def _port_of_last_time(self) -> int | None:
-        properties = self.folder / "server.properties"
-        if not properties.exists():
-            return None
-        for line in properties.read_text().splitlines():
-            if line.startswith("advertised.listeners="):
-                return int(line.rsplit(":", 1)[1])
-        return None
+    async def _until_port_is_free(self) -> None:
+        """A predecessor may still be flushing its log; anybody else's port is not ours to wait for long."""
+        for _ in range(100):
+            if free_port(self.port) == self.port:
+                return
+            await asyncio.sleep(0.1)
+        raise SetupError(f"port {self.port} is taken by another program: choose another by MODELMESH_KAFKA")
 
     def _prepare(self, java: Path, jars: list[Path]) -> list[str]:
         """Write the configuration; return the start of a command line that runs one of Kafka's classes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 
 from aiokafka import ConsumerRecord
@@ -44,10 +45,10 @@ class Announcer:
 class ReplicaView:
     """The replicas that have been heard of lately."""
 
-    def __init__(self, settings: Settings, on_change: Callable[[], None] | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._timeout = settings.replica_timeout
         self._beats: dict[str, tuple[float, Heartbeat]] = {}
-        self._on_change = on_change
+        self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         # Only news counts: a heartbeat from before this start says nothing of now.
         self._follower = TopicFollower(settings, settings.topics().replicas, self._on_record, from_end=True)
@@ -63,11 +64,16 @@ class ReplicaView:
             if heard >= oldest and not beat.leaving:
                 yield beat
 
+    async def changed(self, timeout: float) -> None:
+        """Return at the next heartbeat, or after the timeout."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout)
+
     def _on_record(self, record: ConsumerRecord) -> None:
         try:
             beat = Heartbeat.model_validate_json(record.value or b"")
         except ValidationError:
             return  # not for us to judge: a heartbeat that says nothing is silence
         self._beats[beat.replica] = (self._loop.time(), beat)
-        if self._on_change is not None:
-            self._on_change()
+        self._changed.set()
+        self._changed.clear()

@@ -6,28 +6,14 @@ import sys
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from ..schemas.errors import ModelMeshError
-from ..schemas.settings import Settings
+from . import mesh_commands, model_commands, role_commands
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, help="Serve machine-learning models over a Kafka log.")
-console = Console()
-
-
-@app.callback()
-def _root() -> None:
-    """Serve machine-learning models over a Kafka log."""
-
-
-@app.command()
-def settings() -> None:
-    """List every setting, its value now and what it means."""
-    table = Table("variable", "value", "meaning")
-    current = Settings()
-    for name, field in Settings.model_fields.items():
-        table.add_row(f"MODELMESH_{name.upper()}", str(getattr(current, name)), field.description or "")
-    console.print(table)
+app = typer.Typer(no_args_is_help=True, help="Serve machine-learning models over a Kafka log.", rich_markup_mode=None)
+mesh_commands.add_to(app)
+model_commands.add_to(app)
+role_commands.add_to(app)
 
 
 def main() -> None:
@@ -35,5 +21,5 @@ def main() -> None:
     try:
         app()
     except ModelMeshError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error.detail}", highlight=False)
+        Console(stderr=True).print(f"error: {error.detail}", style="red", highlight=False, markup=False)
         sys.exit(1)

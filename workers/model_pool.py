@@ -123,7 +123,7 @@ class ModelPool:
             return  # the router still sends to what was there before
         await asyncio.sleep(self._settings.unload_grace)
         for version in [version for version in self._servers if version not in release.versions]:
-            while not self._servers[version].idle:
+            while not self._servers[version].idle:  # noqa: ASYNC110 - once a release, and nobody waits for it
                 await asyncio.sleep(0.05)
             self._servers.pop(version).close()
             log.info("version.unloaded", model=self._model, version=version)

@@ -1,0 +1,134 @@
+"""The gateway role: the predict routes and the control plane's API in one aiohttp application."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from ..broker.connection import make_producer
+from ..broker.heartbeats import ReplicaView
+from ..broker.outbox import Outbox
+from ..broker.releases_view import ReleasesView
+from ..broker.role import Role
+from ..control_plane.api import ControlRoutes
+from ..control_plane.command_client import CommandClient
+from ..control_plane.database import make_engine
+from ..control_plane.registry import Registry
+from ..models.artifact_store import ArtifactStore
+from ..models.proof import prepare_fresh_processes
+from ..producers.client import PredictionClient
+from ..producers.predict_routes import PredictRoutes
+from ..schemas.errors import SetupError
+from ..schemas.settings import Settings
+from ..telemetry.admin_server import metrics_response
+from ..telemetry.http import http_middleware, json_response
+from .openapi import docs_page, openapi_document
+
+
+class Gateway(Role):
+    """One replica of the HTTP gateway."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.registry = CollectorRegistry()
+        self._client = PredictionClient(settings)
+        self._producer = make_producer(settings)
+        self._outbox = Outbox(self._producer)
+        self._releases = ReleasesView(settings, None)
+        self._replicas = ReplicaView(settings)
+        self._commands = CommandClient(settings, self._outbox)
+        self._engine = make_engine(settings.database_url)
+        self._registry = Registry(self._engine, ArtifactStore(settings.artifacts_url))
+
+    def health(self) -> dict[str, Any]:
+        """Ready once a prediction can be served: a router and a worker are alive, and every release is loaded."""
+        live = list(self._replicas.live())
+        loaded = {
+            (model, version)
+            for beat in live
+            for model, load in beat.models.items()
+            if load.partitions
+            for version in load.loaded
+        }
+        checks = {
+            "kafka": self._client.connected and self._releases.ready.is_set(),
+            "router": any(beat.role == "router" for beat in live),
+            "worker": any(beat.role == "worker" for beat in live),
+            "models": all(
+                (model, release.stable.version) in loaded for model, release in self._releases.releases.items()
+            ),
+        }
+        return {
+            "ready": all(checks.values()),
+            "checks": checks,
+            # Predictions go on without it; deployments wait.
+            "control_plane": any(beat.role == "control" for beat in live),
+            "replicas": sorted(beat.replica for beat in live),
+        }
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve HTTP until `stop` is set; open requests are answered first."""
+        # In a thread: the server process that proofs are forked from imports for a second or two.
+        preparing = asyncio.create_task(asyncio.to_thread(prepare_fresh_processes))
+        await self._producer.start()
+        async with self._client:
+            tasks = [
+                asyncio.create_task(part)
+                for part in (self._outbox.run(), self._releases.run(), self._replicas.run(), self._commands.run())
+            ]
+            runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=self._settings.drain_timeout)
+            try:
+                await asyncio.gather(self._releases.ready.wait(), self._commands.ready.wait(), preparing)
+                await runner.setup()
+                try:
+                    await web.TCPSite(runner, self._settings.host, self._settings.port).start()
+                except OSError as error:
+                    raise SetupError(
+                        f"port {self._settings.port} on {self._settings.host} cannot be opened: {error.strerror}; "
+                        "choose another with --port or MODELMESH_PORT"
+                    ) from error
+                await self.until_stopped(stop, tasks)
+            finally:
+                await runner.cleanup()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        await self._producer.stop()
+        await self._engine.dispose()
+
+    def _application(self) -> web.Application:
+        app = web.Application(
+            middlewares=[http_middleware(self.registry)], client_max_size=self._settings.max_body_bytes
+        )
+        PredictRoutes(self._settings, self._client).add_to(app)
+        ControlRoutes(self._settings, self._registry, self._commands, self._releases, self._replicas).add_to(app)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/health/ready", self._health)
+        app.router.add_get("/health/live", self._live)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/openapi.json", self._openapi)
+        app.router.add_get("/docs", self._docs)
+        app.router.add_get("/", self._root)
+        return app
+
+    async def _health(self, request: web.Request) -> web.Response:
+        document = self.health()
+        return json_response(document, 200 if document["ready"] else 503)
+
+    async def _live(self, request: web.Request) -> web.Response:
+        return json_response({"live": True})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return metrics_response(self.registry)
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        return json_response(openapi_document())
+
+    async def _docs(self, request: web.Request) -> web.Response:
+        return web.Response(text=docs_page(openapi_document()), content_type="text/html")
+
+    async def _root(self, request: web.Request) -> web.Response:
+        raise web.HTTPFound("/docs")

@@ -1,0 +1,125 @@
+"""A whole mesh on this machine: broker, control plane, router, workers, gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import aiohttp
+
+from ..broker.connection import wait_until_answers
+from ..broker.embedded import choose_port, free_port
+from ..broker.jars import kafka_jars
+from ..broker.java import find_java
+from ..broker.progress import Progress
+from ..broker.topics import ensure_topics
+from ..control_plane.migrate import upgrade
+from ..schemas.errors import SetupError, Unavailable
+from ..schemas.settings import Settings
+from .supervisor import Member, Supervisor, state_file
+
+READY_TIMEOUT = 90.0
+
+
+class Mesh:
+    """Starts everything on entry, stops it on exit. `broker_seconds` and `ready_seconds` say how long it took."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        workers: int,
+        external_kafka: bool,
+        progress: Progress,
+        on_restart: Callable[[Member, int], None],
+    ) -> None:
+        kafka = settings.kafka if external_kafka else f"127.0.0.1:{choose_port(settings.data / 'kafka')}"
+        port = settings.port or free_port()
+        self.settings = settings.model_copy(
+            update={"kafka": kafka, "port": port, "data": settings.data.resolve(), "name": "supervisor"}
+        )
+        self._workers = workers
+        self._external_kafka = external_kafka
+        self._progress = progress
+        self.supervisor = Supervisor(self.settings, on_restart)
+        self.broker_seconds = 0.0
+        self.ready_seconds = 0.0
+
+    @property
+    def url(self) -> str:
+        """Where the gateway listens."""
+        return f"http://{self.settings.host}:{self.settings.port}"
+
+    async def __aenter__(self) -> Mesh:
+        try:
+            await self._start()
+        except BaseException:
+            await self.supervisor.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress("stopping", 0, None)
+        await self.supervisor.stop()
+
+    async def _start(self) -> None:
+        settings, supervisor, began = self.settings, self.supervisor, time.monotonic()
+        if free_port(settings.port, settings.host) != settings.port:
+            raise SetupError(f"port {settings.port} is taken by another program: choose another with --port")
+        if state_file(settings.data).exists() and await running(settings):
+            raise SetupError(f"a mesh runs on {settings.data} already: stop it first, or choose another --data")
+        settings.data.mkdir(parents=True, exist_ok=True)
+        if not self._external_kafka:
+            # Here, not in the broker's process: a person sees the bar.
+            await asyncio.to_thread(find_java)
+            await asyncio.to_thread(kafka_jars, self._progress)
+            self._progress("starting Kafka", 0, None)
+            await supervisor.start("broker", "broker")
+        await wait_until_answers(settings.kafka, READY_TIMEOUT)
+        self.broker_seconds = time.monotonic() - began
+        self._progress("creating topics and tables", 0, None)
+        await ensure_topics(settings, settings.topics())
+        await upgrade(settings.database_url)
+        self._progress("starting the roles", 0, None)
+        for role in ("control", "router"):
+            await supervisor.start(role, role)
+        for number in range(self._workers):
+            await supervisor.start("worker", f"worker-{number}")
+        gateway = await supervisor.start("gateway", "gateway")
+        await self._until_ready(gateway)
+        self.ready_seconds = time.monotonic() - began
+
+    async def _until_ready(self, gateway: Member) -> None:
+        give_up = time.monotonic() + READY_TIMEOUT
+        seen: object = "no answer yet"
+        async with aiohttp.ClientSession() as session:
+            while time.monotonic() < give_up:
+                try:
+                    async with session.get(f"{self.url}/health/ready") as response:
+                        seen = await response.json()
+                        if response.status == 200 and seen["control_plane"]:  # type: ignore[index]
+                            return
+                except (aiohttp.ClientError, OSError):
+                    pass
+                await asyncio.sleep(0.1)
+        raise Unavailable(
+            f"the mesh was not ready within {READY_TIMEOUT:.0f} s: {seen}; logs are in {self.settings.data / 'logs'}\n"
+            f"{self.supervisor.tail(gateway)}"
+        )
+
+
+async def running(settings: Settings) -> bool:
+    """Whether the supervisor that the state file names is alive."""
+    import orjson
+    import psutil
+
+    try:
+        document = orjson.loads(state_file(settings.data).read_bytes())
+        process = psutil.Process(int(document["supervisor"]))
+        return "modelmesh" in " ".join(process.cmdline())
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return False

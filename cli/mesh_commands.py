@@ -1,0 +1,115 @@
+"""`modelmesh up|status|settings`: a whole mesh on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..schemas.settings import Settings
+from .mesh import Mesh
+from .progress_bar import TerminalProgress
+from .status import mesh_status
+from .supervisor import Member
+
+console = Console()
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder for the log, the database and the artifacts.")]
+
+
+def with_options(data: Path | None, port: int | None = None) -> Settings:
+    """Return the settings, with what was given on the command line in the place of the environment's."""
+    given = {"data": data, "port": port}
+    return Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def say_restart(member: Member, code: int) -> None:
+    """Tell that a process is started again."""
+    console.print(f"  {member.name} ended with code {code}; starting it again", style="yellow")
+
+
+def up(
+    data: DataOption = None,
+    port: Annotated[int | None, typer.Option(help="Port of the HTTP gateway.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of workers.")] = 2,
+) -> None:
+    """Bring up a whole mesh and keep it running until Ctrl-C; with MODELMESH_KAFKA set, on that Kafka."""
+    mesh = Mesh(
+        with_options(data, port),
+        workers=workers,
+        external_kafka="MODELMESH_KAFKA" in os.environ,
+        progress=TerminalProgress(console),
+        on_restart=say_restart,
+    )
+    asyncio.run(_keep_up(mesh))
+
+
+async def _keep_up(mesh: Mesh) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    entering = asyncio.create_task(mesh.__aenter__())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({entering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not entering.done():
+        entering.cancel()
+        await asyncio.gather(entering, return_exceptions=True)
+        return
+    entering.result()
+    try:
+        console.print(f"ready after {mesh.ready_seconds:.1f} s: {mesh.url}/docs  (Kafka at {mesh.settings.kafka})")
+        console.print("Ctrl-C stops everything.", style="dim")
+        await stop.wait()
+    finally:
+        stopping.cancel()
+        await mesh.__aexit__(None, None, None)
+
+
+def status(
+    data: DataOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the roles with their pids, health and lag. Exit code 1 when one is not well."""
+    document = asyncio.run(mesh_status(with_options(data)))
+    if as_json:
+        print(json.dumps(document, indent=2))
+    else:
+        table = Table("role", "name", "pid", "health", "starts")
+        for member in document["roles"]:
+            table.add_row(member["role"], member["name"], str(member["pid"]), member["health"], str(member["starts"]))
+        console.print(table)
+        lag = Table("consumer group", "topic", "lag")
+        for entry in document["lag"]:
+            lag.add_row(entry["group"], entry["topic"], str(entry["lag"]))
+        console.print(lag)
+        console.print(f"{document['url']}/docs  (Kafka at {document['kafka']})")
+    if not document["healthy"]:
+        raise typer.Exit(1)
+
+
+def settings(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """List every setting, its value now and what it means."""
+    current = Settings()
+    rows = [
+        (f"MODELMESH_{name.upper()}", str(getattr(current, name)), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    if as_json:
+        print(json.dumps({name: {"value": value, "meaning": meaning} for name, value, meaning in rows}, indent=2))
+        return
+    table = Table("variable", "value", "meaning")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (up, status, settings):
+        app.command()(command)

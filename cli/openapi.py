@@ -1,0 +1,203 @@
+"""The OpenAPI 3.1 document, made from the same pydantic models that the routes use, and a page that shows it offline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
+
+from .. import __version__
+from ..control_plane.api_documents import (
+    Deployed,
+    DeploymentDocument,
+    DeploymentRequest,
+    HistoryPage,
+    ModelDocument,
+    ModelPage,
+    Registered,
+    VersionDocument,
+)
+from ..control_plane.registration import Registration
+
+
+class PredictBody(BaseModel):
+    """One row, a list of rows, or an object of named features."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"inputs": {"amount": 200, "merchant": "Acme"}}})
+
+    inputs: Any
+
+
+class Prediction(BaseModel):
+    """The answer to one request; each output has one entry a row."""
+
+    model: str
+    version: str
+    outputs: dict[str, list[Any]]
+
+
+class BatchPrediction(BaseModel):
+    """The answers in the order of the rows; a row that failed has {"error": problem} in its place."""
+
+    predictions: list[Any]
+    failed: int
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None = Field(default=None, description="the feature, field or header that is wrong")
+    retry_after: float | None = None
+
+
+class VersionList(BaseModel):
+    """A model's versions, oldest first."""
+
+    name: str
+    versions: list[VersionDocument]
+
+
+class DeploymentList(BaseModel):
+    """Every model's release."""
+
+    deployments: list[DeploymentDocument]
+
+
+class Health(BaseModel):
+    """What works."""
+
+    ready: bool
+    checks: dict[str, bool]
+    control_plane: bool
+    replicas: list[str]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One line of the API: what it takes and gives, and the statuses of the problems it may answer with."""
+
+    method: str
+    path: str
+    summary: str
+    answers: type[BaseModel] | None
+    takes: type[BaseModel] | None = None
+    errors: tuple[int, ...] = ()
+    status: int = 200
+    query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+
+
+_PREDICT_ERRORS = (400, 404, 413, 422, 500, 503, 504)
+_PREDICT_HEADERS = ("X-Request-Id", "X-Routing-Key", "X-Timeout-Ms")
+_PAGE = ("page", "per_page")
+OPERATIONS = (
+    Operation("post", "/predict/{model}", "Predict one row, or several as one request", Prediction, PredictBody,
+              _PREDICT_ERRORS, headers=_PREDICT_HEADERS),
+    Operation("post", "/predict/{model}/batch", "Predict many rows, each for itself", BatchPrediction, PredictBody,
+              _PREDICT_ERRORS, headers=_PREDICT_HEADERS),
+    Operation("post", "/models", "Register a version (multipart, the file is 'artifact')", Registered, Registration,
+              (400, 409, 413, 422, 503), 201),
+    Operation("get", "/models", "List the models", ModelPage, None, (422, 503), query=(*_PAGE, "framework")),
+    Operation("get", "/models/{name}", "Show a model", ModelDocument, None, (404, 503)),
+    Operation("get", "/models/{name}/versions", "List a model's versions", VersionList, None, (404, 503)),
+    Operation("get", "/models/{name}/versions/{version}", "Show a version", VersionDocument, None, (404, 503)),
+    Operation("delete", "/models/{name}/versions/{version}", "Delete a version that is not in use", None, None,
+              (404, 409, 503), 204),
+    Operation("post", "/deployments", "Send all requests to a version", Deployed, DeploymentRequest,
+              (400, 404, 409, 422, 503), 201),
+    Operation("get", "/deployments", "List the releases as they are now", DeploymentList, query=("model",)),
+    Operation("get", "/deployments/history", "List what happened to the releases", HistoryPage, None,
+              (422, 503), query=(*_PAGE, "model")),
+    Operation("get", "/health", "What works; 503 until a prediction can be served", Health, None, (503,)),
+    Operation("get", "/health/ready", "The same", Health, None, (503,)),
+    Operation("get", "/health/live", "Whether the process is alive", None),
+    Operation("get", "/metrics", "Metrics in Prometheus' form", None),
+)  # fmt: skip
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the document."""
+    kinds = {kind for operation in OPERATIONS for kind in (operation.answers, operation.takes) if kind} | {Problem}
+    names, schemas = models_json_schema(
+        [(kind, "validation") for kind in sorted(kinds, key=lambda kind: kind.__name__)],
+        ref_template="#/components/schemas/{model}",
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, names)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ModelMesh",
+            "version": __version__,
+            "description": "Machine-learning models served over a Kafka log.",
+        },
+        "paths": paths,
+        "components": {"schemas": schemas["$defs"]},
+    }
+
+
+def _operation(operation: Operation, names: Any) -> dict[str, Any]:
+    def content(kind: type[BaseModel], media: str = "application/json") -> dict[str, Any]:
+        return {media: {"schema": names[(kind, "validation")]}}
+
+    responses: dict[str, Any] = {str(operation.status): {"description": operation.summary}}
+    if operation.answers:
+        responses[str(operation.status)]["content"] = content(operation.answers)
+    for status in operation.errors:
+        responses[str(status)] = {"description": "a problem", "content": content(Problem, "application/problem+json")}
+    parts = operation.path.split("/")
+    path_names = [part[1:-1] for part in parts if part.startswith("{")]
+    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in path_names]
+    parameters += [{"name": name, "in": "query", "schema": {"type": "string"}} for name in operation.query]
+    parameters += [{"name": name, "in": "header", "schema": {"type": "string"}} for name in operation.headers]
+    document: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": responses}
+    if operation.takes is Registration:
+        schema = {"allOf": [names[(Registration, "validation")], _FILE]}
+        document["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    elif operation.takes:
+        document["requestBody"] = {"required": True, "content": content(operation.takes)}
+    return document
+
+
+_FILE = {
+    "type": "object",
+    "required": ["artifact"],
+    "properties": {"artifact": {"type": "string", "contentMediaType": "application/octet-stream"}},
+}
+
+_PAGE_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>ModelMesh API</title><style>
+:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+summary{cursor:pointer;padding:.4rem 0}code,pre{font-family:ui-monospace,monospace;font-size:.9em}
+pre{overflow:auto;padding:.8rem;background:color-mix(in srgb,currentColor 8%,transparent);border-radius:.4rem}
+.m{display:inline-block;width:4.5rem;font-weight:600;text-transform:uppercase}</style>
+<h1>ModelMesh API</h1><p>The whole document is at <a href="/openapi.json">/openapi.json</a>.</p>"""
+
+
+def docs_page(document: dict[str, Any]) -> str:
+    """Return a page that lists the operations and their schemas; it needs no script and no internet."""
+    lines = [_PAGE_HEAD]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            shown = orjson.dumps(operation, option=orjson.OPT_INDENT_2).decode()
+            lines.append(
+                f'<details><summary><span class="m">{method}</span><code>{escape(path)}</code> '
+                f"{escape(operation['summary'])}</summary><pre>{escape(shown)}</pre></details>"
+            )
+    lines.append("<h2>Schemas</h2>")
+    for name, schema in document["components"]["schemas"].items():
+        shown = orjson.dumps(schema, option=orjson.OPT_INDENT_2).decode()
+        lines.append(
+            f'<details id="{escape(name)}"><summary>{escape(name)}</summary><pre>{escape(shown)}</pre></details>'
+        )
+    return "\n".join(lines) + "</html>"

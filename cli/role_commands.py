@@ -1,0 +1,50 @@
+"""`modelmesh gateway|router|worker|control|broker`: one role each, against MODELMESH_KAFKA."""
+
+from __future__ import annotations
+
+import typer
+
+from ..broker.progress import no_progress
+from ..schemas.settings import Settings
+from .run_role import run_role
+
+
+def gateway() -> None:
+    """Run the HTTP gateway."""
+    from .gateway import Gateway
+
+    run_role("gateway", Settings(), Gateway)
+
+
+def router() -> None:
+    """Run the router."""
+    from ..router.service import Router
+
+    run_role("router", Settings(), Router)
+
+
+def worker() -> None:
+    """Run a worker."""
+    from ..workers.service import Worker
+
+    run_role("worker", Settings(), Worker)
+
+
+def control() -> None:
+    """Run the control plane."""
+    from ..control_plane.service import ControlPlane
+
+    run_role("control", Settings(), ControlPlane)
+
+
+def broker() -> None:
+    """Run the embedded Kafka."""
+    from .broker_role import Broker
+
+    run_role("broker", Settings(), lambda settings: Broker(settings, no_progress), needs_broker=False)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (gateway, router, worker, control, broker):
+        app.command()(command)

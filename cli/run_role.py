@@ -1,0 +1,51 @@
+"""Run one role in this process until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import structlog
+import uvloop
+
+from ..broker.connection import wait_until_answers
+from ..broker.role import Role
+from ..broker.topics import ensure_topics
+from ..schemas.errors import ModelMeshError
+from ..schemas.settings import Settings
+from ..telemetry.admin_server import admin_server
+from ..telemetry.logs import configure_logs
+
+log = structlog.get_logger(__name__)
+BROKER_TIMEOUT = 60.0
+
+
+def run_role(name: str, settings: Settings, make: Callable[[Settings], Role], *, needs_broker: bool = True) -> None:
+    """Run until stopped. Exits with 1 and one line of log when the role fails."""
+    configure_logs(settings.log_level, name, settings.name)
+    try:
+        uvloop.run(_run(name, settings, make, needs_broker))
+    except ModelMeshError as error:
+        log.error("role.failed", code=error.code, detail=error.detail)
+        sys.exit(1)
+    except Exception:
+        log.exception("role.failed")
+        sys.exit(1)
+
+
+async def _run(name: str, settings: Settings, make: Callable[[Settings], Role], needs_broker: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if needs_broker:
+        await wait_until_answers(settings.kafka, BROKER_TIMEOUT)
+        await ensure_topics(settings, settings.topics())
+    role = make(settings)
+    async with admin_server(settings.admin_port, role.registry, role.health) as port:
+        log.info("role.started", pid=os.getpid(), admin_port=port, kafka=settings.kafka)
+        await role.run(stop)
+    log.info("role.stopped")

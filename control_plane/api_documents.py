@@ -1,0 +1,146 @@
+"""The documents that the HTTP API takes and gives."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..schemas.commands import Event
+from ..schemas.releases import Batching, Framework, Strategy
+from ..schemas.signatures import Signature
+from .database import ModelRow, VersionRow
+
+
+class VersionDocument(BaseModel):
+    """A version, with its lineage and how it proved itself."""
+
+    version: str
+    framework: Framework
+    served_as: Framework = Field(description="onnx where the compiled form gives the same answers")
+    parity: dict[str, Any] = Field(description="what was found when the compiled form was compared on sample rows")
+    signature: Signature
+    batching: Batching
+    artifact_digest: str
+    source_digest: str
+    size: int = Field(description="bytes of the registered file")
+    metadata: dict[str, Any]
+    author: str
+    parent: str | None
+    data_digest: str | None
+    libraries: dict[str, str]
+    proof: dict[str, Any] = Field(description="times of loading and predicting, in milliseconds")
+    created_at: datetime
+    live: bool = Field(description="whether the model's release sends requests to it")
+
+
+class ModelDocument(BaseModel):
+    """A model and its versions, oldest first."""
+
+    name: str
+    framework: Framework
+    created_at: datetime
+    live_version: str | None
+    versions: list[str]
+
+
+class ModelPage(BaseModel):
+    """One page of models by name."""
+
+    models: list[ModelDocument]
+    page: int
+    per_page: int
+    total: int
+
+
+class Registered(BaseModel):
+    """What came of a registration."""
+
+    name: str
+    version: VersionDocument
+    deployment: Event | None = Field(
+        description="how the first version went live; null where it waits for a deployment"
+    )
+    ready: bool = Field(description="whether a worker has loaded it")
+    warning: str | None = None
+
+
+class DeploymentRequest(BaseModel):
+    """A wish to send all requests to one version."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    version: str
+    strategy: Strategy = "full"
+    generation: int | None = Field(
+        default=None, ge=0, description="the generation that this is based on; 409 if it is gone"
+    )
+    actor: str = Field(default="", max_length=128)
+    reason: str = Field(default="", max_length=1000)
+
+
+class DeploymentDocument(BaseModel):
+    """A model's release as it is now."""
+
+    model: str
+    generation: int
+    strategy: Strategy
+    version: str = Field(description="the stable version")
+    variants: list[dict[str, Any]]
+    updated_at: float
+    actor: str
+    reason: str
+    ready: bool = Field(description="whether a live worker has every version loaded")
+
+
+class Deployed(BaseModel):
+    """What came of a deployment."""
+
+    event: Event
+    deployment: DeploymentDocument | None
+    ready: bool
+
+
+class HistoryPage(BaseModel):
+    """One page of the releases' history, newest first."""
+
+    events: list[Event]
+    page: int
+    per_page: int
+    total: int
+
+
+def version_document(row: VersionRow, live_versions: set[str]) -> VersionDocument:
+    """Return a row of the registry as a document."""
+    return VersionDocument(
+        version=row.version,
+        framework=row.framework,  # type: ignore[arg-type]
+        served_as=row.served_as,  # type: ignore[arg-type]
+        parity=row.parity,
+        signature=Signature.model_validate(row.signature),
+        batching=Batching.model_validate(row.batching),
+        artifact_digest=row.artifact_digest,
+        source_digest=row.source_digest,
+        size=row.size,
+        metadata=row.attributes,
+        author=row.author,
+        parent=row.parent,
+        data_digest=row.data_digest,
+        libraries=row.libraries,
+        proof=row.proof,
+        created_at=row.created_at,
+        live=row.version in live_versions,
+    )
+
+
+def model_document(row: ModelRow, live_version: str | None) -> ModelDocument:
+    """Return a row of the registry as a document."""
+    return ModelDocument(
+        name=row.name,
+        framework=row.framework,  # type: ignore[arg-type]
+        created_at=row.created_at,
+        live_version=live_version,
+        versions=[version.version for version in row.versions],
+    )

@@ -1,0 +1,178 @@
+"""The database: the registry's tables, the history of releases, experiments and the inference log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    event,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+from ..schemas.errors import SetupError
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, kept in UTC. SQLite forgets the zone; this remembers it."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give a moment without a zone the zone that it was stored in."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+# SQLite counts rows up by itself only for plain INTEGER keys.
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """All tables; constraints are named, so that a migration can find them on any database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class ModelRow(Base):
+    """A model: a name under which versions are registered."""
+
+    __tablename__ = "models"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    framework: Mapped[str] = mapped_column(String(32))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    versions: Mapped[list[VersionRow]] = relationship(back_populates="model", order_by="VersionRow.id")
+
+
+class VersionRow(Base):
+    """A version: immutable bytes, what they are, where they come from, and how they proved themselves."""
+
+    __tablename__ = "versions"
+    __table_args__ = (UniqueConstraint("model_id", "version"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    version: Mapped[str] = mapped_column(String(32))
+    framework: Mapped[str] = mapped_column(String(32))
+    served_as: Mapped[str] = mapped_column(String(32))
+    source_url: Mapped[str] = mapped_column(Text)
+    source_digest: Mapped[str] = mapped_column(String(64))
+    artifact_url: Mapped[str] = mapped_column(Text)
+    artifact_digest: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    signature: Mapped[dict[str, Any]] = mapped_column(JSON)
+    batching: Mapped[dict[str, Any]] = mapped_column(JSON)
+    sample: Mapped[list[Any]] = mapped_column(JSON)
+    parity: Mapped[dict[str, Any]] = mapped_column(JSON)
+    proof: Mapped[dict[str, Any]] = mapped_column(JSON)
+    libraries: Mapped[dict[str, Any]] = mapped_column(JSON)
+    attributes: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
+    author: Mapped[str] = mapped_column(String(128))
+    parent: Mapped[str | None] = mapped_column(String(32))
+    data_digest: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    model: Mapped[ModelRow] = relationship(back_populates="versions")
+
+
+class DeploymentRow(Base):
+    """One step in a release's history, projected from an event; the log is the truth."""
+
+    __tablename__ = "deployments"
+    __table_args__ = (Index("ix_deployments_model_generation", "model", "generation"),)
+
+    event_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(64))
+    generation: Mapped[int] = mapped_column(Integer)
+    strategy: Mapped[str | None] = mapped_column(String(16))
+    version: Mapped[str | None] = mapped_column(String(32))
+    actor: Mapped[str] = mapped_column(String(128))
+    summary: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ExperimentRow(Base):
+    """An A/B experiment."""
+
+    __tablename__ = "experiments"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    variants: Mapped[list[Any]] = mapped_column(JSON)
+    status: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class InferenceRow(Base):
+    """One request and its outcome."""
+
+    __tablename__ = "inference_log"
+    __table_args__ = (Index("ix_inference_log_model_at", "model", "at"),)
+
+    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(32))
+    variant: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int] = mapped_column(Integer)
+    latency_ms: Mapped[float | None]
+    request: Mapped[bytes | None] = mapped_column(LargeBinary)
+    reply: Mapped[bytes | None] = mapped_column(LargeBinary)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+def make_engine(url: str) -> AsyncEngine:
+    """Return an engine. Raises SetupError for a URL that SQLAlchemy cannot read."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SetupError(
+            "MODELMESH_DATABASE is not a database URL: use sqlite+aiosqlite:///path or postgresql+asyncpg://user@host/name"
+        ) from None
+    if parsed.drivername == "sqlite+aiosqlite" and parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(parsed)
+    if parsed.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    """Readers and one writer at once, waiting for each other instead of failing."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "busy_timeout=10000", "foreign_keys=ON", "synchronous=NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,30 @@
+"""Alembic's environment: run the migrations on the engine that the services use."""
+
+import asyncio
+
+from alembic import context
+from modelmesh.control_plane.database import Base, make_engine
+from sqlalchemy import Connection
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def _migrate() -> None:
+    url = context.config.get_main_option("sqlalchemy.url")
+    assert url is not None
+    engine = make_engine(url)
+    async with engine.connect() as connection:
+        await connection.run_sync(_run)
+        await connection.commit()
+    await engine.dispose()
+
+
+asyncio.run(_migrate())

@@ -1,0 +1,41 @@
+"""What somebody gives when registering a version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ..schemas.names import check_model_name, parse_version
+from ..schemas.releases import Batching, Framework
+from ..schemas.signatures import Signature
+
+
+class Registration(BaseModel):
+    """The fields beside the file. Without a version the major is raised; without a sample rows are made up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    framework: Framework
+    version: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    author: str = Field(default="", max_length=128)
+    parent: str | None = Field(default=None, description="the version that this one was made from")
+    sample: list[Any] = Field(default_factory=list, description="rows as /predict takes them")
+    signature: Signature | None = None
+    batching: Batching | None = None
+    compile: bool = True
+    data_digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the training data")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        return check_model_name(name)
+
+    @field_validator("version", "parent")
+    @classmethod
+    def _is_a_version(cls, version: str | None) -> str | None:
+        if version is not None:
+            parse_version(version)
+        return version

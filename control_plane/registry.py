@@ -1,0 +1,185 @@
+"""The registry: models, their immutable versions, and what is known of each."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import selectinload
+
+from ..models.artifact_store import ArtifactStore
+from ..models.proof import Proof
+from ..schemas.errors import InvalidInput, ModelNotFound, VersionExists, VersionNotFound
+from ..schemas.names import check_model_name, parse_version
+from ..schemas.releases import Batching, VersionSpec
+from .database import DeploymentRow, ModelRow, VersionRow
+from .registration import Registration
+
+
+def next_version(existing: list[str]) -> str:
+    """Return the version after all others: the major raised by one."""
+    majors = [parse_version(version)[0] for version in existing]
+    return f"{max(majors, default=0) + 1}.0.0"
+
+
+def spec_of(row: VersionRow) -> VersionSpec:
+    """Return what a worker needs to serve this version."""
+    return VersionSpec.model_validate(
+        {
+            "version": row.version,
+            "framework": row.framework,
+            "served_as": row.served_as,
+            "artifact": row.artifact_url,
+            "digest": row.artifact_digest,
+            "signature": row.signature,
+            "batching": row.batching,
+            "sample": row.sample,
+        }
+    )
+
+
+class Registry:
+    """Reads and writes the registry's tables."""
+
+    def __init__(self, engine: AsyncEngine, store: ArtifactStore) -> None:
+        self._engine = engine
+        self._store = store
+
+    async def existing(self, name: str, version: str, digest: str) -> VersionRow | None:
+        """Return the version if it is there with the same bytes. Raises VersionExists if the bytes are others."""
+        async with AsyncSession(self._engine) as session:
+            row = await self._find(session, name, version)
+            if row is not None and row.source_digest != digest:
+                raise VersionExists(
+                    f"{name} {version} exists with other bytes (SHA-256 {row.source_digest[:12]}..., "
+                    f"this file has {digest[:12]}...): versions are immutable, give a new one",
+                    field="version",
+                )
+            return row
+
+    async def add(
+        self, registration: Registration, proof: Proof, source: Path, compiled: Path
+    ) -> tuple[VersionRow, bool]:
+        """Store the artifacts and the version; return it, and whether it is the model's first.
+
+        Raises VersionExists when somebody else registered the version meanwhile.
+        """
+        source_digest, source_url = await asyncio.to_thread(self._store.put, source)
+        digest, url = source_digest, source_url
+        if proof.compiled:
+            digest, url = await asyncio.to_thread(self._store.put, compiled)
+        for _ in range(5):
+            try:
+                async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+                    model = await self._model_or_new(session, registration)
+                    versions = [row.version for row in model.versions]
+                    version = registration.version or next_version(versions)
+                    row = VersionRow(
+                        model=model,
+                        version=version,
+                        framework=registration.framework,
+                        served_as=proof.served_as,
+                        source_url=source_url,
+                        source_digest=source_digest,
+                        artifact_url=url,
+                        artifact_digest=digest,
+                        size=source.stat().st_size,
+                        signature=proof.signature.model_dump(mode="json"),
+                        batching=(registration.batching or Batching()).model_dump(mode="json"),
+                        sample=proof.sample,
+                        parity=proof.parity,
+                        proof=proof.model_dump(
+                            mode="json", include={"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_given"}
+                        ),
+                        libraries=proof.libraries,
+                        attributes=registration.metadata,
+                        author=registration.author,
+                        parent=registration.parent,
+                        data_digest=registration.data_digest,
+                    )
+                    session.add(row)
+                return row, not versions
+            except IntegrityError:
+                # Somebody was faster. With a version given it is theirs; without one the next number is free.
+                if registration.version:
+                    found = await self.existing(registration.name, registration.version, source_digest)
+                    if found is not None:
+                        return found, False
+        raise VersionExists(f"{registration.name}: too many registrations at once, try again")
+
+    async def check_parent(self, registration: Registration) -> None:
+        """Raise InvalidInput when the parent that a registration names is not there."""
+        if registration.parent is None:
+            return
+        async with AsyncSession(self._engine) as session:
+            if await self._find(session, registration.name, registration.parent) is None:
+                raise InvalidInput(
+                    f"parent {registration.parent} is not a version of {registration.name}", field="parent"
+                )
+
+    async def models(self, *, page: int, per_page: int, framework: str | None) -> tuple[list[ModelRow], int]:
+        """Return one page of models by name, and how many there are."""
+        query = select(ModelRow)
+        if framework:
+            query = query.where(ModelRow.framework == framework)
+        async with AsyncSession(self._engine) as session:
+            total = await session.scalar(select(func.count()).select_from(query.subquery()))
+            rows = await session.scalars(
+                query.options(selectinload(ModelRow.versions))
+                .order_by(ModelRow.name)
+                .offset((page - 1) * per_page)
+                .limit(per_page)
+            )
+            return list(rows), total or 0
+
+    async def model(self, name: str) -> ModelRow:
+        """Return a model with its versions. Raises ModelNotFound."""
+        async with AsyncSession(self._engine) as session:
+            query = select(ModelRow).where(ModelRow.name == name).options(selectinload(ModelRow.versions))
+            row = await session.scalar(query)
+            if row is None:
+                raise ModelNotFound(f"there is no model named {name[:80]!r}", field="name")
+            return row
+
+    async def version(self, name: str, version: str) -> VersionRow:
+        """Return one version. Raises ModelNotFound or VersionNotFound."""
+        row = next((row for row in (await self.model(name)).versions if row.version == version), None)
+        if row is None:
+            raise VersionNotFound(f"{name} has no version {version[:40]!r}", field="version")
+        return row
+
+    async def delete_version(self, name: str, version: str) -> None:
+        """Forget a version, and its model with the last one. The artifact stays: another version may have its bytes."""
+        row = await self.version(name, version)
+        async with AsyncSession(self._engine) as session, session.begin():
+            model = await session.get_one(ModelRow, row.model_id, options=[selectinload(ModelRow.versions)])
+            await session.delete(await session.get_one(VersionRow, row.id))
+            if len(model.versions) == 1:
+                await session.delete(model)
+
+    async def history(self, model: str | None, *, page: int, per_page: int) -> tuple[list[DeploymentRow], int]:
+        """Return one page of the releases' history, newest first, and how many steps there are."""
+        query = select(DeploymentRow)
+        if model:
+            query = query.where(DeploymentRow.model == model)
+        async with AsyncSession(self._engine) as session:
+            total = await session.scalar(select(func.count()).select_from(query.subquery()))
+            rows = await session.scalars(
+                query.order_by(DeploymentRow.at.desc()).offset((page - 1) * per_page).limit(per_page)
+            )
+            return list(rows), total or 0
+
+    async def _find(self, session: AsyncSession, name: str, version: str) -> VersionRow | None:
+        query = select(VersionRow).join(ModelRow).where(ModelRow.name == name, VersionRow.version == version)
+        return await session.scalar(query.options(selectinload(VersionRow.model)))
+
+    async def _model_or_new(self, session: AsyncSession, registration: Registration) -> ModelRow:
+        query = select(ModelRow).where(ModelRow.name == check_model_name(registration.name))
+        model = await session.scalar(query.options(selectinload(ModelRow.versions)))
+        if model is None:
+            model = ModelRow(name=registration.name, framework=registration.framework, versions=[])
+            session.add(model)
+        return model

@@ -1,0 +1,81 @@
+"""The control plane role: the Faust app with the releases, and the projection of its events into the database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any
+from uuid import uuid4
+
+from prometheus_client import CollectorRegistry
+
+from ..broker.connection import make_producer
+from ..broker.heartbeats import Announcer
+from ..broker.outbox import Outbox
+from ..broker.role import Role
+from ..schemas.replicas import Heartbeat
+from ..schemas.settings import Settings
+from .history import HistoryProjection
+from .releases_app import make_releases_app
+
+
+class ControlPlane(Role):
+    """The one writer of the releases."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._epoch = uuid4().hex
+        self.registry = CollectorRegistry()
+        self._app = make_releases_app(settings)
+        self._projection = HistoryProjection(settings)
+        self._producer = make_producer(settings)
+        self._outbox = Outbox(self._producer)
+        self._announcer = Announcer(settings, self._outbox, self._describe)
+        self._recovered = False
+        for name in ("faust", "mode", "aiokafka"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def health(self) -> dict[str, Any]:
+        """Ready when the table has been recovered; the history may lag behind without harm."""
+        return {"ready": self._recovered, "history": self._projection.state}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Hold the releases until `stop` is set."""
+        await self._producer.start()
+        self._app.finalize()
+        await self._app.start()
+        sending = asyncio.create_task(self._outbox.run())
+        tasks = [
+            asyncio.create_task(self._watch_app()),
+            asyncio.create_task(self._announce_when_recovered()),
+            asyncio.create_task(self._projection.run()),
+        ]
+        try:
+            await self.until_stopped(stop, [sending, *tasks])
+        finally:
+            self._announcer.farewell()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._app.stop()
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            await self._producer.stop()
+
+    async def _watch_app(self) -> None:
+        await self._app.wait_until_stopped()
+        if self._app.crash_reason is not None:
+            raise self._app.crash_reason
+        raise RuntimeError("the Faust app stopped by itself")
+
+    async def _announce_when_recovered(self) -> None:
+        await self._app.tables.recovery.completed.wait()
+        self._recovered = True
+        await self._announcer.run()
+
+    def _describe(self) -> Heartbeat:
+        return Heartbeat(
+            replica=self._settings.name, role="control", epoch=self._epoch, at=time.time(), pid=os.getpid()
+        )

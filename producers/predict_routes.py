@@ -1,0 +1,115 @@
+"""The bridge from HTTP to the log: a request in, a record out; the reply's record in, an answer out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from ..models.tensors import parse_body
+from ..schemas.errors import InvalidInput, MalformedRequest, ModelMeshError, ModelNotFound, RequestTooLarge
+from ..schemas.names import MODEL_NAME
+from ..schemas.records import JSON, PROBLEM_JSON, Reply
+from ..schemas.settings import Settings
+from ..telemetry.http import REQUEST_ID_KEY, json_response
+from .client import PredictionClient
+
+
+class PredictRoutes:
+    """`POST /predict/{model}` and `POST /predict/{model}/batch`."""
+
+    def __init__(self, settings: Settings, client: PredictionClient) -> None:
+        self._settings = settings
+        self._client = client
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_post("/predict/{model}", self.predict)
+        app.router.add_post("/predict/{model}/batch", self.predict_batch)
+
+    async def predict(self, request: web.Request) -> web.Response:
+        """Pass the body on unopened; the worker reads it."""
+        reply = await self._client.send(
+            self._model(request),
+            await self._body(request),
+            routing_key=request.headers.get("X-Routing-Key", ""),
+            deadline=self._deadline(request),
+            request_id=request[REQUEST_ID_KEY],
+            traceparent=request.headers.get("traceparent", ""),
+        )
+        return _response(reply)
+
+    async def predict_batch(self, request: web.Request) -> web.Response:
+        """Make each row a request of its own: a bad row costs only itself, and the rows spread over the workers."""
+        model, deadline = self._model(request), self._deadline(request)
+        rows = parse_body(await self._body(request))
+        if not isinstance(rows, list) or not rows:
+            raise InvalidInput("inputs must be a list of rows, one at least", field="inputs")
+        if len(rows) > self._settings.max_batch_rows:
+            raise RequestTooLarge(f"{len(rows)} rows: at most {self._settings.max_batch_rows} at once", field="inputs")
+        batch_id = request[REQUEST_ID_KEY]
+
+        async def one(number: int, row: Any) -> dict[str, Any]:
+            try:
+                reply = await self._client.send(
+                    model,
+                    orjson.dumps({"inputs": row}),
+                    routing_key=request.headers.get("X-Routing-Key", ""),
+                    deadline=deadline,
+                    request_id=f"{batch_id[:112]}.{number}",
+                    traceparent=request.headers.get("traceparent", ""),
+                )
+            except ModelMeshError as error:
+                return {"error": error.problem()}
+            document: dict[str, Any] = orjson.loads(reply.body)
+            return document if reply.ok else {"error": document}
+
+        answers = await asyncio.gather(*(one(number, row) for number, row in enumerate(rows)))
+        failed = sum("error" in answer for answer in answers)
+        if failed == len(answers):
+            # Nothing worked: say so by the status, as a single request would.
+            return json_response({"predictions": answers, "failed": failed}, answers[0]["error"]["status"])
+        return json_response({"predictions": answers, "failed": failed})
+
+    def _model(self, request: web.Request) -> str:
+        model = request.match_info["model"]
+        if not MODEL_NAME.fullmatch(model):
+            raise ModelNotFound(f"there is no model named {model[:80]!r}", field="model")
+        return model
+
+    async def _body(self, request: web.Request) -> bytes:
+        if request.content_length is not None and request.content_length > self._settings.max_body_bytes:
+            raise RequestTooLarge(
+                f"the body has {request.content_length} bytes: at most {self._settings.max_body_bytes} are taken"
+            )
+        body = bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > self._settings.max_body_bytes:
+                raise RequestTooLarge(f"the body has more than {self._settings.max_body_bytes} bytes")
+        return bytes(body)
+
+    def _deadline(self, request: web.Request) -> float | None:
+        given = request.headers.get("X-Timeout-Ms")
+        if given is None:
+            return None
+        try:
+            milliseconds = int(given)
+        except ValueError:
+            milliseconds = 0
+        if milliseconds <= 0:
+            raise MalformedRequest("X-Timeout-Ms must be a whole number of milliseconds above 0", field="X-Timeout-Ms")
+        return milliseconds / 1000
+
+
+def _response(reply: Reply) -> web.Response:
+    headers = {"X-Model-Version": reply.version, "X-Model-Variant": reply.variant}
+    if reply.batch_size:
+        headers["X-Batch-Size"] = str(reply.batch_size)
+    if not reply.ok and (retry_after := orjson.loads(reply.body).get("retry_after")) is not None:
+        headers["Retry-After"] = str(max(1, round(retry_after)))
+    return web.Response(
+        status=reply.status, body=reply.body, content_type=JSON if reply.ok else PROBLEM_JSON, headers=headers
+    )
