@@ -153,7 +153,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         offsets: dict[TopicPartition, int] = {}
         for partition in partitions:
             tracker = self._trackers.get(partition)
-            offset = tracker.committable if tracker else None
+            offset = tracker.committable if tracker is not None else None
             if offset is not None and offset != self._committed.get(partition):
                 offsets[partition] = offset
         if not offsets:
