@@ -1,0 +1,318 @@
+"""`ModelMeshClient` and `AsyncModelMeshClient`: register, deploy and predict over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import aiohttp
+import orjson
+
+from ..models.adapters.registry import adapter_for, framework_of
+from ..schemas.errors import InvalidInput, ModelMeshError, Unavailable, from_problem
+from .prediction import Prediction
+
+T = TypeVar("T")
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def rows_of(data: Any) -> list[Any]:
+    """Return a DataFrame, an array, a tensor or a list of rows as JSON rows."""
+    if hasattr(data, "to_dict") and hasattr(data, "columns"):
+        return list(data.to_dict("records"))
+    if hasattr(data, "detach"):
+        data = data.detach().cpu()
+    return list(data.tolist()) if hasattr(data, "tolist") else list(data)
+
+
+def inputs_of(inputs: Any) -> Any:
+    """Return inputs as /predict takes them: arrays, DataFrames and tensors become lists."""
+    if isinstance(inputs, dict | list):
+        return inputs
+    if hasattr(inputs, "to_dict") and not hasattr(inputs, "columns"):  # a pandas Series is one row
+        return inputs.to_dict()
+    return rows_of(inputs)
+
+
+class AsyncModelMeshClient:
+    """Talks to a gateway. Use it as an async context manager; errors are those of `modelmesh.schemas.errors`.
+
+    async with AsyncModelMeshClient("http://127.0.0.1:8000") as client:
+        await client.register_model("fraud", pipeline, sample=rows)
+        (await client.predict("fraud", inputs={"amount": 200, "merchant": "Acme"})).label
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> AsyncModelMeshClient:
+        self._session = aiohttp.ClientSession(timeout=self._timeout, json_serialize=lambda d: orjson.dumps(d).decode())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def register_model(
+        self,
+        name: str,
+        model_object: Any,
+        framework: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        *,
+        version: str | None = None,
+        sample: Any | None = None,
+        parent: str | None = None,
+        author: str = "",
+        compile: bool = True,
+        batching: dict[str, Any] | None = None,
+        data: Any | None = None,
+    ) -> dict[str, Any]:
+        """Register a model object or the path of a file; return what was registered.
+
+        `sample` is a few input rows (a DataFrame, an array or a list): the signature is inferred from them, and the model
+        proves itself on them. `data` is the training data, of which the digest is kept. Without a version the major is
+        raised. Raises RegistrationRefused, VersionExists, InvalidInput.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path, kind = await asyncio.to_thread(_save, model_object, framework, sample, Path(folder))
+            form = aiohttp.FormData()
+            fields: dict[str, Any] = {
+                "name": name, "framework": kind, "version": version, "parent": parent, "author": author or None
+            }  # fmt: skip
+            documents = {
+                "metadata": metadata,
+                "sample": None if sample is None else rows_of(sample)[:100],
+                "batching": batching,
+                "compile": compile,
+            }
+            if data is not None:
+                fields["data_digest"] = await asyncio.to_thread(data_digest, data)
+            for field, value in fields.items():
+                if value is not None:
+                    form.add_field(field, value)
+            for field, value in documents.items():
+                if value is not None:
+                    form.add_field(field, orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode())
+            with path.open("rb") as file:
+                form.add_field("artifact", file, filename=path.name)
+                registered: dict[str, Any] = await self._request("POST", "/models", data=form)
+        return registered
+
+    async def predict(
+        self, name: str, inputs: Any, *, routing_key: str | None = None, timeout: float | None = None
+    ) -> Prediction:
+        """Return the prediction for one row, several rows or an object of named features."""
+        headers = {"X-Routing-Key": routing_key} if routing_key else {}
+        if timeout is not None:
+            headers["X-Timeout-Ms"] = str(max(1, round(timeout * 1000)))
+        body = _body(inputs_of(inputs))
+        document = await self._request("POST", f"/predict/{name}", data=body, headers=headers)
+        return Prediction.from_document(document)
+
+    async def predict_batch(self, name: str, rows: Any) -> list[Prediction | ModelMeshError]:
+        """Return a prediction for each row, or the error of a row that failed, in the order of the rows."""
+        try:
+            document = await self._request("POST", f"/predict/{name}/batch", data=_body(rows_of(rows)))
+        except _AllRowsFailed as failed:
+            document = failed.document
+        return [
+            from_problem(answer["error"]) if "error" in answer else Prediction.from_document(answer)
+            for answer in document["predictions"]
+        ]
+
+    async def models(self, *, page: int = 1, per_page: int = 50, framework: str | None = None) -> list[dict[str, Any]]:
+        """Return one page of models by name."""
+        query: dict[str, Any] = {"page": page, "per_page": per_page} | ({"framework": framework} if framework else {})
+        models: list[dict[str, Any]] = (await self._request("GET", "/models", params=query))["models"]
+        return models
+
+    async def versions(self, name: str) -> list[dict[str, Any]]:
+        """Return a model's versions, oldest first. Raises ModelNotFound."""
+        versions: list[dict[str, Any]] = (await self._request("GET", f"/models/{name}/versions"))["versions"]
+        return versions
+
+    async def deploy(
+        self, name: str, version: str, *, generation: int | None = None, actor: str = "", reason: str = ""
+    ) -> dict[str, Any]:
+        """Send all requests to a version; return what came of it.
+
+        Raises StaleGeneration when the release has moved on since `generation`, ControlPlaneUnavailable.
+        """
+        wish = {"model": name, "version": version, "generation": generation, "actor": actor, "reason": reason}
+        deployed: dict[str, Any] = await self._request("POST", "/deployments", json=wish)
+        return deployed
+
+    async def deployments(self) -> list[dict[str, Any]]:
+        """Return every model's release as it is now."""
+        deployments: list[dict[str, Any]] = (await self._request("GET", "/deployments"))["deployments"]
+        return deployments
+
+    async def history(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return what happened to the releases, newest first."""
+        query = {"model": name} if name else {}
+        events: list[dict[str, Any]] = (await self._request("GET", "/deployments/history", params=query))["events"]
+        return events
+
+    async def delete_version(self, name: str, version: str) -> None:
+        """Forget a version. Raises VersionInUse while a release sends requests to it."""
+        await self._request("DELETE", f"/models/{name}/versions/{version}")
+
+    async def health(self) -> dict[str, Any]:
+        """Return what works; not being ready is no error here."""
+        document: dict[str, Any] = await self._request("GET", "/health", accept=(503,))
+        return document
+
+    async def _request(self, method: str, path: str, *, accept: tuple[int, ...] = (), **options: Any) -> Any:
+        if self._session is None:
+            raise RuntimeError("use the client as a context manager: async with AsyncModelMeshClient() as client")
+        try:
+            async with self._session.request(method, self.url + path, **options) as response:
+                body = await response.read()
+        except (aiohttp.ClientConnectionError, TimeoutError) as error:
+            why = "did not answer in time" if isinstance(error, TimeoutError) else f"cannot be reached ({error})"
+            raise Unavailable(f"the gateway at {self.url} {why}; is it running? `modelmesh up` starts one") from error
+        document = orjson.loads(body) if body else None
+        if response.status < 400 or response.status in accept:
+            return document
+        if isinstance(document, dict) and "predictions" in document:
+            raise _AllRowsFailed(document)
+        raise from_problem(document if isinstance(document, dict) else {"detail": f"HTTP {response.status}"})
+
+
+class _AllRowsFailed(Exception):  # not an answer to anybody: predict_batch turns it into one error a row
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        super().__init__()
+
+
+def _body(inputs: Any) -> bytes:
+    try:
+        return orjson.dumps({"inputs": inputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(f"the inputs cannot be written as JSON: {error}", field="inputs") from None
+
+
+def _save(model: Any, framework: str | None, sample: Any | None, folder: Path) -> tuple[Path, str]:
+    """Return the model's file and framework; an object is written into the folder."""
+    if isinstance(model, str | Path):
+        path = Path(model)
+        if not path.is_file():
+            raise InvalidInput(f"there is no file {path}", field="model_object")
+        return path, framework or framework_of_file(path)
+    kind = framework or framework_of(model)
+    adapter = adapter_for(kind)
+    path = folder / f"model{adapter.suffix}"
+    adapter.save(model, path, None if sample is None else rows_of(sample))
+    return path, kind
+
+
+def framework_of_file(path: Path) -> str:
+    """Return the framework that a file's name says. Raises InvalidInput where it says none."""
+    kinds = {".joblib": "sklearn", ".pkl": "sklearn", ".onnx": "onnx", ".pt2": "torch", ".pt": "torch"}
+    if path.suffix not in kinds:
+        raise InvalidInput(f"{path.name} does not say what it is: name the framework", field="framework")
+    return kinds[path.suffix]
+
+
+def data_digest(data: Any) -> str:
+    """Return the SHA-256 of a table's or an array's rows as JSON, in hex: the same rows give the same digest."""
+    return hashlib.sha256(orjson.dumps(rows_of(data), option=orjson.OPT_SERIALIZE_NUMPY)).hexdigest()
+
+
+class ModelMeshClient:
+    """The same without async, for scripts and notebooks. Each method does what its async twin does.
+
+    with ModelMeshClient() as client:
+        client.register_model("fraud", pipeline, sample=rows)
+        client.predict("fraud", inputs={"amount": 200, "merchant": "Acme"}).label
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 60.0) -> None:
+        # A loop of its own in a thread: it works where a loop runs already, as in a notebook.
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="modelmesh-client", daemon=True)
+        self._thread.start()
+        self._client = AsyncModelMeshClient(url, timeout=timeout)
+        self._wait(self._client.__aenter__())
+
+    def __enter__(self) -> ModelMeshClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if not self._loop.is_running():
+            return
+        self._wait(self._client.__aexit__(None, None, None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def register_model(
+        self,
+        name: str,
+        model_object: Any,
+        framework: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Register a model object or a file; see AsyncModelMeshClient.register_model for the options."""
+        return self._wait(self._client.register_model(name, model_object, framework, metadata, **options))
+
+    def predict(
+        self, name: str, inputs: Any, *, routing_key: str | None = None, timeout: float | None = None
+    ) -> Prediction:
+        """Return the prediction for one row, several rows or an object of named features."""
+        return self._wait(self._client.predict(name, inputs, routing_key=routing_key, timeout=timeout))
+
+    def predict_batch(self, name: str, rows: Any) -> list[Prediction | ModelMeshError]:
+        """Return a prediction for each row, or the error of a row that failed."""
+        return self._wait(self._client.predict_batch(name, rows))
+
+    def models(self, *, page: int = 1, per_page: int = 50, framework: str | None = None) -> list[dict[str, Any]]:
+        """Return one page of models by name."""
+        return self._wait(self._client.models(page=page, per_page=per_page, framework=framework))
+
+    def versions(self, name: str) -> list[dict[str, Any]]:
+        """Return a model's versions, oldest first."""
+        return self._wait(self._client.versions(name))
+
+    def deploy(
+        self, name: str, version: str, *, generation: int | None = None, actor: str = "", reason: str = ""
+    ) -> dict[str, Any]:
+        """Send all requests to a version."""
+        return self._wait(self._client.deploy(name, version, generation=generation, actor=actor, reason=reason))
+
+    def deployments(self) -> list[dict[str, Any]]:
+        """Return every model's release as it is now."""
+        return self._wait(self._client.deployments())
+
+    def history(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return what happened to the releases, newest first."""
+        return self._wait(self._client.history(name))
+
+    def delete_version(self, name: str, version: str) -> None:
+        """Forget a version that no release uses."""
+        self._wait(self._client.delete_version(name, version))
+
+    def health(self) -> dict[str, Any]:
+        """Return what works."""
+        return self._wait(self._client.health())
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
