@@ -64,6 +64,13 @@ class ReplicaView:
             if heard >= oldest and not beat.leaving:
                 yield beat
 
+    def serves(self, model: str, version: str) -> bool:
+        """Whether a live worker has the version loaded and every live router knows it."""
+        live = list(self.live())
+        loaded = [beat.role for beat in live if model in beat.models and version in beat.models[model].loaded]
+        routers = sum(beat.role == "router" for beat in live)
+        return "worker" in loaded and 0 < routers == loaded.count("router")
+
     async def changed(self, timeout: float) -> None:
         """Return at the next heartbeat, or after the timeout."""
         with contextlib.suppress(TimeoutError):

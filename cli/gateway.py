@@ -46,19 +46,13 @@ class Gateway(Role):
     def health(self) -> dict[str, Any]:
         """Ready once a prediction can be served: a router and a worker are alive, and every release is loaded."""
         live = list(self._replicas.live())
-        loaded = {
-            (model, version)
-            for beat in live
-            for model, load in beat.models.items()
-            if load.partitions
-            for version in load.loaded
-        }
         checks = {
             "kafka": self._client.connected and self._releases.ready.is_set(),
             "router": any(beat.role == "router" for beat in live),
             "worker": any(beat.role == "worker" for beat in live),
             "models": all(
-                (model, release.stable.version) in loaded for model, release in self._releases.releases.items()
+                self._replicas.serves(model, release.stable.version)
+                for model, release in self._releases.releases.items()
             ),
         }
         return {

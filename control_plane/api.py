@@ -173,7 +173,9 @@ class ControlRoutes:
         event = await self._deploy(wish.model, row, wish.generation, wish.actor, wish.reason)
         release = self._releases.releases.get(wish.model)
         document = self._deployment(release) if release else None
-        return _answer(Deployed(event=event, deployment=document, ready=self._loaded(wish.model, wish.version)), 201)
+        return _answer(
+            Deployed(event=event, deployment=document, ready=self._replicas.serves(wish.model, wish.version)), 201
+        )
 
     async def list_deployments(self, request: web.Request) -> web.Response:
         """Return every model's release, as the log has it."""
@@ -205,18 +207,11 @@ class ControlRoutes:
         give_up = loop.time() + self._settings.load_timeout
         while loop.time() < give_up:
             release = self._releases.releases.get(model)
-            if release and release.generation >= generation and self._loaded(model, spec.version):
+            if release and release.generation >= generation and self._replicas.serves(model, spec.version):
                 return
             if any(spec.version in beat.models[model].failed for beat in self._replicas.live() if model in beat.models):
                 return
             await self._replicas.changed(timeout=0.5)
-
-    def _loaded(self, model: str, version: str) -> bool:
-        return any(
-            version in load.loaded and load.partitions
-            for beat in self._replicas.live()
-            if (load := beat.models.get(model)) is not None
-        )
 
     def _live_version(self, model: str) -> str | None:
         release = self._releases.releases.get(model)
@@ -236,7 +231,7 @@ class ControlRoutes:
             updated_at=release.updated_at,
             actor=release.actor,
             reason=release.reason,
-            ready=all(self._loaded(release.model, version) for version in release.versions),
+            ready=all(self._replicas.serves(release.model, version) for version in release.versions),
         )
 
     def _registered(
@@ -246,7 +241,7 @@ class ControlRoutes:
             name=registration.name,
             version=version_document(row, self._live_versions(registration.name)),
             deployment=event,
-            ready=self._loaded(registration.name, row.version),
+            ready=self._replicas.serves(registration.name, row.version),
             warning=warning,
         )
         return _answer(document, status)

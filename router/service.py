@@ -21,7 +21,7 @@ from ..broker.replies import Answerer
 from ..broker.role import Role
 from ..schemas import records
 from ..schemas.errors import DeadlineExceeded, ModelMeshError
-from ..schemas.replicas import Heartbeat
+from ..schemas.replicas import Heartbeat, ModelLoad
 from ..schemas.settings import Settings
 from .table import RoutingTable
 
@@ -89,10 +89,13 @@ class Router(Role):
             await self._producer.stop()
 
     async def _refresh(self) -> None:
-        """Look at the replicas at twice the heartbeats' rate: the silent ones drop out even if nobody speaks."""
+        """Look at the replicas at each heartbeat, and without one too: the silent drop out even if nobody speaks."""
+        reachable: dict[str, tuple[str, ...]] = {}
         while True:
             self._table.set_replicas(self._replicas.live())
-            await asyncio.sleep(self._settings.heartbeat_interval / 2)
+            if reachable != (reachable := self._table.reachable()):
+                self._announcer.announce()
+            await self._replicas.changed(timeout=self._settings.heartbeat_interval)
 
     def _handle(self, record: ConsumerRecord, delivery: Delivery) -> None:
         request = self._answerer.read_request(record, delivery)
@@ -120,4 +123,11 @@ class Router(Role):
         )
 
     def _describe(self) -> Heartbeat:
-        return Heartbeat(replica=self._settings.name, role="router", epoch=self._epoch, at=time.time(), pid=os.getpid())
+        return Heartbeat(
+            replica=self._settings.name,
+            role="router",
+            epoch=self._epoch,
+            at=time.time(),
+            pid=os.getpid(),
+            models={model: ModelLoad(loaded=versions) for model, versions in self._table.reachable().items()},
+        )

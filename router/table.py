@@ -43,6 +43,13 @@ class RoutingTable:
         """The models that have a release."""
         return list(self._models)
 
+    def reachable(self) -> dict[str, tuple[str, ...]]:
+        """Return the versions of each model's release that requests can be sent to now."""
+        return {
+            name: tuple(version for version in model.release.versions if model.targets.get(version))
+            for name, model in self._models.items()
+        }
+
     def set_release(self, release: Release) -> None:
         """Take over a release; until its versions are loaded somewhere, requests go on to the one before."""
         model = self._models.get(release.model)

@@ -10,7 +10,10 @@ ReplicaRole = Literal["router", "worker", "control"]
 
 
 class ModelLoad(BaseModel):
-    """What a worker does for one model: the partitions it holds, the versions it has loaded, and its work in hand."""
+    """What a worker does for one model: the partitions it holds, the versions it has loaded, and its work in hand.
+
+    A router says by `loaded` which versions it can send requests to.
+    """
 
     model_config = ConfigDict(frozen=True)
 

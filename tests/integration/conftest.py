@@ -1,0 +1,88 @@
+"""One real mesh for the whole run: Kafka, control plane, router, two workers and gateway, each a process of its own."""
+
+import os
+import signal
+
+import aiohttp
+import numpy as np
+import pandas as pd
+import pytest
+from modelmesh.broker.progress import no_progress
+from modelmesh.cli.mesh import Mesh
+from modelmesh.producers.client import PredictionClient
+from modelmesh.schemas.settings import Settings
+from modelmesh.sdk import AsyncModelMeshClient
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+
+@pytest.fixture(scope="session")
+async def mesh(tmp_path_factory):
+    settings = Settings(data=tmp_path_factory.mktemp("mesh"), port=0)
+    running = Mesh(
+        settings, workers=2, external_kafka=False, progress=no_progress, on_restart=lambda member, code: None
+    )
+    async with running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def sdk(mesh):
+    async with AsyncModelMeshClient(mesh.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def kafka_client(mesh):
+    async with PredictionClient(mesh.settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def http(mesh):
+    async with aiohttp.ClientSession(mesh.url) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def cancer():
+    """Rows, labels and a forest trained on half of them."""
+    rows, labels = load_breast_cancer(return_X_y=True)
+    forest = RandomForestClassifier(20, random_state=0).fit(rows[::2], labels[::2])
+    return rows[1::2], labels[1::2], forest
+
+
+@pytest.fixture(scope="session")
+async def forest(sdk, cancer):
+    """The name of a registered forest."""
+    rows, _, model = cancer
+    await sdk.register_model("forest", model, sample=rows[:20], metadata={"purpose": "tests"}, author="tests")
+    return "forest"
+
+
+@pytest.fixture(scope="session")
+def payments():
+    """A table with a number and a text, and a pipeline trained on it."""
+    generator = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "amount": generator.gamma(2, 100, 400).round(2),
+            "merchant": generator.choice(["Acme", "Globex", "Initech"], 400),
+        }
+    )
+    fraud = ((table.amount > 250) & (table.merchant == "Acme")).astype(int)
+    columns = ColumnTransformer(
+        [("n", StandardScaler(), ["amount"]), ("t", OneHotEncoder(handle_unknown="ignore"), ["merchant"])]
+    )
+    return table, make_pipeline(columns, LogisticRegression()).fit(table, fraud)
+
+
+def kill(mesh, name, number=signal.SIGKILL):
+    """Send a signal to a member; return the process that got it."""
+    member = next(member for member in mesh.supervisor.members if member.name == name)
+    os.kill(member.pid, number)
+    return member.process
