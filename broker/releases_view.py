@@ -18,16 +18,19 @@ log = structlog.get_logger(__name__)
 
 
 class ReleasesView:
-    """A table of releases by model. A record that is no release goes to the dead letters and changes nothing."""
+    """A table of releases by model. A record that is no release goes to the dead letters and changes nothing.
+
+    `on_change` is called with a model's name and its release, or None when the model is gone.
+    """
 
     def __init__(
-        self, settings: Settings, outbox: Outbox | None, on_release: Callable[[Release], None] | None = None
+        self, settings: Settings, outbox: Outbox | None, on_change: Callable[[str, Release | None], None] | None = None
     ) -> None:
         topics = settings.topics()
         self.releases: dict[str, Release] = {}
         self._outbox = outbox
         self._dead_letters = topics.dead_letters.name
-        self._on_release = on_release
+        self._on_change = on_change
         self._follower = TopicFollower(settings, topics.deployments, self._on_record)
         self.ready = self._follower.ready
 
@@ -36,8 +39,13 @@ class ReleasesView:
         await self._follower.run()
 
     def _on_record(self, record: ConsumerRecord) -> None:
+        if record.value is None:
+            model = (record.key or b"").decode(errors="replace")
+            if self.releases.pop(model, None) is not None and self._on_change is not None:
+                self._on_change(model, None)
+            return
         try:
-            release = Release.model_validate_json(record.value or b"")
+            release = Release.model_validate_json(record.value)
         except ValidationError as error:
             reason = f"not a release: {error.errors()[0]['msg']}"
             log.warning("record.malformed", topic=record.topic, offset=record.offset, reason=reason)
@@ -50,5 +58,5 @@ class ReleasesView:
         if known is not None and known.generation > release.generation:
             return
         self.releases[release.model] = release
-        if self._on_release is not None:
-            self._on_release(release)
+        if self._on_change is not None:
+            self._on_change(release.model, release)

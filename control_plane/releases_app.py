@@ -28,6 +28,7 @@ def make_releases_app(settings: Settings) -> Any:
         f"{settings.prefix}-control",
         broker=f"kafka://{settings.kafka.replace(',', ';kafka://')}",
         store="memory://",
+        datadir=str(settings.data / "faust"),
         topic_disable_leader=True,
         topic_replication_factor=settings.replication,
         web_enabled=False,

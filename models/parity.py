@@ -34,8 +34,6 @@ def compare(expected: Tensors, found: Tensors) -> Parity:
     labels_equal, largest = True, 0.0
     for name, want in expected.items():
         have = found[name]
-        if have.ndim == want.ndim + 1 and have.shape[-1] == 1:
-            have = have[..., 0]
         if have.shape != want.shape:
             return Parity(rows, False, float("inf"), f"{name} has shape {have.shape}, not {want.shape}")
         if want.dtype.kind == "f":

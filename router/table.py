@@ -50,11 +50,16 @@ class RoutingTable:
             for name, model in self._models.items()
         }
 
-    def set_release(self, release: Release) -> None:
-        """Take over a release; until its versions are loaded somewhere, requests go on to the one before."""
-        model = self._models.get(release.model)
-        if model is None:
-            self._models[release.model] = _Model(self._topic_of(release.model), release, release)
+    def set_release(self, name: str, release: Release | None) -> None:
+        """Take over a release; until its versions are loaded somewhere, requests go on to the one before.
+
+        None: the model is gone.
+        """
+        model = self._models.get(name)
+        if release is None:
+            self._models.pop(name, None)
+        elif model is None:
+            self._models[name] = _Model(self._topic_of(name), release, release)
         else:
             model.release = release
             self._settle(model)

@@ -76,13 +76,17 @@ class Worker(Role):
             await asyncio.gather(sending, *tasks, return_exceptions=True)
             await self._producer.stop()
 
-    def _on_release(self, release: Release) -> None:
-        pool = self._pools.get(release.model)
+    def _on_release(self, model: str, release: Release | None) -> None:
+        pool = self._pools.get(model)
+        if release is None:
+            if pool is not None:
+                self._pools.pop(model).stop()
+            return
         if pool is None:
-            pool = self._pools[release.model] = ModelPool(
-                self._settings, release.model, self._answerer, self._metrics, self._announcer.announce
+            pool = self._pools[model] = ModelPool(
+                self._settings, model, self._answerer, self._metrics, self._announcer.announce
             )
-            task = self._running[release.model] = asyncio.create_task(pool.run())
+            task = self._running[model] = asyncio.create_task(pool.run())
             task.add_done_callback(self._pool_ended)
         pool.update(release)
 

@@ -71,8 +71,6 @@ class OnnxPredictor:
         self._output_names = [output.name for output in self._session.get_outputs()]
         self._one_row_at_a_time = any(tensor.shape and tensor.shape[0] == 1 for tensor in self._inputs)
         self.signature = signature or Signature(inputs=tuple(map(_spec, self._inputs)))
-        # Converters turn true and false labels into 1 and 0; the signature knows better.
-        self._bools = {spec.name for spec in self.signature.outputs if spec.dtype == "bool"}
         self._joins_columns = len(self._inputs) == 1 and len(self.signature.inputs) > 1
 
     def predict(self, inputs: Tensors) -> Tensors:
@@ -80,9 +78,7 @@ class OnnxPredictor:
         feeds = self._feeds(inputs)
         if not self._one_row_at_a_time:
             outputs = dict(zip(self._output_names, map(_output_array, self._session.run(None, feeds)), strict=True))
-            for name in self._bools & outputs.keys():
-                outputs[name] = outputs[name].astype(bool)
-            return outputs
+            return self._as_signed(outputs)
         rows = len(next(iter(feeds.values())))
         singles = [
             [_output_array(out) for out in self._session.run(None, {k: v[n : n + 1] for k, v in feeds.items()})]
@@ -92,6 +88,16 @@ class OnnxPredictor:
             name: np.concatenate(parts)
             for name, parts in zip(self._output_names, zip(*singles, strict=True), strict=True)
         }
+
+    def _as_signed(self, outputs: Tensors) -> Tensors:
+        """Converters turn true and false into 1 and 0, and one value a row into a column; the signature knows better."""
+        for spec in self.signature.outputs:
+            if spec.name in outputs:
+                array = outputs[spec.name]
+                if array.ndim == len(spec.shape) + 1 and array.shape[-1] == 1:
+                    array = array[..., 0]
+                outputs[spec.name] = array.astype(bool) if spec.dtype == "bool" else array
+        return outputs
 
     def _feeds(self, inputs: Tensors) -> Tensors:
         if self._joins_columns:
