@@ -57,9 +57,9 @@ class ReplicaView:
         """Follow the heartbeats until cancelled."""
         await self._follower.run()
 
-    def live(self) -> Iterator[Heartbeat]:
-        """Iterate over the replicas that are alive and stay."""
-        oldest = self._loop.time() - self._timeout
+    def live(self, within: float | None = None) -> Iterator[Heartbeat]:
+        """Iterate over the replicas that stay and were heard of within so many seconds; by default those that are alive."""
+        oldest = self._loop.time() - (self._timeout if within is None else within)
         for heard, beat in self._beats.values():
             if heard >= oldest and not beat.leaving:
                 yield beat

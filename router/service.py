@@ -92,7 +92,7 @@ class Router(Role):
         """Look at the replicas at each heartbeat, and without one too: the silent drop out even if nobody speaks."""
         reachable: dict[str, tuple[str, ...]] = {}
         while True:
-            self._table.set_replicas(self._replicas.live())
+            self._table.set_replicas(self._replicas.live(), self._replicas.live(self._settings.session_timeout))
             if reachable != (reachable := self._table.reachable()):
                 self._announcer.announce()
             await self._replicas.changed(timeout=self._settings.heartbeat_interval)
@@ -102,9 +102,10 @@ class Router(Role):
         if request is None:
             return
         try:
-            if request.deadline <= time.time():
+            now = time.time()
+            if request.deadline <= now:
                 raise DeadlineExceeded
-            route = self._table.route(request.model, request.routing_key or request.request_id)
+            route = self._table.route(request.model, request.routing_key or request.request_id, now)
         except ModelMeshError as error:
             self._refused.labels(error.code).inc()
             self._answerer.reply(request, delivery, error)

@@ -9,7 +9,7 @@ from ..schemas.errors import ModelNotFound, NoWorker
 from ..schemas.releases import Release, Variant
 from ..schemas.replicas import Heartbeat
 from .assignment import assign
-from .balancer import Target, choose
+from .balancer import RunBalancer, Target
 
 
 @dataclass(slots=True, frozen=True)
@@ -27,7 +27,7 @@ class _Model:
     topic: str
     release: Release
     serving: Release  # the last release that workers had loaded: the road while the new one is being loaded
-    targets: dict[str, list[Target]] = field(default_factory=dict)  # by version
+    balancers: dict[str, RunBalancer] = field(default_factory=dict)  # by version
 
 
 class RoutingTable:
@@ -46,7 +46,7 @@ class RoutingTable:
     def reachable(self) -> dict[str, tuple[str, ...]]:
         """Return the versions of each model's release that requests can be sent to now."""
         return {
-            name: tuple(version for version in model.release.versions if model.targets.get(version))
+            name: tuple(version for version in model.release.versions if version in model.balancers)
             for name, model in self._models.items()
         }
 
@@ -64,10 +64,22 @@ class RoutingTable:
             model.release = release
             self._settle(model)
 
-    def set_replicas(self, live: Iterable[Heartbeat]) -> None:
-        """Take over which replicas are alive and what they have loaded."""
+    def set_replicas(self, live: Iterable[Heartbeat], recent: Iterable[Heartbeat] = ()) -> None:
+        """Take over which replicas are alive and what they have loaded.
+
+        `recent` are those heard of not so long ago. They serve where nobody is alive: when all fall silent at once, it is
+        far likelier that the news is late than that all are dead, and a request that waits a moment beats one refused.
+        """
+        found, late = self._targets(live), self._targets(recent)
+        for name, model in self._models.items():
+            targets = late[name] | found[name]
+            model.balancers = {version: RunBalancer(those, self._draw) for version, those in targets.items()}
+            self._settle(model)
+
+    def _targets(self, beats: Iterable[Heartbeat]) -> dict[str, dict[str, list[Target]]]:
+        """Return the targets by model and version."""
         found: dict[str, dict[str, list[Target]]] = {name: {} for name in self._models}
-        for beat in live:
+        for beat in beats:
             if beat.role != "worker":
                 continue
             for name, load in beat.models.items():
@@ -77,29 +89,26 @@ class RoutingTable:
                 target = Target(beat.replica, load.partitions[0], load.queued + load.in_service, load.service_ms)
                 for version in load.loaded:
                     found[name].setdefault(version, []).append(target)
-        for name, targets in found.items():
-            self._models[name].targets = targets
-            self._settle(self._models[name])
+        return found
 
-    def route(self, model_name: str, routing_key: str) -> Route:
+    def route(self, model_name: str, routing_key: str, now: float) -> Route:
         """Return where the request goes. Raises ModelNotFound or NoWorker."""
         model = self._models.get(model_name)
         if model is None:
             raise ModelNotFound(f"there is no model named {model_name[:80]!r}", field="model")
-        variant, targets = self._reachable(model, routing_key)
-        target = choose(targets, self._draw)
-        target.sent += 1
+        variant, balancer = self._reachable(model, routing_key)
+        target = balancer.choose(now)
         return Route(model.topic, target.partition, variant.name, variant.version)
 
-    def _reachable(self, model: _Model, routing_key: str) -> tuple[Variant, list[Target]]:
+    def _reachable(self, model: _Model, routing_key: str) -> tuple[Variant, RunBalancer]:
         for release in (model.release, model.serving):
             for variant in (assign(release, routing_key), release.stable):
-                if targets := model.targets.get(variant.version):
-                    return variant, targets
-        if any(model.targets.values()):
+                if balancer := model.balancers.get(variant.version):
+                    return variant, balancer
+        if model.balancers:
             raise NoWorker(f"no live worker has {model.release.stable.version} of {model.release.model} loaded")
         raise NoWorker(f"no live worker serves {model.release.model}")
 
     def _settle(self, model: _Model) -> None:
-        if all(model.targets.get(variant.version) for variant in model.release.variants):
+        if all(variant.version in model.balancers for variant in model.release.variants):
             model.serving = model.release

@@ -1,0 +1,90 @@
+import random
+
+import pytest
+from modelmesh.router.table import RoutingTable
+from modelmesh.schemas.errors import ModelNotFound, NoWorker
+from modelmesh.schemas.releases import Batching, Release, Variant, VersionSpec
+from modelmesh.schemas.replicas import Heartbeat, ModelLoad
+from modelmesh.schemas.signatures import Signature, TensorSpec
+
+SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float64"),))
+
+
+def spec(version):
+    return VersionSpec(
+        version=version,
+        framework="onnx",
+        served_as="onnx",
+        artifact="a",
+        digest="d",
+        signature=SIGNATURE,
+        batching=Batching(),
+    )
+
+
+def release(version, generation=1):
+    return Release(
+        model="m",
+        generation=generation,
+        strategy="full",
+        variants=(Variant(name="stable", version=version, weight=1.0, role="stable"),),
+        versions={version: spec(version)},
+        salt="m",
+        updated_at=0.0,
+    )
+
+
+def beat(replica, partition, *versions, queued=0, role="worker"):
+    load = ModelLoad(partitions=(partition,), loaded=versions, queued=queued, service_ms=1.0)
+    return Heartbeat(replica=replica, role=role, epoch="e", at=0.0, pid=1, models={"m": load})
+
+
+@pytest.fixture
+def table():
+    table = RoutingTable(lambda model: f"topic.{model}", random.Random(0).randrange)
+    table.set_release("m", release("1.0.0"))
+    return table
+
+
+def test_a_model_without_a_release_is_not_found(table):
+    with pytest.raises(ModelNotFound):
+        table.route("other", "key", 0.0)
+
+
+def test_a_model_that_nobody_serves_has_no_worker(table):
+    with pytest.raises(NoWorker, match="no live worker"):
+        table.route("m", "key", 0.0)
+
+
+def test_requests_go_to_a_partition_of_a_replica_that_has_the_version(table):
+    table.set_replicas([beat("a", 3, "1.0.0"), beat("b", 4, "0.9.0"), beat("r", 5, "1.0.0", role="router")])
+    route = table.route("m", "key", 0.0)
+    assert (route.topic, route.partition, route.version) == ("topic.m", 3, "1.0.0")
+
+
+def test_until_a_new_version_is_loaded_requests_go_to_the_one_before(table):
+    table.set_replicas([beat("a", 3, "1.0.0")])
+    table.set_release("m", release("2.0.0", 2))
+    assert table.route("m", "key", 0.0).version == "1.0.0"
+    table.set_replicas([beat("a", 3, "1.0.0", "2.0.0")])
+    assert table.route("m", "key", 0.0).version == "2.0.0"
+
+
+def test_the_silent_serve_only_while_nobody_is_alive(table):
+    table.set_replicas([], recent=[beat("a", 3, "1.0.0")])
+    assert table.route("m", "key", 0.0).partition == 3
+    table.set_replicas([beat("b", 4, "1.0.0")], recent=[beat("a", 3, "1.0.0"), beat("b", 4, "1.0.0")])
+    assert {table.route("m", "key", now).partition for now in range(50)} == {4}
+
+
+def test_a_model_that_was_deleted_is_not_found(table):
+    table.set_replicas([beat("a", 3, "1.0.0")])
+    table.set_release("m", None)
+    with pytest.raises(ModelNotFound):
+        table.route("m", "key", 0.0)
+
+
+def test_the_busier_replica_gets_less(table):
+    table.set_replicas([beat("busy", 1, "1.0.0", queued=50), beat("idle", 2, "1.0.0")])
+    went = [table.route("m", "key", now).partition for now in range(40)]
+    assert went == [2] * 40
