@@ -1,0 +1,54 @@
+"""The two roads that a load can take: over HTTP, or straight over Kafka."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import orjson
+
+from ..producers.client import PredictionClient
+from ..producers.load_generator import Ask
+from ..schemas.errors import Unavailable, from_problem
+from ..schemas.settings import Settings
+
+
+def bodies_of(rows: list[Any]) -> list[bytes]:
+    """Return each row as the body of a prediction request."""
+    return [orjson.dumps({"inputs": row}, option=orjson.OPT_SERIALIZE_NUMPY) for row in rows]
+
+
+@contextlib.asynccontextmanager
+async def asking_http(url: str, model: str, bodies: list[bytes]) -> AsyncIterator[Ask]:
+    """Ask through a gateway; the bodies are sent in turn."""
+    address = f"{url.rstrip('/')}/predict/{model}"
+    headers = {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def ask(number: int) -> int:
+            try:
+                async with session.post(address, data=bodies[number % len(bodies)], headers=headers) as response:
+                    body = await response.read()
+            except (aiohttp.ClientError, OSError) as error:
+                raise Unavailable(f"the gateway at {url} cannot be reached: {error}") from error
+            if response.status != 200:
+                raise from_problem(orjson.loads(body))
+            return int(response.headers.get("X-Batch-Size", 1))
+
+        yield ask
+
+
+@contextlib.asynccontextmanager
+async def asking_kafka(settings: Settings, model: str, bodies: list[bytes]) -> AsyncIterator[Ask]:
+    """Ask over Kafka; the bodies are sent in turn."""
+    async with PredictionClient(settings) as client:
+
+        async def ask(number: int) -> int:
+            reply = await client.send(model, bodies[number % len(bodies)])
+            if not reply.ok:
+                raise from_problem(orjson.loads(reply.body))
+            return reply.batch_size
+
+        yield ask

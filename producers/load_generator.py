@@ -1,0 +1,107 @@
+"""Ask for many predictions, so many at once or so many a second, and say how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ..schemas.errors import ModelMeshError
+
+# Sends request number n; returns the rows of the batch that it was served in. Raises ModelMeshError.
+Ask: TypeAlias = Callable[[int], Awaitable[int]]
+
+
+@dataclass
+class LoadReport:
+    """What came of a load, while it runs and after. Latencies are in seconds, of the requests that were answered."""
+
+    sent: int = 0
+    latencies: list[float] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+    batch_rows: int = 0
+    seconds: float = 0.0
+
+    @property
+    def answered(self) -> int:
+        """Requests with a prediction as answer."""
+        return len(self.latencies)
+
+    def summary(self) -> dict[str, Any]:
+        """Return counts, rate (answers/s), latencies in milliseconds and the mean batch that an answer came from."""
+        ordered = sorted(self.latencies)
+        return {
+            "sent": self.sent,
+            "answered": self.answered,
+            "errors": dict(self.errors),
+            "seconds": round(self.seconds, 3),
+            "rate": round(self.answered / self.seconds, 1) if self.seconds else 0.0,
+            **{f"p{rank:g}_ms": round(1000 * percentile(ordered, rank), 3) for rank in (50, 90, 99, 99.9, 100)},
+            "mean_batch": round(self.batch_rows / self.answered, 1) if self.answered else 0.0,
+        }
+
+
+def percentile(ordered: list[float], rank: float) -> float:
+    """Return the value below or at which `rank` percent of the sorted values lie (nearest rank); 0 of none."""
+    if not ordered:
+        return 0.0
+    return ordered[max(0, math.ceil(len(ordered) * rank / 100) - 1)]
+
+
+class LoadGenerator:
+    """Runs one load; `report` can be read while it does."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self.report = LoadReport()
+
+    async def in_flight(self, count: int, *, requests: int | None = None, seconds: float | None = None) -> LoadReport:
+        """Keep `count` requests in flight until so many were sent, or for so long (a closed loop)."""
+        began = time.perf_counter()
+        limit = math.inf if requests is None else requests
+        end = math.inf if seconds is None else began + seconds
+
+        async def road() -> None:
+            while self.report.sent < limit and time.perf_counter() < end:
+                await self._one(time.perf_counter())
+
+        await asyncio.gather(*(road() for _ in range(count)))
+        self.report.seconds = time.perf_counter() - began
+        return self.report
+
+    async def at_rate(self, rate: float, *, seconds: float) -> LoadReport:
+        """Send `rate` requests a second whatever the answers do (an open loop).
+
+        A latency is counted from the moment at which its request was due, so that a stall is felt by all who would have
+        come meanwhile (no coordinated omission).
+        """
+        began = time.perf_counter()
+        total = round(rate * seconds)
+        running: set[asyncio.Task[None]] = set()
+        while self.report.sent < total:
+            due = began + self.report.sent / rate
+            if (early := due - time.perf_counter()) > 0:
+                await asyncio.sleep(early)
+                continue
+            task = asyncio.create_task(self._one(due))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            await asyncio.sleep(0)
+        await asyncio.gather(*running)
+        self.report.seconds = time.perf_counter() - began
+        return self.report
+
+    async def _one(self, due: float) -> None:
+        number = self.report.sent
+        self.report.sent += 1
+        try:
+            rows = await self._ask(number)
+        except ModelMeshError as error:
+            self.report.errors[error.code] += 1
+        else:
+            self.report.batch_rows += rows
+            self.report.latencies.append(time.perf_counter() - due)
