@@ -21,7 +21,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-def _read_json(text: str, what: str) -> Any:
+def read_json(text: str, what: str) -> Any:
     """Return JSON given as itself, or as @file."""
     if text.startswith("@"):
         path = Path(text[1:])
@@ -65,9 +65,9 @@ def register(
             name,
             _model_of(source),
             framework,
-            _read_json(metadata, "metadata") if metadata else None,
+            read_json(metadata, "metadata") if metadata else None,
             version=version,
-            sample=_read_json(sample, "sample") if sample else None,
+            sample=read_json(sample, "sample") if sample else None,
             parent=parent,
             author=author,
             compile=compile,
@@ -89,7 +89,7 @@ def predict(
 ) -> None:
     """Predict; prints the answer as JSON."""
     with ModelMeshClient(url) as client:
-        prediction = client.predict(name, _read_json(inputs, "inputs"))
+        prediction = client.predict(name, read_json(inputs, "inputs"))
     print(json.dumps({"model": prediction.model, "version": prediction.version, "outputs": prediction.outputs}))
 
 

@@ -1,0 +1,55 @@
+import json
+
+import pytest
+from modelmesh.cli.main import app, main
+from modelmesh.cli.model_commands import read_json
+from modelmesh.schemas.errors import InvalidInput
+from typer.testing import CliRunner
+
+
+def test_settings_lists_every_variable_with_its_value_and_meaning(monkeypatch):
+    monkeypatch.setenv("MODELMESH_PORT", "8123")
+    listed = json.loads(CliRunner().invoke(app, ["settings", "--json"]).stdout)
+    assert listed["MODELMESH_PORT"]["value"] == "8123"
+    assert all(entry["meaning"] for entry in listed.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["predict", "m", "[1]", "--url", "http://127.0.0.1:1"], "modelmesh up"),
+        (["predict", "m", "[1"], "inputs is not valid JSON"),
+        (["predict", "m", "@missing.json"], "there is no file missing.json"),
+        (["register", "m", "missing.joblib"], "there is no file missing.joblib"),
+        (["register", "m", "nosuchmodule:thing"], "No module named 'nosuchmodule'"),
+        (["status", "--data", "/nonexistent"], "no mesh runs on /nonexistent"),
+        (["load", "m", "--inputs", "{}"], "inputs must be a list of rows"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(arguments, says, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["modelmesh", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    errors = capsys.readouterr().err.replace("\n", " ")
+    assert ended.value.code == 1
+    assert says in errors
+    assert "Traceback" not in errors
+
+
+def test_a_setting_that_cannot_be_read_is_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("MODELMESH_PORT", "eight")
+    monkeypatch.setattr("sys.argv", ["modelmesh", "settings"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    errors = capsys.readouterr().err.replace("\n", " ")
+    assert ended.value.code == 1
+    assert "MODELMESH_PORT" in errors
+    assert "Traceback" not in errors
+
+
+def test_json_comes_from_the_argument_or_a_file(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text("[[1, 2]]")
+    assert read_json("[[1, 2]]", "inputs") == read_json(f"@{path}", "inputs") == [[1, 2]]
+    with pytest.raises(InvalidInput):
+        read_json("{", "inputs")
