@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -148,7 +149,7 @@ class InferenceRow(Base):
     version: Mapped[str] = mapped_column(String(32))
     variant: Mapped[str] = mapped_column(String(64))
     status: Mapped[int] = mapped_column(Integer)
-    latency_ms: Mapped[float | None]
+    latency_ms: Mapped[float | None] = mapped_column(Float)
     request: Mapped[bytes | None] = mapped_column(LargeBinary)
     reply: Mapped[bytes | None] = mapped_column(LargeBinary)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
