@@ -54,6 +54,11 @@ class Outbox:
             while self._waiting:
                 await self._hand_over(self._waiting.popleft())
 
+    async def flushed(self) -> None:
+        """Return when what was queued has been handed to the producer."""
+        while self._waiting:
+            await self._hand_over(self._waiting.popleft())
+
     async def _hand_over(self, outgoing: Outgoing) -> None:
         try:
             future = await self._producer.send(
@@ -66,6 +71,20 @@ class Outbox:
             future.add_done_callback(outgoing.acknowledged)
         else:
             future.add_done_callback(_forget)
+
+
+class Together:
+    """One acknowledgement out of several: passed on with the last of them, or at once with the first error."""
+
+    def __init__(self, count: int, acknowledged: Callable[[asyncio.Future[object]], None]) -> None:
+        self._left = count
+        self._acknowledged = acknowledged
+
+    def acknowledged(self, sent: asyncio.Future[object]) -> None:
+        """Take one of the acknowledgements."""
+        self._left -= 1
+        if self._left == 0 or (not sent.cancelled() and sent.exception() is not None):
+            self._acknowledged(sent)
 
 
 def _forget(future: asyncio.Future[object]) -> None:

@@ -49,7 +49,10 @@ class Answerer:
         outcome: bytes | ModelMeshError,
         *,
         version: str = "",
+        variant: str = "",
         batch_rows: int = 0,
+        fallback: str = "",
+        seconds: float = 0.0,
     ) -> None:
         """Send the answer, or the error as a problem document, to where the request says."""
         if isinstance(outcome, bytes) and len(outcome) > self._largest:
@@ -63,10 +66,14 @@ class Answerer:
             status=status,
             body=body,
             version=version or request.version,
-            variant=request.variant,
+            variant=variant or request.variant,
             attempt=request.attempt,
             batch_size=batch_rows,
             worker=self._name,
+            trial=request.trial,
+            shadow=request.shadow,
+            fallback=fallback,
+            seconds=seconds,
             traceparent=request.traceparent,
         )
         self._outbox.send(

@@ -13,10 +13,14 @@ from ..broker.heartbeats import ReplicaView
 from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
 from ..broker.role import Role
-from ..control_plane.api import ControlRoutes
+from ..broker.statistics_view import StatisticsView
 from ..control_plane.command_client import CommandClient
 from ..control_plane.database import make_engine
+from ..control_plane.deployer import Deployer
+from ..control_plane.model_routes import ModelRoutes
+from ..control_plane.monitoring_routes import MonitoringRoutes
 from ..control_plane.registry import Registry
+from ..control_plane.release_routes import ReleaseRoutes
 from ..models.artifact_store import ArtifactStore
 from ..models.proof import prepare_fresh_processes
 from ..producers.client import PredictionClient
@@ -42,6 +46,7 @@ class Gateway(Role):
         self._outbox = Outbox(self._producer)
         self._releases = ReleasesView(settings, None)
         self._replicas = ReplicaView(settings)
+        self._statistics = StatisticsView(settings)
         self._commands = CommandClient(settings, self._outbox)
         self._engine = make_engine(settings.database_url)
         self._registry = Registry(self._engine, ArtifactStore(settings.artifacts_url))
@@ -74,11 +79,19 @@ class Gateway(Role):
         async with self._client:
             tasks = [
                 asyncio.create_task(part)
-                for part in (self._outbox.run(), self._releases.run(), self._replicas.run(), self._commands.run())
+                for part in (
+                    self._outbox.run(),
+                    self._releases.run(),
+                    self._replicas.run(),
+                    self._statistics.run(),
+                    self._commands.run(),
+                )
             ]
             runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=self._settings.drain_timeout)
             try:
-                await asyncio.gather(self._releases.ready.wait(), self._commands.ready.wait(), preparing)
+                await asyncio.gather(
+                    self._releases.ready.wait(), self._statistics.ready.wait(), self._commands.ready.wait(), preparing
+                )
                 await runner.setup()
                 try:
                     site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=BACKLOG)
@@ -102,7 +115,10 @@ class Gateway(Role):
             middlewares=[http_middleware(self.registry)], client_max_size=self._settings.max_body_bytes
         )
         PredictRoutes(self._settings, self._client).add_to(app)
-        ControlRoutes(self._settings, self._registry, self._commands, self._releases, self._replicas).add_to(app)
+        deployer = Deployer(self._settings, self._commands, self._releases, self._replicas)
+        ModelRoutes(self._settings, self._registry, deployer, self._releases, self._replicas).add_to(app)
+        ReleaseRoutes(self._registry, deployer, self._releases, self._statistics).add_to(app)
+        MonitoringRoutes(self._statistics, self._releases, self._commands).add_to(app)
         app.router.add_get("/health", self._health)
         app.router.add_get("/health/ready", self._health)
         app.router.add_get("/health/live", self._live)

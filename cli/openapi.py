@@ -11,17 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from .. import __version__
-from ..control_plane.api_documents import (
+from ..control_plane.model_documents import ModelDocument, ModelPage, Registered, VersionDocument
+from ..control_plane.registration import Registration
+from ..control_plane.release_documents import (
+    CanaryDocument,
+    CanaryRequest,
     Deployed,
     DeploymentDocument,
     DeploymentRequest,
+    ExperimentDocument,
+    ExperimentRequest,
     HistoryPage,
-    ModelDocument,
-    ModelPage,
-    Registered,
-    VersionDocument,
+    PercentageRequest,
+    ShadowRequest,
+    StopExperimentRequest,
+    Wish,
 )
-from ..control_plane.registration import Registration
 
 
 class PredictBody(BaseModel):
@@ -72,6 +77,27 @@ class DeploymentList(BaseModel):
     deployments: list[DeploymentDocument]
 
 
+class ExperimentList(BaseModel):
+    """The experiments, newest first, without their results."""
+
+    experiments: list[ExperimentDocument]
+
+
+class Monitored(BaseModel):
+    """What the judge knows of a model; see docs/releases.md for the figures."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    at: float
+
+
+class Latencies(BaseModel):
+    """Latency windows by model and version."""
+
+    models: dict[str, Any]
+
+
 class Health(BaseModel):
     """What works."""
 
@@ -99,6 +125,7 @@ class Operation:
 _PREDICT_ERRORS = (400, 404, 413, 422, 500, 503, 504)
 _PREDICT_HEADERS = ("X-Request-Id", "X-Routing-Key", "X-Timeout-Ms")
 _PAGE = ("page", "per_page")
+_CHANGE_ERRORS = (400, 404, 409, 422, 503)
 OPERATIONS = (
     Operation("post", "/predict/{model}", "Predict one row, or several as one request", Prediction, PredictBody,
               _PREDICT_ERRORS, headers=_PREDICT_HEADERS),
@@ -112,11 +139,30 @@ OPERATIONS = (
     Operation("get", "/models/{name}/versions/{version}", "Show a version", VersionDocument, None, (404, 503)),
     Operation("delete", "/models/{name}/versions/{version}", "Delete a version that is not in use", None, None,
               (404, 409, 503), 204),
-    Operation("post", "/deployments", "Send all requests to a version", Deployed, DeploymentRequest,
-              (400, 404, 409, 422, 503), 201),
-    Operation("get", "/deployments", "List the releases as they are now", DeploymentList, query=("model",)),
+    Operation("post", "/deployments", "Send all requests to a version", Deployed, DeploymentRequest, _CHANGE_ERRORS, 201),
+    Operation("get", "/deployments", "List the releases as they are now", DeploymentList, query=("model", "strategy")),
     Operation("get", "/deployments/history", "List what happened to the releases", HistoryPage, None,
               (422, 503), query=(*_PAGE, "model")),
+    Operation("post", "/deployments/canary", "Try a version on a share of the requests, and judge it", Deployed,
+              CanaryRequest, _CHANGE_ERRORS, 201),
+    Operation("get", "/deployments/canary/{id}", "Show a canary with its evidence", CanaryDocument, None, (404, 503)),
+    Operation("post", "/deployments/canary/{id}/percentage", "Change a canary's share", Deployed, PercentageRequest,
+              _CHANGE_ERRORS),
+    Operation("post", "/deployments/canary/{id}/promote", "Send everything to the candidate", Deployed, Wish, _CHANGE_ERRORS),
+    Operation("post", "/deployments/canary/{id}/rollback", "Send everything to stable", Deployed, Wish, _CHANGE_ERRORS),
+    Operation("post", "/deployments/shadow", "Send copies of the requests to a version", Deployed, ShadowRequest,
+              _CHANGE_ERRORS, 201),
+    Operation("post", "/deployments/shadow/{id}/stop", "Send no more copies", Deployed, Wish, _CHANGE_ERRORS),
+    Operation("post", "/experiments", "Compare versions, each with users of its own", Deployed, ExperimentRequest,
+              _CHANGE_ERRORS, 201),
+    Operation("get", "/experiments", "List the experiments", ExperimentList, None, (503,), query=("model",)),
+    Operation("get", "/experiments/{id}", "Show an experiment with its results", ExperimentDocument, None, (404, 503)),
+    Operation("post", "/experiments/{id}/stop", "End an experiment; the winner goes live", Deployed, StopExperimentRequest,
+              _CHANGE_ERRORS),
+    Operation("get", "/monitoring/drift/{name}", "Show how live inputs differ from the reference", Monitored, None, (404,)),
+    Operation("get", "/monitoring/latency", "Show p50, p95 and p99 over 1 min, 5 min and 1 h", Latencies, query=("model",)),
+    Operation("get", "/monitoring/shadow/{name}", "Show how a shadow's answers differ", Monitored, None, (404,)),
+    Operation("get", "/events", "Events as they come (server-sent events)", None, query=("model",)),
     Operation("get", "/health", "What works; 503 until a prediction can be served", Health, None, (503,)),
     Operation("get", "/health/ready", "The same", Health, None, (503,)),
     Operation("get", "/health/live", "Whether the process is alive", None),

@@ -1,19 +1,23 @@
-"""Publish a command and await the event that answers it."""
+"""Publish a command and await the event that answers it; and let others listen to all events as they come."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 
 from ..broker.outbox import Outbox
 from ..broker.topic_follower import TopicFollower
-from ..schemas.commands import Command, Event
+from ..schemas.commands import Command, CommandKind, Event
 from ..schemas.errors import ControlPlaneUnavailable, from_problem
-from ..schemas.releases import VersionSpec
 from ..schemas.settings import Settings
+
+LISTENER_BACKLOG = 1000
 
 
 class CommandClient:
@@ -25,6 +29,7 @@ class CommandClient:
         self._timeout = settings.command_timeout
         self._outbox = outbox
         self._waiting: dict[str, asyncio.Future[Event]] = {}
+        self._listeners: set[asyncio.Queue[Event]] = set()
         self._follower = TopicFollower(settings, topics.events, self._on_record, from_end=True)
         self.ready = self._follower.ready
 
@@ -32,26 +37,34 @@ class CommandClient:
         """Follow the events until cancelled."""
         await self._follower.run()
 
-    async def deploy(self, model: str, version: VersionSpec, *, based_on: int | None, actor: str, reason: str) -> Event:
-        """Ask for a full deployment; return the event that came of it.
+    def command(self, kind: CommandKind, model: str, **fields: Any) -> Command:
+        """Return a command that is given now and expires when its author stops waiting."""
+        now = time.time()
+        return Command(kind=kind, model=model, issued_at=now, expires_at=now + self._timeout, **fields)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[asyncio.Queue[Event]]:
+        """Yield a queue that gets every event from now on; a listener that is too slow misses the oldest."""
+        queue: asyncio.Queue[Event] = asyncio.Queue(LISTENER_BACKLOG)
+        self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)
+
+    async def next_of(self, queue: asyncio.Queue[Event], timeout: float) -> Event | None:
+        """Return a listener's next event; None when there is none for so long."""
+        try:
+            return await asyncio.wait_for(queue.get(), timeout)
+        except TimeoutError:
+            return None
+
+    async def execute(self, command: Command) -> Event:
+        """Send a command; return the event that came of it.
 
         Raises the error by which the command was refused, or ControlPlaneUnavailable when nobody answers in time; then
         it will not be carried out later either.
         """
-        now = time.time()
-        command = Command(
-            kind="deploy",
-            model=model,
-            based_on=based_on,
-            version=version,
-            actor=actor,
-            reason=reason,
-            issued_at=now,
-            expires_at=now + self._timeout,
-        )
-        return await self._execute(command)
-
-    async def _execute(self, command: Command) -> Event:
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._waiting[command.command_id] = future
         self._outbox.send(self._topic, command.model_dump_json().encode(), key=command.model)
@@ -72,6 +85,10 @@ class CommandClient:
             event = Event.model_validate_json(record.value or b"")
         except ValidationError:
             return
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
         future = self._waiting.get(event.command_id)
         if future is not None and not future.done():
             future.set_result(event)

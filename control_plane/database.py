@@ -97,6 +97,8 @@ class VersionRow(Base):
     sample: Mapped[list[Any]] = mapped_column(JSON)
     parity: Mapped[dict[str, Any]] = mapped_column(JSON)
     proof: Mapped[dict[str, Any]] = mapped_column(JSON)
+    profile: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    output_bins: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     libraries: Mapped[dict[str, Any]] = mapped_column(JSON)
     attributes: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
     author: Mapped[str] = mapped_column(String(128))
@@ -126,16 +128,18 @@ class DeploymentRow(Base):
 
 
 class ExperimentRow(Base):
-    """An A/B experiment."""
+    """An A/B experiment, projected from its events; `results` are those that it was stopped with."""
 
     __tablename__ = "experiments"
 
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(96), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128))
     model: Mapped[str] = mapped_column(String(64), index=True)
     variants: Mapped[list[Any]] = mapped_column(JSON)
     status: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    results: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
 
 class InferenceRow(Base):

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from ..broker.connection import make_consumer
 from ..schemas.commands import Event
 from ..schemas.settings import Settings
-from .database import DeploymentRow, make_engine
+from .database import DeploymentRow, ExperimentRow, make_engine
 from .migrate import upgrade
 
 log = structlog.get_logger(__name__)
@@ -67,6 +67,7 @@ class HistoryProjection:
                     log.warning("record.malformed", topic=record.topic, offset=record.offset)
                     continue
                 await session.merge(_row(event))
+                await _project_experiment(session, event)
 
 
 def _row(event: Event) -> DeploymentRow:
@@ -83,3 +84,22 @@ def _row(event: Event) -> DeploymentRow:
         problem=event.problem,
         at=datetime.fromtimestamp(event.at, UTC),
     )
+
+
+async def _project_experiment(session: AsyncSession, event: Event) -> None:
+    at = datetime.fromtimestamp(event.at, UTC)
+    if event.kind == "experiment.started":
+        await session.merge(
+            ExperimentRow(
+                id=event.data["id"],
+                name=event.data["name"],
+                model=event.model,
+                variants=event.data["variants"],
+                status="running",
+                created_at=at,
+            )
+        )
+    elif event.kind == "experiment.stopped":
+        row = await session.get(ExperimentRow, event.data["id"])
+        if row is not None:
+            row.status, row.ended_at, row.results = "stopped", at, event.data.get("evidence")

@@ -23,6 +23,9 @@ class Registration(BaseModel):
     author: str = Field(default="", max_length=128)
     parent: str | None = Field(default=None, description="the version that this one was made from")
     sample: list[Any] = Field(default_factory=list, description="rows as /predict takes them")
+    reference: list[Any] = Field(
+        default_factory=list, max_length=100_000, description="rows that live rows are compared with, to see drift"
+    )
     signature: Signature | None = None
     batching: Batching | None = None
     compile: bool = True

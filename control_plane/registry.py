@@ -15,7 +15,7 @@ from ..models.proof import Proof
 from ..schemas.errors import InvalidInput, ModelNotFound, VersionExists, VersionNotFound
 from ..schemas.names import check_model_name, parse_version
 from ..schemas.releases import Batching, VersionSpec
-from .database import DeploymentRow, ModelRow, VersionRow
+from .database import DeploymentRow, ExperimentRow, ModelRow, VersionRow
 from .registration import Registration
 
 
@@ -37,6 +37,8 @@ def spec_of(row: VersionRow) -> VersionSpec:
             "signature": row.signature,
             "batching": row.batching,
             "sample": row.sample,
+            "profile": row.profile,
+            "output_bins": row.output_bins,
         }
     )
 
@@ -94,6 +96,8 @@ class Registry:
                         proof=proof.model_dump(
                             mode="json", include={"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_given"}
                         ),
+                        profile=proof.profile.model_dump(mode="json") if proof.profile else None,
+                        output_bins=proof.output_bins.model_dump(mode="json") if proof.output_bins else None,
                         libraries=proof.libraries,
                         attributes=registration.metadata,
                         author=registration.author,
@@ -171,6 +175,26 @@ class Registry:
                 query.order_by(DeploymentRow.at.desc()).offset((page - 1) * per_page).limit(per_page)
             )
             return list(rows), total or 0
+
+    async def events_of_trial(self, model: str, trial: int | None, kinds: tuple[str, ...]) -> list[DeploymentRow]:
+        """Return how trials ended, newest first: the events of those kinds, of one trial or of all."""
+        query = select(DeploymentRow).where(DeploymentRow.model == model, DeploymentRow.kind.in_(kinds))
+        async with AsyncSession(self._engine) as session:
+            rows = list(await session.scalars(query.order_by(DeploymentRow.at.desc())))
+        return [row for row in rows if trial is None or row.data.get("id") == f"{model}.{trial}"]
+
+    async def experiments(self, model: str | None) -> list[ExperimentRow]:
+        """Return the experiments, newest first."""
+        query = select(ExperimentRow).order_by(ExperimentRow.created_at.desc())
+        if model:
+            query = query.where(ExperimentRow.model == model)
+        async with AsyncSession(self._engine) as session:
+            return list(await session.scalars(query))
+
+    async def experiment(self, model: str, trial: int | None) -> ExperimentRow | None:
+        """Return an experiment; without a trial the model's newest."""
+        rows = await self.experiments(model)
+        return next((row for row in rows if trial is None or row.id == f"{model}.{trial}"), None)
 
     async def _find(self, session: AsyncSession, name: str, version: str) -> VersionRow | None:
         query = select(VersionRow).join(ModelRow).where(ModelRow.name == name, VersionRow.version == version)

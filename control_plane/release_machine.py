@@ -1,12 +1,31 @@
-"""A model's release as a state machine: a pure step from a state and a command to the next state and an event."""
+"""A model's release as a state machine: a pure step from a state and a command to the next state and an event.
+
+    (none) -deploy-> full -deploy-> full
+    full -start_canary-> canary -step_canary-> canary -promote|rollback-> full
+    full -start_shadow-> shadow -stop_shadow-> full
+    full -start_experiment-> ab -stop_experiment-> full
+
+Whatever else is asked is refused with 409 and changes nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 from pydantic import BaseModel, ConfigDict
 
-from ..schemas.commands import Command, Event
-from ..schemas.errors import ControlPlaneUnavailable, ModelMeshError, StaleGeneration
-from ..schemas.releases import Release, Variant
+from ..schemas.commands import Command, CommandKind, Event, EventKind
+from ..schemas.errors import (
+    ControlPlaneUnavailable,
+    IllegalTransition,
+    InvalidInput,
+    ModelMeshError,
+    SignatureDiffers,
+    StaleGeneration,
+)
+from ..schemas.releases import CanaryPlan, Release, Strategy, Variant, VersionSpec
+from ..schemas.signatures import differences
 
 REMEMBERED_COMMANDS = 100
 
@@ -29,6 +48,15 @@ class ReleaseState(BaseModel):
         return next((event for event in self.answered if event.command_id == command_id), None)
 
 
+class _Outcome(NamedTuple):
+    """What a transition gives: the next release, and what the event says of it."""
+
+    release: Release
+    kind: EventKind
+    summary: str
+    data: dict[str, Any]
+
+
 def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseState, Event]:
     """Return the next state and the event that answers the command.
 
@@ -38,7 +66,8 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
     if (before := state.answer_to(command.command_id)) is not None:
         return state, before
     try:
-        release = _deploy(state, command, now)
+        _check(state, command, now)
+        outcome = _TRANSITIONS[command.kind](state.release, command, now)
     except ModelMeshError as error:
         event = Event(
             event_id=f"{command.command_id}.answer",
@@ -52,20 +81,23 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
             problem=error.problem(),
         )
         return _remember(state, event), event
+    release = outcome.release
     event = Event(
         event_id=f"{command.command_id}.answer",
-        kind="release.deployed",
+        kind=outcome.kind,
         model=command.model,
         at=now,
         generation=release.generation,
         command_id=command.command_id,
         actor=command.actor,
-        summary=f"{command.model} {command.version.version} is live",
+        summary=outcome.summary,
         data={
             "strategy": release.strategy,
-            "version": command.version.version,
-            "previous": state.release.stable.version if state.release else None,
+            "version": release.stable.version,
+            "trial": release.trial,
             "reason": command.reason,
+            **outcome.data,
+            **({"evidence": command.evidence} if command.evidence else {}),
         },
     )
     return _remember(state.model_copy(update={"release": release}), event), event
@@ -75,7 +107,7 @@ def _remember(state: ReleaseState, event: Event) -> ReleaseState:
     return state.model_copy(update={"answered": (*state.answered, event)[-REMEMBERED_COMMANDS:]})
 
 
-def _deploy(state: ReleaseState, command: Command, now: float) -> Release:
+def _check(state: ReleaseState, command: Command, now: float) -> None:
     if now > command.expires_at:
         # Its author was told that nobody answered; carrying it out now would be a surprise.
         raise ControlPlaneUnavailable("the command expired before the control plane saw it; nothing was changed")
@@ -85,15 +117,270 @@ def _deploy(state: ReleaseState, command: Command, now: float) -> Release:
             f"the command was based on {command.based_on}: look again, then decide",
             field="generation",
         )
-    version = command.version
+    if command.trial is not None and (state.release is None or command.trial != state.release.trial):
+        raise StaleGeneration(f"{command.model}.{command.trial} is over", field="id")
+
+
+def _full(release: Release | None, spec: VersionSpec, command: Command, now: float) -> Release:
+    """Return a release that sends everything to one version."""
+    return _begin(
+        release, "full", (Variant(name="stable", version=spec.version, weight=1, role="stable"),), [spec], command, now
+    )
+
+
+def _begin(
+    before: Release | None,
+    strategy: Strategy,
+    variants: tuple[Variant, ...],
+    specs: list[VersionSpec],
+    command: Command,
+    now: float,
+    canary: CanaryPlan | None = None,
+) -> Release:
+    """Return the first release of a new trial. What was learned of a version stays with it."""
+    generation = before.generation + 1 if before else 1
+    known = before.versions if before else {}
+    versions = {spec.version: _with_known_profile(spec, known.get(spec.version)) for spec in specs}
     return Release(
         model=command.model,
-        generation=state.generation + 1,
-        strategy="full",
-        variants=(Variant(name="stable", version=version.version, weight=1.0, role="stable"),),
-        versions={version.version: version},
-        salt=command.model,
+        generation=generation,
+        strategy=strategy,
+        variants=variants,
+        versions=versions,
+        trial=generation,
+        began_at=now,
+        canary=canary,
+        salt=f"{command.model}.{generation}",
         updated_at=now,
         actor=command.actor,
         reason=command.reason,
     )
+
+
+def _with_known_profile(spec: VersionSpec, known: VersionSpec | None) -> VersionSpec:
+    if spec.profile is None and known is not None and known.digest == spec.digest:
+        return spec.model_copy(update={"profile": known.profile})
+    return spec
+
+
+def _running(release: Release | None, command: Command, strategy: Strategy) -> Release:
+    if release is None or release.strategy != strategy:
+        what = {"canary": "canary", "shadow": "shadow", "ab": "experiment", "full": "full release"}[strategy]
+        raise IllegalTransition(f"{command.model} has no {what} running", field="model")
+    return release
+
+
+def _idle(release: Release | None, command: Command) -> Release:
+    """Return the full release that something new can begin on. Raises IllegalTransition while something runs."""
+    if release is None:
+        raise IllegalTransition(f"{command.model} has no release yet: deploy a version first", field="model")
+    if release.strategy == "canary":
+        raise IllegalTransition(f"the canary {release.id} is running: promote it or roll it back first", field="model")
+    if release.strategy == "shadow":
+        raise IllegalTransition(f"the shadow {release.id} is running: stop it first", field="model")
+    if release.strategy == "ab":
+        raise IllegalTransition(f"the experiment {release.id} is running: stop it first", field="model")
+    return release
+
+
+def _given(command: Command) -> VersionSpec:
+    if command.version is None:
+        raise InvalidInput("the command names no version", field="version")
+    return command.version
+
+
+def _other(release: Release, command: Command, what: str) -> VersionSpec:
+    """Return the command's version, if it can stand beside stable. Raises SignatureDiffers or InvalidInput."""
+    spec = _given(command)
+    stable = release.versions[release.stable.version]
+    if spec.version == stable.version:
+        raise InvalidInput(f"{spec.version} is the stable version: the {what} must be another", field="version")
+    if different := differences(stable.signature, spec.signature):
+        raise SignatureDiffers(
+            f"{spec.version} cannot stand in for {stable.version}: {'; '.join(different)}", field="version"
+        )
+    return spec
+
+
+def _deploy(release: Release | None, command: Command, now: float) -> _Outcome:
+    if release is not None:
+        _idle(release, command)
+    spec = _given(command)
+    after = _full(release, spec, command, now)
+    previous = release.stable.version if release else None
+    return _Outcome(after, "release.deployed", f"{command.model} {spec.version} is live", {"previous": previous})
+
+
+def _start_canary(release: Release | None, command: Command, now: float) -> _Outcome:
+    release = _idle(release, command)
+    spec = _other(release, command, "candidate")
+    plan = (command.canary or CanaryPlan()).model_copy(update={"step": 0, "step_began_at": now})
+    percentage = plan.steps[0].percentage if plan.steps else _percentage(command)
+    after = _begin(
+        release,
+        "canary",
+        _shares(release.stable.version, spec.version, percentage),
+        [release.versions[release.stable.version], spec],
+        command,
+        now,
+        plan,
+    )
+    summary = f"canary of {command.model} {spec.version} gets {percentage:g} % beside {release.stable.version}"
+    return _Outcome(
+        after, "canary.started", summary, {"candidate": spec.version, "percentage": percentage, "id": after.id}
+    )
+
+
+def _shares(stable: str, candidate: str, percentage: float) -> tuple[Variant, Variant]:
+    share = percentage / 100
+    return (
+        Variant(name="stable", version=stable, weight=1 - share, role="stable"),
+        Variant(name="candidate", version=candidate, weight=share, role="candidate"),
+    )
+
+
+def _percentage(command: Command) -> float:
+    if command.percentage is None or not 0 < command.percentage <= 100:
+        raise InvalidInput(f"percentage must be above 0 and at most 100, not {command.percentage}", field="percentage")
+    return command.percentage
+
+
+def _candidate_of(release: Release) -> str:
+    candidate = release.variant("candidate")
+    assert candidate is not None, "a canary has a candidate"
+    return candidate.version
+
+
+def _step_canary(release: Release | None, command: Command, now: float) -> _Outcome:
+    release = _running(release, command, "canary")
+    percentage = _percentage(command)
+    assert release.canary is not None
+    steps = [step.percentage for step in release.canary.steps]
+    place = steps.index(percentage) if percentage in steps else release.canary.step
+    after = release.model_copy(
+        update={
+            "generation": release.generation + 1,
+            "variants": _shares(release.stable.version, _candidate_of(release), percentage),
+            "canary": release.canary.model_copy(update={"step": place, "step_began_at": now}),
+            "updated_at": now,
+            "actor": command.actor,
+            "reason": command.reason,
+        }
+    )
+    candidate = _candidate_of(release)
+    summary = f"canary of {command.model} {candidate} gets {percentage:g} %"
+    return _Outcome(
+        after, "canary.stepped", summary, {"candidate": candidate, "percentage": percentage, "id": release.id}
+    )
+
+
+def _promote(release: Release | None, command: Command, now: float) -> _Outcome:
+    release = _running(release, command, "canary")
+    candidate, stable = _candidate_of(release), release.stable.version
+    after = _full(release, release.versions[candidate], command, now)
+    summary = f"{command.model} {candidate} is promoted; {stable} goes"
+    return _Outcome(after, "canary.promoted", summary, {"candidate": candidate, "previous": stable, "id": release.id})
+
+
+def _rollback(release: Release | None, command: Command, now: float) -> _Outcome:
+    release = _running(release, command, "canary")
+    candidate, stable = _candidate_of(release), release.stable.version
+    after = _full(release, release.versions[stable], command, now)
+    summary = f"{command.model} {candidate} is rolled back; {stable} answers everything"
+    if command.reason:
+        summary += f": {command.reason}"
+    return _Outcome(after, "canary.rolled_back", summary, {"candidate": candidate, "id": release.id})
+
+
+def _start_shadow(release: Release | None, command: Command, now: float) -> _Outcome:
+    release = _idle(release, command)
+    spec = _other(release, command, "shadow")
+    percentage, stable = _percentage(command), release.stable.version
+    variants = (
+        Variant(name="stable", version=stable, weight=1, role="stable"),
+        Variant(name="shadow", version=spec.version, weight=percentage / 100, role="shadow"),
+    )
+    after = _begin(release, "shadow", variants, [release.versions[stable], spec], command, now)
+    summary = f"{command.model} {spec.version} shadows {stable} on {percentage:g} % of the requests"
+    return _Outcome(
+        after, "shadow.started", summary, {"shadow": spec.version, "percentage": percentage, "id": after.id}
+    )
+
+
+def _stop_shadow(release: Release | None, command: Command, now: float) -> _Outcome:
+    release = _running(release, command, "shadow")
+    shadow = release.variant("shadow")
+    assert shadow is not None
+    after = _full(release, release.versions[release.stable.version], command, now)
+    summary = f"the shadow of {command.model} {shadow.version} is stopped"
+    return _Outcome(after, "shadow.stopped", summary, {"shadow": shadow.version, "id": release.id})
+
+
+def _start_experiment(release: Release | None, command: Command, now: float) -> _Outcome:
+    release = _idle(release, command)
+    arms = command.variants
+    names, versions = [arm.name for arm in arms], [arm.version for arm in arms]
+    if len(arms) < 2:
+        raise InvalidInput("an experiment needs two variants at least", field="variants")
+    for found, field in ((names, "name"), (versions, "version")):
+        if len(set(found)) != len(found):
+            raise InvalidInput(f"two variants have the same {field}", field="variants")
+    if abs(sum(arm.weight for arm in arms) - 1) > 1e-6:
+        raise InvalidInput("the variants' weights must add up to 1 (or to 100)", field="variants")
+    control = command.versions[arms[0].version]
+    for version in versions[1:]:
+        if different := differences(control.signature, command.versions[version].signature):
+            raise SignatureDiffers(
+                f"{version} cannot stand beside {control.version}: {'; '.join(different)}", field="variants"
+            )
+    # The first arm is the control; it answers where another arm fails.
+    variants = tuple(arm.model_copy(update={"role": "arm" if number else "stable"}) for number, arm in enumerate(arms))
+    after = _begin(release, "ab", variants, [command.versions[version] for version in versions], command, now)
+    shares = ", ".join(f"{arm.name} ({arm.version}) {arm.weight:.0%}" for arm in arms)
+    data = {
+        "id": after.id,
+        "name": command.name or after.id,
+        "variants": [arm.model_dump(mode="json") for arm in variants],
+        "before": release.stable.version,
+    }
+    return _Outcome(after, "experiment.started", f"experiment {data['name']} on {command.model}: {shares}", data)
+
+
+def _stop_experiment(release: Release | None, command: Command, now: float) -> _Outcome:
+    release = _running(release, command, "ab")
+    winner = command.name or release.stable.version
+    by_name = {variant.name: variant.version for variant in release.variants}
+    version = by_name.get(winner, winner)
+    if version not in release.versions:
+        raise InvalidInput(f"{winner} is no variant of {release.id}: choose {', '.join(by_name)}", field="winner")
+    after = _full(release, release.versions[version], command, now)
+    summary = f"the experiment {release.id} is stopped; {command.model} {version} is live"
+    return _Outcome(after, "experiment.stopped", summary, {"id": release.id, "winner": version})
+
+
+def _set_profile(release: Release | None, command: Command, now: float) -> _Outcome:
+    """Give a version the reference that its first live rows made. It is the same release still: no new generation."""
+    spec = _given(command)
+    if release is None or spec.version not in release.versions or command.profile is None:
+        raise StaleGeneration(f"{spec.version} is no longer part of the release", field="version")
+    known = release.versions[spec.version]
+    if known.profile is not None:
+        raise IllegalTransition(f"{spec.version} has a reference already", field="version")
+    versions = release.versions | {spec.version: known.model_copy(update={"profile": command.profile})}
+    summary = f"the first {command.profile.rows} rows are the reference of {command.model} {spec.version}"
+    data = {"version": spec.version, "rows": command.profile.rows}
+    return _Outcome(release.model_copy(update={"versions": versions}), "profile.learned", summary, data)
+
+
+_TRANSITIONS: dict[CommandKind, Callable[[Release | None, Command, float], _Outcome]] = {
+    "deploy": _deploy,
+    "start_canary": _start_canary,
+    "step_canary": _step_canary,
+    "promote": _promote,
+    "rollback": _rollback,
+    "start_shadow": _start_shadow,
+    "stop_shadow": _stop_shadow,
+    "start_experiment": _start_experiment,
+    "stop_experiment": _stop_experiment,
+    "set_profile": _set_profile,
+}

@@ -1,4 +1,4 @@
-"""The Faust app that holds each model's release in a table and is the one writer of `deployments`."""
+"""The Faust app: it holds each model's release, judges it by what the workers say, and is the one writer of `deployments`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,130 @@ import time
 from typing import Any
 
 import faust
+import orjson
 import structlog
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..schemas.commands import Command
+from ..schemas.observations import Summary
 from ..schemas.records import dead_letter_headers
+from ..schemas.releases import Release
 from ..schemas.settings import Settings
+from .judge import Judge
 from .release_machine import ReleaseState, step
 
 log = structlog.get_logger(__name__)
+PUBLISH_INTERVAL = 0.5
 
 
-def make_releases_app(settings: Settings) -> Any:
-    """Return the app: an agent on `commands`, a table of ReleaseState by model.
+class ReleasesApp:
+    """Two agents over the same keys: one carries out commands, one merges summaries and gives commands of its own.
 
-    The table's changelog and the commands' offsets are not committed together, so a command may be seen twice after a
-    crash: `step` answers it as the first time. What was published before the crash is then published again, the same.
+    Tables' changelogs and offsets are not committed together, so a record may be seen twice after a crash: commands are
+    answered as the first time, and tables remember which summaries they hold.
     """
-    topics = settings.topics()
-    app = faust.App(
+
+    def __init__(self, settings: Settings) -> None:
+        topics = settings.topics()
+        self.app = _make_app(settings)
+        self._commands = self._topic(topics.commands.name)
+        self._observations = self._topic(topics.observations.name)
+        self._deployments = self._topic(topics.deployments.name)
+        self._events = self._topic(topics.events.name)
+        self._statistics = self._topic(topics.statistics.name)
+        self._dead_letters = self._topic(topics.dead_letters.name)
+        # A changelog's name carries its table's; JSON text keeps it readable with any Kafka tool.
+        tables = [
+            self.app.Table(name, key_type=str, value_type=str, partitions=topics.commands.partitions)
+            for name in ("releases", "evidence", "latency", "drift")
+        ]
+        self._releases, *judged = tables
+        self._judge = Judge(settings, *judged)
+        self._changed: set[str] = set()
+        self._parsed: dict[str, tuple[str, ReleaseState]] = {}
+        self.app.agent(self._commands, name="carry_out")(self._carry_out)
+        self.app.agent(self._observations, name="observe")(self._observe)
+        self.app.timer(PUBLISH_INTERVAL)(self._publish)
+
+    def _topic(self, name: str) -> Any:
+        return self.app.topic(name, key_type=bytes, value_type=bytes, value_serializer="raw")
+
+    async def _carry_out(self, stream: Any) -> None:
+        async for record in stream.events():
+            command = await self._read(Command, record.message)
+            if not isinstance(command, Command):
+                continue
+            state = self._state(command.model)
+            after, event = step(state, command, time.time())
+            key = command.model.encode()
+            if after.release is not None and after.release != state.release:
+                await (await self._deployments.send(key=key, value=after.release.model_dump_json().encode()))
+            await (await self._events.send(key=key, value=event.model_dump_json().encode()))
+            self._releases[command.model] = after.model_dump_json()
+            self._changed.add(command.model)
+            log.info("command.answered", model=command.model, kind=event.kind, generation=event.generation)
+
+    async def _observe(self, stream: Any) -> None:
+        async for record in stream.events():
+            summary = await self._read(Summary, record.message)
+            if not isinstance(summary, Summary):
+                continue
+            release = self._state(summary.model).release
+            if release is None:
+                continue
+            for news in self._judge.take_in(summary, release, time.time()):
+                topic = self._commands if isinstance(news, Command) else self._events
+                await (await topic.send(key=summary.model.encode(), value=news.model_dump_json().encode()))
+                log.info("judge.spoke", model=summary.model, kind=news.kind)
+            self._changed.add(summary.model)
+
+    async def _publish(self) -> None:
+        """Tell the dashboards, and whoever asks over HTTP, what is known of the models that changed."""
+        changed, self._changed = self._changed, set()
+        now = time.time()
+        for model in changed:
+            release = self._state(model).release
+            if release is None:
+                continue
+            for what, document in self._documents(release, now):
+                key = f"{model}|{what}".encode()
+                await self._statistics.send(key=key, value=orjson.dumps(document))
+
+    def _documents(self, release: Release, now: float) -> list[tuple[str, Any]]:
+        judge = self._judge
+        return [
+            ("release", judge.release_document(release, now)),
+            ("latency", {"at": now, "versions": judge.latency_document(release.model, list(release.versions), now)}),
+            ("drift", {"at": now, "versions": judge.drift_document(release)}),
+        ]
+
+    def _state(self, model: str) -> ReleaseState:
+        held = self._releases.get(model)
+        if not held:
+            return ReleaseState()
+        read, state = self._parsed.get(model, ("", None))
+        if state is None or read != held:  # summaries come many times between two commands
+            state = ReleaseState.model_validate_json(held)
+            self._parsed[model] = (held, state)
+        return state
+
+    async def _read(self, kind: type[BaseModel], message: Any) -> BaseModel | None:
+        """Return what a record holds; one that cannot be read goes to the dead letters."""
+        try:
+            return kind.model_validate_json(message.value or b"")
+        except ValidationError as error:
+            problem = error.errors()[0]
+            source = f"{message.topic}/{message.partition}/{message.offset}"
+            reason = f"not a {kind.__name__.lower()}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            log.warning("record.dead_letter", source=source, reason=reason)
+            kept = list((message.headers or {}).items())
+            headers = dead_letter_headers(kept, reason=reason, source=source)
+            await self._dead_letters.send(key=source.encode(), value=message.value or b"", headers=headers)
+            return None
+
+
+def _make_app(settings: Settings) -> Any:
+    return faust.App(
         f"{settings.prefix}-control",
         broker=f"kafka://{settings.kafka.replace(',', ';kafka://')}",
         store="memory://",
@@ -33,41 +138,9 @@ def make_releases_app(settings: Settings) -> Any:
         topic_replication_factor=settings.replication,
         web_enabled=False,
         producer_linger_ms=0,
+        producer_max_request_size=settings.max_record_bytes,
         stream_wait_empty=False,
         consumer_group_instance_id=f"{settings.prefix}-control-0",
         broker_commit_interval=0.5,
         producer_acks=-1,
     )
-    commands = app.topic(topics.commands.name, key_type=bytes, value_type=bytes, value_serializer="raw")
-    deployments = app.topic(topics.deployments.name, key_type=bytes, value_type=bytes, value_serializer="raw")
-    events = app.topic(topics.events.name, key_type=bytes, value_type=bytes, value_serializer="raw")
-    dead_letters = app.topic(topics.dead_letters.name, key_type=bytes, value_type=bytes, value_serializer="raw")
-    # The changelog's name carries the table's; JSON text keeps it readable with any Kafka tool.
-    table = app.Table("releases", key_type=str, value_type=str, partitions=topics.commands.partitions)
-
-    @app.agent(commands)  # type: ignore[untyped-decorator]
-    async def carry_out(stream: Any) -> None:
-        async for record in stream.events():
-            message = record.message
-            try:
-                command = Command.model_validate_json(message.value or b"")
-            except ValidationError as error:
-                problem = error.errors()[0]
-                source = f"{message.topic}/{message.partition}/{message.offset}"
-                reason = f"not a command: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-                log.warning("record.dead_letter", source=source, reason=reason)
-                kept = list((message.headers or {}).items())
-                headers = dead_letter_headers(kept, reason=reason, source=source)
-                await dead_letters.send(key=source.encode(), value=message.value or b"", headers=headers)
-                continue
-            held = table.get(command.model)
-            state = ReleaseState.model_validate_json(held) if held else ReleaseState()
-            after, event = step(state, command, time.time())
-            key = command.model.encode()
-            if after.release is not None and after.release != state.release:
-                await (await deployments.send(key=key, value=after.release.model_dump_json().encode()))
-            await (await events.send(key=key, value=event.model_dump_json().encode()))
-            table[command.model] = after.model_dump_json()
-            log.info("command.answered", model=command.model, kind=event.kind, generation=event.generation)
-
-    return app

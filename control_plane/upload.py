@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from ..schemas.errors import InvalidInput, MalformedRequest, RequestTooLarge
 from .registration import Registration
 
-_JSON_FIELDS = {"metadata", "sample", "signature", "batching", "compile"}
-_LARGEST_FIELD = 16 * 1024 * 1024
+_JSON_FIELDS = {"metadata", "sample", "reference", "signature", "batching", "compile"}
+_LARGEST_FIELD = 32 * 1024 * 1024
 
 
 def parse(kind: type[BaseModel], document: Any) -> Any:

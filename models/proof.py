@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from ..schemas.errors import ModelMeshError, RegistrationRefused, from_problem
+from ..schemas.profiles import OutputBins, Profile
 from ..schemas.releases import Framework
 from ..schemas.signatures import Signature
 from .adapters.base import Adapter, Predictor
@@ -25,11 +26,13 @@ from .adapters.onnx_adapter import OnnxPredictor
 from .adapters.registry import adapter_for
 from .infer_signature import make_rows, output_specs
 from .parity import Parity, compare
+from .profile import build_profile, columns_of, output_bins_of
 from .tensors import Tensors, read_inputs
 
 _SYNTHETIC_ROWS = 32
 _PERTURBED_ROWS = 200
 _SERVED_SAMPLE_ROWS = 8
+_OUTPUT_ROWS = 1000  # of the reference rows, those that the output bins are made from
 
 
 class Proof(BaseModel):
@@ -46,6 +49,8 @@ class Proof(BaseModel):
     batch_ms: float
     batch_rows: int
     libraries: dict[str, str]
+    profile: Profile | None = None
+    output_bins: OutputBins | None = None
 
 
 def _library_versions(names: list[str]) -> dict[str, str]:
@@ -74,6 +79,7 @@ def prove(
     sample: list[Any],
     compile_model: bool,
     compiled_path: Path,
+    reference: list[Any] | None = None,
 ) -> Proof:
     """Load, run, time and compile the model. Writes `compiled_path` where the compiled form is the one to serve.
 
@@ -98,6 +104,8 @@ def prove(
         adapter, predictor, found, path, inputs, compiled_path
     )  # fmt: skip
     one = {name: array[:1] for name, array in inputs.items()}
+    known = _reference(reference, found) if reference else None
+    answered = served.predict({name: array[:_OUTPUT_ROWS] for name, array in (known or inputs).items()})
     return Proof(
         signature=found,
         served_as="onnx" if served is not predictor else framework,
@@ -110,7 +118,18 @@ def prove(
         batch_ms=_median_ms(served, inputs),
         batch_rows=count,
         libraries=_library_versions(adapter.libraries()),
+        profile=build_profile(columns_of(known)) if known else None,
+        output_bins=output_bins_of(answered),
     )
+
+
+def _reference(rows: list[Any], signature: Signature) -> Tensors:
+    try:
+        return read_inputs(rows, signature)[0]
+    except ModelMeshError as error:
+        raise RegistrationRefused(
+            f"the reference rows do not fit the model: {error.detail}", field="reference"
+        ) from error
 
 
 def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
@@ -218,12 +237,13 @@ async def prove_in_fresh_process(
     sample: list[Any],
     compile_model: bool,
     compiled_path: Path,
+    reference: list[Any] | None = None,
     *,
     timeout: float,
 ) -> Proof:
     """Run `prove` in a process of its own. Raises RegistrationRefused when it fails, dies or takes too long."""
     receiver, sender = _fresh.Pipe(duplex=False)
-    arguments = (path, framework, signature, sample, compile_model, compiled_path)
+    arguments = (path, framework, signature, sample, compile_model, compiled_path, reference)
     process = _fresh.Process(target=_prove_and_send, args=(sender, arguments), daemon=True)
     await asyncio.to_thread(process.start)
     sender.close()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 from ..broker.connection import make_consumer, make_producer
 from ..broker.consume_loop import ConsumeLoop, Delivery
 from ..broker.heartbeats import Announcer, ReplicaView
-from ..broker.outbox import Outbox
+from ..broker.outbox import Outbox, Together
 from ..broker.releases_view import ReleasesView
 from ..broker.replies import Answerer
 from ..broker.role import Role
@@ -23,7 +24,7 @@ from ..schemas import records
 from ..schemas.errors import DeadlineExceeded, ModelMeshError
 from ..schemas.replicas import Heartbeat, ModelLoad
 from ..schemas.settings import Settings
-from .table import RoutingTable
+from .table import Route, RoutingTable
 
 
 class Router(Role):
@@ -105,22 +106,39 @@ class Router(Role):
             now = time.time()
             if request.deadline <= now:
                 raise DeadlineExceeded
-            route = self._table.route(request.model, request.routing_key or request.request_id, now)
+            key = request.routing_key or request.request_id
+            route = self._table.route(request.model, key, now, request.request_id)
         except ModelMeshError as error:
             self._refused.labels(error.code).inc()
             self._answerer.reply(request, delivery, error)
             return
         self._routed.labels(request.model, route.version).inc()
-        headers = [header for header in record.headers if header[0] not in (records.VARIANT, records.VERSION)]
-        headers.append((records.VARIANT, route.variant.encode()))
-        headers.append((records.VERSION, route.version.encode()))
+        kept = [header for header in record.headers if header[0] not in _OURS]
+        if route.shadow is None:
+            self._forward(request, record.value, [*kept, *_assigned(route)], route, delivery.acknowledged)
+            return
+        # The copy first: the record is finished when both are safe, and whoever reads that a copy went out can wait for it.
+        both = Together(2, delivery.acknowledged)
+        copy = [*kept, *_assigned(route.shadow), (records.ROLE, b"shadow")]
+        self._forward(request, record.value, copy, route.shadow, both.acknowledged)
+        primary = [*kept, *_assigned(route), (records.SHADOW, route.shadow.version.encode())]
+        self._forward(request, record.value, primary, route, both.acknowledged)
+
+    def _forward(
+        self,
+        request: records.PredictionRequest,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]],
+        route: Route,
+        acknowledged: Callable[[asyncio.Future[object]], None],
+    ) -> None:
         self._outbox.send(
             route.topic,
-            record.value,
+            value,
             key=request.request_id,
             partition=route.partition,
             headers=headers,
-            acknowledged=delivery.acknowledged,
+            acknowledged=acknowledged,
         )
 
     def _describe(self) -> Heartbeat:
@@ -132,3 +150,15 @@ class Router(Role):
             pid=os.getpid(),
             models={model: ModelLoad(loaded=versions) for model, versions in self._table.reachable().items()},
         )
+
+
+# Headers that only the router writes; whatever a client put there is dropped.
+_OURS = frozenset((records.VARIANT, records.VERSION, records.TRIAL, records.SHADOW, records.ROLE))
+
+
+def _assigned(route: Route) -> list[tuple[str, bytes]]:
+    return [
+        (records.VARIANT, route.variant.encode()),
+        (records.VERSION, route.version.encode()),
+        (records.TRIAL, b"%d" % route.trial),
+    ]

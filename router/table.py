@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..schemas.errors import ModelNotFound, NoWorker
 from ..schemas.releases import Release, Variant
 from ..schemas.replicas import Heartbeat
-from .assignment import assign
+from .assignment import assign, shadow_of
 from .balancer import RunBalancer, Target
 
 
@@ -20,6 +20,8 @@ class Route:
     partition: int
     variant: str
     version: str
+    trial: int
+    shadow: Route | None = None
 
 
 @dataclass(slots=True)
@@ -91,20 +93,25 @@ class RoutingTable:
                     found[name].setdefault(version, []).append(target)
         return found
 
-    def route(self, model_name: str, routing_key: str, now: float) -> Route:
-        """Return where the request goes. Raises ModelNotFound or NoWorker."""
+    def route(self, model_name: str, routing_key: str, now: float, request_id: str = "") -> Route:
+        """Return where the request goes, and where its shadow copy. Raises ModelNotFound or NoWorker."""
         model = self._models.get(model_name)
         if model is None:
             raise ModelNotFound(f"there is no model named {model_name[:80]!r}", field="model")
-        variant, balancer = self._reachable(model, routing_key)
-        target = balancer.choose(now)
-        return Route(model.topic, target.partition, variant.name, variant.version)
+        release, variant, balancer = self._reachable(model, routing_key)
+        shadow = None
+        copied = shadow_of(release, request_id)
+        if copied is not None and (copies := model.balancers.get(copied.version)):
+            partition = copies.choose(now).partition
+            shadow = Route(model.topic, partition, copied.name, copied.version, release.trial)
+        partition = balancer.choose(now).partition
+        return Route(model.topic, partition, variant.name, variant.version, release.trial, shadow)
 
-    def _reachable(self, model: _Model, routing_key: str) -> tuple[Variant, RunBalancer]:
+    def _reachable(self, model: _Model, routing_key: str) -> tuple[Release, Variant, RunBalancer]:
         for release in (model.release, model.serving):
             for variant in (assign(release, routing_key), release.stable):
                 if balancer := model.balancers.get(variant.version):
-                    return variant, balancer
+                    return release, variant, balancer
         if model.balancers:
             raise NoWorker(f"no live worker has {model.release.stable.version} of {model.release.model} loaded")
         raise NoWorker(f"no live worker serves {model.release.model}")

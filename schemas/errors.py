@@ -95,6 +95,12 @@ class StaleGeneration(Conflict):
     code = "stale_generation"
 
 
+class SignatureDiffers(Conflict):
+    """The two versions do not take and give the same."""
+
+    code = "signature_differs"
+
+
 class IllegalTransition(Conflict):
     """The release cannot do this in its present state."""
 
@@ -138,6 +144,12 @@ class NoWorker(Unavailable):
     """No live worker serves this model."""
 
     code = "no_worker"
+
+
+class ShadowShed(Unavailable):
+    """The worker had no time for this shadow copy."""
+
+    code = "shadow_shed"
 
 
 class ControlPlaneUnavailable(Unavailable):

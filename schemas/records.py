@@ -22,6 +22,10 @@ ROLE = "mm-role"
 VARIANT = "mm-variant"
 VERSION = "mm-version"
 ATTEMPT = "mm-attempt"
+TRIAL = "mm-trial"
+SHADOW = "mm-shadow"
+FALLBACK = "mm-fallback"
+SECONDS = "mm-seconds"
 CONTENT_TYPE = "content-type"
 DIGEST = "mm-digest"
 TRACEPARENT = "traceparent"
@@ -52,6 +56,8 @@ class PredictionRequest:
     version: str = ""
     attempt: int = 1
     digest: str = ""
+    trial: int = 0  # the router's: the trial in which the version was assigned
+    shadow: str = ""  # the version that a copy went to
     traceparent: str = ""
 
     def headers(self) -> list[tuple[str, bytes]]:
@@ -71,6 +77,8 @@ class PredictionRequest:
             (VARIANT, self.variant),
             (VERSION, self.version),
             (DIGEST, self.digest),
+            (TRIAL, str(self.trial) if self.trial else ""),
+            (SHADOW, self.shadow),
             (TRACEPARENT, self.traceparent),
         ):
             if text:
@@ -94,6 +102,8 @@ class PredictionRequest:
             reply_partition = int(found[name])
             name = ATTEMPT
             attempt = int(found.get(name, b"1"))
+            name = TRIAL
+            trial = int(found.get(name, b"0"))
             name = ROLE
             role = found.get(name, b"primary").decode()
             name = "text headers"
@@ -102,6 +112,7 @@ class PredictionRequest:
             variant = found.get(VARIANT, b"").decode()
             version = found.get(VERSION, b"").decode()
             digest = found.get(DIGEST, b"").decode()
+            shadow = found.get(SHADOW, b"").decode()
             traceparent = found.get(TRACEPARENT, b"").decode()
         except KeyError:
             raise MalformedRecord(f"header {name} is missing", field=name) from None
@@ -129,6 +140,8 @@ class PredictionRequest:
             version=version,
             attempt=attempt,
             digest=digest,
+            trial=trial,
+            shadow=shadow,
             traceparent=traceparent,
         )
 
@@ -146,6 +159,10 @@ class Reply:
     attempt: int = 1
     batch_size: int = 0
     worker: str = ""
+    trial: int = 0
+    shadow: str = ""  # the version that a copy of the request went to
+    fallback: str = ""  # the version that failed on it before stable answered
+    seconds: float = 0.0  # in the worker
     traceparent: str = ""
 
     @property
@@ -168,6 +185,10 @@ class Reply:
             (VERSION, self.version),
             (VARIANT, self.variant),
             (WORKER, self.worker),
+            (TRIAL, str(self.trial) if self.trial else ""),
+            (SHADOW, self.shadow),
+            (FALLBACK, self.fallback),
+            (SECONDS, f"{self.seconds:.6f}" if self.seconds else ""),
             (TRACEPARENT, self.traceparent),
         ):
             if text:
@@ -189,10 +210,16 @@ class Reply:
             attempt = int(found.get(name, b"1"))
             name = BATCH_SIZE
             batch_size = int(found.get(name, b"0"))
+            name = TRIAL
+            trial = int(found.get(name, b"0"))
+            name = SECONDS
+            seconds = float(found.get(name, b"0"))
             name = "text headers"
             version = found.get(VERSION, b"").decode()
             variant = found.get(VARIANT, b"").decode()
             worker = found.get(WORKER, b"").decode()
+            shadow = found.get(SHADOW, b"").decode()
+            fallback = found.get(FALLBACK, b"").decode()
             traceparent = found.get(TRACEPARENT, b"").decode()
         except KeyError:
             raise MalformedRecord(f"header {name} is missing", field=name) from None
@@ -208,6 +235,10 @@ class Reply:
             attempt=attempt,
             batch_size=batch_size,
             worker=worker,
+            trial=trial,
+            shadow=shadow,
+            fallback=fallback,
+            seconds=seconds,
             traceparent=traceparent,
         )
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .profiles import OutputBins, Profile
 from .signatures import Signature
 
 Strategy = Literal["full", "canary", "shadow", "ab"]
@@ -35,6 +36,8 @@ class VersionSpec(BaseModel):
     signature: Signature
     batching: Batching = Batching()
     sample: list[Any] = Field(default_factory=list, description="a few input rows, for the warm-up")
+    profile: Profile | None = Field(default=None, description="the reference rows; None: the first live rows become it")
+    output_bins: OutputBins | None = Field(default=None, description="how its answers are counted")
 
 
 class Variant(BaseModel):
@@ -48,8 +51,52 @@ class Variant(BaseModel):
     role: VariantRole
 
 
+class Step(BaseModel):
+    """One stage of a canary: its share of the traffic in percent, and how many seconds it must hold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    percentage: float = Field(gt=0, le=100)
+    hold_seconds: float = Field(default=60.0, ge=0)
+
+
+class Rules(BaseModel):
+    """What a canary is judged by.
+
+    `alpha` is the chance that a candidate as good as stable is ever rolled back by the comparisons, however long it runs;
+    they share it. The threshold beside them is the user's own, on the last `window_seconds`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    auto_rollback_threshold: float | None = Field(default=None, gt=0, le=1, description="share of failures")
+    window_seconds: float = Field(default=60.0, ge=1, le=3600)
+    min_requests: int = Field(default=20, ge=1, description="the candidate's, before the threshold or a step up counts")
+    alpha: float = Field(default=0.01, gt=0, le=0.2)
+    latency_tolerance: float | None = Field(
+        default=1.5, ge=1, description="p95 and p99 may be so many times stable's; null: latency is not judged"
+    )
+    on_output_drift: Literal["report", "rollback"] = "report"
+    on_drift: Literal["report", "rollback"] = "report"
+
+
+class CanaryPlan(BaseModel):
+    """A canary's stages and rules. Without steps a person raises the share and promotes; with steps the judge does."""
+
+    model_config = ConfigDict(frozen=True)
+
+    steps: tuple[Step, ...] = ()
+    step: int = 0
+    step_began_at: float = 0.0
+    rules: Rules = Rules()
+
+
 class Release(BaseModel):
-    """One model's release. `generation` grows by one with each change; evidence belongs to a generation."""
+    """One model's release. `generation` grows by one with each change.
+
+    `trial` is the generation at which what is compared now began: evidence belongs to a trial, and a canary that is stepped
+    up stays the same trial.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,6 +105,9 @@ class Release(BaseModel):
     strategy: Strategy
     variants: tuple[Variant, ...] = Field(min_length=1)
     versions: dict[str, VersionSpec]
+    trial: int = Field(default=1, ge=1)
+    began_at: float = Field(default=0.0, description="when the trial began")
+    canary: CanaryPlan | None = None
     salt: str = Field(default="", description="mixed into the hash of the routing key")
     updated_at: float = Field(description="seconds since the epoch")
     actor: str = ""
@@ -74,3 +124,12 @@ class Release(BaseModel):
     def stable(self) -> Variant:
         """The variant that answers when another cannot: the one marked stable, else the first."""
         return next((variant for variant in self.variants if variant.role == "stable"), self.variants[0])
+
+    @property
+    def id(self) -> str:
+        """The trial's name, as people name it."""
+        return f"{self.model}.{self.trial}"
+
+    def variant(self, role: VariantRole) -> Variant | None:
+        """Return the first variant of that role."""
+        return next((variant for variant in self.variants if variant.role == role), None)

@@ -61,6 +61,17 @@ class Settings(BaseSettings):
     unload_grace: float = Field(
         default=10.0, ge=0, description="how long a worker keeps a version after its release ended"
     )
+    observation_interval: float = Field(
+        default=0.2, gt=0, description="how often a worker sums up what it did; after a failure it does so at once"
+    )
+    candidate_share: float = Field(
+        default=0.5, gt=0, lt=1, description="share of the time left that a candidate gets before stable answers"
+    )
+    shadow_queue: int = Field(default=512, ge=1, description="shadow copies that wait in a worker; the oldest are shed")
+    drift_window: int = Field(default=1000, ge=50, description="rows that are compared with the reference at a time")
+    drift_alarm: float = Field(
+        default=0.001, gt=0, le=0.1, description="false drift alarms per window, on average, while nothing changes"
+    )
     command_timeout: float = Field(default=5.0, gt=0, description="how long a command waits for the control plane")
     load_timeout: float = Field(
         default=30.0, gt=0, description="how long a deployment waits until a worker has the version loaded"

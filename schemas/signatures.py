@@ -58,3 +58,26 @@ class Signature(BaseModel):
         if len(set(names)) != len(names):
             raise ValueError("names must differ")
         return specs
+
+
+def differences(one: Signature, other: Signature) -> list[str]:
+    """Return in words how two signatures differ; nothing where one version can stand in for the other.
+
+    Widths of numbers do not count in outputs: JSON has none, and a compiled model may answer in float32.
+    """
+    found = []
+    for side in ("inputs", "outputs"):
+        ours = {spec.name: spec for spec in getattr(one, side)}
+        theirs = {spec.name: spec for spec in getattr(other, side)}
+        found += [f"{side}: {name} is missing" for name in ours if name not in theirs]
+        found += [f"{side}: {name} is new" for name in theirs if name not in ours]
+        for name in ours.keys() & theirs.keys():
+            a, b = ours[name], theirs[name]
+            kinds = (
+                (a.dtype, b.dtype) if side == "inputs" else (a.dtype.rstrip("0123456789"), b.dtype.rstrip("0123456789"))
+            )
+            if kinds[0] != kinds[1]:
+                found.append(f"{side}: {name} is {b.dtype}, not {a.dtype}")
+            if a.shape != b.shape:
+                found.append(f"{side}: {name} has shape {list(b.shape)}, not {list(a.shape)}")
+    return sorted(found)

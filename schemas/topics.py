@@ -112,6 +112,16 @@ class Topics:
             read_by="HTTP API, history, dashboards, audit",
             holds="what happened, and which command it answers",
         )
+        self.statistics = Topic(
+            f"{prefix}.statistics",
+            1,
+            None,
+            key="model and what of it",
+            written_by="control plane (twice a second at most for each)",
+            read_by="HTTP API, dashboards",
+            holds="what the judge knows now: evidence, latency, drift, shadow differences, experiment results",
+            config={"segment.ms": "60000"},
+        )
         self.replicas = Topic(
             f"{prefix}.replicas",
             1,
@@ -154,6 +164,7 @@ class Topics:
             self.commands,
             self.deployments,
             self.events,
+            self.statistics,
             self.replicas,
             self.dead_letters,
         )

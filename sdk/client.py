@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import tempfile
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from .prediction import Prediction
 
 T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8000"
+REFERENCE_ROWS = 5000
 
 
 def rows_of(data: Any) -> list[Any]:
@@ -81,8 +82,9 @@ class AsyncModelMeshClient:
         """Register a model object or the path of a file; return what was registered.
 
         `sample` is a few input rows (a DataFrame, an array or a list): the signature is inferred from them, and the model
-        proves itself on them. `data` is the training data, of which the digest is kept. Without a version the major is
-        raised. Raises RegistrationRefused, VersionExists, InvalidInput.
+        proves itself on them. `data` is the training data: its digest is kept, and its first 5,000 rows are what live rows
+        are compared with to see drift; without it the first live rows are. Without a version the
+        major is raised. Raises RegistrationRefused, VersionExists, InvalidInput.
         """
         with tempfile.TemporaryDirectory() as folder:
             path, kind = await asyncio.to_thread(_save, model_object, framework, sample, Path(folder))
@@ -95,6 +97,7 @@ class AsyncModelMeshClient:
                 "sample": None if sample is None else rows_of(sample)[:100],
                 "batching": batching,
                 "compile": compile,
+                "reference": None if data is None else rows_of(data)[:REFERENCE_ROWS],
             }
             if data is not None:
                 fields["data_digest"] = await asyncio.to_thread(data_digest, data)
@@ -153,6 +156,113 @@ class AsyncModelMeshClient:
         deployed: dict[str, Any] = await self._request("POST", "/deployments", json=wish)
         return deployed
 
+    async def create_canary(
+        self,
+        name: str,
+        candidate_version: str,
+        initial_percentage: float | None = None,
+        auto_rollback_threshold: float | None = None,
+        **rules: Any,
+    ) -> dict[str, Any]:
+        """Try a version on a share of the requests; the judge rolls it back when it is worse. Return what came of it.
+
+        `rules` are those of POST /deployments/canary: steps, hold_seconds, window_seconds, min_requests, alpha,
+        latency_tolerance, on_output_drift, on_drift, generation, actor, reason. Raises IllegalTransition while something
+        else runs, SignatureDiffers, InvalidInput.
+        """
+        wish = {
+            "model": name,
+            "candidate_version": candidate_version,
+            "initial_percentage": initial_percentage,
+            "auto_rollback_threshold": auto_rollback_threshold,
+            **rules,
+        }
+        return await self._change("/deployments/canary", wish)
+
+    async def canary(self, name: str) -> dict[str, Any]:
+        """Return a canary with its evidence, by the model's name or the canary's id. Raises NotFound."""
+        canary: dict[str, Any] = await self._request("GET", f"/deployments/canary/{name}")
+        return canary
+
+    async def set_canary_percentage(self, name: str, percentage: float, **wish: Any) -> dict[str, Any]:
+        """Change a canary's share of the requests."""
+        return await self._change(f"/deployments/canary/{name}/percentage", {"percentage": percentage, **wish})
+
+    async def promote_canary(self, name: str, **wish: Any) -> dict[str, Any]:
+        """Send everything to the candidate."""
+        return await self._change(f"/deployments/canary/{name}/promote", wish)
+
+    async def rollback_canary(self, name: str, **wish: Any) -> dict[str, Any]:
+        """Send everything to stable; needs no database."""
+        return await self._change(f"/deployments/canary/{name}/rollback", wish)
+
+    async def create_shadow(
+        self, name: str, production_version: str | None, shadow_version: str, percentage: float = 100.0, **wish: Any
+    ) -> dict[str, Any]:
+        """Send copies of the requests to a version whose answers nobody gets. Raises Conflict if another is live."""
+        body = {
+            "model": name,
+            "production_version": production_version,
+            "shadow_version": shadow_version,
+            "percentage": percentage,
+            **wish,
+        }
+        return await self._change("/deployments/shadow", body)
+
+    async def stop_shadow(self, name: str, **wish: Any) -> dict[str, Any]:
+        """Send no more copies."""
+        return await self._change(f"/deployments/shadow/{name}/stop", wish)
+
+    async def create_experiment(
+        self, model: str, variants: list[dict[str, Any]], name: str = "", **wish: Any
+    ) -> dict[str, Any]:
+        """Share the users out over versions: [{"name", "version", "weight"}, ...], the control first."""
+        return await self._change("/experiments", {"model": model, "variants": variants, "name": name, **wish})
+
+    async def experiment(self, name: str) -> dict[str, Any]:
+        """Return an experiment with its results, by the model's name or the experiment's id. Raises NotFound."""
+        experiment: dict[str, Any] = await self._request("GET", f"/experiments/{name}")
+        return experiment
+
+    async def stop_experiment(self, name: str, winner: str = "", **wish: Any) -> dict[str, Any]:
+        """End an experiment; the winner goes live, without one the control."""
+        return await self._change(f"/experiments/{name}/stop", {"winner": winner, **wish})
+
+    async def drift(self, name: str) -> dict[str, Any]:
+        """Return how the live inputs differ from the reference, by version and feature. Raises NotFound."""
+        drift: dict[str, Any] = await self._request("GET", f"/monitoring/drift/{name}")
+        return drift
+
+    async def latency(self, name: str | None = None) -> dict[str, Any]:
+        """Return p50, p95 and p99 in ms over 1 min, 5 min and 1 h, by model and version."""
+        query = {"model": name} if name else {}
+        models: dict[str, Any] = (await self._request("GET", "/monitoring/latency", params=query))["models"]
+        return models
+
+    async def shadow(self, name: str) -> dict[str, Any]:
+        """Return how a shadow's answers differ from production's. Raises NotFound."""
+        shadow: dict[str, Any] = await self._request("GET", f"/monitoring/shadow/{name}")
+        return shadow
+
+    async def watch(self, name: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Iterate over events as they come, of one model or of all, without end."""
+        query = {"model": name} if name else {}
+        session, forever = self._open(), aiohttp.ClientTimeout(total=None)
+        try:
+            async with session.get(self.url + "/events", params=query, timeout=forever) as response:
+                if response.status != 200:
+                    raise from_problem(orjson.loads(await response.read()))
+                async for line in response.content:
+                    if line.startswith(b"data: "):
+                        yield orjson.loads(line[6:])
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"the gateway at {self.url} cannot be reached ({error})") from error
+
+    async def _change(self, path: str, wish: dict[str, Any]) -> dict[str, Any]:
+        body = {field: value for field, value in wish.items() if value is not None}
+        changed: dict[str, Any] = await self._request("POST", path, json=body)
+        return changed
+
     async def deployments(self) -> list[dict[str, Any]]:
         """Return every model's release as it is now."""
         deployments: list[dict[str, Any]] = (await self._request("GET", "/deployments"))["deployments"]
@@ -173,11 +283,14 @@ class AsyncModelMeshClient:
         document: dict[str, Any] = await self._request("GET", "/health", accept=(503,))
         return document
 
-    async def _request(self, method: str, path: str, *, accept: tuple[int, ...] = (), **options: Any) -> Any:
+    def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise RuntimeError("use the client as a context manager: async with AsyncModelMeshClient() as client")
+        return self._session
+
+    async def _request(self, method: str, path: str, *, accept: tuple[int, ...] = (), **options: Any) -> Any:
         try:
-            async with self._session.request(method, self.url + path, **options) as response:
+            async with self._open().request(method, self.url + path, **options) as response:
                 body = await response.read()
         except (aiohttp.ClientConnectionError, TimeoutError) as error:
             why = "did not answer in time" if isinstance(error, TimeoutError) else f"cannot be reached ({error})"
@@ -297,6 +410,80 @@ class ModelMeshClient:
     ) -> dict[str, Any]:
         """Send all requests to a version."""
         return self._wait(self._client.deploy(name, version, generation=generation, actor=actor, reason=reason))
+
+    def create_canary(
+        self,
+        name: str,
+        candidate_version: str,
+        initial_percentage: float | None = None,
+        auto_rollback_threshold: float | None = None,
+        **rules: Any,
+    ) -> dict[str, Any]:
+        """Try a version on a share of the requests; see AsyncModelMeshClient.create_canary for the rules."""
+        return self._wait(
+            self._client.create_canary(name, candidate_version, initial_percentage, auto_rollback_threshold, **rules)
+        )
+
+    def canary(self, name: str) -> dict[str, Any]:
+        """Return a canary with its evidence."""
+        return self._wait(self._client.canary(name))
+
+    def set_canary_percentage(self, name: str, percentage: float, **wish: Any) -> dict[str, Any]:
+        """Change a canary's share of the requests."""
+        return self._wait(self._client.set_canary_percentage(name, percentage, **wish))
+
+    def promote_canary(self, name: str, **wish: Any) -> dict[str, Any]:
+        """Send everything to the candidate."""
+        return self._wait(self._client.promote_canary(name, **wish))
+
+    def rollback_canary(self, name: str, **wish: Any) -> dict[str, Any]:
+        """Send everything to stable."""
+        return self._wait(self._client.rollback_canary(name, **wish))
+
+    def create_shadow(
+        self, name: str, production_version: str | None, shadow_version: str, percentage: float = 100.0, **wish: Any
+    ) -> dict[str, Any]:
+        """Send copies of the requests to a version whose answers nobody gets."""
+        return self._wait(self._client.create_shadow(name, production_version, shadow_version, percentage, **wish))
+
+    def stop_shadow(self, name: str, **wish: Any) -> dict[str, Any]:
+        """Send no more copies."""
+        return self._wait(self._client.stop_shadow(name, **wish))
+
+    def create_experiment(
+        self, model: str, variants: list[dict[str, Any]], name: str = "", **wish: Any
+    ) -> dict[str, Any]:
+        """Share the users out over versions: [{"name", "version", "weight"}, ...], the control first."""
+        return self._wait(self._client.create_experiment(model, variants, name, **wish))
+
+    def experiment(self, name: str) -> dict[str, Any]:
+        """Return an experiment with its results."""
+        return self._wait(self._client.experiment(name))
+
+    def stop_experiment(self, name: str, winner: str = "", **wish: Any) -> dict[str, Any]:
+        """End an experiment; the winner goes live, without one the control."""
+        return self._wait(self._client.stop_experiment(name, winner, **wish))
+
+    def drift(self, name: str) -> dict[str, Any]:
+        """Return how the live inputs differ from the reference."""
+        return self._wait(self._client.drift(name))
+
+    def latency(self, name: str | None = None) -> dict[str, Any]:
+        """Return p50, p95 and p99 in ms over 1 min, 5 min and 1 h."""
+        return self._wait(self._client.latency(name))
+
+    def shadow(self, name: str) -> dict[str, Any]:
+        """Return how a shadow's answers differ from production's."""
+        return self._wait(self._client.shadow(name))
+
+    def watch(self, name: str | None = None) -> Iterator[dict[str, Any]]:
+        """Iterate over events as they come, without end."""
+        events = self._client.watch(name)
+        try:
+            while True:
+                yield self._wait(anext(events))  # type: ignore[arg-type]
+        finally:
+            self._wait(events.aclose())  # type: ignore[attr-defined]
 
     def deployments(self) -> list[dict[str, Any]]:
         """Return every model's release as it is now."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ..schemas.errors import ModelMeshError
+from .version_server import Ran
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -28,11 +27,7 @@ class WorkerMetrics:
         status = "200" if isinstance(outcome, bytes) else str(outcome.status)
         self._predictions.labels(model, version, status).inc()
 
-    def batch_of(self, model: str) -> Callable[[str, int, float], None]:
-        """Return what counts a batch of one model: version, rows, seconds."""
-
-        def count(version: str, rows: int, seconds: float) -> None:
-            self._batch_size.labels(model, version).observe(rows)
-            self._seconds.labels(model, version).observe(seconds)
-
-        return count
+    def batch(self, model: str, ran: Ran) -> None:
+        """Count one batch."""
+        self._batch_size.labels(model, ran.version).observe(ran.rows)
+        self._seconds.labels(model, ran.version).observe(ran.seconds)

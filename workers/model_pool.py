@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -15,35 +14,45 @@ from ..broker.consume_loop import ConsumeLoop, Delivery
 from ..broker.replies import Answerer
 from ..broker.topics import ensure_topics
 from ..models.artifact_store import fetch
-from ..schemas.errors import ModelMeshError, NoWorker
+from ..schemas.errors import ModelMeshError
 from ..schemas.records import PredictionRequest
 from ..schemas.releases import Release, VersionSpec
 from ..schemas.replicas import ModelLoad
 from ..schemas.settings import Settings
 from .execution import LoadedModel
 from .metrics import WorkerMetrics
-from .version_server import Served, VersionServer
+from .observer import Observer
+from .request_server import RequestServer, Server
+from .version_server import VersionServer
 
 log = structlog.get_logger(__name__)
-_Server: TypeAlias = VersionServer[Delivery]
 
 
 class ModelPool:
     """Serves one model in this worker. `on_change` is called when others should hear of a change at once."""
 
     def __init__(
-        self, settings: Settings, model: str, answerer: Answerer, metrics: WorkerMetrics, on_change: Callable[[], None]
+        self,
+        settings: Settings,
+        model: str,
+        answerer: Answerer,
+        metrics: WorkerMetrics,
+        observer: Observer,
+        *,
+        is_busy: Callable[[], bool],
+        on_change: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._model = model
         self._answerer = answerer
-        self._metrics = metrics
         self._on_change = on_change
-        self._release: Release | None = None
-        self._servers: dict[str, _Server] = {}
+        self._servers: dict[str, Server] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._failed: dict[str, str] = {}
         self._parked: dict[str, list[tuple[PredictionRequest, Delivery]]] = {}
+        self._requests = RequestServer(
+            settings, model, self._servers, answerer, metrics, observer, is_busy=is_busy, why_not=self._why_not
+        )
         self._unloading: asyncio.Task[None] | None = None
         topic = settings.topics().model(model)
         self._topic = topic
@@ -68,8 +77,14 @@ class ModelPool:
             for server in self._servers.values():
                 server.close()
 
+    @property
+    def primaries(self) -> int:
+        """Requests in hand that somebody waits for."""
+        return self._requests.primaries
+
     def stop(self) -> None:
-        """Take no more; `run` returns when what is in hand is answered."""
+        """Take no more; `run` returns when what is in hand is answered. Copies that wait are shed."""
+        self._requests.stop()
         self._loop.stop()
 
     def describe(self) -> ModelLoad:
@@ -86,7 +101,7 @@ class ModelPool:
 
     def update(self, release: Release) -> None:
         """Load what the release names and is not loaded; let the rest go after the grace time."""
-        self._release = release
+        self._requests.release = release
         for version, spec in release.versions.items():
             if version not in self._servers and version not in self._loading:
                 self._failed.pop(version, None)
@@ -104,7 +119,7 @@ class ModelPool:
             )
             await loaded.load()
             self._servers[version] = VersionServer(
-                spec, loaded, on_served=self._answer, on_batch=self._metrics.batch_of(self._model)
+                spec, loaded, on_served=self._requests.answer, on_batch=self._requests.on_batch
             )
             log.info("version.loaded", model=self._model, version=version, served_as=spec.served_as)
         except ModelMeshError as error:
@@ -138,22 +153,12 @@ class ModelPool:
             self._submit(request, delivery)
 
     def _submit(self, request: PredictionRequest, delivery: Delivery) -> None:
-        server = self._servers.get(request.version)
-        if server is None and (request.version in self._loading or self._release is None):
+        known = self._requests.release is not None
+        if request.version not in self._servers and (request.version in self._loading or not known):
             self._parked.setdefault(request.version, []).append((request, delivery))
-            return
-        if server is None and self._release is not None:
-            # Its release is over, or it does not load here: the caller still gets an answer, from stable.
-            server = self._servers.get(self._release.stable.version)
-        if server is None:
-            detail = f"version {request.version} of {self._model} is not loaded here"
-            why = self._failed.get(request.version)
-            self._answerer.reply(request, delivery, NoWorker(f"{detail}: {why}" if why else detail))
-            return
-        server.submit(request, delivery)
+        else:
+            self._requests.submit(request, delivery)
 
-    def _answer(self, served: Served[Delivery]) -> None:
-        self._metrics.served(self._model, served.version, served.outcome)
-        self._answerer.reply(
-            served.request, served.token, served.outcome, version=served.version, batch_rows=served.batch_rows
-        )
+    def _why_not(self, version: str) -> str:
+        detail = f"version {version} of {self._model} is not loaded here"
+        return f"{detail}: {self._failed[version]}" if version in self._failed else detail

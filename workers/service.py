@@ -22,6 +22,7 @@ from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
 from .metrics import WorkerMetrics
 from .model_pool import ModelPool
+from .observer import Observer
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ class Worker(Role):
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
         self._answerer = Answerer(settings, self._outbox)
+        self._observer = Observer(settings, self._outbox, self._epoch)
         self._announcer = Announcer(settings, self._outbox, self._describe)
         self._releases = ReleasesView(settings, None, self._on_release)
         self._pools: dict[str, ModelPool] = {}
@@ -62,7 +64,7 @@ class Worker(Role):
         """Serve until `stop` is set, then finish what is in hand."""
         await self._producer.start()
         sending = asyncio.create_task(self._outbox.run())
-        tasks = [asyncio.create_task(self._releases.run()), asyncio.create_task(self._announcer.run())]
+        tasks = [asyncio.create_task(part.run()) for part in (self._releases, self._announcer, self._observer)]
         try:
             await self.until_stopped(stop, [sending, *tasks, self._failure])
         finally:
@@ -72,11 +74,18 @@ class Worker(Role):
             for pool in self._pools.values():
                 pool.stop()
             await asyncio.gather(*self._running.values(), return_exceptions=True)
+            self._observer.flush()
+            await self._outbox.flushed()
             sending.cancel()
             await asyncio.gather(sending, *tasks, return_exceptions=True)
             await self._producer.stop()
 
+    def _is_busy(self) -> bool:
+        """Whether somebody waits for this worker; shadow copies wait then."""
+        return any(pool.primaries for pool in self._pools.values())
+
     def _on_release(self, model: str, release: Release | None) -> None:
+        self._observer.set_release(model, release)
         pool = self._pools.get(model)
         if release is None:
             if pool is not None:
@@ -84,7 +93,13 @@ class Worker(Role):
             return
         if pool is None:
             pool = self._pools[model] = ModelPool(
-                self._settings, model, self._answerer, self._metrics, self._announcer.announce
+                self._settings,
+                model,
+                self._answerer,
+                self._metrics,
+                self._observer,
+                is_busy=self._is_busy,
+                on_change=self._announcer.announce,
             )
             task = self._running[model] = asyncio.create_task(pool.run())
             task.add_done_callback(self._pool_ended)

@@ -30,6 +30,18 @@ class Served(Generic[Token]):
 
 
 @dataclass(slots=True, frozen=True)
+class Ran:
+    """A batch that ran: its inputs and outputs, and how long it took in the model."""
+
+    version: str
+    trial: int
+    rows: int
+    seconds: float
+    inputs: Tensors
+    outputs: Tensors
+
+
+@dataclass(slots=True, frozen=True)
 class _Waiting(Generic[Token]):
     request: PredictionRequest
     token: Token
@@ -46,7 +58,7 @@ class VersionServer(Generic[Token]):
         loaded: LoadedModel,
         *,
         on_served: Callable[[Served[Token]], None],
-        on_batch: Callable[[str, int, float], None],
+        on_batch: Callable[[Ran], None],
     ) -> None:
         self.spec = spec
         self._loaded = loaded
@@ -120,8 +132,9 @@ class VersionServer(Generic[Token]):
         if not batch:
             return
         rows = sum(waiting.rows for waiting in batch)
+        inputs = stack([waiting.tensors for waiting in batch])
         try:
-            outputs = await self._loaded.predict(stack([waiting.tensors for waiting in batch]))
+            outputs = await self._loaded.predict(inputs)
         except ModelFailed as error:
             if len(batch) == 1:
                 self._serve(batch[0], error, rows)
@@ -132,7 +145,7 @@ class VersionServer(Generic[Token]):
             return
         taken = self._loop.time() - started
         self.service_ms = taken * 1000 if not self.service_ms else 0.8 * self.service_ms + 200 * taken
-        self._on_batch(self.spec.version, rows, taken)
+        self._on_batch(Ran(self.spec.version, batch[0].request.trial, rows, taken, inputs, outputs))
         begin = 0
         for waiting in batch:
             end = begin + waiting.rows

@@ -9,6 +9,7 @@ from modelmesh.cli.status import mesh_status
 from modelmesh.schemas.errors import ControlPlaneUnavailable
 
 from .conftest import kill
+from .waiting import until
 
 
 @contextlib.asynccontextmanager
@@ -45,17 +46,6 @@ async def steady_requests(client, model, row, expected, *, deadline=15.0):
     finally:
         stop.set()
         await asyncio.gather(*roads)
-
-
-async def until(condition, what, seconds=30):
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                if await condition():
-                    return
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        pytest.fail(f"not within {seconds} s: {what}")
 
 
 async def ready(http):

@@ -70,7 +70,7 @@ async def test_a_batched_answer_equals_the_lone_one(mix):
         if len(outcomes) == len(mix):
             done.set()
 
-    server = VersionServer(SPEC, model, on_served=on_served, on_batch=lambda *_: None)
+    server = VersionServer(SPEC, model, on_served=on_served, on_batch=lambda ran: None)
     for number, inputs in enumerate(mix):
         body = orjson.dumps({"inputs": inputs})
         request = PredictionRequest(str(number), "m", time.time() + 60, "replies", 0, body, version="1.0.0")

@@ -1,14 +1,14 @@
-"""The documents that the HTTP API takes and gives."""
+"""The documents of models and versions that the HTTP API gives."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from ..schemas.commands import Event
-from ..schemas.releases import Batching, Framework, Strategy
+from ..schemas.releases import Batching, Framework
 from ..schemas.signatures import Signature
 from .database import ModelRow, VersionRow
 
@@ -64,52 +64,6 @@ class Registered(BaseModel):
     )
     ready: bool = Field(description="whether a worker has loaded it")
     warning: str | None = None
-
-
-class DeploymentRequest(BaseModel):
-    """A wish to send all requests to one version."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: str
-    version: str
-    strategy: Strategy = "full"
-    generation: int | None = Field(
-        default=None, ge=0, description="the generation that this is based on; 409 if it is gone"
-    )
-    actor: str = Field(default="", max_length=128)
-    reason: str = Field(default="", max_length=1000)
-
-
-class DeploymentDocument(BaseModel):
-    """A model's release as it is now."""
-
-    model: str
-    generation: int
-    strategy: Strategy
-    version: str = Field(description="the stable version")
-    variants: list[dict[str, Any]]
-    updated_at: float
-    actor: str
-    reason: str
-    ready: bool = Field(description="whether a live worker has every version loaded")
-
-
-class Deployed(BaseModel):
-    """What came of a deployment."""
-
-    event: Event
-    deployment: DeploymentDocument | None
-    ready: bool
-
-
-class HistoryPage(BaseModel):
-    """One page of the releases' history, newest first."""
-
-    events: list[Event]
-    page: int
-    per_page: int
-    total: int
 
 
 def version_document(row: VersionRow, live_versions: set[str]) -> VersionDocument:

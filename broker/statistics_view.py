@@ -1,0 +1,41 @@
+"""What the judge said last of each model, as the `statistics` topic has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiokafka import ConsumerRecord
+
+from ..schemas.settings import Settings
+from .topic_follower import TopicFollower
+
+
+class StatisticsView:
+    """Documents by model and kind: release, latency, drift, shadow. They stay readable while the control plane is away."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._documents: dict[tuple[str, str], dict[str, Any]] = {}
+        self._follower = TopicFollower(settings, settings.topics().statistics, self._on_record)
+        self.ready = self._follower.ready
+
+    async def run(self) -> None:
+        """Follow the topic until cancelled."""
+        await self._follower.run()
+
+    def get(self, model: str, what: str) -> dict[str, Any] | None:
+        """Return the newest document; None while there is none."""
+        return self._documents.get((model, what))
+
+    def models(self, what: str) -> dict[str, dict[str, Any]]:
+        """Return the newest documents of one kind by model."""
+        return {model: document for (model, kind), document in sorted(self._documents.items()) if kind == what}
+
+    def _on_record(self, record: ConsumerRecord) -> None:
+        model, _, what = (record.key or b"").decode(errors="replace").partition("|")
+        try:
+            document = orjson.loads(record.value or b"null")
+        except orjson.JSONDecodeError:
+            return  # not for a dashboard to judge; the next one replaces it
+        if isinstance(document, dict):
+            self._documents[model, what] = document

@@ -1,0 +1,55 @@
+"""Carry a wish out: the topic first, then the command, then wait until the new release can be used."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..broker.heartbeats import ReplicaView
+from ..broker.releases_view import ReleasesView
+from ..broker.topics import ensure_topics
+from ..schemas.commands import CommandKind, Event
+from ..schemas.settings import Settings
+from .command_client import CommandClient
+
+
+class Deployer:
+    """Executes commands that change a release."""
+
+    def __init__(
+        self, settings: Settings, commands: CommandClient, releases: ReleasesView, replicas: ReplicaView
+    ) -> None:
+        self._settings = settings
+        self._commands = commands
+        self._releases = releases
+        self._replicas = replicas
+
+    async def execute(self, kind: CommandKind, model: str, **fields: Any) -> Event:
+        """Return the event once a worker has each version of the release loaded, or after `load_timeout`.
+
+        Raises what the command was refused by, or ControlPlaneUnavailable.
+        """
+        if model not in self._releases.releases:
+            # Whoever hears of the release may use its topic at once.
+            await ensure_topics(self._settings, [self._settings.topics().model(model)])
+        event = await self._commands.execute(self._commands.command(kind, model, **fields))
+        await self._until_usable(model, event.generation)
+        return event
+
+    def usable(self, model: str) -> bool:
+        """Whether live workers have every version of the release loaded, and every router knows it."""
+        release = self._releases.releases.get(model)
+        return release is not None and all(self._replicas.serves(model, version) for version in release.versions)
+
+    async def _until_usable(self, model: str, generation: int) -> None:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._settings.load_timeout
+        while loop.time() < give_up:
+            release = self._releases.releases.get(model)
+            if release is not None and release.generation >= generation:
+                if self.usable(model):
+                    return
+                loads = [beat.models[model] for beat in self._replicas.live() if model in beat.models]
+                if any(version in load.failed for load in loads for version in release.versions):
+                    return
+            await self._replicas.changed(timeout=0.5)

@@ -1,0 +1,208 @@
+"""What one summary does to what is known of a model, and which commands come of it. No I/O: tables are given as mappings."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from ..schemas.commands import Command, Event
+from ..schemas.observations import Summary
+from ..schemas.releases import Release
+from ..schemas.settings import Settings
+from . import drift_watch, evidence, latency_windows
+from .decision import Decision, decide, figures, outputs_differ, version_figures
+from .drift_watch import DriftWatch
+from .evidence import Evidence
+from .experiment_results import results
+from .latency_windows import KEPT, LatencyBucket, bucket_of, key_of
+
+ACTOR = "judge"
+COMMAND_LIFE = 60.0
+# A decision that has not become a release after so long is sent again.
+RESEND_AFTER = 5.0
+Tables = MutableMapping[str, str]
+
+
+class Judge:
+    """Takes in summaries. Each table holds JSON by key: evidence and drift by model, latency by ten seconds.
+
+    What `take_in` returns must be sent before the tables are safe: after a crash it is found again, under the same ids.
+    """
+
+    def __init__(self, settings: Settings, evidence_of: Tables, latency: Tables, drift: Tables) -> None:
+        self._window = settings.drift_window
+        self._alarm = settings.drift_alarm
+        self._evidence = evidence_of
+        self._latency = latency
+        self._drift = drift
+        self._sent: dict[str, tuple[float, int]] = {}  # when, and how often
+
+    def take_in(self, summary: Summary, release: Release, now: float) -> list[Command | Event]:
+        """Merge a summary of the release's model; return what follows from it."""
+        self._take_in_latency(summary)
+        drifted, news = self._take_in_drift(summary, release, now)
+        known = self.evidence(release)
+        if not evidence.take_in(known, summary, release):
+            return news
+        if release.canary is not None:
+            decision = decide(known, release, now)
+            if drifted and release.canary.rules.on_drift == "rollback":
+                decision = Decision("rollback", f"the inputs drifted: {drifted}", evidence=figures(known, release))
+            news += self._commands(decision, release, now)
+            news += self._warning(known, release, now)
+        self._evidence[release.model] = known.model_dump_json()
+        return news
+
+    def evidence(self, release: Release) -> Evidence:
+        """Return what is known of the release's trial; nothing of the one before counts for it."""
+        held = self._evidence.get(release.model)
+        known = Evidence.model_validate_json(held) if held else None
+        return known if known is not None and known.trial == release.trial else Evidence(trial=release.trial)
+
+    def release_document(self, release: Release, now: float) -> dict[str, Any]:
+        """Return what is known of the trial: versions' figures and, of a canary, the evidence and what it means."""
+        known = self.evidence(release)
+        document: dict[str, Any] = {
+            "id": release.id,
+            "generation": release.generation,
+            "trial": release.trial,
+            "strategy": release.strategy,
+            "at": now,
+            "versions": {variant.version: version_figures(known, variant.version) for variant in release.variants},
+            "outputs": {version: counts.outputs for version, counts in known.totals.items()},
+        }
+        if release.strategy == "ab":
+            document["results"] = results(release.variants, known.totals)
+        if release.canary is not None:
+            decision = decide(known, release, now)
+            document["comparisons"] = figures(known, release)["comparisons"]
+            document["decision"] = {"kind": decision.kind, "reason": decision.reason}
+        return document
+
+    def latency_document(self, model: str, versions: list[str], now: float) -> dict[str, Any]:
+        """Return the latency windows of each version."""
+
+        def bucket_of_version(version: str) -> Any:
+            def find(number: int) -> LatencyBucket | None:
+                held = self._latency.get(key_of(model, version, number))
+                return LatencyBucket.model_validate_json(held) if held else None
+
+            return find
+
+        return {version: latency_windows.windows(bucket_of_version(version), now) for version in versions}
+
+    def drift_document(self, release: Release) -> dict[str, Any]:
+        """Return each version's drift figures, with both histograms of each feature."""
+        document: dict[str, Any] = {}
+        for version, spec in release.versions.items():
+            watch = self._watch(release.model, version)
+            document[version] = {
+                "reference": {"rows": spec.profile.rows, "source": spec.profile.source} if spec.profile else None,
+                "learned_rows": len(watch.columns[0]) if watch.columns else 0,
+                "rows": watch.rows,
+                "window_rows": watch.window_rows,
+                "windows_judged": watch.windows,
+                "level": watch.level,
+                "alarm_level": 1 / self._alarm,
+                "drifting": watch.drifting,
+                "features": watch.features,
+            }
+        return document
+
+    def _commands(self, decision: Decision, release: Release, now: float) -> list[Command | Event]:
+        if decision.kind == "hold":
+            return []
+        name = f"judge.{release.id}.{release.generation}.{decision.kind}"
+        sent_at, tries = self._sent.get(name, (-RESEND_AFTER, 0))
+        if now - sent_at < RESEND_AFTER:
+            return []
+        self._sent = {known: at for known, at in self._sent.items() if now - at[0] < COMMAND_LIFE}
+        self._sent[name] = (now, tries + 1)
+        return [
+            Command(
+                kind="step_canary" if decision.kind == "step" else decision.kind,
+                model=release.model,
+                command_id=f"{name}.{tries}",
+                # A rollback is right whatever a person raised meanwhile; a step up is only right from here.
+                based_on=None if decision.kind == "rollback" else release.generation,
+                trial=release.trial,
+                percentage=decision.percentage,
+                actor=ACTOR,
+                reason=decision.reason,
+                evidence=decision.evidence,
+                issued_at=now,
+                expires_at=now + COMMAND_LIFE,
+            )
+        ]
+
+    def _warning(self, known: Evidence, release: Release, now: float) -> list[Command | Event]:
+        if "outputs" in known.warned or not outputs_differ(known, release):
+            return []
+        known.warned.append("outputs")
+        return [
+            Event(
+                event_id=f"{release.id}.outputs",
+                kind="canary.warned",
+                model=release.model,
+                at=now,
+                generation=release.generation,
+                actor=ACTOR,
+                summary=f"the canary {release.id} answers differently from stable",
+                data={"evidence": figures(known, release), "outputs": {v: c.outputs for v, c in known.totals.items()}},
+            )
+        ]
+
+    def _take_in_latency(self, summary: Summary) -> None:
+        number = bucket_of(summary.at)
+        for version in summary.versions:
+            key = key_of(summary.model, version, number)
+            held = self._latency.get(key)
+            if held is None:
+                self._latency.pop(key_of(summary.model, version, number - KEPT), None)
+            bucket = LatencyBucket.model_validate_json(held) if held else LatencyBucket()
+            latency_windows.take_in(bucket, summary, version)
+            self._latency[key] = bucket.model_dump_json()
+
+    def _watch(self, model: str, version: str) -> DriftWatch:
+        held = self._drift.get(f"{model}|{version}")
+        return DriftWatch.model_validate_json(held) if held else DriftWatch()
+
+    def _take_in_drift(self, summary: Summary, release: Release, now: float) -> tuple[str, list[Command | Event]]:
+        """Return the features that drifted in words, and what follows."""
+        news: list[Command | Event] = []
+        drifted = ""
+        for version in summary.features:
+            spec = release.versions.get(version)
+            if spec is None:
+                continue
+            watch = self._watch(release.model, version)
+            found = drift_watch.take_in(watch, summary, version, spec.profile, window=self._window, alarm=self._alarm)
+            if found.profile is not None:
+                news.append(
+                    Command(
+                        kind="set_profile",
+                        model=release.model,
+                        command_id=f"judge.{release.model}.{version}.profile",
+                        version=spec,
+                        profile=found.profile,
+                        actor=ACTOR,
+                        issued_at=now,
+                        expires_at=now + COMMAND_LIFE,
+                    )
+                )
+            if found.alarm:
+                drifted = ", ".join(f"{drift['feature']} (PSI {drift['psi']:.3f})" for drift in found.alarm)
+                news.append(
+                    Event(
+                        event_id=f"drift.{release.model}.{version}.{watch.windows}",
+                        kind="drift.detected",
+                        model=release.model,
+                        at=now,
+                        generation=release.generation,
+                        actor=ACTOR,
+                        summary=f"the inputs of {release.model} {version} drifted: {drifted}",
+                        data={"version": version, "features": found.alarm, "rows": watch.window_rows},
+                    )
+                )
+            self._drift[f"{release.model}|{version}"] = watch.model_dump_json()
+        return drifted, news

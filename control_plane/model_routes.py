@@ -1,0 +1,152 @@
+"""The HTTP API for models and versions."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from ..broker.heartbeats import ReplicaView
+from ..broker.releases_view import ReleasesView
+from ..models.artifact_store import digest_of
+from ..models.proof import prove_in_fresh_process
+from ..schemas.commands import Event
+from ..schemas.errors import Unavailable, VersionInUse
+from ..schemas.settings import Settings
+from ..telemetry.http import json_response
+from .database import VersionRow
+from .deployer import Deployer
+from .model_documents import ModelPage, Registered, model_document, version_document
+from .registration import Registration
+from .registry import Registry, spec_of
+from .route_tools import answer, needs_database, paging
+from .upload import read_registration
+
+log = structlog.get_logger(__name__)
+
+
+class ModelRoutes:
+    """Models and their versions. What is live comes from the releases on the log."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        deployer: Deployer,
+        releases: ReleasesView,
+        replicas: ReplicaView,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._deployer = deployer
+        self._releases = releases
+        self._replicas = replicas
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_post("/models", self.register)
+        app.router.add_get("/models", self.list_models)
+        app.router.add_get("/models/{name}", self.get_model)
+        app.router.add_get("/models/{name}/versions", self.list_versions)
+        app.router.add_get("/models/{name}/versions/{version}", self.get_version)
+        app.router.add_delete("/models/{name}/versions/{version}", self.delete_version)
+
+    @needs_database
+    async def register(self, request: web.Request) -> web.Response:
+        """Prove a model and register it; the first version of a name goes live."""
+        self._settings.data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._settings.data, prefix="upload-") as folder:
+            registration, source = await read_registration(request, Path(folder), self._settings.max_artifact_bytes)
+            await self._registry.check_parent(registration)
+            if registration.version:
+                digest = await asyncio.to_thread(digest_of, source)
+                known = await self._registry.existing(registration.name, registration.version, digest)
+                if known is not None:
+                    return self._registered(registration, known, None, None, status=200)
+            compiled = Path(folder) / "compiled.onnx"
+            proof = await prove_in_fresh_process(
+                source,
+                registration.framework,
+                registration.signature,
+                registration.sample,
+                registration.compile,
+                compiled,
+                registration.reference,
+                timeout=self._settings.proof_timeout,
+            )
+            row, first = await self._registry.add(registration, proof, source, compiled)
+        log.info("model.registered", model=registration.name, version=row.version, served_as=row.served_as)
+        if not first:
+            return self._registered(registration, row, None, None, status=201)
+        try:
+            event = await self._deployer.execute(
+                "deploy", registration.name, version=spec_of(row), actor=registration.author, reason="first version"
+            )
+        except Unavailable as error:
+            return self._registered(registration, row, None, f"not live yet: {error.detail}", status=201)
+        return self._registered(registration, row, event, None, status=201)
+
+    @needs_database
+    async def list_models(self, request: web.Request) -> web.Response:
+        """Return one page of models."""
+        page, per_page = paging(request)
+        rows, total = await self._registry.models(
+            page=page, per_page=per_page, framework=request.query.get("framework")
+        )
+        documents = [model_document(row, self._live_version(row.name)) for row in rows]
+        return answer(ModelPage(models=documents, page=page, per_page=per_page, total=total))
+
+    @needs_database
+    async def get_model(self, request: web.Request) -> web.Response:
+        """Return one model."""
+        row = await self._registry.model(request.match_info["name"])
+        return answer(model_document(row, self._live_version(row.name)))
+
+    @needs_database
+    async def list_versions(self, request: web.Request) -> web.Response:
+        """Return a model's versions, oldest first."""
+        row = await self._registry.model(request.match_info["name"])
+        live = self._live_versions(row.name)
+        versions = [version_document(version, live).model_dump(mode="json") for version in row.versions]
+        return json_response({"name": row.name, "versions": versions})
+
+    @needs_database
+    async def get_version(self, request: web.Request) -> web.Response:
+        """Return one version."""
+        name = request.match_info["name"]
+        row = await self._registry.version(name, request.match_info["version"])
+        return answer(version_document(row, self._live_versions(name)))
+
+    @needs_database
+    async def delete_version(self, request: web.Request) -> web.Response:
+        """Forget a version that no release uses."""
+        name, version = request.match_info["name"], request.match_info["version"]
+        if version in self._live_versions(name):
+            raise VersionInUse(
+                f"{name} {version} is part of the release: deploy another version first", field="version"
+            )
+        await self._registry.delete_version(name, version)
+        return web.Response(status=204)
+
+    def _live_version(self, model: str) -> str | None:
+        release = self._releases.releases.get(model)
+        return release.stable.version if release else None
+
+    def _live_versions(self, model: str) -> set[str]:
+        release = self._releases.releases.get(model)
+        return set(release.versions) if release else set()
+
+    def _registered(
+        self, registration: Registration, row: VersionRow, event: Event | None, warning: str | None, *, status: int
+    ) -> web.Response:
+        document = Registered(
+            name=registration.name,
+            version=version_document(row, self._live_versions(registration.name)),
+            deployment=event,
+            ready=self._replicas.serves(registration.name, row.version),
+            warning=warning,
+        )
+        return answer(document, status)

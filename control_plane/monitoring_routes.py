@@ -1,0 +1,79 @@
+"""The HTTP API for what the judge knows: drift, latency, shadow differences, and events as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from ..broker.releases_view import ReleasesView
+from ..broker.statistics_view import StatisticsView
+from ..schemas.errors import ModelNotFound, NotFound
+from ..telemetry.http import json_response
+from .command_client import CommandClient
+
+KEEP_ALIVE = 15.0
+
+
+class MonitoringRoutes:
+    """Reads from the log alone: neither the database nor the control plane need be there."""
+
+    def __init__(self, statistics: StatisticsView, releases: ReleasesView, events: CommandClient) -> None:
+        self._statistics = statistics
+        self._releases = releases
+        self._events = events
+        self._streams: set[asyncio.Task[Any]] = set()
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_get("/monitoring/drift/{name}", self.drift)
+        app.router.add_get("/monitoring/latency", self.latency)
+        app.router.add_get("/monitoring/shadow/{name}", self.shadow)
+        app.router.add_get("/events", self.events)
+        app.on_shutdown.append(self._end_streams)
+
+    async def drift(self, request: web.Request) -> web.Response:
+        """Return each version's drift from its reference, by feature."""
+        return json_response({"model": request.match_info["name"], **self._document(request, "drift")})
+
+    async def latency(self, request: web.Request) -> web.Response:
+        """Return p50, p95 and p99 over 1 min, 5 min and 1 h, by model and version."""
+        documents = self._statistics.models("latency")
+        only = request.query.get("model")
+        return json_response({"models": {m: d for m, d in documents.items() if only in (None, m)}})
+
+    async def shadow(self, request: web.Request) -> web.Response:
+        """Return how a shadow's answers differ from production's."""
+        return json_response({"model": request.match_info["name"], **self._document(request, "shadow")})
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Send events as they come, as server-sent events."""
+        only = request.query.get("model")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
+        with self._events.listening() as queue:
+            await response.write(b": listening\n\n")
+            while True:
+                event = await self._events.next_of(queue, KEEP_ALIVE)
+                if event is None:
+                    await response.write(b": still here\n\n")
+                elif only in (None, event.model):
+                    await response.write(f"event: {event.kind}\ndata: {event.model_dump_json()}\n\n".encode())
+
+    async def _end_streams(self, app: web.Application) -> None:
+        for task in self._streams:
+            task.cancel()
+
+    def _document(self, request: web.Request, what: str) -> dict[str, Any]:
+        name = request.match_info["name"]
+        document = self._statistics.get(name, what)
+        if document is not None:
+            return document
+        if name not in self._releases.releases:
+            raise ModelNotFound(f"there is no model named {name[:80]!r} with a release", field="name")
+        raise NotFound(f"nothing is known of the {what} of {name} yet: it comes with the first requests", field="name")

@@ -1,0 +1,139 @@
+"""Follow replies and shadow replies while a shadow runs, and publish how they differ."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from ..broker.connection import make_consumer
+from ..broker.outbox import Outbox
+from ..broker.releases_view import ReleasesView
+from ..schemas.errors import MalformedRecord
+from ..schemas.records import SHADOW, Reply
+from ..schemas.releases import Release
+from ..schemas.settings import Settings
+from .shadow_pairs import ShadowPairs
+
+log = structlog.get_logger(__name__)
+PUBLISH_INTERVAL = 0.5
+# Differences in the log, a second at most; all of them count in the figures.
+LOGGED = 10
+
+
+class ShadowJoiner:
+    """Reads nothing while no shadow runs. After a restart it reads again from the beginning of the oldest that does."""
+
+    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+        topics = settings.topics()
+        self._settings = settings
+        self._replies = topics.replies
+        self._shadow_replies = topics.shadow_replies
+        self._statistics = topics.statistics.name
+        self._outbox = outbox
+        self._releases = ReleasesView(settings, None, self._on_release)
+        self._pairs: dict[tuple[str, int], ShadowPairs] = {}
+        self._shadows: dict[str, Release] = {}
+        self._wanted = asyncio.Event()
+        self._published: dict[str, dict[str, object]] = {}
+        self._logged = 0
+
+    async def run(self) -> None:
+        """Join until cancelled; go on through a broker's absence."""
+        following = asyncio.create_task(self._releases.run())
+        try:
+            await self._releases.ready.wait()
+            while True:
+                await self._wanted.wait()
+                try:
+                    await self._join()
+                except KafkaError as error:
+                    log.warning("shadow.waiting", error=str(error)[:300])
+                    await asyncio.sleep(1.0)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    def _on_release(self, model: str, release: Release | None) -> None:
+        if release is not None and release.strategy == "shadow":
+            self._shadows[model] = release
+            self._wanted.set()
+        else:
+            self._shadows.pop(model, None)
+            if not self._shadows:
+                self._wanted.clear()
+
+    async def _join(self) -> None:
+        self._pairs.clear()
+        since = min(release.began_at for release in self._shadows.values())
+        consumer = make_consumer(self._settings)
+        await consumer.start()
+        try:
+            await self._seek(consumer, since)
+            next_publication = time.monotonic()
+            while self._shadows:
+                batches = await consumer.getmany(timeout_ms=200, max_records=2000)
+                for partition, records in batches.items():
+                    for record in records:
+                        self._on_record(record, shadow=partition.topic == self._shadow_replies.name)
+                if time.monotonic() >= next_publication:
+                    self._publish()
+                    next_publication = time.monotonic() + PUBLISH_INTERVAL
+        finally:
+            await consumer.stop()
+
+    async def _seek(self, consumer: AIOKafkaConsumer, since: float) -> None:
+        """Begin where the trial began, in each partition."""
+        partitions = [
+            TopicPartition(topic.name, number)
+            for topic in (self._replies, self._shadow_replies)
+            for number in range(topic.partitions)
+        ]
+        consumer.assign(partitions)
+        found = await consumer.offsets_for_times({partition: int(since * 1000) for partition in partitions})
+        ends = await consumer.end_offsets(partitions)
+        for partition in partitions:
+            first = found.get(partition)
+            consumer.seek(partition, first.offset if first is not None else ends[partition])
+
+    def _on_record(self, record: ConsumerRecord, *, shadow: bool) -> None:
+        if not shadow and not any(name == SHADOW for name, _ in record.headers):
+            return
+        try:
+            reply = Reply.from_record(record.headers, record.value)
+        except MalformedRecord:
+            return  # its client has been told by the worker that could not read it
+        pairs = self._pairs.setdefault((reply.model, reply.trial), ShadowPairs())
+        try:
+            found = pairs.add(reply, record.timestamp / 1000, shadow=shadow)
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            log.warning("shadow.unreadable", request_id=reply.request_id, error=str(error)[:200])
+            return
+        if found is not None and not found.agree and self._logged < LOGGED:
+            self._logged += 1
+            log.info(
+                "shadow.difference",
+                model=reply.model,
+                request_id=reply.request_id,
+                label_changed=found.label_changed,
+                distance=found.distance,
+            )
+
+    def _publish(self) -> None:
+        self._logged = 0
+        now = time.time()
+        for model, release in self._shadows.items():
+            pairs = self._pairs.setdefault((model, release.trial), ShadowPairs())
+            pairs.forget(now)
+            shadow = release.variant("shadow")
+            assert shadow is not None
+            versions = {"production": release.stable.version, "shadow": shadow.version}
+            document = {"id": release.id, "trial": release.trial, "versions": versions, **pairs.document()}
+            if self._published.get(model) != document:
+                self._published[model] = document
+                value = orjson.dumps({"at": now, **document})
+                self._outbox.send(self._statistics, value, key=f"{model}|shadow")

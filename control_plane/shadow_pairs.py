@@ -1,0 +1,161 @@
+"""Pair production's answers with the shadow's by request id, and say how they differ. No I/O."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ..models.profile import count_labels
+from ..schemas.errors import ShadowShed
+from ..schemas.records import Reply
+from ..stats.intervals import wilson
+from ..stats.log_histogram import Bins, add_value, quantile
+
+# Numbers that differ by so little, relative to production's above 1, agree.
+TOLERANCE = 0.01
+WORST = 20
+# An answer whose partner has not come for so long is alone.
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How two answers to one request differ. `distance` is the largest between two numbers of theirs."""
+
+    agree: bool
+    label_changed: bool
+    distance: float
+
+
+def difference(primary: dict[str, Any], shadow: dict[str, Any]) -> Difference:
+    """Compare two answers' outputs: by their labels where both have one, else number by number."""
+    ours, theirs = primary["outputs"], shadow["outputs"]
+    distance, close = 0.0, ours.keys() == theirs.keys()
+    for name in ours.keys() & theirs.keys():
+        a, b = np.asarray(ours[name]), np.asarray(theirs[name])
+        if a.shape != b.shape or a.dtype.kind not in "fiub" or b.dtype.kind not in "fiub":
+            close = close and ours[name] == theirs[name]
+        elif name != "label" and a.size:
+            apart = np.abs(a.astype(float) - b.astype(float))
+            distance = max(distance, float(apart.max()))
+            close = close and bool((apart <= TOLERANCE * np.maximum(1.0, np.abs(a.astype(float)))).all())
+    labelled = "label" in ours and "label" in theirs
+    changed = labelled and ours["label"] != theirs["label"]
+    return Difference(not changed if labelled else close, changed, distance)
+
+
+@dataclass(slots=True)
+class _Side:
+    latency: Bins = field(default_factory=dict)
+    outputs: dict[str, int] = field(default_factory=dict)
+    errors: int = 0
+
+
+class ShadowPairs:
+    """The pairs of one trial."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[tuple[str, bool], tuple[float, Reply]] = OrderedDict()
+        self._sides = {"production": _Side(), "shadow": _Side()}
+        self._worst: list[dict[str, Any]] = []
+        self.copied = 0
+        self.paired = 0
+        self.shed = 0
+        self.alone = 0
+        self.agreed = 0
+        self.compared = 0
+        self.labels_changed = 0
+        self._seen: OrderedDict[tuple[str, bool], float] = OrderedDict()
+
+    def add(self, reply: Reply, now: float, *, shadow: bool) -> Difference | None:
+        """Take in an answer; return the difference when it completes a pair of two answers."""
+        key = (reply.request_id, shadow)
+        if key in self._seen:
+            return None  # delivered twice
+        self._seen[key] = now
+        self.copied += not shadow
+        partner = self._waiting.pop((reply.request_id, not shadow), None)
+        if partner is None:
+            self._waiting[key] = (now, reply)
+            return None
+        ours, theirs = (partner[1], reply) if shadow else (reply, partner[1])
+        return self._pair(ours, theirs)
+
+    def forget(self, now: float) -> None:
+        """Give up those whose partner has not come for long."""
+        while self._waiting and next(iter(self._waiting.values()))[0] < now - PATIENCE:
+            self._waiting.popitem(last=False)
+            self.alone += 1
+        while self._seen and next(iter(self._seen.values())) < now - 2 * PATIENCE:
+            self._seen.popitem(last=False)
+
+    def _pair(self, primary: Reply, shadow: Reply) -> Difference | None:
+        document = orjson.loads(shadow.body)
+        if document.get("code") == ShadowShed.code:
+            self.shed += 1
+            return None
+        self.paired += 1
+        for name, reply in (("production", primary), ("shadow", shadow)):
+            side = self._sides[name]
+            add_value(side.latency, reply.seconds * 1000)
+            if not reply.ok:
+                side.errors += 1
+        if not (primary.ok and shadow.ok):
+            if primary.ok:
+                self._keep(
+                    shadow.request_id, float("inf"), orjson.loads(primary.body)["outputs"], document.get("detail")
+                )
+            return None
+        answer = orjson.loads(primary.body)
+        for name, outputs in (("production", answer["outputs"]), ("shadow", document["outputs"])):
+            count_labels(self._sides[name].outputs, map(str, outputs.get("label", ())))
+        found = difference(answer, document)
+        self.compared += 1
+        self.agreed += found.agree
+        self.labels_changed += found.label_changed
+        if not found.agree:
+            self._keep(primary.request_id, found.distance, answer["outputs"], document["outputs"])
+        return found
+
+    def _keep(self, request_id: str, distance: float, ours: Any, theirs: Any) -> None:
+        finite = None if distance == float("inf") else distance
+        self._worst.append(
+            {"request_id": request_id, "distance": finite, "production": _short(ours), "shadow": _short(theirs)}
+        )
+        self._worst.sort(key=lambda kept: -(float("inf") if kept["distance"] is None else kept["distance"]))
+        del self._worst[WORST:]
+
+    def document(self) -> dict[str, Any]:
+        """Return agreement with its 95 % interval, counts, the worst differences, and both sides' distributions."""
+        return {
+            "copied": self.copied,
+            "paired": self.paired,
+            "shed": self.shed,
+            "alone": self.alone,
+            "waiting": len(self._waiting),
+            "agreement": self.agreed / self.compared if self.compared else None,
+            "agreement_interval": wilson(self.agreed, self.compared),
+            "labels_changed": self.labels_changed,
+            "worst": self._worst,
+            "sides": {
+                name: {
+                    "errors": side.errors,
+                    "outputs": side.outputs,
+                    "latency_ms": {
+                        rank: quantile(side.latency, share)
+                        for rank, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+                    },
+                }
+                for name, side in self._sides.items()
+            },
+        }
+
+
+def _short(value: Any) -> Any:
+    """Return a value as it is, or its beginning: one image's outputs must not fill the page."""
+    text = orjson.dumps(value)
+    return value if len(text) <= 500 else text[:500].decode(errors="replace") + "..."

@@ -1,0 +1,199 @@
+"""Serve one model's requests with the versions that are loaded: a candidate's failures go to stable, copies wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from ..broker.consume_loop import Delivery
+from ..broker.replies import Answerer
+from ..schemas.errors import DeadlineExceeded, ModelFailed, NoWorker, ShadowShed
+from ..schemas.records import PredictionRequest
+from ..schemas.releases import Release
+from ..schemas.settings import Settings
+from .attempts import Attempt
+from .metrics import WorkerMetrics
+from .observer import Observer
+from .shadow_queue import ShadowQueue
+from .version_server import Ran, Served, VersionServer
+
+Server: TypeAlias = VersionServer[Attempt]
+SHADOW_PUMP_SECONDS = 0.005
+
+
+class RequestServer:
+    """Takes requests and replies to each of them exactly once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: str,
+        servers: Mapping[str, Server],
+        answerer: Answerer,
+        metrics: WorkerMetrics,
+        observer: Observer,
+        *,
+        is_busy: Callable[[], bool],
+        why_not: Callable[[str], str],
+    ) -> None:
+        self._settings = settings
+        self._model = model
+        self._servers = servers
+        self._answerer = answerer
+        self._metrics = metrics
+        self._observer = observer
+        self._is_busy = is_busy
+        self._why_not = why_not
+        self._shadows: ShadowQueue[tuple[PredictionRequest, Delivery]] = ShadowQueue(
+            settings.shadow_queue, self._run_shadow, self._shed_shadow
+        )
+        self._pump_timer: asyncio.TimerHandle | None = None
+        self.release: Release | None = None
+        self.primaries = 0  # requests in hand that somebody waits for
+
+    def submit(self, request: PredictionRequest, delivery: Delivery) -> None:
+        """Serve a request; a shadow copy waits until nobody else does."""
+        if request.role == "shadow":
+            self._shadows.put((request, delivery), request.deadline)
+            self._pump()
+        else:
+            self._submit_primary(request, delivery)
+
+    def stop(self) -> None:
+        """Shed the copies that wait; the requests in hand are still answered."""
+        self._shadows.shed_all()
+
+    def _submit_primary(self, request: PredictionRequest, delivery: Delivery) -> None:
+        server, stable = self._servers.get(request.version), self._stable_server()
+        if server is None:
+            # Its release is over, or it does not load here: the caller still gets an answer, from stable.
+            server = stable
+        if server is None:
+            self._answerer.reply(request, delivery, NoWorker(self._why_not(request.version)))
+            return
+        self.primaries += 1
+        patience = max(0.0, request.deadline - time.time()) * self._settings.candidate_share
+        attempt = Attempt(delivery, self._now(), patience)
+        if stable is not None and stable is not server:
+            attempt.stable_in(patience, lambda: self._ask_stable(request, attempt, None))
+        server.submit(request, attempt)
+
+    def _stable_server(self) -> Server | None:
+        return self._servers.get(self.release.stable.version) if self.release is not None else None
+
+    def on_batch(self, ran: Ran) -> None:
+        """Count a batch that a version ran."""
+        self._metrics.batch(self._model, ran)
+        self._observer.ran(self._model, ran)
+
+    def answer(self, served: Served[Attempt]) -> None:
+        """Reply with what a version made of a request, or let stable try."""
+        self._metrics.served(self._model, served.version, served.outcome)
+        attempt = served.token
+        if served.request.role == "shadow":
+            self._reply(served, attempt)
+            self._pump()
+        elif attempt.rescues is not None:
+            self._rescue(served, attempt.rescues)
+        elif not attempt.settled:
+            attempt.cancel_timer()
+            if isinstance(served.outcome, ModelFailed) and self._rescuer_of(served) is not None:
+                if attempt.failure is None:
+                    self._ask_stable(served.request, attempt, served.outcome)
+                return  # stable was asked already, when it was late
+            self._count(served, attempt)
+            self._settle(served, attempt)
+
+    def _rescuer_of(self, served: Served[Attempt]) -> Server | None:
+        stable = self._stable_server()
+        return stable if stable is not None and stable.spec.version != served.version else None
+
+    def _ask_stable(self, request: PredictionRequest, attempt: Attempt, failure: ModelFailed | None) -> None:
+        """Let stable answer what the candidate failed on, or has not answered in its share of the time."""
+        stable = self._stable_server()
+        if attempt.settled or stable is None:
+            return
+        why = failure or DeadlineExceeded(f"no answer within {attempt.patience:.3f} s")
+        attempt.fail(why)
+        if failure is None:
+            self._observer.failed(
+                self._model, request.trial, request.version, attempt.failed_after, why.detail, late=True
+            )
+        stable.submit(request, Attempt(attempt.delivery, self._now(), attempt.patience, rescues=attempt))
+
+    def _rescue(self, served: Served[Attempt], attempt: Attempt) -> None:
+        if attempt.settled:
+            return  # the candidate was faster after all
+        failure = attempt.failure
+        if isinstance(failure, ModelFailed):
+            request, seconds = served.request, attempt.failed_after
+            if isinstance(served.outcome, bytes):
+                self._observer.failed(self._model, request.trial, request.version, seconds, failure.detail)
+            else:
+                # Stable cannot do it either: the fault is the request's, and no evidence against the candidate.
+                self._observer.answered(self._model, request.trial, request.version, seconds)
+        self._settle(served, attempt, fallback=served.request.version)
+
+    def _count(self, served: Served[Attempt], attempt: Attempt) -> None:
+        """Count an answer to the version that gave it; what is the caller's fault counts for nobody."""
+        if attempt.failure is not None:
+            return  # counted already, as late
+        seconds = self._now() - attempt.began
+        request, outcome = served.request, served.outcome
+        if isinstance(outcome, ModelFailed):
+            self._observer.failed(self._model, request.trial, served.version, seconds, outcome.detail)
+        elif seconds > attempt.patience and isinstance(outcome, bytes | DeadlineExceeded):
+            # The same measure as for a candidate, else an overload would look like the candidate's fault.
+            self._observer.failed(self._model, request.trial, served.version, seconds, "late", late=True)
+        elif isinstance(outcome, bytes):
+            self._observer.answered(self._model, request.trial, served.version, seconds)
+
+    def _settle(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:
+        attempt.settled = True
+        self.primaries -= 1
+        self._reply(served, attempt, fallback)
+        if self._shadows and not self.primaries:
+            self._pump()
+
+    def _reply(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:
+        variant = self.release.stable.name if fallback and self.release is not None else ""
+        self._answerer.reply(
+            served.request,
+            attempt.delivery,
+            served.outcome,
+            version=served.version,
+            variant=variant,
+            batch_rows=served.batch_rows,
+            fallback=fallback,
+            seconds=self._now() - attempt.began,
+        )
+
+    def _pump(self) -> None:
+        """Run copies if nobody waits for anything else in this worker, and look again while some are left."""
+        if self._pump_timer is not None:
+            self._pump_timer.cancel()
+            self._pump_timer = None
+        shadow = self.release.variant("shadow") if self.release is not None else None
+        server = self._servers.get(shadow.version) if shadow is not None else None
+        # One batch at a time: a primary that comes meanwhile waits for no more than that.
+        room = server.spec.batching.max_batch_size if server is not None and server.idle else 0
+        self._shadows.pump(self._is_busy() or (server is not None and not room), room or 1, time.time())
+        if self._shadows:
+            self._pump_timer = asyncio.get_running_loop().call_later(SHADOW_PUMP_SECONDS, self._pump)
+
+    def _run_shadow(self, copy: tuple[PredictionRequest, Delivery]) -> None:
+        request, delivery = copy
+        server = self._servers.get(request.version)
+        if server is None:
+            self._shed_shadow(copy)
+        else:
+            server.submit(request, Attempt(delivery, self._now(), float("inf")))
+
+    def _shed_shadow(self, copy: tuple[PredictionRequest, Delivery]) -> None:
+        request, delivery = copy
+        self._answerer.reply(request, delivery, ShadowShed())
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
