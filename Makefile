@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test unit lint format bench up clean
+.PHONY: install demo test unit lint format bench bench-release up clean
 
 install: $(STAMP)
 
@@ -38,7 +38,10 @@ format: $(STAMP)
 	@$(BIN)/ruff format .
 
 bench: $(STAMP)
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks pipeline
+
+bench-release: $(STAMP)
+	@$(BIN)/python -m benchmarks releases
 
 up: $(STAMP)
 	@$(BIN)/modelmesh up

@@ -1,20 +1,36 @@
-"""`make bench`: the pipeline beside its floor, into docs/benchmarks.md."""
+"""`python -m benchmarks [pipeline|releases]`: measure, print, and write the section of docs/benchmarks.md."""
 
 from __future__ import annotations
 
+import sys
+
 import uvloop
 
-from . import pipeline, pipeline_page, report
+from . import canary_simulation, drift_simulation, pipeline, pipeline_page, releases, releases_page, report
 
 
-def main() -> None:
-    """Run, print, write."""
-    say = report.Clock()
+def run_pipeline(say: report.Clock) -> None:
+    """The pipeline beside its floor."""
     figures = uvloop.run(pipeline.run(say))
     report.save("pipeline", "make bench", figures, pipeline_page.page(figures))
-    for aim, found, met in pipeline_page.aims(figures):
+    _say_aims(say, pipeline_page.aims(figures))
+
+
+def run_releases(say: report.Clock) -> None:
+    """Releases that judge themselves."""
+    figures = uvloop.run(releases.run(say))
+    figures["drift_simulation"] = drift_simulation.simulate(say)
+    figures["simulation"] = canary_simulation.simulate(say)
+    report.save("releases", "make bench-release", figures, releases_page.page(figures))
+    _say_aims(say, releases_page.aims(figures))
+
+
+def _say_aims(say: report.Clock, aims: list[list[str]]) -> None:
+    for aim, found, met in aims:
         say(f"{aim}: {found} ({met.strip('*')})")
 
 
+BENCHMARKS = {"pipeline": run_pipeline, "releases": run_releases}
+
 if __name__ == "__main__":
-    main()
+    BENCHMARKS[sys.argv[1]](report.Clock())

@@ -10,11 +10,21 @@ from rich.console import Console
 
 from ..schemas.errors import ModelMeshError
 from ..schemas.settings import Settings
-from . import demo_command, load_command, mesh_commands, model_commands, role_commands
+from . import (
+    demo_command,
+    load_command,
+    mesh_commands,
+    model_commands,
+    monitoring_commands,
+    release_commands,
+    role_commands,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Serve machine-learning models over a Kafka log.", rich_markup_mode=None)
 mesh_commands.add_to(app)
 model_commands.add_to(app)
+release_commands.add_to(app)
+monitoring_commands.add_to(app)
 load_command.add_to(app)
 demo_command.add_to(app)
 role_commands.add_to(app)

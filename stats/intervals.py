@@ -17,7 +17,8 @@ def wilson(successes: int, total: int, confidence: float = 0.95) -> tuple[float,
     share = successes / total
     middle = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At the ends the formula gives 0 and 1, but for rounding.
+    return (middle - half if successes else 0.0), (middle + half if successes < total else 1.0)
 
 
 def quantile_interval(bins: Bins, share: float, confidence: float = 0.95) -> tuple[float | None, float | None]:

@@ -19,6 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from benchmarks.chaos_models import SAMPLE, chaos_model
+
 
 @pytest.fixture(scope="session")
 async def mesh(tmp_path_factory):
@@ -79,6 +81,20 @@ def payments():
         [("n", StandardScaler(), ["amount"]), ("t", OneHotEncoder(handle_unknown="ignore"), ["merchant"])]
     )
     return table, make_pipeline(columns, LogisticRegression()).fit(table, fraud)
+
+
+@pytest.fixture(scope="session")
+async def register(sdk, tmp_path_factory):
+    """Register versions of a chaos model: 1.0.0 is well-behaved and live, those after it are as their options say."""
+    folder = tmp_path_factory.mktemp("chaos")
+
+    async def register_versions(name, *options):
+        for number, behaviour in enumerate(({}, *options), 1):
+            path = chaos_model(folder / f"{name}-{number}.onnx", **behaviour)
+            await sdk.register_model(name, path, sample=SAMPLE, version=f"{number}.0.0")
+        return name
+
+    return register_versions
 
 
 def kill(mesh, name, number=signal.SIGKILL):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 
+import aiohttp
 import pytest
 from modelmesh.cli.status import mesh_status
 from modelmesh.schemas.errors import ControlPlaneUnavailable
@@ -49,9 +50,12 @@ async def steady_requests(client, model, row, expected, *, deadline=15.0):
 
 
 async def ready(http):
-    async with http.get("/health/ready") as answer:
-        document = await answer.json()
-        return answer.status == 200 and document["control_plane"]
+    try:
+        async with http.get("/health/ready") as answer:
+            document = await answer.json()
+            return answer.status == 200 and document["control_plane"]
+    except aiohttp.ClientConnectionError:
+        return False  # the gateway is not up again yet
 
 
 async def test_versions_change_under_load_without_a_lost_request(sdk, kafka_client, cancer):

@@ -16,97 +16,8 @@ from modelmesh.schemas.errors import (
     VersionNotFound,
 )
 
-from benchmarks.chaos_models import SAMPLE, chaos_model
-
+from .traffic import Traffic, history, release_of, strategy_is
 from .waiting import until
-
-
-@pytest.fixture(scope="module")
-async def register(sdk, tmp_path_factory):
-    """Register versions of a chaos model: 1.0.0 is well-behaved and live, those after it are as their options say."""
-    folder = tmp_path_factory.mktemp("chaos")
-
-    async def register_versions(name, *options):
-        for number, behaviour in enumerate(({}, *options), 1):
-            path = chaos_model(folder / f"{name}-{number}.onnx", **behaviour)
-            await sdk.register_model(name, path, sample=SAMPLE, version=f"{number}.0.0")
-        return name
-
-    return register_versions
-
-
-class Traffic:
-    """Requests at a rate, each with a key of its own; every answer is checked."""
-
-    def __init__(self, client, model, *, rate=200.0):
-        self.client, self.model, self.rate = client, model, rate
-        self.flagged = 0.0
-        self.wrong: list[object] = []
-        self.answers: list[dict] = []
-
-    @contextlib.asynccontextmanager
-    async def flowing(self):
-        stop = asyncio.Event()
-        tasks = set()
-
-        async def ask(number):
-            flag = 1.0 if random.random() < self.flagged else 0.0
-            try:
-                answer = await self.client.predict(self.model, [flag, number], deadline=10)
-            except Exception as error:
-                self.wrong.append(error)
-                return
-            self.answers.append(answer)
-            if answer["outputs"]["value"] != [2.0 * number]:
-                self.wrong.append(answer)
-
-        async def flow():
-            number = 0
-            while not stop.is_set():
-                number = (number + 1) % 1000
-                task = asyncio.create_task(ask(number))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-                await asyncio.sleep(1 / self.rate)
-
-        flowing = asyncio.create_task(flow())
-        try:
-            yield self
-        finally:
-            stop.set()
-            await flowing
-            await asyncio.gather(*tasks)
-
-    async def more(self, count):
-        goal = len(self.answers) + count
-
-        async def enough():
-            return len(self.answers) >= goal
-
-        await until(enough, f"{count} more answers")
-
-
-async def release_of(sdk, model):
-    return next(d for d in await sdk.deployments() if d["model"] == model)
-
-
-async def strategy_is(sdk, model, strategy):
-    async def is_it():
-        return (await release_of(sdk, model))["strategy"] == strategy
-
-    await until(is_it, f"{model} is {strategy}")
-
-
-async def history(sdk, model, kind):
-    """The newest event of a kind, once the history has it."""
-    found = []
-
-    async def there():
-        found[:] = [event for event in await sdk.history(model) if event["kind"] == kind]
-        return bool(found)
-
-    await until(there, f"{kind} in the history of {model}")
-    return found[0]
 
 
 @pytest.mark.parametrize("behaviour", ["half", "all"])
@@ -287,22 +198,21 @@ async def test_drift_is_detected_and_the_first_rows_are_the_reference(sdk, kafka
         for begin in range(0, count, 250):
             await kafka_client.predict(model, rows[begin : begin + 250])
 
-    await send(1000, 0.0)
+    async def seen(what, mean):
+        """Send rows until the drift's figures say so."""
 
-    async def learned():
-        with contextlib.suppress(NotFound):
-            return bool((await sdk.drift(model))["versions"]["1.0.0"]["reference"])
-        return False
+        async def said():
+            await send(250, mean)
+            with contextlib.suppress(NotFound):
+                return what((await sdk.drift(model))["versions"]["1.0.0"])
+            return False
 
-    await until(learned, "a reference")
-    await send(2000, 0.0)
+        await until(said, "rows in the drift's figures")
 
-    async def compared():
-        return (await sdk.drift(model))["versions"]["1.0.0"]["windows_judged"] >= 1
-
-    await until(compared, "a window")
+    await seen(lambda drift: drift["reference"], 0.0)
+    await seen(lambda drift: drift["windows_judged"] >= 2, 0.0)
     assert not (await sdk.drift(model))["versions"]["1.0.0"]["drifting"]
-    await send(2000, 0.5)
+    await seen(lambda drift: drift["drifting"], 0.5)
     event = await history(sdk, model, "drift.detected")
     assert event["data"]["features"][0]["feature"] == "x[1]"
 

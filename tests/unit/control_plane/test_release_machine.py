@@ -1,35 +1,40 @@
-from hypothesis import given
+"""A release's legal transitions, and that nothing else changes anything."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from modelmesh.control_plane.release_machine import ReleaseState, step
+from modelmesh.models.profile import build_profile
 from modelmesh.schemas.commands import Command
-from modelmesh.schemas.releases import Batching, VersionSpec
+from modelmesh.schemas.releases import CanaryPlan, Step, Variant
 from modelmesh.schemas.signatures import Signature, TensorSpec
 
-SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float64"),))
+from ..releases import spec
 
 
-def spec(version):
-    return VersionSpec(
-        version=version,
-        framework="onnx",
-        served_as="onnx",
-        artifact="a",
-        digest="d",
-        signature=SIGNATURE,
-        batching=Batching(),
+def command(kind, command_id="c", *, expires_at=100.0, **fields):
+    return Command(kind=kind, model="m", command_id=command_id, issued_at=0.0, expires_at=expires_at, **fields)
+
+
+def deploy(version, based_on=None, command_id="c", **fields):
+    return command("deploy", command_id, version=spec(version), based_on=based_on, **fields)
+
+
+def arms(*shares):
+    return tuple(
+        Variant(name=f"arm{number}", version=f"{number}.0.0", weight=share, role="arm")
+        for number, share in enumerate(shares, 1)
     )
 
 
-def deploy(version, based_on=None, command_id="c", expires_at=100.0):
-    return Command(
-        kind="deploy",
-        model="m",
-        command_id=command_id,
-        based_on=based_on,
-        version=spec(version),
-        issued_at=0.0,
-        expires_at=expires_at,
-    )
+def run(*commands):
+    """Carry out commands one after another; return the last state and event."""
+    state, event = ReleaseState(), None
+    for number, one in enumerate(commands):
+        state, event = step(state, one.model_copy(update={"command_id": f"c{number}"}), now=1.0)
+    return state, event
 
 
 def test_a_deployment_raises_the_generation():
@@ -46,9 +51,93 @@ def test_a_command_based_on_a_generation_that_is_gone_changes_nothing():
 
 
 def test_an_expired_command_is_not_carried_out():
-    state, event = step(ReleaseState(), deploy("1.0.0", expires_at=5.0), now=6.0)
+    state, event = step(ReleaseState(), deploy("1.0.0", expires_at=0.5), now=1.0)
     assert state.release is None
     assert (event.kind, event.problem["status"]) == ("command.refused", 503)
+
+
+def test_a_canary_is_one_trial_from_start_to_end():
+    plan = CanaryPlan(steps=(Step(percentage=5), Step(percentage=50)))
+    started, _ = run(deploy("1.0.0"), command("start_canary", version=spec("2.0.0"), canary=plan))
+    raised, event = run(
+        deploy("1.0.0"),
+        command("start_canary", version=spec("2.0.0"), canary=plan),
+        command("step_canary", percentage=50, trial=2),
+    )
+    assert (started.release.trial, started.generation) == (2, 2)
+    assert (raised.release.trial, raised.generation, raised.release.canary.step) == (2, 3, 1)
+    assert raised.release.salt == started.release.salt, "a key must not move but to the candidate"
+    assert event.kind == "canary.stepped"
+    for kind, version in (("promote", "2.0.0"), ("rollback", "1.0.0")):
+        ended, _ = step(raised, command(kind, "end", trial=2), now=1.0)
+        assert (ended.release.strategy, ended.release.stable.version, ended.release.trial) == ("full", version, 4)
+        assert ended.release.versions.keys() == {version}, "a release that ends leaves no route behind"
+
+
+def test_a_judges_rollback_does_not_touch_the_next_canary():
+    state, _ = run(
+        deploy("1.0.0"),
+        command("start_canary", version=spec("2.0.0"), percentage=5),
+        command("rollback"),
+        command("start_canary", version=spec("3.0.0"), percentage=5),
+    )
+    after, event = step(state, command("rollback", "late", trial=2), now=1.0)
+    assert after.release == state.release
+    assert event.problem["status"] == 409
+
+
+def test_an_experiments_winner_goes_live_by_name_or_version():
+    start = command(
+        "start_experiment", variants=arms(0.5, 0.5), versions={f"{n}.0.0": spec(f"{n}.0.0") for n in (1, 2)}
+    )
+    state, event = run(deploy("1.0.0"), start)
+    assert [variant.role for variant in state.release.variants] == ["stable", "arm"]
+    assert event.data["id"] == "m.2"
+    for winner, version in (("arm2", "2.0.0"), ("2.0.0", "2.0.0"), ("", "1.0.0")):
+        after, _ = step(state, command("stop_experiment", "end", name=winner), now=1.0)
+        assert after.release.stable.version == version
+    _, refused = step(state, command("stop_experiment", "end", name="nobody"), now=1.0)
+    assert refused.problem["field"] == "winner"
+
+
+def test_what_was_learned_of_a_version_stays_with_it():
+    profile = build_profile([("x", np.arange(50.0))], "live")
+    state, event = run(deploy("1.0.0"), command("set_profile", version=spec("1.0.0"), profile=profile))
+    assert (event.kind, state.generation) == ("profile.learned", 1)
+    after, _ = step(state, command("start_canary", "next", version=spec("2.0.0"), percentage=5), now=1.0)
+    assert after.release.versions["1.0.0"].profile == profile
+    _, again = step(state, command("set_profile", "again", version=spec("1.0.0"), profile=profile), now=1.0)
+    assert again.problem["status"] == 409
+
+
+OTHER = spec("2.0.0", signature=Signature(inputs=(TensorSpec(name="y", dtype="string"),)))
+
+
+@pytest.mark.parametrize(
+    ("refused", "status", "says"),
+    [
+        (command("start_canary", version=spec("1.0.0"), percentage=5), 422, "is the stable version"),
+        (command("start_canary", version=spec("2.0.0"), percentage=0), 422, "percentage"),
+        (command("start_canary", version=spec("2.0.0"), percentage=101), 422, "percentage"),
+        (command("start_canary", version=OTHER, percentage=5), 409, "x is missing; inputs: y is new"),
+        (command("start_shadow", version=OTHER, percentage=5), 409, "x is missing"),
+        (command("start_experiment", variants=arms(1.0), versions={"1.0.0": spec("1.0.0")}), 422, "two variants"),
+        (command("start_experiment", variants=arms(0.5, 0.4), versions={}), 422, "add up"),
+        (command("start_experiment", variants=(*arms(0.5), *arms(0.5)), versions={}), 422, "same name"),
+        (command("promote"), 409, "no canary running"),
+        (command("rollback"), 409, "no canary running"),
+        (command("step_canary", percentage=5), 409, "no canary running"),
+        (command("stop_shadow"), 409, "no shadow running"),
+        (command("stop_experiment"), 409, "no experiment running"),
+        (command("deploy"), 422, "no version"),
+    ],
+)
+def test_what_is_not_legal_is_refused_and_changes_nothing(refused, status, says):
+    before, _ = run(deploy("1.0.0"))
+    after, event = step(before, refused, now=1.0)
+    assert after.release == before.release
+    assert event.problem["status"] == status
+    assert says in event.problem["detail"]
 
 
 commands = st.lists(
@@ -61,20 +150,73 @@ commands = st.lists(
 def test_commands_seen_twice_after_a_crash_change_nothing_twice(wishes, replayed):
     state, events = ReleaseState(), []
     sent = [deploy(version, based_on, f"c{number}") for version, based_on, number in wishes]
-    for command in sent:
-        state, event = step(state, command, now=1.0)
+    for one in sent:
+        state, event = step(state, one, now=1.0)
         events.append(event)
     again = state
-    for command, event in zip(sent[-replayed:], events[-replayed:], strict=True):
-        again, repeated = step(again, command, now=2.0)
+    for one, event in zip(sent[-replayed:], events[-replayed:], strict=True):
+        again, repeated = step(again, one, now=2.0)
         assert repeated == event
     assert again == state
 
 
-@given(commands)
-def test_the_generation_counts_the_changes(wishes):
-    state, changes = ReleaseState(), 0
-    for number, (version, based_on, _) in enumerate(wishes):
-        state, event = step(state, deploy(version, based_on, f"c{number}"), now=1.0)
-        changes += event.kind == "release.deployed"
-    assert state.generation == changes
+class Releases(RuleBasedStateMachine):
+    """Any commands in any order: the release is always one of the legal ones, and only legal steps change it."""
+
+    @initialize()
+    def first(self):
+        self.number = 0
+        self.state, _ = step(ReleaseState(), deploy("1.0.0"), now=0.0)
+
+    def send(self, kind, **fields):
+        self.number += 1
+        before = self.state
+        self.state, event = step(
+            before, command(kind, f"n{self.number}", expires_at=1e9, **fields), now=float(self.number)
+        )
+        changed = self.state.release != before.release
+        assert changed == (event.kind != "command.refused")
+        if changed:
+            assert self.state.generation == before.generation + 1
+            same_trial = self.state.release.trial == before.release.trial
+            assert same_trial == (kind == "step_canary")
+        legal = {
+            "deploy": "full", "start_canary": "full", "start_shadow": "full", "start_experiment": "full",
+            "step_canary": "canary", "promote": "canary", "rollback": "canary", "stop_shadow": "shadow",
+            "stop_experiment": "ab",
+        }  # fmt: skip
+        assert not changed or before.release.strategy == legal[kind]
+
+    @rule(kind=st.sampled_from(["promote", "rollback", "stop_shadow", "stop_experiment"]))
+    def end(self, kind):
+        self.send(kind)
+
+    @rule(
+        kind=st.sampled_from(["deploy", "start_canary", "start_shadow"]),
+        version=st.sampled_from(["1.0.0", "2.0.0"]),
+        percentage=st.sampled_from([None, 0, 5, 100, 101]),
+    )
+    def begin(self, kind, version, percentage):
+        self.send(kind, version=spec(version), percentage=percentage)
+
+    @rule(percentage=st.floats(-1, 120))
+    def raise_share(self, percentage):
+        self.send("step_canary", percentage=percentage)
+
+    @rule(shares=st.lists(st.sampled_from([0.2, 0.3, 0.5, 0.8]), min_size=1, max_size=3))
+    def compare(self, shares):
+        variants = arms(*shares)
+        self.send("start_experiment", variants=variants, versions={v.version: spec(v.version) for v in variants})
+
+    @invariant()
+    def release_is_whole(self):
+        release = self.state.release
+        answering = [variant for variant in release.variants if variant.role != "shadow"]
+        assert sum(variant.weight for variant in answering) == pytest.approx(1)
+        assert {variant.version for variant in release.variants} == release.versions.keys()
+        assert (release.canary is not None) == (release.strategy == "canary")
+        assert sum(variant.role == "stable" for variant in release.variants) == 1
+
+
+TestReleases = Releases.TestCase
+TestReleases.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)

@@ -1,0 +1,114 @@
+"""A summary's way through the tables: what is sent, how often, and under which ids."""
+
+import numpy as np
+import pytest
+from modelmesh.control_plane.judge import RESEND_AFTER, Judge
+from modelmesh.models.profile import build_profile
+from modelmesh.schemas.commands import Command
+from modelmesh.schemas.observations import FeatureCounts, Summary
+from modelmesh.schemas.settings import Settings
+
+from ..releases import canary, full, spec
+from .test_evidence import summary
+
+
+@pytest.fixture
+def judge():
+    return Judge(Settings(drift_window=100), {}, {}, {})
+
+
+def bad(seq):
+    return summary(seq, (90, 0), (10, 10))
+
+
+def test_a_decision_is_sent_once_and_again_only_if_nothing_came_of_it(judge):
+    release = canary()
+    [command] = judge.take_in(bad(1), release, 10.0)
+    assert isinstance(command, Command)
+    assert (command.kind, command.trial, command.based_on, command.actor) == ("rollback", 2, None, "judge")
+    assert command.evidence["versions"]["2.0.0"]["failed"] == 10
+    assert judge.take_in(bad(2), release, 11.0) == []
+    [again] = judge.take_in(bad(3), release, 10.0 + RESEND_AFTER)
+    assert again.command_id != command.command_id
+
+
+def test_after_a_crash_the_same_decision_has_the_same_id():
+    tables = ({}, {}, {})
+    [first] = Judge(Settings(), *tables).take_in(bad(1), canary(), 10.0)
+    [second] = Judge(Settings(), *tables).take_in(bad(2), canary(), 11.0)
+    assert first.command_id == second.command_id
+
+
+def test_a_step_is_only_right_from_the_generation_it_was_decided_at(judge):
+    release = canary(0.05, steps=((5, 0), (50, 0)), min_requests=1)
+    [command] = judge.take_in(summary(1, (100, 0), (10, 0)), release, 10.0)
+    assert (command.kind, command.based_on, command.percentage) == ("step_canary", 2, 50)
+
+
+def test_what_the_release_before_showed_does_not_count(judge):
+    judge.take_in(summary(1, (90, 0), (10, 5), trial=1), full(), 1.0)
+    assert judge.evidence(canary()).totals == {}
+
+
+def test_latency_is_kept_by_version_and_a_repeated_summary_counts_once(judge):
+    one = summary(1, (100, 3), (0, 0), at=1000.0)
+    judge.take_in(one, canary(), 1000.0)
+    judge.take_in(one, canary(), 1000.0)
+    found = judge.latency_document("m", ["1.0.0"], 1005.0)["1.0.0"]
+    assert [found[window]["requests"] for window in ("1m", "5m", "1h")] == [100, 100, 100]
+    assert found["1m"]["failed"] == 3
+    assert judge.latency_document("m", ["1.0.0"], 1000.0 + 200)["1.0.0"].keys() == {"5m", "1h"}
+    assert judge.latency_document("m", ["1.0.0"], 1000.0 + 4000)["1.0.0"] == {}
+
+
+def rows_seen(seq, values, profile=None):
+    """A summary of rows with one feature: on the profile's bins, or raw."""
+    if profile is None:
+        counts = FeatureCounts(rows=len(values), names=["x"], columns=[values])
+    else:
+        edges = profile.features[0].edges
+        bins = np.bincount(np.searchsorted(edges, values), minlength=profile.features[0].bins)
+        counts = FeatureCounts(rows=len(values), counts=[bins.tolist()])
+    return Summary(model="m", trial=1, worker="w", epoch="e", seq=seq, at=0.0, features={"1.0.0": counts})
+
+
+def test_the_first_rows_become_the_reference_and_a_shift_raises_one_event(judge):
+    random = np.random.default_rng(0)
+    assert judge.take_in(rows_seen(1, random.normal(size=60).tolist()), full(), 0.0) == []
+    [command] = judge.take_in(rows_seen(2, random.normal(size=60).tolist()), full(), 0.0)
+    assert (command.kind, command.profile.rows, command.profile.source) == ("set_profile", 120, "live")
+
+    profile = build_profile([("x", random.normal(size=2000))])
+    known = full().model_copy(update={"versions": {"1.0.0": spec("1.0.0", profile=profile)}})
+    seq = 2
+    events = []
+    for mean, windows in ((0.0, 10), (1.0, 4)):
+        for _ in range(2 * windows):
+            seq += 1
+            found = judge.take_in(rows_seen(seq, random.normal(mean, size=50).tolist(), profile), known, 0.0)
+            events += [(event, mean) for event in found]
+    [(event, mean)] = events
+    assert mean == 1.0
+    assert event.kind == "drift.detected"
+    assert event.data["features"][0]["feature"] == "x"
+    assert judge.drift_document(known)["1.0.0"]["drifting"]
+
+
+def test_drift_rolls_back_where_the_rules_say_so(judge):
+    random = np.random.default_rng(0)
+    profile = build_profile([("x", random.normal(size=2000))])
+    release = canary(on_drift="rollback")
+    release = release.model_copy(update={"versions": release.versions | {"1.0.0": spec("1.0.0", profile=profile)}})
+    kinds = []
+    for seq in range(1, 9):
+        rows = rows_seen(seq, random.normal(1.0, size=50).tolist(), profile).model_copy(update={"trial": 2})
+        kinds += [news.kind for news in judge.take_in(rows, release, 0.0)]
+    assert kinds == ["drift.detected", "rollback"]
+
+
+def test_the_documents_say_what_is_known(judge):
+    judge.take_in(summary(1, (90, 1), (10, 1)), canary(), 1.0)
+    document = judge.release_document(canary(), 2.0)
+    assert document["decision"]["kind"] == "hold"
+    assert document["comparisons"].keys() == {"errors", "p95", "p99", "outputs"}
+    assert document["versions"]["1.0.0"]["requests"] == 90

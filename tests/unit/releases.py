@@ -1,0 +1,35 @@
+"""Releases and versions for unit tests."""
+
+from modelmesh.schemas.releases import Batching, CanaryPlan, Release, Rules, Step, Variant, VersionSpec
+from modelmesh.schemas.signatures import Signature, TensorSpec
+
+SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float64"),))
+
+
+def spec(version, **options):
+    options = {"signature": SIGNATURE, "batching": Batching()} | options
+    return VersionSpec(version=version, framework="onnx", served_as="onnx", artifact="a", digest="d", **options)
+
+
+def full(version="1.0.0", generation=1):
+    return Release(
+        model="m", generation=generation, trial=generation, strategy="full",
+        variants=(Variant(name="stable", version=version, weight=1.0, role="stable"),),
+        versions={version: spec(version)}, salt="m", updated_at=0.0,
+    )  # fmt: skip
+
+
+def canary(share=0.1, *, steps=(), generation=2, step=0, **rules):
+    plan = CanaryPlan(
+        steps=tuple(Step(percentage=percentage, hold_seconds=hold) for percentage, hold in steps),
+        step=step,
+        rules=Rules(**rules),
+    )
+    return Release(
+        model="m", generation=generation, trial=2, strategy="canary", canary=plan,
+        variants=(
+            Variant(name="stable", version="1.0.0", weight=1 - share, role="stable"),
+            Variant(name="candidate", version="2.0.0", weight=share, role="candidate"),
+        ),
+        versions={"1.0.0": spec("1.0.0"), "2.0.0": spec("2.0.0")}, salt="m.2", updated_at=0.0,
+    )  # fmt: skip

@@ -1,0 +1,212 @@
+"""A candidate's failures go to stable and are counted, copies wait, and each request is answered exactly once."""
+
+import asyncio
+import time
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modelmesh.schemas.errors import InvalidInput, ModelFailed, NoWorker, ShadowShed
+from modelmesh.schemas.records import PredictionRequest
+from modelmesh.schemas.settings import Settings
+from modelmesh.workers.request_server import RequestServer
+from modelmesh.workers.shadow_queue import ShadowQueue
+from modelmesh.workers.version_server import Served
+
+from ..releases import canary, full, spec
+
+
+class Version:
+    """Stands for a loaded version: keeps what it is given until it is told what becomes of it."""
+
+    def __init__(self, version):
+        self.spec = spec(version)
+        self.held = []
+        self.asked = asyncio.Event()
+        self.server = None
+
+    @property
+    def idle(self):
+        return not self.held
+
+    def submit(self, request, token):
+        self.held.append((request, token))
+        self.asked.set()
+
+    def finish(self, outcome):
+        request, token = self.held.pop(0)
+        self.server.answer(Served(request, token, outcome, self.spec.version, 1))
+
+
+class Answers:
+    """Stands for the log: what was replied."""
+
+    def __init__(self):
+        self.replies = []
+
+    def reply(self, request, delivery, outcome, **options):
+        self.replies.append((request.request_id, outcome, options))
+
+
+class Counts:
+    """Stands for the observer and the metrics."""
+
+    def __init__(self):
+        self.seen = []
+
+    def answered(self, model, trial, version, seconds):
+        self.seen.append((version, "answered"))
+
+    def failed(self, model, trial, version, seconds, message, *, late=False):
+        self.seen.append((version, "late" if late else "failed"))
+
+    def served(self, *_):
+        pass
+
+
+class Setup:
+    """A canary in one worker; `busy` is what the worker says of itself."""
+
+    def __init__(self, release=None, share=0.5):
+        self.stable, self.candidate = Version("1.0.0"), Version("2.0.0")
+        self.answers, self.counts = Answers(), Counts()
+        self.busy = False
+        self.server = RequestServer(
+            Settings(candidate_share=share, shadow_queue=3), "m", {"1.0.0": self.stable, "2.0.0": self.candidate},
+            self.answers, self.counts, self.counts, is_busy=lambda: self.busy, why_not=lambda version: f"no {version}",
+        )  # fmt: skip
+        self.server.release = release or canary()
+        self.stable.server = self.candidate.server = self.server
+
+    def ask(self, number=1, version="2.0.0", *, seconds=60.0, role="primary"):
+        request = PredictionRequest(
+            f"r{number}", "m", time.time() + seconds, "replies", 0, b"", version=version, variant="candidate", role=role
+        )
+        self.server.submit(request, f"delivery {number}")
+
+
+@pytest.fixture
+async def setup():
+    return Setup()
+
+
+async def test_a_good_candidate_answers_itself(setup):
+    setup.ask()
+    setup.candidate.finish(b"2")
+    [(_, outcome, options)] = setup.answers.replies
+    assert (outcome, options["version"], options["fallback"]) == (b"2", "2.0.0", "")
+    assert setup.counts.seen == [("2.0.0", "answered")]
+    assert setup.server.primaries == 0
+
+
+async def test_what_the_candidate_fails_on_stable_answers_and_it_counts_against_the_candidate(setup):
+    setup.ask()
+    setup.candidate.finish(ModelFailed("broken"))
+    assert setup.answers.replies == []
+    setup.stable.finish(b"1")
+    [(_, outcome, options)] = setup.answers.replies
+    assert (outcome, options["version"], options["variant"], options["fallback"]) == (b"1", "1.0.0", "stable", "2.0.0")
+    assert setup.counts.seen == [("2.0.0", "failed")]
+
+
+async def test_what_stable_fails_on_too_is_the_requests_own_fault(setup):
+    setup.ask()
+    setup.candidate.finish(ModelFailed("broken"))
+    setup.stable.finish(ModelFailed("broken as well"))
+    [(_, outcome, _)] = setup.answers.replies
+    assert outcome.detail == "broken as well"
+    assert setup.counts.seen == [("2.0.0", "answered")]
+
+
+async def test_a_caller_does_not_wait_for_a_late_candidate():
+    setup = Setup(share=0.01)
+    setup.ask(seconds=5.0)
+    async with asyncio.timeout(5):
+        await setup.stable.asked.wait()
+    setup.stable.finish(b"1")
+    setup.candidate.finish(b"2")
+    [(_, outcome, options)] = setup.answers.replies
+    assert (outcome, options["fallback"]) == (b"1", "2.0.0")
+    assert setup.counts.seen == [("2.0.0", "late")]
+
+
+async def test_the_first_of_both_answers_wins():
+    setup = Setup(share=0.01)
+    setup.ask(seconds=5.0)
+    async with asyncio.timeout(5):
+        await setup.stable.asked.wait()
+    setup.candidate.finish(b"2")
+    setup.stable.finish(b"1")
+    assert [outcome for _, outcome, _ in setup.answers.replies] == [b"2"]
+    assert setup.counts.seen == [("2.0.0", "late")]
+
+
+async def test_the_callers_faults_count_for_nobody(setup):
+    setup.ask()
+    setup.candidate.finish(InvalidInput("no"))
+    assert [type(outcome) for _, outcome, _ in setup.answers.replies] == [InvalidInput]
+    assert setup.counts.seen == []
+
+
+async def test_stables_failures_are_answered_and_counted(setup):
+    setup.ask(version="1.0.0")
+    setup.stable.finish(ModelFailed("broken"))
+    assert [type(outcome) for _, outcome, _ in setup.answers.replies] == [ModelFailed]
+    assert setup.counts.seen == [("1.0.0", "failed")]
+
+
+async def test_a_version_that_is_gone_is_answered_by_stable_and_nobody_without_one(setup):
+    setup.ask(version="0.1.0")
+    setup.stable.finish(b"1")
+    assert setup.answers.replies[-1][1] == b"1"
+    setup.server.release = full("9.0.0")
+    setup.ask(2, version="0.1.0")
+    assert isinstance(setup.answers.replies[-1][1], NoWorker)
+
+
+async def test_copies_wait_while_somebody_else_does_and_the_oldest_are_shed(setup):
+    setup.busy = True
+    for number in range(5):
+        setup.ask(number, role="shadow")
+    assert [(request, type(outcome)) for request, outcome, _ in setup.answers.replies] == [
+        ("r0", ShadowShed),
+        ("r1", ShadowShed),
+    ]
+    assert setup.candidate.held == []
+    setup.server.stop()
+    assert [request for request, _, _ in setup.answers.replies] == [f"r{number}" for number in range(5)]
+
+
+outcomes = st.sampled_from([b"ok", ModelFailed("broken"), InvalidInput("no")])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["1.0.0", "2.0.0"]), outcomes, outcomes), max_size=20), st.randoms())
+async def test_each_request_is_answered_once_whatever_becomes_of_it(requests, random):
+    setup = Setup()
+    for number, (version, _, _) in enumerate(requests):
+        setup.ask(number, version)
+    fate = {f"r{number}": (first, second) for number, (_, first, second) in enumerate(requests)}
+    while setup.stable.held or setup.candidate.held:
+        version = random.choice([v for v in (setup.stable, setup.candidate) if v.held])
+        request, token = version.held[0]
+        first, second = fate[request.request_id]
+        version.finish(second if token.rescues is not None else first)
+    assert Counter(request for request, _, _ in setup.answers.replies) == Counter(list(fate))
+    assert setup.server.primaries == 0
+    for number, (version, first, second) in enumerate(requests):
+        [found] = [outcome for request, outcome, _ in setup.answers.replies if request == f"r{number}"]
+        assert found is (second if version == "2.0.0" and isinstance(first, ModelFailed) else first)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 10)), max_size=40), st.integers(1, 5))
+def test_what_enters_the_shadow_queue_leaves_it_once(steps, limit):
+    left = []
+    queue = ShadowQueue(limit, left.append, left.append)
+    for number, (busy, now) in enumerate(steps):
+        queue.put(number, deadline=now + 3)
+        assert len(queue) <= limit
+        queue.pump(busy, 2, now)
+    queue.shed_all()
+    assert sorted(left) == list(range(len(steps)))
