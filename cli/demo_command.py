@@ -1,4 +1,4 @@
-"""`modelmesh demo`: from nothing to checked predictions, and nothing left behind."""
+"""`modelmesh demo`: from nothing to checked predictions and releases that judge themselves, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from ..schemas.settings import Settings
 from ..sdk import AsyncModelMeshClient
 from .asking import asking_http, bodies_of
 from .demo_models import Trained, train_models
+from .demo_story import tell_story
 from .mesh import Mesh
 from .mesh_commands import say_restart
 from .progress_bar import TerminalProgress
@@ -45,7 +46,10 @@ class Comparison:
 
 
 def demo() -> None:
-    """Bring up a mesh in a temporary folder, serve three models, check every answer, and stop. Exit code 1 on a difference."""
+    """Bring up a mesh in a temporary folder, serve three models, check every answer, release new versions, and stop.
+
+    Exit code 1 if an answer differed or a release did not do what it should.
+    """
     comparison = uvloop.run(_until_interrupted(_demo))
     if comparison is None:
         console.print("interrupted; everything is stopped", style="yellow")
@@ -87,6 +91,11 @@ async def _demo() -> Comparison:
         console.print(f"  a burst of {BURST_SECONDS:.0f} s, {IN_FLIGHT} requests in flight over HTTP ...", style="dim")
         burst = await _burst(mesh.url, models[0])
         console.print(_results(mesh, to_first, comparison, burst))
+        payments = models[-1]
+        async with AsyncModelMeshClient(mesh.url) as http, PredictionClient(mesh.settings) as kafka:
+            story = await tell_story(http, kafka, payments, console)
+        comparison.different += story.failures
+        comparison.total += len(story.failures)
         console.print(f"API {mesh.url}/docs   health {mesh.url}/health   metrics {mesh.url}/metrics", highlight=False)
         console.print("`make up` keeps a mesh running.")
         return comparison
@@ -96,7 +105,7 @@ async def _register(client: AsyncModelMeshClient, trained: Trained) -> float:
     """Register a model; return the seconds until its first prediction."""
     console.print(f"  registering {trained.name} ({trained.description}) ...", style="dim", highlight=False)
     began = time.perf_counter()
-    await client.register_model(trained.name, trained.model, sample=trained.rows[:20])
+    await client.register_model(trained.name, trained.model, sample=trained.rows[:20], data=trained.reference)
     await client.predict(trained.name, trained.rows[0])
     return time.perf_counter() - began
 

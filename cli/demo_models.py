@@ -24,6 +24,7 @@ class Trained:
     name: str
     description: str
     model: Any
+    reference: Any
     rows: list[Any]
     labels: list[Any]
     probabilities: np.ndarray[Any, Any]
@@ -43,7 +44,7 @@ def train_models() -> list[Trained]:
                  *load_breast_cancer(return_X_y=True)),
         _trained("digits", "neural network, 8 x 8 pixels",
                  make_pipeline(StandardScaler(), MLPClassifier((64,), random_state=0)), *load_digits(return_X_y=True)),
-        _trained("payments", "pipeline on named columns, numbers and text", _payments_pipeline(), *_payments()),
+        _trained("payments", "pipeline on named columns, numbers and text", payments_pipeline(), *_payments()),
     ]  # fmt: skip
 
 
@@ -51,14 +52,28 @@ def _trained(name: str, description: str, model: Any, features: Any, labels: Any
     train, held_out, train_labels, _ = train_test_split(features, labels, test_size=0.3, random_state=0)
     model.fit(train, train_labels)
     rows = held_out.to_dict("records") if isinstance(held_out, pd.DataFrame) else held_out.tolist()
-    return Trained(name, description, model, rows, model.predict(held_out).tolist(), model.predict_proba(held_out))
-
-
-def _payments_pipeline() -> Any:
-    columns = ColumnTransformer(
-        [("number", StandardScaler(), ["amount"]), ("text", OneHotEncoder(handle_unknown="ignore"), ["merchant"])]
+    return Trained(
+        name, description, model, train, rows, model.predict(held_out).tolist(), model.predict_proba(held_out)
     )
-    return make_pipeline(columns, LogisticRegression())
+
+
+def payments_pipeline(classifier: Any = None, *, unknown: str = "ignore") -> Any:
+    """Return a pipeline on an amount and a merchant; `unknown` says what a merchant never seen before does."""
+    columns = ColumnTransformer(
+        [("number", StandardScaler(), ["amount"]), ("text", OneHotEncoder(handle_unknown=unknown), ["merchant"])]
+    )
+    return make_pipeline(columns, classifier or LogisticRegression())
+
+
+def payments_versions() -> dict[str, Any]:
+    """Return later versions of the payments model: one as good, one that fails on merchants it never saw, and a forest."""
+    table, labels = _payments()
+    versions = {
+        "2.0.0": payments_pipeline(LogisticRegression(C=0.5)),
+        "3.0.0": payments_pipeline(unknown="error"),
+        "4.0.0": payments_pipeline(RandomForestClassifier(30, random_state=0)),
+    }
+    return {version: model.fit(table, labels) for version, model in versions.items()}
 
 
 def _payments() -> tuple[pd.DataFrame, pd.Series]:

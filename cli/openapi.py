@@ -145,6 +145,7 @@ OPERATIONS = (
               (422, 503), query=(*_PAGE, "model")),
     Operation("post", "/deployments/canary", "Try a version on a share of the requests, and judge it", Deployed,
               CanaryRequest, _CHANGE_ERRORS, 201),
+    Operation("get", "/deployments/canary", "List the canaries that are running", DeploymentList, query=("model",)),
     Operation("get", "/deployments/canary/{id}", "Show a canary with its evidence", CanaryDocument, None, (404, 503)),
     Operation("post", "/deployments/canary/{id}/percentage", "Change a canary's share", Deployed, PercentageRequest,
               _CHANGE_ERRORS),

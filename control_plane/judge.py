@@ -36,6 +36,7 @@ class Judge:
         self._latency = latency
         self._drift = drift
         self._sent: dict[str, tuple[float, int]] = {}  # when, and how often
+        self._closed: dict[str, tuple[str, LatencyBucket]] = {}
 
     def take_in(self, summary: Summary, release: Release, now: float) -> list[Command | Event]:
         """Merge a summary of the release's model; return what follows from it."""
@@ -84,12 +85,25 @@ class Judge:
 
         def bucket_of_version(version: str) -> Any:
             def find(number: int) -> LatencyBucket | None:
-                held = self._latency.get(key_of(model, version, number))
-                return LatencyBucket.model_validate_json(held) if held else None
+                key = key_of(model, version, number)
+                held = self._latency.get(key)
+                if not held:
+                    return None
+                if number >= bucket_of(now):
+                    return LatencyBucket.model_validate_json(held)
+                return self._closed_bucket(key, held)
 
             return find
 
         return {version: latency_windows.windows(bucket_of_version(version), now) for version in versions}
+
+    def _closed_bucket(self, key: str, held: str) -> LatencyBucket:
+        """Return a bucket that hardly changes any more without reading it anew each time."""
+        read, bucket = self._closed.get(key, ("", LatencyBucket()))
+        if read != held:
+            bucket = LatencyBucket.model_validate_json(held)
+            self._closed[key] = (held, bucket)
+        return bucket
 
     def drift_document(self, release: Release) -> dict[str, Any]:
         """Return each version's drift figures, with both histograms of each feature."""
@@ -158,7 +172,9 @@ class Judge:
             key = key_of(summary.model, version, number)
             held = self._latency.get(key)
             if held is None:
-                self._latency.pop(key_of(summary.model, version, number - KEPT), None)
+                expired = key_of(summary.model, version, number - KEPT)
+                self._latency.pop(expired, None)
+                self._closed.pop(expired, None)
             bucket = LatencyBucket.model_validate_json(held) if held else LatencyBucket()
             latency_windows.take_in(bucket, summary, version)
             self._latency[key] = bucket.model_dump_json()

@@ -54,6 +54,7 @@ class ReleaseRoutes:
         router.add_get("/deployments", self.list_deployments)
         router.add_get("/deployments/history", self.history)
         router.add_post("/deployments/canary", self.start_canary)
+        router.add_get("/deployments/canary", self.list_canaries)
         router.add_get("/deployments/canary/{id}", self.get_canary)
         router.add_post("/deployments/canary/{id}/percentage", self.step_canary)
         router.add_post("/deployments/canary/{id}/promote", self.promote)
@@ -74,11 +75,17 @@ class ReleaseRoutes:
 
     async def list_deployments(self, request: web.Request) -> web.Response:
         """Return every model's release, as the log has it."""
+        return self._list(request, request.query.get("strategy"))
+
+    async def list_canaries(self, request: web.Request) -> web.Response:
+        """Return the canaries that are running."""
+        return self._list(request, "canary")
+
+    def _list(self, request: web.Request, strategy: str | None) -> web.Response:
         documents = [
             self._deployment(release).model_dump(mode="json")
             for _, release in sorted(self._releases.releases.items())
-            if request.query.get("model") in (None, release.model)
-            and request.query.get("strategy") in (None, release.strategy)
+            if request.query.get("model") in (None, release.model) and strategy in (None, release.strategy)
         ]
         return json_response({"deployments": documents})
 

@@ -20,6 +20,8 @@ from .release_machine import ReleaseState, step
 
 log = structlog.get_logger(__name__)
 PUBLISH_INTERVAL = 0.5
+# Adding up an hour of sketches is worth a moment; nobody needs it twice a second.
+LATENCY_INTERVAL = 5.0
 
 
 class ReleasesApp:
@@ -46,6 +48,7 @@ class ReleasesApp:
         self._releases, *judged = tables
         self._judge = Judge(settings, *judged)
         self._changed: set[str] = set()
+        self._latency_due: dict[str, float] = {}
         self._parsed: dict[str, tuple[str, ReleaseState]] = {}
         self.app.agent(self._commands, name="carry_out")(self._carry_out)
         self.app.agent(self._observations, name="observe")(self._observe)
@@ -88,20 +91,22 @@ class ReleasesApp:
         changed, self._changed = self._changed, set()
         now = time.time()
         for model in changed:
-            release = self._state(model).release
-            if release is None:
-                continue
-            for what, document in self._documents(release, now):
-                key = f"{model}|{what}".encode()
-                await self._statistics.send(key=key, value=orjson.dumps(document))
+            self._latency_due.setdefault(model, now)
+            if (release := self._state(model).release) is not None:
+                await self._say(release, "release", self._judge.release_document(release, now))
+                await self._say(release, "drift", {"at": now, "versions": self._judge.drift_document(release)})
+        for model in [model for model, due in self._latency_due.items() if due <= now]:
+            # Once more after the last change, so that what is shown in the end is all of it.
+            if model in changed:
+                self._latency_due[model] = now + LATENCY_INTERVAL
+            else:
+                del self._latency_due[model]
+            if (release := self._state(model).release) is not None:
+                versions = self._judge.latency_document(model, list(release.versions), now)
+                await self._say(release, "latency", {"at": now, "versions": versions})
 
-    def _documents(self, release: Release, now: float) -> list[tuple[str, Any]]:
-        judge = self._judge
-        return [
-            ("release", judge.release_document(release, now)),
-            ("latency", {"at": now, "versions": judge.latency_document(release.model, list(release.versions), now)}),
-            ("drift", {"at": now, "versions": judge.drift_document(release)}),
-        ]
+    async def _say(self, release: Release, what: str, document: Any) -> None:
+        await self._statistics.send(key=f"{release.model}|{what}".encode(), value=orjson.dumps(document))
 
     def _state(self, model: str) -> ReleaseState:
         held = self._releases.get(model)

@@ -107,7 +107,7 @@ class ShadowJoiner:
             reply = Reply.from_record(record.headers, record.value)
         except MalformedRecord:
             return  # its client has been told by the worker that could not read it
-        pairs = self._pairs.setdefault((reply.model, reply.trial), ShadowPairs())
+        pairs = self._pairs_of(reply.model, reply.trial)
         try:
             found = pairs.add(reply, record.timestamp / 1000, shadow=shadow)
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
@@ -123,11 +123,19 @@ class ShadowJoiner:
                 distance=found.distance,
             )
 
+    def _pairs_of(self, model: str, trial: int) -> ShadowPairs:
+        pairs = self._pairs.get((model, trial))
+        if pairs is None:
+            release = self._releases.releases.get(model)
+            bins = release.versions[release.stable.version].output_bins if release is not None else None
+            pairs = self._pairs[model, trial] = ShadowPairs(bins)
+        return pairs
+
     def _publish(self) -> None:
         self._logged = 0
         now = time.time()
         for model, release in self._shadows.items():
-            pairs = self._pairs.setdefault((model, release.trial), ShadowPairs())
+            pairs = self._pairs_of(model, release.trial)
             pairs.forget(now)
             shadow = release.variant("shadow")
             assert shadow is not None

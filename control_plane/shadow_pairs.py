@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ..models.profile import count_labels
+from ..models.profile import count_labels, output_labels
 from ..schemas.errors import ShadowShed
+from ..schemas.profiles import OutputBins
 from ..schemas.records import Reply
 from ..stats.intervals import wilson
 from ..stats.log_histogram import Bins, add_value, quantile
@@ -56,9 +57,10 @@ class _Side:
 
 
 class ShadowPairs:
-    """The pairs of one trial."""
+    """The pairs of one trial; `bins` say how answers are counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, bins: OutputBins | None = None) -> None:
+        self._bins = bins
         self._waiting: OrderedDict[tuple[str, bool], tuple[float, Reply]] = OrderedDict()
         self._sides = {"production": _Side(), "shadow": _Side()}
         self._worst: list[dict[str, Any]] = []
@@ -112,7 +114,9 @@ class ShadowPairs:
             return None
         answer = orjson.loads(primary.body)
         for name, outputs in (("production", answer["outputs"]), ("shadow", document["outputs"])):
-            count_labels(self._sides[name].outputs, map(str, outputs.get("label", ())))
+            if self._bins is not None:
+                arrays = {output: np.asarray(values) for output, values in outputs.items()}
+                count_labels(self._sides[name].outputs, output_labels(self._bins, arrays))
         found = difference(answer, document)
         self.compared += 1
         self.agreed += found.agree

@@ -57,7 +57,12 @@ class LoadGenerator:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
+        self._stopped = False
         self.report = LoadReport()
+
+    def stop(self) -> None:
+        """Send no more; the load returns when what is on its way is answered."""
+        self._stopped = True
 
     async def in_flight(self, count: int, *, requests: int | None = None, seconds: float | None = None) -> LoadReport:
         """Keep `count` requests in flight until so many were sent, or for so long (a closed loop)."""
@@ -66,7 +71,7 @@ class LoadGenerator:
         end = math.inf if seconds is None else began + seconds
 
         async def road() -> None:
-            while self.report.sent < limit and time.perf_counter() < end:
+            while not self._stopped and self.report.sent < limit and time.perf_counter() < end:
                 await self._one(time.perf_counter())
 
         await asyncio.gather(*(road() for _ in range(count)))
@@ -82,7 +87,7 @@ class LoadGenerator:
         began = time.perf_counter()
         total = round(rate * seconds)
         running: set[asyncio.Task[None]] = set()
-        while self.report.sent < total:
+        while not self._stopped and self.report.sent < total:
             due = began + self.report.sent / rate
             if (early := due - time.perf_counter()) > 0:
                 await asyncio.sleep(early)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelmesh.control_plane.shadow_pairs import PATIENCE, ShadowPairs, difference
 from modelmesh.schemas.errors import ModelFailed, ShadowShed
+from modelmesh.schemas.profiles import OutputBins
 from modelmesh.schemas.records import Reply
 
 
@@ -46,6 +47,16 @@ def test_the_worst_come_first_and_failures_before_all():
     pairs.add(reply(7), 0.0, shadow=False)
     pairs.add(reply(7, error=ModelFailed("no")), 0.0, shadow=True)
     assert [found["distance"] for found in pairs.document()["worst"]] == [None, 8.0, 4.0, 2.0]
+
+
+def test_the_answers_of_both_sides_are_counted():
+    pairs = ShadowPairs(OutputBins(output="value", edges=(2.0, 4.0)))
+    for number, value in enumerate((1.0, 3.0, 9.0)):
+        pairs.add(reply(number), 0.0, shadow=False)
+        pairs.add(reply(number, value), 0.0, shadow=True)
+    sides = pairs.document()["sides"]
+    assert sides["production"]["outputs"] == {"0": 3}
+    assert sides["shadow"]["outputs"] == {"0": 1, "1": 1, "2": 1}
 
 
 def test_one_whose_partner_never_comes_is_alone():
