@@ -202,9 +202,9 @@ async def shadow(mesh: Mesh, sdk: AsyncModelMeshClient, register: Registrar, say
     model = await register("shadowed", {"iterations": 100}, {"iterations": 100, "scale": 2.1})
     bodies = bodies_of([[0.0, float(number)] for number in range(100)])
     tails: dict[str, list[float]] = {"off": [], "on": []}
-    copied = accounted = shed = 0
+    sent_with_shadow = copied = accounted = shed = 0
     async with asking_kafka(mesh.settings, model, bodies) as ask:
-        await LoadGenerator(ask).at_rate(RATE, seconds=5)
+        await LoadGenerator(ask).at_rate(RATE, seconds=15)  # the broker warms up
         for _ in range(SHADOW_ROUNDS):
             for state in ("off", "on"):
                 if state == "on":
@@ -215,7 +215,8 @@ async def shadow(mesh: Mesh, sdk: AsyncModelMeshClient, register: Registrar, say
                 if state == "on":
                     sent = round(RATE * (SHADOW_SECONDS + 2))
                     pairs = await _all_paired(sdk, model, sent)
-                    copied += sent
+                    sent_with_shadow += sent
+                    copied += pairs["copied"]
                     accounted += pairs["paired"] + pairs["shed"]
                     shed += pairs["shed"]
                     await sdk.stop_shadow(model)
@@ -223,6 +224,7 @@ async def shadow(mesh: Mesh, sdk: AsyncModelMeshClient, register: Registrar, say
         "p99_off": tails["off"],
         "p99_on": tails["on"],
         "ratio": statistics.median(tails["on"]) / statistics.median(tails["off"]),
+        "sent": sent_with_shadow,
         "copied": copied,
         "paired_or_shed": accounted,
         "shed": shed,

@@ -32,8 +32,8 @@ def page(figures: dict[str, Any]) -> str:
         "10,000 canaries that are as good as stable, and 2,000 for each failure rate of a bad one, beside a stable version that "
         "fails on 1 %: 200 requests/s, a tenth the candidate's, looked at every 250 ms for an hour. `Tuned` methods were given, "
         f"on 20,000 other canaries, 1 % false rollbacks at stable's 1 %: evidence of {limits['evidence']:.0f} to 1, a window "
-        f"above {limits['window']:.2%}, five polls above {limits['poll']:.2%}. The test as shipped is not tuned: its share of the "
-        "1 % that all comparisons have together is guaranteed at any rate.",
+        f"above {limits['window']:.2%}, five polls above {limits['poll']:.2%}. The test as shipped is not tuned: its share of "
+        "the 1 % that all comparisons have together is guaranteed at any rate.",
         report.table(
             ["false rollbacks", *(f"both fail on {float(rate):.1%}" for rate in simulation["false"])],
             [

@@ -62,7 +62,7 @@ def payments_pipeline(classifier: Any = None, *, unknown: str = "ignore") -> Any
     columns = ColumnTransformer(
         [("number", StandardScaler(), ["amount"]), ("text", OneHotEncoder(handle_unknown=unknown), ["merchant"])]
     )
-    return make_pipeline(columns, classifier or LogisticRegression())
+    return make_pipeline(columns, LogisticRegression() if classifier is None else classifier)
 
 
 def payments_versions() -> dict[str, Any]:

@@ -48,9 +48,7 @@ class Shop:
         return row
 
 
-async def tell_story(
-    http: AsyncModelMeshClient, kafka: PredictionClient, payments: Trained, console: Console
-) -> Story:
+async def tell_story(http: AsyncModelMeshClient, kafka: PredictionClient, payments: Trained, console: Console) -> Story:
     """Release versions of the payments model on live traffic; print what happens as it happens."""
     story, shop, name = Story(), Shop(payments.rows), payments.name
     console.print("\nReleases that judge themselves", style="bold")
@@ -73,11 +71,15 @@ async def tell_story(
 
             await http.create_canary(name, "3.0.0", 10)
             await asyncio.sleep(2.0)
-            console.print(f"Half of the payments are at {UNSEEN} now, a merchant that 3.0.0 cannot handle.", style="dim")
+            console.print(
+                f"Half of the payments are at {UNSEEN} now, a merchant that 3.0.0 cannot handle.", style="dim"
+            )
             shop.unseen, began = 0.5, time.perf_counter()
             await _until(happened, "canary.rolled_back", story)
             took, shop.unseen = time.perf_counter() - began, 0.0
-            console.print(f"  rolled back {took:.1f} s later; errors that callers saw so far: {load.report.errors.total()}")
+            console.print(
+                f"  rolled back {took:.1f} s later; errors that callers saw so far: {load.report.errors.total()}"
+            )
 
             await http.create_shadow(name, None, "4.0.0")
             await asyncio.sleep(3.0)

@@ -21,6 +21,7 @@ from .shadow_pairs import ShadowPairs
 
 log = structlog.get_logger(__name__)
 PUBLISH_INTERVAL = 0.5
+FETCH_BYTES = 256 * 1024
 # Differences in the log, a second at most; all of them count in the figures.
 LOGGED = 10
 
@@ -70,7 +71,8 @@ class ShadowJoiner:
     async def _join(self) -> None:
         self._pairs.clear()
         since = min(release.began_at for release in self._shadows.values())
-        consumer = make_consumer(self._settings)
+        # A few large fetches a second: the comparison can wait, and each fetch costs the broker what a primary needs.
+        consumer = make_consumer(self._settings, fetch_min_bytes=FETCH_BYTES)
         await consumer.start()
         try:
             await self._seek(consumer, since)
@@ -94,8 +96,9 @@ class ShadowJoiner:
             for number in range(topic.partitions)
         ]
         consumer.assign(partitions)
-        found = await consumer.offsets_for_times({partition: int(since * 1000) for partition in partitions})
+        # The ends first: what comes between the two questions must not fall between them.
         ends = await consumer.end_offsets(partitions)
+        found = await consumer.offsets_for_times({partition: int(since * 1000) for partition in partitions})
         for partition in partitions:
             first = found.get(partition)
             consumer.seek(partition, first.offset if first is not None else ends[partition])

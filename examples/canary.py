@@ -2,10 +2,9 @@
 
 import threading
 
+from modelmesh.sdk import ModelMeshClient
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
-
-from modelmesh.sdk import ModelMeshClient
 
 rows, labels = load_breast_cancer(return_X_y=True)
 forest = RandomForestClassifier(200, random_state=1).fit(rows[::2], labels[::2])
@@ -26,7 +25,9 @@ with ModelMeshClient() as client:
     calling = threading.Thread(target=callers)
     calling.start()
     try:
-        started = client.create_canary("tumours", version, steps=[10, 50, 100], hold_seconds=5, auto_rollback_threshold=0.05)
+        started = client.create_canary(
+            "tumours", version, steps=[10, 50, 100], hold_seconds=5, auto_rollback_threshold=0.05
+        )
         print(started["event"]["summary"])
         for event in client.watch("tumours"):
             print(event["summary"])

@@ -2,10 +2,9 @@
 
 import time
 
+from modelmesh.sdk import ModelMeshClient
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import ExtraTreesClassifier
-
-from modelmesh.sdk import ModelMeshClient
 
 rows, labels = load_breast_cancer(return_X_y=True)
 trees = ExtraTreesClassifier(100, random_state=0).fit(rows[::2], labels[::2])

@@ -2,12 +2,11 @@
 
 import time
 
+from modelmesh.sdk import ModelMeshClient
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from modelmesh.sdk import ModelMeshClient
 
 rows, labels = load_breast_cancer(return_X_y=True)
 other = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows[::2], labels[::2])

@@ -117,12 +117,12 @@ class Router(Role):
         if route.shadow is None:
             self._forward(request, record.value, [*kept, *_assigned(route)], route, delivery.acknowledged)
             return
-        # The copy first: the record is finished when both are safe, and whoever reads that a copy went out can wait for it.
+        # The record is finished when both are safe; the primary goes first, since somebody waits for it.
         both = Together(2, delivery.acknowledged)
-        copy = [*kept, *_assigned(route.shadow), (records.ROLE, b"shadow")]
-        self._forward(request, record.value, copy, route.shadow, both.acknowledged)
         primary = [*kept, *_assigned(route), (records.SHADOW, route.shadow.version.encode())]
         self._forward(request, record.value, primary, route, both.acknowledged)
+        copy = [*kept, *_assigned(route.shadow), (records.ROLE, b"shadow")]
+        self._forward(request, record.value, copy, route.shadow, both.acknowledged)
 
     def _forward(
         self,

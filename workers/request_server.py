@@ -57,7 +57,9 @@ class RequestServer:
         """Serve a request; a shadow copy waits until nobody else does."""
         if request.role == "shadow":
             self._shadows.put((request, delivery), request.deadline)
-            self._pump()
+            if self._pump_timer is None:
+                # Not at once: the request that it is a copy of comes at the same time.
+                self._pump_timer = asyncio.get_running_loop().call_later(SHADOW_PUMP_SECONDS, self._pump)
         else:
             self._submit_primary(request, delivery)
 
@@ -154,8 +156,6 @@ class RequestServer:
         attempt.settled = True
         self.primaries -= 1
         self._reply(served, attempt, fallback)
-        if self._shadows and not self.primaries:
-            self._pump()
 
     def _reply(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:
         variant = self.release.stable.name if fallback and self.release is not None else ""
