@@ -41,7 +41,7 @@ bench: $(STAMP)
 	@$(BIN)/python -m benchmarks pipeline
 
 bench-release: $(STAMP)
-	@$(BIN)/python -m benchmarks releases
+	@$(BIN)/python -m benchmarks releases $(PARTS)
 
 up: $(STAMP)
 	@$(BIN)/modelmesh up

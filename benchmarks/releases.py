@@ -49,18 +49,22 @@ CHAOS: dict[str, dict[str, Any]] = {
 }
 
 
-async def run(say: Say) -> dict[str, Any]:
-    """Run everything; return the figures."""
+async def run(say: Say, parts: list[str]) -> dict[str, Any]:
+    """Run the parts; return their figures."""
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         async with temporary_mesh() as mesh, AsyncModelMeshClient(mesh.url, timeout=120) as sdk:
             register = Registrar(sdk, Path(folder))
-            figures["chaos"] = {}
-            for name, options in CHAOS.items():
-                figures["chaos"][name] = await chaos(mesh, sdk, register, name, options, say)
-            figures["shadow"] = await shadow(mesh, sdk, register, say)
-            figures["control_cost"] = await control_cost(mesh, register, say)
-            figures["drift"] = await drift(mesh, sdk, register, say)
+            if "chaos" in parts:
+                figures["chaos"] = {
+                    name: await chaos(mesh, sdk, register, name, options, say) for name, options in CHAOS.items()
+                }
+            if "shadow" in parts:
+                figures["shadow"] = await shadow(mesh, sdk, register, say)
+            if "control_cost" in parts:
+                figures["control_cost"] = await control_cost(mesh, register, say)
+            if "drift" in parts:
+                figures["drift"] = await drift(mesh, sdk, register, say)
     return figures
 
 

@@ -48,6 +48,12 @@ def save(name: str, command: str, figures: dict[str, Any], body: str) -> None:
     PAGE.write_text(page[: page.index(begin)] + section + page[page.index(end) + len(end) :])
 
 
+def saved(name: str) -> dict[str, Any]:
+    """Return the figures of the last run."""
+    figures: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())["figures"]
+    return figures
+
+
 def save_plot(figure: Any, name: str) -> str:
     """Write a plot as SVG without dates, so that equal figures give equal files; return its link."""
     FOLDER.mkdir(parents=True, exist_ok=True)

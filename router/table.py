@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..schemas.errors import ModelNotFound, NoWorker
@@ -99,13 +99,14 @@ class RoutingTable:
         if model is None:
             raise ModelNotFound(f"there is no model named {model_name[:80]!r}", field="model")
         release, variant, balancer = self._reachable(model, routing_key)
-        shadow = None
+        target = balancer.choose(now)
         copied = shadow_of(release, request_id)
-        if copied is not None and (copies := model.balancers.get(copied.version)):
-            partition = copies.choose(now).partition
-            shadow = Route(model.topic, partition, copied.name, copied.version, release.trial)
-        partition = balancer.choose(now).partition
-        return Route(model.topic, partition, variant.name, variant.version, release.trial, shadow)
+        copies = model.balancers.get(copied.version) if copied is not None else None
+        shadow = None
+        if copied is not None and copies is not None:
+            goes_to = _beside(target, copies.targets) or copies.choose(now)
+            shadow = Route(model.topic, goes_to.partition, copied.name, copied.version, release.trial)
+        return Route(model.topic, target.partition, variant.name, variant.version, release.trial, shadow)
 
     def _reachable(self, model: _Model, routing_key: str) -> tuple[Release, Variant, RunBalancer]:
         for release in (model.release, model.serving):
@@ -119,3 +120,8 @@ class RoutingTable:
     def _settle(self, model: _Model) -> None:
         if all(variant.version in model.balancers for variant in model.release.variants):
             model.serving = model.release
+
+
+def _beside(target: Target, others: Sequence[Target]) -> Target | None:
+    """Return the same replica among others: it gets request and copy in one fetch, and nobody is woken for the copy alone."""
+    return next((other for other in others if other.replica == target.replica), None)

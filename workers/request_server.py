@@ -20,7 +20,9 @@ from .shadow_queue import ShadowQueue
 from .version_server import Ran, Served, VersionServer
 
 Server: TypeAlias = VersionServer[Attempt]
-SHADOW_PUMP_SECONDS = 0.005
+# Copies gather for so long: a few larger batches a second are in fewer primaries' way than many small ones.
+SHADOW_PUMP_SECONDS = 0.1
+SHADOW_RETRY_SECONDS = 0.005
 
 
 class RequestServer:
@@ -58,7 +60,6 @@ class RequestServer:
         if request.role == "shadow":
             self._shadows.put((request, delivery), request.deadline)
             if self._pump_timer is None:
-                # Not at once: the request that it is a copy of comes at the same time.
                 self._pump_timer = asyncio.get_running_loop().call_later(SHADOW_PUMP_SECONDS, self._pump)
         else:
             self._submit_primary(request, delivery)
@@ -181,7 +182,8 @@ class RequestServer:
         room = server.spec.batching.max_batch_size if server is not None and server.idle else 0
         self._shadows.pump(self._is_busy() or (server is not None and not room), room or 1, time.time())
         if self._shadows:
-            self._pump_timer = asyncio.get_running_loop().call_later(SHADOW_PUMP_SECONDS, self._pump)
+            # Sooner than they gather: who waits for a quiet moment must look often to find one.
+            self._pump_timer = asyncio.get_running_loop().call_later(SHADOW_RETRY_SECONDS, self._pump)
 
     def _run_shadow(self, copy: tuple[PredictionRequest, Delivery]) -> None:
         request, delivery = copy

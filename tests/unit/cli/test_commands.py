@@ -24,6 +24,9 @@ def test_settings_lists_every_variable_with_its_value_and_meaning(monkeypatch):
         (["register", "m", "nosuchmodule:thing"], "No module named 'nosuchmodule'"),
         (["status", "--data", "/nonexistent"], "no mesh runs on /nonexistent"),
         (["load", "m", "--inputs", "{}"], "inputs must be a list of rows"),
+        (["canary", "start", "m", "2.0.0", "--steps", "5,many"], "no list of numbers such as 5,25,50,100"),
+        (["experiment", "start", "m", "new=2.0.0"], "write NAME=VERSION:WEIGHT"),
+        (["watch", "--url", "http://127.0.0.1:1"], "cannot be reached"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(arguments, says, monkeypatch, capsys):

@@ -88,3 +88,25 @@ def test_the_busier_replica_gets_less(table):
     table.set_replicas([beat("busy", 1, "1.0.0", queued=50), beat("idle", 2, "1.0.0")])
     went = [table.route("m", "key", now).partition for now in range(40)]
     assert went == [2] * 40
+
+
+def test_a_copy_goes_to_the_replica_of_its_primary_where_that_has_the_shadow(table):
+    shadowed = Release(
+        model="m", generation=2, trial=2, strategy="shadow",
+        variants=(
+            Variant(name="stable", version="1.0.0", weight=1.0, role="stable"),
+            Variant(name="shadow", version="2.0.0", weight=1.0, role="shadow"),
+        ),
+        versions={"1.0.0": spec("1.0.0"), "2.0.0": spec("2.0.0")}, salt="m.2", updated_at=0.0,
+    )  # fmt: skip
+    table.set_release("m", shadowed)
+    table.set_replicas([beat("a", 1, "1.0.0", "2.0.0"), beat("b", 2, "1.0.0", "2.0.0")])
+    for now in range(40):
+        route = table.route("m", "key", now, "id")
+        assert route.shadow.partition == route.partition
+        assert (route.shadow.version, route.shadow.trial) == ("2.0.0", 2)
+    table.set_replicas([beat("a", 1, "1.0.0"), beat("b", 2, "2.0.0")])
+    route = table.route("m", "key", 100.0, "id")
+    assert (route.partition, route.shadow.partition) == (1, 2)
+    table.set_replicas([beat("a", 1, "1.0.0")])
+    assert table.route("m", "key", 200.0, "id").shadow is None
