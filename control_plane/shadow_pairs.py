@@ -63,7 +63,7 @@ class ShadowPairs:
         self._bins = bins
         self._waiting: OrderedDict[tuple[str, bool], tuple[float, Reply]] = OrderedDict()
         self._sides = {"production": _Side(), "shadow": _Side()}
-        self._worst: list[dict[str, Any]] = []
+        self._worst: list[tuple[float, dict[str, Any]]] = []
         self.copied = 0
         self.paired = 0
         self.shed = 0
@@ -126,11 +126,16 @@ class ShadowPairs:
         return found
 
     def _keep(self, request_id: str, distance: float, ours: Any, theirs: Any) -> None:
-        finite = None if distance == float("inf") else distance
-        self._worst.append(
-            {"request_id": request_id, "distance": finite, "production": _short(ours), "shadow": _short(theirs)}
-        )
-        self._worst.sort(key=lambda kept: -(float("inf") if kept["distance"] is None else kept["distance"]))
+        if len(self._worst) == WORST and distance <= self._worst[-1][0]:
+            return
+        kept = {
+            "request_id": request_id,
+            "distance": None if distance == float("inf") else distance,
+            "production": _short(ours),
+            "shadow": _short(theirs),
+        }
+        self._worst.append((distance, kept))
+        self._worst.sort(key=lambda pair: -pair[0])
         del self._worst[WORST:]
 
     def document(self) -> dict[str, Any]:
@@ -144,7 +149,7 @@ class ShadowPairs:
             "agreement": self.agreed / self.compared if self.compared else None,
             "agreement_interval": wilson(self.agreed, self.compared),
             "labels_changed": self.labels_changed,
-            "worst": self._worst,
+            "worst": [kept for _, kept in self._worst],
             "sides": {
                 name: {
                     "errors": side.errors,
