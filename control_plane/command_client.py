@@ -52,13 +52,6 @@ class CommandClient:
         finally:
             self._listeners.discard(queue)
 
-    async def next_of(self, queue: asyncio.Queue[Event], timeout: float) -> Event | None:
-        """Return a listener's next event; None when there is none for so long."""
-        try:
-            return await asyncio.wait_for(queue.get(), timeout)
-        except TimeoutError:
-            return None
-
     async def execute(self, command: Command) -> Event:
         """Send a command; return the event that came of it.
 

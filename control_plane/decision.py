@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ..schemas.observations import VersionCounts
 from ..schemas.releases import Release
 from ..stats.intervals import wilson
-from ..stats.log_histogram import quantile
+from ..stats.log_histogram import percentiles, quantile
 from ..stats.two_sample import log_evidence
 from .evidence import TAILS, Evidence
 
@@ -131,7 +131,7 @@ def version_figures(evidence: Evidence, version: str) -> dict[str, Any]:
         "late": counts.late,
         "failure_rate": counts.failed / counts.requests if counts.requests else None,
         "failure_rate_interval": [low, high],
-        "latency_ms": {name: quantile(counts.latency, share) for name, share in {"p50": 0.5, **TAILS}.items()},
+        "latency_ms": percentiles(counts.latency),
         "errors": counts.errors,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def _close_half(watch: DriftWatch, profile: Profile, alarm: float) -> list[dict[
     if watch.previous:
         drifts = compare(profile, _sum(watch.previous, watch.half))
         watch.window_rows = watch.previous_rows + watch.half_rows
-        watch.features = [_document(drift) for drift in drifts]
+        watch.features = [asdict(drift) for drift in drifts]
         if judged:
             news = _judge(watch, drifts, alarm)
     watch.fresh = not judged
@@ -118,7 +119,7 @@ def _judge(watch: DriftWatch, drifts: list[FeatureDrift], alarm: float) -> list[
     watch.level = 0.0
     worst = sorted(drifts, key=lambda drift: (drift.p, -drift.psi))
     named = [drift for drift in worst if drift.p <= 0.05] or worst[:1]
-    return [] if was else [_document(drift) for drift in named[:5]]
+    return [] if was else [asdict(drift) for drift in named[:5]]
 
 
 def compare(profile: Profile, counts: Counts) -> list[FeatureDrift]:
@@ -127,7 +128,3 @@ def compare(profile: Profile, counts: Counts) -> list[FeatureDrift]:
         compare_feature(feature.name, feature.counts, window, ordered=feature.ordered, features=len(profile.features))
         for feature, window in zip(profile.features, counts, strict=True)
     ]
-
-
-def _document(drift: FeatureDrift) -> dict[str, Any]:
-    return {"feature": drift.feature, "psi": drift.psi, "ks": drift.ks, "p": drift.p}

@@ -7,9 +7,7 @@ from typing import Any
 from ..schemas.observations import VersionCounts
 from ..schemas.releases import Variant
 from ..stats.intervals import difference_interval, quantile_interval, wilson
-from ..stats.log_histogram import quantile
-
-SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+from ..stats.log_histogram import PERCENTILES, quantile
 
 
 def results(variants: tuple[Variant, ...], totals: dict[str, VersionCounts]) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def _of_variant(variant: Variant, counts: VersionCounts, control: VersionCounts)
         "failure_rate_interval": wilson(counts.failed, counts.requests),
         "latency_ms": {
             name: {"value": quantile(counts.latency, share), "interval": quantile_interval(counts.latency, share)}
-            for name, share in SHARES.items()
+            for name, share in PERCENTILES.items()
         },
         "outputs": {
             label: {"count": count, "share": count / answers, "interval": wilson(count, answers)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 
 from ..schemas.commands import Command, Event
@@ -36,7 +37,7 @@ class Judge:
         self._latency = latency
         self._drift = drift
         self._sent: dict[str, tuple[float, int]] = {}  # when, and how often
-        self._closed: dict[str, tuple[str, LatencyBucket]] = {}
+        self._parsed: dict[str, tuple[str, LatencyBucket]] = {}
 
     def take_in(self, summary: Summary, release: Release, now: float) -> list[Command | Event]:
         """Merge a summary of the release's model; return what follows from it."""
@@ -82,31 +83,22 @@ class Judge:
 
     def latency_document(self, model: str, versions: list[str], now: float) -> dict[str, Any]:
         """Return the latency windows of each version."""
+        return {version: latency_windows.windows(partial(self._bucket, model, version), now) for version in versions}
 
-        def bucket_of_version(version: str) -> Any:
-            def find(number: int) -> LatencyBucket | None:
-                key = key_of(model, version, number)
-                held = self._latency.get(key)
-                if not held:
-                    return None
-                if number >= bucket_of(now):
-                    return LatencyBucket.model_validate_json(held)
-                return self._closed_bucket(key, held)
-
-            return find
-
-        return {version: latency_windows.windows(bucket_of_version(version), now) for version in versions}
-
-    def _closed_bucket(self, key: str, held: str) -> LatencyBucket:
-        """Return a bucket that hardly changes any more without reading it anew each time."""
-        read, bucket = self._closed.get(key, ("", LatencyBucket()))
+    def _bucket(self, model: str, version: str, number: int) -> LatencyBucket | None:
+        """Return ten seconds of a version; what has not changed is not read anew each time."""
+        key = key_of(model, version, number)
+        held = self._latency.get(key)
+        if not held:
+            return None
+        read, bucket = self._parsed.get(key, ("", LatencyBucket()))
         if read != held:
             bucket = LatencyBucket.model_validate_json(held)
-            self._closed[key] = (held, bucket)
+            self._parsed[key] = (held, bucket)
         return bucket
 
     def drift_document(self, release: Release) -> dict[str, Any]:
-        """Return each version's drift figures, with both histograms of each feature."""
+        """Return each version's drift figures by feature."""
         document: dict[str, Any] = {}
         for version, spec in release.versions.items():
             watch = self._watch(release.model, version)
@@ -174,7 +166,7 @@ class Judge:
             if held is None:
                 expired = key_of(summary.model, version, number - KEPT)
                 self._latency.pop(expired, None)
-                self._closed.pop(expired, None)
+                self._parsed.pop(expired, None)
             bucket = LatencyBucket.model_validate_json(held) if held else LatencyBucket()
             latency_windows.take_in(bucket, summary, version)
             self._latency[key] = bucket.model_dump_json()

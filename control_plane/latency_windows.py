@@ -8,13 +8,12 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from ..schemas.observations import Summary
-from ..stats.log_histogram import Bins, merge_bins, quantile
+from ..stats.log_histogram import Bins, merge_bins, percentiles
 from .seen import Seen
 
 BUCKET = 10
 WINDOWS = {"1m": 60, "5m": 300, "1h": 3600}
 KEPT = WINDOWS["1h"] // BUCKET + 1
-SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 class LatencyBucket(BaseModel):
@@ -62,6 +61,6 @@ def windows(bucket_at: Callable[[int], LatencyBucket | None], now: float) -> dic
                 merge_bins(bins, bucket.bins)
         reached = seconds // BUCKET + 1
         if requests:
-            quantiles = {f"{rank}_ms": quantile(bins, share) for rank, share in SHARES.items()}
+            quantiles = {f"{rank}_ms": value for rank, value in percentiles(bins).items()}
             found[name] = {"requests": requests, "failed": failed, **quantiles}
     return found

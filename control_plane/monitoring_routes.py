@@ -59,10 +59,12 @@ class MonitoringRoutes:
         with self._events.listening() as queue:
             await response.write(b": listening\n\n")
             while True:
-                event = await self._events.next_of(queue, KEEP_ALIVE)
-                if event is None:
+                try:
+                    event = await asyncio.wait_for(queue.get(), KEEP_ALIVE)
+                except TimeoutError:
                     await response.write(b": still here\n\n")
-                elif only in (None, event.model):
+                    continue
+                if only in (None, event.model):
                     await response.write(f"event: {event.kind}\ndata: {event.model_dump_json()}\n\n".encode())
 
     async def _end_streams(self, app: web.Application) -> None:

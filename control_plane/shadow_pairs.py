@@ -14,7 +14,7 @@ from ..schemas.errors import ShadowShed
 from ..schemas.profiles import OutputBins
 from ..schemas.records import Reply
 from ..stats.intervals import wilson
-from ..stats.log_histogram import Bins, add_value, quantile
+from ..stats.log_histogram import Bins, add_value, percentiles
 
 # Numbers that differ by so little, relative to production's above 1, agree.
 TOLERANCE = 0.01
@@ -96,7 +96,7 @@ class ShadowPairs:
             self._seen.popitem(last=False)
 
     def _pair(self, primary: Reply, shadow: Reply) -> Difference | None:
-        document = orjson.loads(shadow.body)
+        answer, document = orjson.loads(primary.body), orjson.loads(shadow.body)
         if document.get("code") == ShadowShed.code:
             self.shed += 1
             return None
@@ -108,11 +108,8 @@ class ShadowPairs:
                 side.errors += 1
         if not (primary.ok and shadow.ok):
             if primary.ok:
-                self._keep(
-                    shadow.request_id, float("inf"), orjson.loads(primary.body)["outputs"], document.get("detail")
-                )
+                self._keep(shadow.request_id, float("inf"), answer["outputs"], document.get("detail"))
             return None
-        answer = orjson.loads(primary.body)
         for name, outputs in (("production", answer["outputs"]), ("shadow", document["outputs"])):
             if self._bins is not None:
                 arrays = {output: np.asarray(values) for output, values in outputs.items()}
@@ -154,10 +151,7 @@ class ShadowPairs:
                 name: {
                     "errors": side.errors,
                     "outputs": side.outputs,
-                    "latency_ms": {
-                        rank: quantile(side.latency, share)
-                        for rank, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-                    },
+                    "latency_ms": percentiles(side.latency),
                 }
                 for name, side in self._sides.items()
             },

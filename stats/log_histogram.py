@@ -15,6 +15,7 @@ _LOG_GAMMA = math.log(_GAMMA)
 _SMALLEST = 1e-3
 
 Bins = dict[int, int]
+PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 def bin_of(value: float) -> int:
@@ -70,6 +71,11 @@ def quantile(bins: Bins, share: float) -> float | None:
     """Return the quantile, within 2 %; None of nothing."""
     number = quantile_bin(bins, share)
     return None if number is None else bin_value(number)
+
+
+def percentiles(bins: Bins) -> dict[str, float | None]:
+    """Return the quantiles that are shown everywhere: p50, p95 and p99."""
+    return {name: quantile(bins, share) for name, share in PERCENTILES.items()}
 
 
 def count_above(bins: Bins, number: int) -> int:

@@ -6,22 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmesh.router.assignment import assign, shadow_of
-from modelmesh.schemas.releases import Batching, Release, Variant, VersionSpec
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.releases import Release, Variant
 from scipy.stats import binom
 
-SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float64"),))
+from ..releases import spec
 
 
 def release(strategy="canary", salt="m.1", **weights):
     roles = {"stable": "stable", "candidate": "candidate", "shadow": "shadow"}
-    versions = {
-        f"{number}.0.0": VersionSpec(
-            version=f"{number}.0.0", framework="onnx", served_as="onnx", artifact="a", digest="d", signature=SIGNATURE,
-            batching=Batching(),
-        )
-        for number in range(1, len(weights) + 1)
-    }  # fmt: skip
+    versions = {f"{number}.0.0": spec(f"{number}.0.0") for number in range(1, len(weights) + 1)}
     variants = tuple(
         Variant(name=name, version=version, weight=weight, role=roles.get(name, "arm"))
         for version, (name, weight) in zip(versions, weights.items(), strict=True)

@@ -3,35 +3,10 @@ import random
 import pytest
 from modelmesh.router.table import RoutingTable
 from modelmesh.schemas.errors import ModelNotFound, NoWorker
-from modelmesh.schemas.releases import Batching, Release, Variant, VersionSpec
+from modelmesh.schemas.releases import Release, Variant
 from modelmesh.schemas.replicas import Heartbeat, ModelLoad
-from modelmesh.schemas.signatures import Signature, TensorSpec
 
-SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float64"),))
-
-
-def spec(version):
-    return VersionSpec(
-        version=version,
-        framework="onnx",
-        served_as="onnx",
-        artifact="a",
-        digest="d",
-        signature=SIGNATURE,
-        batching=Batching(),
-    )
-
-
-def release(version, generation=1):
-    return Release(
-        model="m",
-        generation=generation,
-        strategy="full",
-        variants=(Variant(name="stable", version=version, weight=1.0, role="stable"),),
-        versions={version: spec(version)},
-        salt="m",
-        updated_at=0.0,
-    )
+from ..releases import full, spec
 
 
 def beat(replica, partition, *versions, queued=0, role="worker"):
@@ -42,7 +17,7 @@ def beat(replica, partition, *versions, queued=0, role="worker"):
 @pytest.fixture
 def table():
     table = RoutingTable(lambda model: f"topic.{model}", random.Random(0).randrange)
-    table.set_release("m", release("1.0.0"))
+    table.set_release("m", full("1.0.0"))
     return table
 
 
@@ -64,7 +39,7 @@ def test_requests_go_to_a_partition_of_a_replica_that_has_the_version(table):
 
 def test_until_a_new_version_is_loaded_requests_go_to_the_one_before(table):
     table.set_replicas([beat("a", 3, "1.0.0")])
-    table.set_release("m", release("2.0.0", 2))
+    table.set_release("m", full("2.0.0", 2))
     assert table.route("m", "key", 0.0).version == "1.0.0"
     table.set_replicas([beat("a", 3, "1.0.0", "2.0.0")])
     assert table.route("m", "key", 0.0).version == "2.0.0"
