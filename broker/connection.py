@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
 
 from ..schemas.errors import BrokerUnavailable
@@ -66,17 +67,23 @@ def make_producer(settings: Settings) -> AIOKafkaProducer:
 
 
 def make_consumer(settings: Settings, *topics: str, group: str | None = None, **options: Any) -> AIOKafkaConsumer:
-    """Return a consumer that commits by hand, not started yet; in a group if one is given."""
+    """Return a consumer that commits by hand, not started yet; in a group if one is given.
+
+    A replica with a name of its own is a static member of its groups: when it comes back within the session timeout, it
+    has its partitions again and nobody else notices.
+    """
+    options.setdefault("fetch_max_wait_ms", 500)
     return AIOKafkaConsumer(
         *topics,
         bootstrap_servers=settings.kafka,
         client_id=settings.name,
         group_id=group,
+        group_instance_id=settings.instance if group is not None else None,
+        partition_assignment_strategy=(StickyPartitionAssignor,),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         session_timeout_ms=int(settings.session_timeout * 1000),
         heartbeat_interval_ms=500,
         max_partition_fetch_bytes=max(1024 * 1024, settings.max_record_bytes),
-        fetch_max_wait_ms=500,
         **options,
     )

@@ -2,21 +2,25 @@
 
 The handler gets each record and a `Delivery`; it calls `finish` when nothing of the record is left to do, at once or much
 later, in any order. A partition with too much in hand is paused until half of it is done. When partitions are taken
-away, and at the end, what is in hand is finished and committed first.
+away, and at the end, what is in hand is finished and committed first. After a consumer that died with records in hand its
+successor takes them one at a time (see suspects).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from ..schemas.errors import BrokerUnavailable
 from .offsets import OffsetTracker
+from .suspects import CLEAN, IN_USE, TRYING, Suspects
 
 log = structlog.get_logger(__name__)
 
@@ -47,10 +51,17 @@ class Delivery:
 
 
 Handler: TypeAlias = Callable[[ConsumerRecord, Delivery], None]
+# Gets a record that cannot be handled, the reason, and the stack where there is one; it must see to it that it is finished.
+PutAside: TypeAlias = Callable[[ConsumerRecord, Delivery, str, str], None]
+# Returns offset and metadata of what a group has committed of some partitions.
+ReadCommits: TypeAlias = Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, OffsetAndMetadata]]]
 
 
 class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Runs one consumer of a group. `handler` must not block and must not raise for a bad record."""
+    """Runs one consumer of a group. `handler` must not block; a record on which it raises is put aside.
+
+    With `read_commits` the loop looks for records that kill their worker; `alone` is held while one is tried.
+    """
 
     def __init__(
         self,
@@ -58,6 +69,9 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         topics: list[str],
         handler: Handler,
         *,
+        put_aside: PutAside,
+        read_commits: ReadCommits | None = None,
+        alone: asyncio.Lock | None = None,
         queue_limit: int = 2048,
         commit_interval: float = 0.2,
         drain_timeout: float = 20.0,
@@ -66,6 +80,14 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         self._topics = topics
         self._handler = handler
+        self._put_aside = put_aside
+        self._read_commits = read_commits
+        self._alone = alone or asyncio.Lock()
+        self._unchecked: set[TopicPartition] = set()
+        self._suspects: dict[TopicPartition, Suspects] = {}
+        self._careful: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._held: tuple[int, ...] = ()
+        self._joined = False
         self._queue_limit = queue_limit
         self._commit_interval = commit_interval
         self._drain_timeout = drain_timeout
@@ -83,9 +105,14 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         return sum(map(len, self._trackers.values()))
 
     @property
+    def joined(self) -> bool:
+        """Whether the group has given this consumer its partitions, or said that there are none for it."""
+        return self._joined
+
+    @property
     def partitions(self) -> tuple[int, ...]:
-        """The partitions held now."""
-        return tuple(sorted(partition.partition for partition in self._trackers))
+        """The partitions held now; while the group reassigns them, those held before: most of them come back."""
+        return self._held
 
     def stop(self) -> None:
         """Take nothing more; `run` finishes what is in hand, commits, leaves the group and returns."""
@@ -111,37 +138,108 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
                 ended.result()
             await self._drain(list(self._trackers))
         finally:
-            for task in (committing, fetching, stopping):
+            tasks = (committing, fetching, stopping, *self._careful.values())
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(committing, fetching, stopping, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             if not self._failure.done():
                 self._failure.cancel()
             await self._consumer.stop()
 
     async def _fetch(self) -> None:
-        handler, trackers = self._handler, self._trackers
+        trackers = self._trackers
         while True:
             batches = await self._consumer.getmany(timeout_ms=1000, max_records=1000)
+            if self._unchecked:
+                await self._inspect({partition: records[0].offset for partition, records in batches.items()})
             for partition, records in batches.items():
                 tracker = trackers.get(partition)
                 if tracker is None:
                     continue  # taken away since it was fetched; its next owner gets these
                 for record in records:
                     tracker.take(record.offset)
-                    handler(record, Delivery(self, partition, record.offset))
-                if len(tracker) >= self._queue_limit and partition in self._consumer.assignment():
+                if partition in self._suspects:
                     self._consumer.pause(partition)
+                    task = asyncio.create_task(self._one_by_one(partition, tracker, records))
+                    task.add_done_callback(self._careful_ended)
+                    self._careful[partition] = task
+                    continue
+                for record in records:
+                    self._handle(record, partition)
+                if len(tracker) >= self._queue_limit and partition in self._consumer.assignment():
                     self._paused.add(partition)
+                    self._consumer.pause(partition)
+
+    def _handle(self, record: ConsumerRecord, partition: TopicPartition) -> None:
+        delivery = Delivery(self, partition, record.offset)
+        try:
+            self._handler(record, delivery)
+        except Exception as error:  # a record that nobody thought of must not stop those behind it
+            log.exception("record.unhandled", topic=record.topic, partition=record.partition, offset=record.offset)
+            self._put_aside(record, delivery, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    async def _inspect(self, firsts: dict[TopicPartition, int]) -> None:
+        """Look at what the last owner of newly assigned partitions left behind; `firsts` are their next offsets."""
+        partitions = [partition for partition in firsts if partition in self._unchecked]
+        if not partitions:
+            return
+        if self._read_commits is not None:
+            try:
+                commits = await self._read_commits(partitions)
+                ends = await self._consumer.end_offsets(partitions)
+            except (KafkaError, BrokerUnavailable) as error:
+                log.warning("suspects.unknown", error=str(error))
+                return  # the next records bring us here again
+            for partition in partitions:
+                commit = commits.get(partition)
+                found = commit and Suspects.from_commit(commit.offset, commit.metadata, ends[partition])
+                if found and partition in self._trackers:
+                    self._suspects[partition] = found
+                    log.info("suspects.found", partition=partition.partition, until=found.until, killer=found.killer)
+        self._unchecked.difference_update(partitions)
+        await self._commit_as(
+            {partition: (firsts[partition], IN_USE) for partition in partitions if partition not in self._suspects}
+        )
+
+    async def _one_by_one(
+        self, partition: TopicPartition, tracker: OffsetTracker, records: list[ConsumerRecord]
+    ) -> None:
+        """Handle suspects alone, each marked before it is tried, and those behind them as ever."""
+        suspects = self._suspects[partition]
+        for record in records:
+            if self._trackers.get(partition) is not tracker:
+                return  # taken away meanwhile
+            if record.offset >= suspects.until:
+                self._handle(record, partition)
+            elif record.offset == suspects.killer:
+                self._put_aside(record, Delivery(self, partition, record.offset), "its worker died on it twice", "")
+            else:
+                async with self._alone:
+                    await self._commit_as({partition: (record.offset, TRYING)})
+                    self._handle(record, partition)
+                    while record.offset in tracker:
+                        self._progressed.clear()
+                        await self._progressed.wait()
+        if records[-1].offset + 1 >= suspects.until:
+            self._suspects.pop(partition, None)
+            await self._commit_as({partition: (tracker.committable or records[0].offset, IN_USE)})
+        self._careful.pop(partition, None)
+        if partition in self._consumer.assignment() and partition not in self._paused:
+            self._consumer.resume(partition)
+
+    def _careful_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
 
     def _finish(self, partition: TopicPartition, offset: int) -> None:
         tracker = self._trackers.get(partition)
         if tracker is None:
-            return
+            return  # taken away; its next owner gets it again
         tracker.finish(offset)
         self._progressed.set()
         if partition in self._paused and len(tracker) <= self._queue_limit // 2:
             self._paused.discard(partition)
-            if partition in self._consumer.assignment():
+            if partition in self._consumer.assignment() and partition not in self._careful:
                 self._consumer.resume(partition)
 
     async def _commit_now_and_then(self) -> None:
@@ -149,18 +247,25 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.sleep(self._commit_interval)
             await self._commit(list(self._trackers))
 
-    async def _commit(self, partitions: list[TopicPartition]) -> None:
-        offsets: dict[TopicPartition, int] = {}
+    async def _commit(self, partitions: list[TopicPartition], *, clean: bool = False) -> None:
+        offsets: dict[TopicPartition, tuple[int, str]] = {}
         for partition in partitions:
             tracker = self._trackers.get(partition)
             offset = tracker.committable if tracker is not None else None
-            if offset is not None and offset != self._committed.get(partition):
-                offsets[partition] = offset
+            if clean and not tracker and partition not in self._suspects:
+                offset = offset if offset is not None else self._committed.get(partition)
+                if offset is not None:
+                    offsets[partition] = offset, CLEAN
+            elif offset is not None and offset != self._committed.get(partition):
+                offsets[partition] = offset, IN_USE
+        await self._commit_as(offsets)
+
+    async def _commit_as(self, offsets: dict[TopicPartition, tuple[int, str]]) -> None:
         if not offsets:
             return
         try:
             await self._consumer.commit(offsets)
-            self._committed |= offsets
+            self._committed |= {partition: offset for partition, (offset, _) in offsets.items()}
         except (CommitFailedError, IllegalStateError) as error:
             # The group moved on without us. The next owner repeats these, and repeats are recognised by request id.
             log.info("commit.superseded", error=str(error))
@@ -178,7 +283,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             except TimeoutError:
                 log.warning("drain.timeout", in_hand=self.in_hand)
                 break
-        await self._commit(partitions)
+        await self._commit(partitions, clean=True)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Finish and commit what is in hand before the partitions go to somebody else."""
@@ -187,10 +292,17 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             self._trackers.pop(partition, None)
             self._committed.pop(partition, None)
             self._paused.discard(partition)
+            self._unchecked.discard(partition)
+            self._suspects.pop(partition, None)
+            if (careful := self._careful.pop(partition, None)) is not None:
+                careful.cancel()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Begin afresh with the partitions that are ours now."""
         for partition in assigned:
             self._trackers.setdefault(partition, OffsetTracker())
+            self._unchecked.add(partition)
+        self._joined = True
+        self._held = tuple(sorted(partition.partition for partition in assigned))
         if self._on_assignment is not None:
             self._on_assignment({partition.partition for partition in assigned})

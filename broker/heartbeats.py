@@ -45,7 +45,8 @@ class Announcer:
 class ReplicaView:
     """The replicas that have been heard of lately."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_beat: Callable[[Heartbeat], None] | None = None) -> None:
+        self._on_beat = on_beat
         self._timeout = settings.replica_timeout
         self._beats: dict[str, tuple[float, Heartbeat]] = {}
         self._changed = asyncio.Event()
@@ -82,5 +83,7 @@ class ReplicaView:
         except ValidationError:
             return  # not for us to judge: a heartbeat that says nothing is silence
         self._beats[beat.replica] = (self._loop.time(), beat)
+        if self._on_beat is not None:
+            self._on_beat(beat)
         self._changed.set()
         self._changed.clear()

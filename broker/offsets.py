@@ -20,6 +20,10 @@ class OffsetTracker:
         """Records taken and not finished."""
         return len(self._taken) - len(self._finished)
 
+    def __contains__(self, offset: int) -> bool:
+        """Whether a record was taken and is not finished."""
+        return offset in self._taken and offset not in self._finished
+
     def take(self, offset: int) -> None:
         """Note that a record was taken from the log."""
         self._taken[offset] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer
 
 from ..schemas.records import Headers
+from .chaos import Chaos
 
 
 @dataclass(slots=True, frozen=True)
@@ -22,13 +24,15 @@ class Outgoing:
     partition: int | None
     headers: Headers
     acknowledged: Callable[[asyncio.Future[object]], None] | None
+    expires: float  # on the loop's clock: nobody wants it any more then
 
 
 class Outbox:
     """A producer for callbacks. Its bound is the caller's: whoever takes no more than it may keeps this short too."""
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, chaos: Chaos | None = None) -> None:
         self._producer = producer
+        self._chaos = chaos
         self._waiting: deque[Outgoing] = deque()
         self._something = asyncio.Event()
 
@@ -41,9 +45,20 @@ class Outbox:
         partition: int | None = None,
         headers: Headers = (),
         acknowledged: Callable[[asyncio.Future[object]], None] | None = None,
+        expires: float = math.inf,
     ) -> None:
-        """Queue a record. `acknowledged` gets a finished future: with the metadata, or with the error."""
-        self._waiting.append(Outgoing(topic, value, key.encode(), partition, headers, acknowledged))
+        """Queue a record. `acknowledged` gets a finished future: with the metadata, or with the error.
+
+        One that could not be handed over by `expires` (on the loop's clock) is not sent: its error is a TimeoutError.
+        """
+        outgoing = Outgoing(topic, value, key.encode(), partition, headers, acknowledged, expires)
+        if self._chaos is not None and (late := self._chaos.find("latency", topic=topic)) is not None and late.topic:
+            asyncio.get_running_loop().call_later(late.milliseconds / 1000, self._queue, outgoing)
+        else:
+            self._queue(outgoing)
+
+    def _queue(self, outgoing: Outgoing) -> None:
+        self._waiting.append(outgoing)
         self._something.set()
 
     async def run(self) -> None:
@@ -61,6 +76,8 @@ class Outbox:
 
     async def _hand_over(self, outgoing: Outgoing) -> None:
         try:
+            if asyncio.get_running_loop().time() >= outgoing.expires:
+                raise TimeoutError("nobody waits for this record any more")
             future = await self._producer.send(
                 outgoing.topic, outgoing.value, key=outgoing.key, partition=outgoing.partition, headers=outgoing.headers
             )

@@ -51,7 +51,7 @@ class ReleasesView:
             log.warning("record.malformed", topic=record.topic, offset=record.offset, reason=reason)
             if self._outbox is not None:
                 source = f"{record.topic}/{record.partition}/{record.offset}"
-                headers = dead_letter_headers(record.headers, reason=reason, source=source)
+                headers = dead_letter_headers(record.headers, reason=reason, source=source, key=record.key)
                 self._outbox.send(self._dead_letters, record.value, key=source, headers=headers)
             return
         known = self.releases.get(release.model)

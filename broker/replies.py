@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import orjson
 import structlog
 from aiokafka import ConsumerRecord
 
-from ..schemas.errors import MalformedRecord, ModelFailed, ModelMeshError
+from ..schemas.errors import MalformedRecord, ModelFailed, ModelMeshError, PoisonousRequest
 from ..schemas.records import PredictionRequest, Reply, dead_letter_headers
 from ..schemas.settings import Settings
+from .chaos import Chaos
 from .consume_loop import Delivery
 from .outbox import Outbox
 
@@ -18,7 +22,8 @@ log = structlog.get_logger(__name__)
 class Answerer:
     """Writes replies and dead letters; the record is finished when they are acknowledged."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: Settings, outbox: Outbox, chaos: Chaos | None = None) -> None:
+        self._chaos = chaos
         topics = settings.topics()
         self._replies = {"primary": topics.replies, "shadow": topics.shadow_replies}
         self._dead_letters = topics.dead_letters.name
@@ -29,17 +34,18 @@ class Answerer:
     def read_request(self, record: ConsumerRecord, delivery: Delivery) -> PredictionRequest | None:
         """Return the record's request; one that cannot be read or answered goes to the dead letters, and None returns."""
         try:
-            request = PredictionRequest.from_record(record.headers, record.value)
-            # A reply to anywhere else would block the producer, or reach somebody who never asked.
-            if request.reply_topic != self._replies["primary"].name:
-                raise MalformedRecord(
-                    f"replies go to {self._replies['primary'].name}, not {request.reply_topic[:80]!r}"
-                )
-            if request.reply_partition >= self._replies["primary"].partitions:
-                raise MalformedRecord(f"there is no reply partition {request.reply_partition}")
+            return self._answerable(record)
         except MalformedRecord as error:
             self.dead_letter(record, delivery, error.detail)
             return None
+
+    def _answerable(self, record: ConsumerRecord) -> PredictionRequest:
+        request = PredictionRequest.from_record(record.headers, record.value)
+        # A reply to anywhere else would block the producer, or reach somebody who never asked.
+        if request.reply_topic != self._replies["primary"].name:
+            raise MalformedRecord(f"replies go to {self._replies['primary'].name}, not {request.reply_topic[:80]!r}")
+        if request.reply_partition >= self._replies["primary"].partitions:
+            raise MalformedRecord(f"there is no reply partition {request.reply_partition}")
         return request
 
     def reply(
@@ -76,8 +82,13 @@ class Answerer:
             seconds=seconds,
             traceparent=request.traceparent,
         )
+        topic = self._replies[request.role].name
+        where = {"model": request.model, "version": reply.version, "routing_key": request.routing_key, "topic": topic}
+        if self._chaos is not None and self._chaos.find("drop-replies", **where):
+            delivery.finish()
+            return
         self._outbox.send(
-            self._replies[request.role].name,
+            topic,
             reply.body,
             key=reply.request_id,
             partition=request.reply_partition,
@@ -85,14 +96,35 @@ class Answerer:
             acknowledged=delivery.acknowledged,
         )
 
-    def dead_letter(self, record: ConsumerRecord, delivery: Delivery, reason: str) -> None:
+    def put_aside(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str) -> None:
+        """Give up on a record: it goes to the dead letters, and then its caller, where it has one, gets an error."""
+        try:
+            request = self._answerable(record)
+        except MalformedRecord:
+            self.dead_letter(record, delivery, reason, stack)
+            return
+
+        def then_reply(sent: asyncio.Future[object]) -> None:
+            if sent.cancelled() or sent.exception() is not None:
+                delivery.acknowledged(sent)
+            else:
+                self.reply(request, delivery, PoisonousRequest(f"the request was put aside: {reason}"))
+
+        self._send_dead_letter(record, reason, stack, then_reply)
+
+    def dead_letter(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str = "") -> None:
         """Put a record aside with the reason; its consumer goes on."""
+        self._send_dead_letter(record, reason, stack, delivery.acknowledged)
+
+    def _send_dead_letter(
+        self, record: ConsumerRecord, reason: str, stack: str, acknowledged: Callable[[asyncio.Future[object]], None]
+    ) -> None:
         source = f"{record.topic}/{record.partition}/{record.offset}"
         log.warning("record.dead_letter", source=source, reason=reason)
         self._outbox.send(
             self._dead_letters,
             record.value,
             key=source,
-            headers=dead_letter_headers(record.headers, reason=reason, source=source),
-            acknowledged=delivery.acknowledged,
+            headers=dead_letter_headers(record.headers, reason=reason, source=source, key=record.key, stack=stack),
+            acknowledged=acknowledged,
         )

@@ -17,6 +17,8 @@ from ..broker.statistics_view import StatisticsView
 from ..control_plane.command_client import CommandClient
 from ..control_plane.database import make_engine
 from ..control_plane.deployer import Deployer
+from ..control_plane.inference_log import InferenceLog
+from ..control_plane.inference_routes import InferenceRoutes
 from ..control_plane.model_routes import ModelRoutes
 from ..control_plane.monitoring_routes import MonitoringRoutes
 from ..control_plane.registry import Registry
@@ -41,11 +43,11 @@ class Gateway(Role):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.registry = CollectorRegistry()
-        self._client = PredictionClient(settings)
+        self._replicas = ReplicaView(settings)
+        self._client = PredictionClient(settings, replicas=self._replicas)
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
         self._releases = ReleasesView(settings, None)
-        self._replicas = ReplicaView(settings)
         self._statistics = StatisticsView(settings)
         self._commands = CommandClient(settings, self._outbox)
         self._engine = make_engine(settings.database_url)
@@ -118,6 +120,7 @@ class Gateway(Role):
         deployer = Deployer(self._settings, self._commands, self._releases, self._replicas)
         ModelRoutes(self._settings, self._registry, deployer, self._releases, self._replicas).add_to(app)
         ReleaseRoutes(self._registry, deployer, self._releases, self._statistics).add_to(app)
+        InferenceRoutes(InferenceLog(self._engine)).add_to(app)
         MonitoringRoutes(self._statistics, self._releases, self._commands).add_to(app)
         app.router.add_get("/health", self._health)
         app.router.add_get("/health/ready", self._health)

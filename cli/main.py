@@ -10,7 +10,10 @@ from rich.console import Console
 
 from ..schemas.errors import ModelMeshError
 from ..schemas.settings import Settings
+from ..telemetry.logs import configure_logs
 from . import (
+    chaos_commands,
+    dead_letter_commands,
     demo_command,
     load_command,
     mesh_commands,
@@ -21,12 +24,22 @@ from . import (
 )
 
 app = typer.Typer(no_args_is_help=True, help="Serve machine-learning models over a Kafka log.", rich_markup_mode=None)
+
+
+@app.callback(help="Serve machine-learning models over a Kafka log.")
+def _quiet() -> None:
+    """What a command has to say goes to standard output; logs are a role's, which configures them itself."""
+    configure_logs("error", "cli", "cli")
+
+
 mesh_commands.add_to(app)
 model_commands.add_to(app)
 release_commands.add_to(app)
 monitoring_commands.add_to(app)
 load_command.add_to(app)
 demo_command.add_to(app)
+dead_letter_commands.add_to(app)
+chaos_commands.add_to(app)
 role_commands.add_to(app)
 
 

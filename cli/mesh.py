@@ -31,6 +31,7 @@ class Mesh:
         settings: Settings,
         *,
         workers: int,
+        routers: int = 1,
         external_kafka: bool,
         progress: Progress,
         on_restart: Callable[[Member, int], None],
@@ -41,6 +42,7 @@ class Mesh:
             update={"kafka": kafka, "port": port, "data": settings.data.resolve(), "name": "supervisor"}
         )
         self._workers = workers
+        self._routers = routers
         self._external_kafka = external_kafka
         self._progress = progress
         self.supervisor = Supervisor(self.settings, on_restart)
@@ -85,10 +87,12 @@ class Mesh:
         await ensure_topics(settings, settings.topics())
         await upgrade(settings.database_url)
         self._progress("starting the roles", 0, None)
-        for role in ("control", "router"):
-            await supervisor.start(role, role)
+        await supervisor.start("control", "control")
+        for number in range(self._routers):
+            await supervisor.start("router", f"router-{number}" if self._routers > 1 else "router")
         for number in range(self._workers):
             await supervisor.start("worker", f"worker-{number}")
+        await supervisor.start("recorder", "recorder")
         gateway = await supervisor.start("gateway", "gateway")
         await self._until_ready(gateway)
         self.ready_seconds = time.monotonic() - began

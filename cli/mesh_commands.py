@@ -38,11 +38,13 @@ def up(
     data: DataOption = None,
     port: Annotated[int | None, typer.Option(help="Port of the HTTP gateway.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of workers.")] = 2,
+    routers: Annotated[int, typer.Option(min=1, help="Number of routers.")] = 1,
 ) -> None:
     """Bring up a whole mesh and keep it running until Ctrl-C; with MODELMESH_KAFKA set, on that Kafka."""
     mesh = Mesh(
         with_options(data, port),
         workers=workers,
+        routers=routers,
         external_kafka="MODELMESH_KAFKA" in os.environ,
         progress=TerminalProgress(console),
         on_restart=say_restart,

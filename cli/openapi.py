@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from .. import __version__
+from ..control_plane.inference_routes import Inference, InferencePage
 from ..control_plane.model_documents import ModelDocument, ModelPage, Registered, VersionDocument
 from ..control_plane.registration import Registration
 from ..control_plane.release_documents import (
@@ -163,6 +164,9 @@ OPERATIONS = (
     Operation("get", "/monitoring/drift/{name}", "Show how live inputs differ from the reference", Monitored, None, (404,)),
     Operation("get", "/monitoring/latency", "Show p50, p95 and p99 over 1 min, 5 min and 1 h", Latencies, query=("model",)),
     Operation("get", "/monitoring/shadow/{name}", "Show how a shadow's answers differ", Monitored, None, (404,)),
+    Operation("get", "/inference-log", "List requests and their outcomes, newest first", InferencePage, None, (422, 503),
+              query=(*_PAGE, "model", "version", "status")),
+    Operation("get", "/inference-log/{request_id}", "Show a request and its outcome", Inference, None, (404, 503)),
     Operation("get", "/events", "Events as they come (server-sent events)", None, query=("model",)),
     Operation("get", "/health", "What works; 503 until a prediction can be served", Health, None, (503,)),
     Operation("get", "/health/ready", "The same", Health, None, (503,)),

@@ -1,4 +1,4 @@
-"""`modelmesh gateway|router|worker|control|broker`: one role each, against MODELMESH_KAFKA."""
+"""`modelmesh gateway|router|worker|control|recorder|broker`: one role each, against MODELMESH_KAFKA."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ def control() -> None:
     run_role("control", Settings(), ControlPlane)
 
 
+def recorder() -> None:
+    """Run the recorder: the inference log and the comparison of shadows."""
+    from ..control_plane.recorder import Recorder
+
+    run_role("recorder", Settings(), Recorder)
+
+
 def broker() -> None:
     """Run the embedded Kafka."""
     from .broker_role import Broker
@@ -46,5 +53,5 @@ def broker() -> None:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (gateway, router, worker, control, broker):
+    for command in (gateway, router, worker, control, recorder, broker):
         app.command()(command)

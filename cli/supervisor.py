@@ -19,7 +19,7 @@ from ..schemas.settings import Settings
 
 STOP_TIMEOUT = 30.0
 # Roles that depend on others stop before them; the broker is last.
-STOP_ORDER = ("gateway", "router", "worker", "control", "broker")
+STOP_ORDER = ("gateway", "router", "worker", "recorder", "control", "broker")
 
 
 @dataclass
@@ -92,15 +92,21 @@ class Supervisor:
 
     async def _spawn(self, member: Member) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
-        environment = os.environ | {
-            "MODELMESH_KAFKA": self._settings.kafka,
-            "MODELMESH_PREFIX": self._settings.prefix,
-            "MODELMESH_DATA": str(self._settings.data),
-            "MODELMESH_HOST": self._settings.host,
-            "MODELMESH_PORT": str(self._settings.port),
-            "MODELMESH_NAME": member.name,
-            "MODELMESH_ADMIN_PORT": str(member.admin_port),
-        }
+        # What the supervisor was told in so many words holds for those it starts.
+        told = {name: getattr(self._settings, name) for name in self._settings.model_fields_set}
+        environment = (
+            os.environ
+            | {f"MODELMESH_{name.upper()}": str(value) for name, value in told.items()}
+            | {
+                "MODELMESH_KAFKA": self._settings.kafka,
+                "MODELMESH_PREFIX": self._settings.prefix,
+                "MODELMESH_DATA": str(self._settings.data),
+                "MODELMESH_HOST": self._settings.host,
+                "MODELMESH_PORT": str(self._settings.port),
+                "MODELMESH_NAME": member.name,
+                "MODELMESH_ADMIN_PORT": str(member.admin_port),
+            }
+        )
         with self._log_path(member).open("ab") as output:
             member.process = await asyncio.create_subprocess_exec(
                 sys.executable,

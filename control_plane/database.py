@@ -11,7 +11,6 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
-    Float,
     ForeignKey,
     Index,
     Integer,
@@ -143,20 +142,32 @@ class ExperimentRow(Base):
 
 
 class InferenceRow(Base):
-    """One request and its outcome."""
+    """One request and its outcome; without a status the outcome has not come yet."""
 
     __tablename__ = "inference_log"
     __table_args__ = (Index("ix_inference_log_model_at", "model", "at"),)
 
     request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     model: Mapped[str] = mapped_column(String(64))
-    version: Mapped[str] = mapped_column(String(32))
-    variant: Mapped[str] = mapped_column(String(64))
-    status: Mapped[int] = mapped_column(Integer)
-    latency_ms: Mapped[float | None] = mapped_column(Float)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    attempts: Mapped[int] = mapped_column(Integer)
     request: Mapped[bytes | None] = mapped_column(LargeBinary)
+    answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    status: Mapped[int | None] = mapped_column(Integer)
+    version: Mapped[str | None] = mapped_column(String(32))
+    variant: Mapped[str | None] = mapped_column(String(64))
+    worker: Mapped[str | None] = mapped_column(String(128))
     reply: Mapped[bytes | None] = mapped_column(LargeBinary)
-    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LogOffsetRow(Base):
+    """How far a partition has been written down, in the transaction of the rows that came from it."""
+
+    __tablename__ = "log_offsets"
+
+    topic: Mapped[str] = mapped_column(String(255), primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    offset: Mapped[int] = mapped_column(BigInteger)
 
 
 def make_engine(url: str) -> AsyncEngine:

@@ -15,7 +15,7 @@ from .decision import Decision, decide, figures, outputs_differ, version_figures
 from .drift_watch import DriftWatch
 from .evidence import Evidence
 from .experiment_results import results
-from .latency_windows import KEPT, LatencyBucket, bucket_of, key_of
+from .latency_windows import LatencyBucket, bucket_of, key_of
 
 ACTOR = "judge"
 COMMAND_LIFE = 60.0
@@ -95,7 +95,7 @@ class Judge:
         if read != held:
             bucket = LatencyBucket.model_validate_json(held)
             self._parsed[key] = (held, bucket)
-        return bucket
+        return bucket if bucket.number == number else None
 
     def drift_document(self, release: Release) -> dict[str, Any]:
         """Return each version's drift figures by feature."""
@@ -163,11 +163,11 @@ class Judge:
         for version in summary.versions:
             key = key_of(summary.model, version, number)
             held = self._latency.get(key)
-            if held is None:
-                expired = key_of(summary.model, version, number - KEPT)
-                self._latency.pop(expired, None)
-                self._parsed.pop(expired, None)
-            bucket = LatencyBucket.model_validate_json(held) if held else LatencyBucket()
+            bucket = LatencyBucket.model_validate_json(held) if held else LatencyBucket(number=number)
+            if bucket.number > number:
+                continue  # a summary of more than an hour ago
+            if bucket.number < number:
+                bucket = LatencyBucket(number=number)
             latency_windows.take_in(bucket, summary, version)
             self._latency[key] = bucket.model_dump_json()
 

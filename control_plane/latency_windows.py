@@ -19,6 +19,7 @@ KEPT = WINDOWS["1h"] // BUCKET + 1
 class LatencyBucket(BaseModel):
     """Ten seconds of one version."""
 
+    number: int = 0
     seen: Seen = Field(default_factory=Seen)
     requests: int = 0
     failed: int = 0
@@ -30,9 +31,9 @@ def bucket_of(at: float) -> int:
     return int(at) // BUCKET
 
 
-def key_of(model: str, version: str, bucket: int) -> str:
-    """Return the table's key; a name has no bar."""
-    return f"{model}|{version}|{bucket}"
+def key_of(model: str, version: str, number: int) -> str:
+    """Return the table's key: a bucket takes the place of the one an hour before it. A name has no bar."""
+    return f"{model}|{version}|{number % KEPT}"
 
 
 def take_in(bucket: LatencyBucket, summary: Summary, version: str) -> None:

@@ -128,7 +128,7 @@ class ReleasesApp:
             reason = f"not a {kind.__name__.lower()}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
             log.warning("record.dead_letter", source=source, reason=reason)
             kept = list((message.headers or {}).items())
-            headers = dead_letter_headers(kept, reason=reason, source=source)
+            headers = dead_letter_headers(kept, reason=reason, source=source, key=message.key)
             await self._dead_letters.send(key=source.encode(), value=message.value or b"", headers=headers)
             return None
 

@@ -1,4 +1,4 @@
-"""The control plane role: the Faust app with the releases, the shadow joiner, and the projection into the database."""
+"""The control plane role: the Faust app with the releases, and the projection of their events into the database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
 from .history import HistoryProjection
 from .releases_app import ReleasesApp
-from .shadow_joiner import ShadowJoiner
 
 
 class ControlPlane(Role):
@@ -33,7 +32,6 @@ class ControlPlane(Role):
         self._projection = HistoryProjection(settings)
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
-        self._joiner = ShadowJoiner(settings, self._outbox)
         self._announcer = Announcer(settings, self._outbox, self._describe)
         self._recovered = False
         for name in ("faust", "mode", "aiokafka"):
@@ -53,7 +51,6 @@ class ControlPlane(Role):
             asyncio.create_task(self._watch_app()),
             asyncio.create_task(self._announce_when_recovered()),
             asyncio.create_task(self._projection.run()),
-            asyncio.create_task(self._joiner.run()),
         ]
         try:
             await self.until_stopped(stop, [sending, *tasks])

@@ -10,7 +10,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from ..broker.connection import make_consumer
+from ..broker.burst_reader import BurstReader, burst_consumer
 from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
 from ..schemas.errors import MalformedRecord
@@ -20,8 +20,7 @@ from ..schemas.settings import Settings
 from .shadow_pairs import ShadowPairs
 
 log = structlog.get_logger(__name__)
-PUBLISH_INTERVAL = 0.5
-FETCH_BYTES = 256 * 1024
+INTERVAL = 0.5
 # Differences in the log, a second at most; all of them count in the figures.
 LOGGED = 10
 
@@ -71,24 +70,21 @@ class ShadowJoiner:
     async def _join(self) -> None:
         self._pairs.clear()
         since = min(release.began_at for release in self._shadows.values())
-        # A few large fetches a second: the comparison can wait, and each fetch costs the broker what a primary needs.
-        consumer = make_consumer(self._settings, fetch_min_bytes=FETCH_BYTES)
+        consumer = burst_consumer(self._settings)
         await consumer.start()
         try:
-            await self._seek(consumer, since)
-            next_publication = time.monotonic()
+            reader = await self._reader(consumer, since)
             while self._shadows:
-                batches = await consumer.getmany(timeout_ms=200, max_records=2000)
-                for partition, records in batches.items():
-                    for record in records:
-                        self._on_record(record, shadow=partition.topic == self._shadow_replies.name)
-                if time.monotonic() >= next_publication:
-                    self._publish()
-                    next_publication = time.monotonic() + PUBLISH_INTERVAL
+                async for batches in reader.read():
+                    for partition, records in batches.items():
+                        for record in records:
+                            self._on_record(record, shadow=partition.topic == self._shadow_replies.name)
+                self._publish()
+                await asyncio.sleep(INTERVAL)
         finally:
             await consumer.stop()
 
-    async def _seek(self, consumer: AIOKafkaConsumer, since: float) -> None:
+    async def _reader(self, consumer: AIOKafkaConsumer, since: float) -> BurstReader:
         """Begin where the trial began, in each partition."""
         partitions = [
             TopicPartition(topic.name, number)
@@ -102,6 +98,7 @@ class ShadowJoiner:
         for partition in partitions:
             first = found.get(partition)
             consumer.seek(partition, first.offset if first is not None else ends[partition])
+        return BurstReader(consumer, partitions)
 
     def _on_record(self, record: ConsumerRecord, *, shadow: bool) -> None:
         if not shadow and not any(name == SHADOW for name, _ in record.headers):

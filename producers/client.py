@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 from uuid import uuid4
@@ -14,17 +17,29 @@ import orjson
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
+from ..broker.chaos import Chaos
 from ..broker.connection import make_producer
+from ..broker.heartbeats import ReplicaView
 from ..broker.outbox import Outbox
 from ..broker.topic_follower import TopicFollower
+from ..resilience.retries import RetryBudget, RetryDelay
 from ..schemas import records
-from ..schemas.errors import BrokerUnavailable, DeadlineExceeded, MalformedRecord, MalformedRequest, from_problem
+from ..schemas.errors import (
+    BrokerUnavailable,
+    DeadlineExceeded,
+    MalformedRecord,
+    MalformedRequest,
+    Overloaded,
+    from_problem,
+)
 from ..schemas.names import REQUEST_ID
-from ..schemas.records import PredictionRequest, Reply
+from ..schemas.records import PredictionRequest, Priority, Reply
 from ..schemas.settings import Settings
+from .request_partitions import RequestPartitions
 
-# So many requests in a row go to one partition: larger fetches for the router, still spread over all routers.
-_STICKY = 64
+# Retries a second that need no budget, and the delay of a model's first retries, before anything is known of it.
+RESERVE = 1.0
+UNKNOWN_DELAY = 1.0
 
 
 class PredictionClient:
@@ -35,22 +50,40 @@ class PredictionClient:
         answer["outputs"]["label"]
     """
 
-    def __init__(self, settings: Settings | None = None, *, kafka: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, kafka: str | None = None, replicas: ReplicaView | None = None
+    ) -> None:
         settings = settings or Settings()
         update = {"name": f"client-{uuid4().hex[:12]}"} | ({"kafka": kafka} if kafka else {})
         self._settings = settings.model_copy(update=update)
+        self._given_replicas = replicas
         topics = self._settings.topics()
         self._requests = topics.requests
         self._replies = topics.replies
         # Two clients may share a partition: each picks out its own answers by request id.
         self.reply_partition = crc32(self._settings.name.encode()) % topics.replies.partitions
-        self._pending: dict[bytes, asyncio.Future[Reply]] = {}
-        self._sent = crc32(self._settings.name.encode())
+        self._pending: dict[bytes, _Pending] = {}
+        self._bytes = 0  # of the requests in flight
+        self._unacknowledged = 0
+        self._partitions = RequestPartitions(topics.requests.partitions, crc32(self._settings.name.encode()))
+        self._delays: dict[str, RetryDelay] = {}
+        self._unknown = RetryDelay(UNKNOWN_DELAY, random.random)
+        self._budget = RetryBudget(self._settings.retry_budget, RESERVE)
+        self.retries = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> PredictionClient:
         self._producer = make_producer(self._settings)
-        self._outbox = Outbox(self._producer)
+        self._chaos = Chaos(self._settings)
+        self._outbox = Outbox(self._producer, self._chaos)
+        parts: list[Any] = [self._outbox]
+        if self._settings.chaos:
+            parts.append(self._chaos)
+        if self._given_replicas is None:
+            self._replicas = ReplicaView(self._settings)
+            parts.append(self._replicas)
+        else:
+            self._replicas = self._given_replicas  # somebody else follows it
         follower = TopicFollower(
             self._settings, self._replies, self._on_record, from_end=True, partitions=[self.reply_partition]
         )
@@ -59,7 +92,7 @@ class PredictionClient:
         except (KafkaError, OSError) as error:
             await self._producer.stop()
             raise BrokerUnavailable(f"Kafka at {self._settings.kafka} cannot be reached: {error}") from error
-        self._tasks = [asyncio.create_task(follower.run()), asyncio.create_task(self._outbox.run())]
+        self._tasks = [asyncio.create_task(part.run()) for part in (follower, *parts)]
         await follower.ready.wait()
         return self
 
@@ -69,8 +102,8 @@ class PredictionClient:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for future in self._pending.values():
-            future.cancel()
+        for pending in self._pending.values():
+            pending.future.cancel()
         await self._producer.stop()
 
     @property
@@ -120,9 +153,14 @@ class PredictionClient:
         routing_key: str = "",
         deadline: float | None = None,
         request_id: str | None = None,
+        priority: Priority = "interactive",
         traceparent: str = "",
     ) -> Reply:
-        """Publish a body as it is; return the reply, which may be an error reply. Raises DeadlineExceeded."""
+        """Publish a body as it is; return the reply, which may be an error reply.
+
+        When no answer comes in good time the request is sent again, on another road and within the retry budget; the first
+        answer is returned. Raises DeadlineExceeded, Overloaded or BrokerUnavailable.
+        """
         if request_id is None:
             request_id = uuid4().hex
         elif not REQUEST_ID.fullmatch(request_id):
@@ -132,6 +170,14 @@ class PredictionClient:
         key = request_id.encode()
         if key in self._pending:
             raise MalformedRequest(f"request {request_id} is in flight already", field="request_id")
+        if len(self._pending) >= self._settings.max_in_flight:
+            raise Overloaded(f"{len(self._pending)} requests are in flight already, as many as may be")
+        if self._bytes + len(body) > self._settings.max_in_flight_bytes:
+            raise Overloaded(f"requests with {self._bytes} bytes are in flight already, as many as may be")
+        if self._unacknowledged >= self._settings.max_in_flight:
+            raise BrokerUnavailable("Kafka has not taken the requests before this one")
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         seconds = min(deadline or self._settings.deadline, self._settings.max_deadline)
         request = PredictionRequest(
             request_id=request_id,
@@ -142,44 +188,101 @@ class PredictionClient:
             body=body,
             routing_key=routing_key,
             content_type=content_type,
+            priority=priority,
             traceparent=traceparent,
         )
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Reply] = loop.create_future()
-        self._pending[key] = future
-        timer = loop.call_later(seconds, self._expire, key, model)
-        self._sent += 1
-        self._outbox.send(
-            self._requests.name,
-            body,
-            key=routing_key or request_id,
-            partition=self._sent // _STICKY % self._requests.partitions,
-            headers=request.headers(),
-            acknowledged=lambda sent: self._on_acknowledged(key, sent),
-        )
+        pending = self._pending[key] = _Pending(request, loop.create_future(), now, now + seconds)
+        self._bytes += len(body)
+        self._budget.request(now)
+        timer = loop.call_later(seconds, self._expire, pending)
+        self._send(pending)
         try:
-            return await future
+            return await pending.future
         finally:
             timer.cancel()
+            if pending.retry is not None:
+                pending.retry.cancel()
             self._pending.pop(key, None)
+            self._bytes -= len(body)
 
-    def _expire(self, key: bytes, model: str) -> None:
-        future = self._pending.get(key)
-        if future is not None and not future.done():
-            future.set_exception(DeadlineExceeded(f"no answer from {model} within the deadline"))
+    def _send(self, pending: _Pending) -> None:
+        """Send a request, the first time or again, and see to the next attempt."""
+        request = pending.request
+        partition = self._partitions.choose(self._replicas.live(), pending.tried)
+        pending.tried.append(partition)
+        self._unacknowledged += 1
+        self._outbox.send(
+            self._requests.name,
+            request.body,
+            key=request.routing_key or request.request_id,
+            partition=partition,
+            headers=request.headers(),
+            acknowledged=partial(self._on_acknowledged, pending),
+            expires=pending.expires,
+        )
+        if request.attempt < self._settings.max_attempts:
+            self._send_again_later(pending)
 
-    def _on_acknowledged(self, key: bytes, sent: asyncio.Future[object]) -> None:
-        if sent.cancelled() or (error := sent.exception()) is None:
+    def _send_again_later(self, pending: _Pending) -> None:
+        request, loop = pending.request, asyncio.get_running_loop()
+        delay = self._delays.get(request.model, self._unknown).before(request.attempt + 1)
+        if loop.time() + delay < pending.expires:
+            pending.retry = loop.call_later(delay, self._send_again, pending)
+
+    def _send_again(self, pending: _Pending) -> None:
+        if pending.future.done():
             return
-        future = self._pending.get(key)
-        if future is not None and not future.done():
-            future.set_exception(BrokerUnavailable(f"Kafka did not take the request: {error}"))
+        if not pending.acknowledged:
+            self._send_again_later(pending)  # what Kafka has not taken yet needs no second copy, only patience
+        elif self._budget.withdraw(self._now()):
+            pending.request = replace(pending.request, attempt=pending.request.attempt + 1)
+            self.retries += 1
+            self._send(pending)
+
+    def _expire(self, pending: _Pending) -> None:
+        if not pending.future.done():
+            pending.future.set_exception(
+                DeadlineExceeded(f"no answer from {pending.request.model} within the deadline")
+                if pending.acknowledged
+                else BrokerUnavailable("Kafka did not take the request within its deadline")
+            )
+
+    def _on_acknowledged(self, pending: _Pending, sent: asyncio.Future[object]) -> None:
+        self._unacknowledged -= 1
+        if sent.cancelled():
+            return
+        error = sent.exception()
+        if error is None:
+            pending.acknowledged = True
+        elif not pending.acknowledged and not pending.future.done():
+            pending.future.set_exception(BrokerUnavailable(f"Kafka did not take the request: {error}"))
 
     def _on_record(self, record: ConsumerRecord) -> None:
-        future = self._pending.get(record.key)
-        if future is None or future.done():
+        pending = self._pending.get(record.key)
+        if pending is None or pending.future.done():
             return  # another client's, a second answer, or one that came too late
         try:
-            future.set_result(Reply.from_record(record.headers, record.value))
+            reply = Reply.from_record(record.headers, record.value)
         except MalformedRecord as error:
-            future.set_exception(error)
+            pending.future.set_exception(error)
+            return
+        pending.future.set_result(reply)
+        if reply.ok and reply.attempt == 1:
+            delay = self._delays.get(reply.model)
+            if delay is None:
+                delay = self._delays[reply.model] = RetryDelay(self._settings.retry_least, random.random)
+            delay.answered(self._now() - pending.began)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+@dataclass(slots=True)
+class _Pending:
+    request: PredictionRequest
+    future: asyncio.Future[Reply]
+    began: float
+    expires: float
+    acknowledged: bool = False
+    tried: list[int] = field(default_factory=list)
+    retry: asyncio.TimerHandle | None = None

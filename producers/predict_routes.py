@@ -50,17 +50,21 @@ class PredictRoutes:
         if len(rows) > self._settings.max_batch_rows:
             raise RequestTooLarge(f"{len(rows)} rows: at most {self._settings.max_batch_rows} at once", field="inputs")
         batch_id = request[REQUEST_ID_KEY]
+        # One batch must not take all the room that there is for requests in flight.
+        room = asyncio.Semaphore(max(1, self._settings.max_in_flight // 8))
 
         async def one(number: int, row: Any) -> dict[str, Any]:
             try:
-                reply = await self._client.send(
-                    model,
-                    orjson.dumps({"inputs": row}),
-                    routing_key=request.headers.get("X-Routing-Key", ""),
-                    deadline=deadline,
-                    request_id=f"{batch_id[:112]}.{number}",
-                    traceparent=request.headers.get("traceparent", ""),
-                )
+                async with room:
+                    reply = await self._client.send(
+                        model,
+                        orjson.dumps({"inputs": row}),
+                        routing_key=request.headers.get("X-Routing-Key", ""),
+                        deadline=deadline,
+                        request_id=f"{batch_id[:112]}.{number}",
+                        priority="batch",
+                        traceparent=request.headers.get("traceparent", ""),
+                    )
             except ModelMeshError as error:
                 return {"error": error.problem()}
             document: dict[str, Any] = orjson.loads(reply.body)

@@ -11,19 +11,24 @@ from typing import Any
 from uuid import uuid4
 
 from aiokafka import ConsumerRecord
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from ..broker.chaos import Chaos
 from ..broker.connection import make_consumer, make_producer
 from ..broker.consume_loop import ConsumeLoop, Delivery
+from ..broker.event_publisher import EventPublisher
 from ..broker.heartbeats import Announcer, ReplicaView
 from ..broker.outbox import Outbox, Together
 from ..broker.releases_view import ReleasesView
 from ..broker.replies import Answerer
 from ..broker.role import Role
+from ..resilience.circuit_breaker import STATES, BreakerRules, State
 from ..schemas import records
-from ..schemas.errors import DeadlineExceeded, ModelMeshError
+from ..schemas.errors import DeadlineExceeded, ModelMeshError, Overloaded
 from ..schemas.replicas import Heartbeat, ModelLoad
 from ..schemas.settings import Settings
+from .placements import Placements
+from .replica_breakers import ReplicaBreakers
 from .table import Route, RoutingTable
 
 
@@ -37,17 +42,30 @@ class Router(Role):
         self.registry = CollectorRegistry()
         self._routed = Counter("routed", "Requests routed", ("model", "version"), registry=self.registry)
         self._refused = Counter("refused", "Requests answered with an error", ("code",), registry=self.registry)
+        self._breaker_state = Gauge(
+            "replica_breaker_state", "0 closed, 1 half open, 2 open", ("replica",), registry=self.registry
+        )
         self._producer = make_producer(settings)
-        self._outbox = Outbox(self._producer)
-        self._answerer = Answerer(settings, self._outbox)
+        self._chaos = Chaos(settings)
+        self._outbox = Outbox(self._producer, self._chaos)
+        self._answerer = Answerer(settings, self._outbox, self._chaos)
+        self._events = EventPublisher(settings, self._outbox)
         self._announcer = Announcer(settings, self._outbox, self._describe)
-        self._table = RoutingTable(lambda model: topics.model(model).name, random.Random().randrange)
+        self._breakers = ReplicaBreakers(BreakerRules.from_settings(settings), self._breaker_changed)
+        self._table = RoutingTable(
+            lambda model: topics.model(model).name,
+            random.Random().randrange,
+            breakers=self._breakers,
+            warm_up=settings.warm_up,
+        )
+        self._placements = Placements()
         self._releases = ReleasesView(settings, self._outbox, self._table.set_release)
-        self._replicas = ReplicaView(settings)
+        self._replicas = ReplicaView(settings, self._on_beat)
         self._loop = ConsumeLoop(
             make_consumer(settings, group=f"{settings.prefix}.router"),
             [topics.requests.name],
             self._handle,
+            put_aside=self._answerer.put_aside,
             queue_limit=settings.queue_limit,
             commit_interval=settings.commit_interval,
             drain_timeout=settings.drain_timeout,
@@ -70,6 +88,7 @@ class Router(Role):
         following = [
             asyncio.create_task(self._releases.run()),
             asyncio.create_task(self._replicas.run()),
+            *([asyncio.create_task(self._chaos.run())] if self._settings.chaos else []),
             asyncio.create_task(self._refresh()),
         ]
         await self._releases.ready.wait()
@@ -82,6 +101,8 @@ class Router(Role):
         finally:
             announcing.cancel()
             self._announcer.farewell()
+            # Those who send hear of it and send elsewhere; what they sent before is still taken.
+            await asyncio.sleep(3 * self._settings.heartbeat_interval)
             self._loop.stop()
             await asyncio.gather(routing, return_exceptions=True)
             for task in (sending, *following):
@@ -93,7 +114,8 @@ class Router(Role):
         """Look at the replicas at each heartbeat, and without one too: the silent drop out even if nobody speaks."""
         reachable: dict[str, tuple[str, ...]] = {}
         while True:
-            self._table.set_replicas(self._replicas.live(), self._replicas.live(self._settings.session_timeout))
+            now = asyncio.get_running_loop().time()
+            self._table.set_replicas(self._replicas.live(), self._replicas.live(self._settings.session_timeout), now)
             if reachable != (reachable := self._table.reachable()):
                 self._announcer.announce()
             await self._replicas.changed(timeout=self._settings.heartbeat_interval)
@@ -103,11 +125,10 @@ class Router(Role):
         if request is None:
             return
         try:
-            now = time.time()
-            if request.deadline <= now:
+            left = request.deadline - time.time()
+            if left <= 0:
                 raise DeadlineExceeded
-            key = request.routing_key or request.request_id
-            route = self._table.route(request.model, key, now, request.request_id)
+            route = self._route(request, left)
         except ModelMeshError as error:
             self._refused.labels(error.code).inc()
             self._answerer.reply(request, delivery, error)
@@ -123,6 +144,30 @@ class Router(Role):
         self._forward(request, record.value, primary, route, both.acknowledged)
         copy = [*kept, *_assigned(route.shadow), (records.ROLE, b"shadow")]
         self._forward(request, record.value, copy, route.shadow, both.acknowledged)
+
+    def _route(self, request: records.PredictionRequest, left: float) -> Route:
+        """Return where a request goes that has so many seconds left. Raises Overloaded where it would wait too long."""
+        now = asyncio.get_running_loop().time()
+        before = self._placements.before(request.request_id) if request.attempt > 1 else ()
+        if before:
+            self._breakers.unanswered(before[-1], now)
+        key = request.routing_key or request.request_id
+        route = self._table.route(request.model, key, now, request.request_id, before)
+        if route.wait_ms > 1000 * left * self._settings.queue_share:
+            raise Overloaded(
+                f"the request would wait {route.wait_ms / 1000:.1f} s for a worker, too long for its deadline",
+                retry_after=route.wait_ms / 1000,
+            )
+        self._placements.note(request.request_id, route.replica, now)
+        return route
+
+    def _on_beat(self, beat: Heartbeat) -> None:
+        if beat.role == "worker":
+            self._breakers.heard(beat, asyncio.get_running_loop().time())
+
+    def _breaker_changed(self, replica: str, state: State) -> None:
+        self._breaker_state.labels(replica).set(STATES[state])
+        self._events.breaker(state, "", replica, replica=replica)
 
     def _forward(
         self,
@@ -148,6 +193,8 @@ class Router(Role):
             epoch=self._epoch,
             at=time.time(),
             pid=os.getpid(),
+            chaos=self._settings.chaos,
+            partitions=self._loop.partitions,
             models={model: ModelLoad(loaded=versions) for model, versions in self._table.reachable().items()},
         )
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ..schemas.errors import ModelNotFound, NoWorker
+from ..schemas.errors import CircuitOpen, ModelNotFound, NoWorker
 from ..schemas.releases import Release, Variant
-from ..schemas.replicas import Heartbeat
+from ..schemas.replicas import Heartbeat, ModelLoad
 from .assignment import assign, shadow_of
-from .balancer import RunBalancer, Target
+from .balancer import RunBalancer, Target, Work
+from .replica_breakers import ReplicaBreakers
 
 
 @dataclass(slots=True, frozen=True)
 class Route:
-    """Where one request goes."""
+    """Where one request goes, and how many milliseconds it is likely to wait there."""
 
     topic: str
     partition: int
+    replica: str
     variant: str
     version: str
     trial: int
+    wait_ms: float
     shadow: Route | None = None
 
 
@@ -30,15 +33,33 @@ class _Model:
     release: Release
     serving: Release  # the last release that workers had loaded: the road while the new one is being loaded
     balancers: dict[str, RunBalancer] = field(default_factory=dict)  # by version
+    open: frozenset[str] = frozenset()  # versions that are loaded, but every breaker is open
+
+
+@dataclass(slots=True)
+class _Known:
+    beat: Heartbeat
+    work: Work
+    targets: dict[str, Target]  # by version
 
 
 class RoutingTable:
-    """Answers `route` from memory."""
+    """Answers `route` from memory. `warm_up` is how many seconds a version's share grows on a replica that loaded it."""
 
-    def __init__(self, topic_of: Callable[[str], str], draw: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        topic_of: Callable[[str], str],
+        draw: Callable[[int], int],
+        *,
+        breakers: ReplicaBreakers,
+        warm_up: float = 0.0,
+    ) -> None:
         self._topic_of = topic_of
         self._draw = draw
+        self._breakers = breakers
+        self._warm_up = warm_up
         self._models: dict[str, _Model] = {}
+        self._known: dict[tuple[str, str], _Known] = {}
 
     @property
     def models(self) -> list[str]:
@@ -46,9 +67,11 @@ class RoutingTable:
         return list(self._models)
 
     def reachable(self) -> dict[str, tuple[str, ...]]:
-        """Return the versions of each model's release that requests can be sent to now."""
+        """Return the versions of each model's release that are loaded somewhere, even if their breaker is open."""
         return {
-            name: tuple(version for version in model.release.versions if version in model.balancers)
+            name: tuple(
+                version for version in model.release.versions if version in model.balancers or version in model.open
+            )
             for name, model in self._models.items()
         }
 
@@ -66,60 +89,138 @@ class RoutingTable:
             model.release = release
             self._settle(model)
 
-    def set_replicas(self, live: Iterable[Heartbeat], recent: Iterable[Heartbeat] = ()) -> None:
+    def set_replicas(self, live: Iterable[Heartbeat], recent: Iterable[Heartbeat] = (), now: float = 0.0) -> None:
         """Take over which replicas are alive and what they have loaded.
 
         `recent` are those heard of not so long ago. They serve where nobody is alive: when all fall silent at once, it is
         far likelier that the news is late than that all are dead, and a request that waits a moment beats one refused.
         """
-        found, late = self._targets(live), self._targets(recent)
+        before, self._known = self._known, {}
+        alive, late = self._by_model(live), self._by_model(recent)
         for name, model in self._models.items():
-            targets = late[name] | found[name]
-            model.balancers = {version: RunBalancer(those, self._draw) for version, those in targets.items()}
+            loaded: dict[str, list[Target]] = {}
+            opened: set[str] = set()
+            # A replica that has served nothing yet is taken to be like the others.
+            costs = [load.request_ms for _, load in alive[name] if load.request_ms]
+            usual_ms = sum(costs) / len(costs) if costs else 0.0
+            for beats in (alive[name], late[name]):
+                found: dict[str, list[Target]] = {}
+                for beat, load in beats:
+                    targets = self._targets(before, name, beat, load, usual_ms, now)
+                    for version in load.loaded:
+                        if load.breakers.get(version) == "open":
+                            opened.add(version)
+                        else:
+                            found.setdefault(version, []).append(targets[version])
+                loaded |= {version: targets for version, targets in found.items() if version not in loaded}
+            model.balancers = {version: self._balancer(targets, now) for version, targets in loaded.items()}
+            model.open = frozenset(opened - loaded.keys())
             self._settle(model)
 
-    def _targets(self, beats: Iterable[Heartbeat]) -> dict[str, dict[str, list[Target]]]:
-        """Return the targets by model and version."""
-        found: dict[str, dict[str, list[Target]]] = {name: {} for name in self._models}
+    def _by_model(self, beats: Iterable[Heartbeat]) -> dict[str, list[tuple[Heartbeat, ModelLoad]]]:
+        found: dict[str, list[tuple[Heartbeat, ModelLoad]]] = {name: [] for name in self._models}
         for beat in beats:
-            if beat.role != "worker":
-                continue
-            for name, load in beat.models.items():
-                if name not in found or not load.partitions:
-                    continue
-                # One partition is enough to reach a replica; fewer partitions make larger fetches.
-                target = Target(beat.replica, load.partitions[0], load.queued + load.in_service, load.service_ms)
-                for version in load.loaded:
-                    found[name].setdefault(version, []).append(target)
+            if beat.role == "worker":
+                for name, load in beat.models.items():
+                    if name in found and load.partitions:
+                        found[name].append((beat, load))
         return found
 
-    def route(self, model_name: str, routing_key: str, now: float, request_id: str = "") -> Route:
-        """Return where the request goes, and where its shadow copy. Raises ModelNotFound or NoWorker."""
+    def _targets(
+        self,
+        before: dict[tuple[str, str], _Known],
+        name: str,
+        beat: Heartbeat,
+        load: ModelLoad,
+        usual_ms: float,
+        now: float,
+    ) -> dict[str, Target]:
+        """Return a replica's targets by version; until it speaks again, what was sent to it since it last did counts on."""
+        key = name, beat.replica
+        known = before.get(key) or self._known.get(key)
+        if known is None or known.beat is not beat:
+            request_ms = load.request_ms or usual_ms
+            work = Work((load.queued + load.in_service) * request_ms, load.service_ms, request_ms, now)
+            known = _Known(
+                beat,
+                work,
+                {
+                    # One partition is enough to reach a replica; fewer partitions make larger fetches.
+                    version: Target(
+                        beat.replica,
+                        load.partitions[0],
+                        work,
+                        warmth=min(1.0, load.ages.get(version, self._warm_up) / self._warm_up)
+                        if self._warm_up
+                        else 1.0,
+                        probing=load.breakers.get(version) == "half_open",
+                    )
+                    for version in load.loaded
+                },
+            )
+        self._known[key] = known
+        return known.targets
+
+    def _balancer(self, targets: list[Target], now: float) -> RunBalancer:
+        # If every replica's breaker is open, the fault is hardly theirs, and there is nobody else to ask.
+        trusted = [target for target in targets if self._breakers.allows(target.replica, now)]
+        return RunBalancer(trusted or targets, self._draw)
+
+    def route(
+        self, model_name: str, routing_key: str, now: float, request_id: str = "", avoid: Collection[str] = ()
+    ) -> Route:
+        """Return where the request goes, and where its shadow copy; not to the replicas in `avoid`, if there are others.
+
+        Raises ModelNotFound, NoWorker or CircuitOpen.
+        """
         model = self._models.get(model_name)
         if model is None:
             raise ModelNotFound(f"there is no model named {model_name[:80]!r}", field="model")
-        release, variant, balancer = self._reachable(model, routing_key)
-        target = balancer.choose(now)
-        copied = shadow_of(release, request_id)
-        copies = model.balancers.get(copied.version) if copied is not None else None
+        release, variant, target = self._reachable(model, routing_key, now, avoid)
+        # A copy is made of a first attempt alone: a retry's would be a second one.
+        copied = shadow_of(release, request_id) if not avoid else None
         shadow = None
-        if copied is not None and copies is not None:
+        if copied is not None and (copies := model.balancers.get(copied.version)) is not None:
             goes_to = _beside(target, copies.targets) or copies.choose(now)
-            shadow = Route(model.topic, goes_to.partition, copied.name, copied.version, release.trial)
-        return Route(model.topic, target.partition, variant.name, variant.version, release.trial, shadow)
+            if goes_to is not None:
+                shadow = _route(model, goes_to, copied, release, now)
+        return _route(model, target, variant, release, now, shadow)
 
-    def _reachable(self, model: _Model, routing_key: str) -> tuple[Release, Variant, RunBalancer]:
+    def _reachable(
+        self, model: _Model, routing_key: str, now: float, avoid: Collection[str]
+    ) -> tuple[Release, Variant, Target]:
         for release in (model.release, model.serving):
             for variant in (assign(release, routing_key), release.stable):
-                if balancer := model.balancers.get(variant.version):
-                    return release, variant, balancer
+                balancer = model.balancers.get(variant.version)
+                target = balancer.choose(now, avoid) if balancer is not None else None
+                if target is not None:
+                    return release, variant, target
+        stable = model.release.stable.version
+        if stable in model.open or stable in model.balancers:
+            raise CircuitOpen(f"{stable} of {model.release.model} fails too often and is left alone for a moment")
         if model.balancers:
-            raise NoWorker(f"no live worker has {model.release.stable.version} of {model.release.model} loaded")
+            raise NoWorker(f"no live worker has {stable} of {model.release.model} loaded")
         raise NoWorker(f"no live worker serves {model.release.model}")
 
     def _settle(self, model: _Model) -> None:
-        if all(variant.version in model.balancers for variant in model.release.variants):
+        there = model.balancers.keys() | model.open
+        if all(variant.version in there for variant in model.release.variants):
             model.serving = model.release
+
+
+def _route(
+    model: _Model, target: Target, variant: Variant, release: Release, now: float, shadow: Route | None = None
+) -> Route:
+    return Route(
+        model.topic,
+        target.partition,
+        target.replica,
+        variant.name,
+        variant.version,
+        release.trial,
+        target.work.left(now),
+        shadow,
+    )
 
 
 def _beside(target: Target, others: Sequence[Target]) -> Target | None:

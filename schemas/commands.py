@@ -18,6 +18,7 @@ EventKind = Literal[
     "release.deployed", "canary.started", "canary.stepped", "canary.promoted", "canary.rolled_back", "canary.warned",
     "shadow.started", "shadow.stopped", "experiment.started", "experiment.stopped",
     "drift.detected", "profile.learned", "command.refused",
+    "breaker.open", "breaker.half_open", "breaker.closed", "chaos.started", "chaos.stopped",
 ]  # fmt: skip
 
 

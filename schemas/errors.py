@@ -125,6 +125,12 @@ class RegistrationRefused(ModelMeshError):
     status, code = 422, "registration_refused"
 
 
+class PoisonousRequest(ModelMeshError):
+    """The request was put aside: its worker died on it twice."""
+
+    code = "poisonous_request"
+
+
 class ModelFailed(ModelMeshError):
     """The model raised an error on these inputs."""
 
@@ -144,6 +150,18 @@ class NoWorker(Unavailable):
     """No live worker serves this model."""
 
     code = "no_worker"
+
+
+class Overloaded(Unavailable):
+    """There is more to do than can be done in time."""
+
+    code = "overloaded"
+
+
+class CircuitOpen(Unavailable):
+    """The model fails too often and is left alone for a moment."""
+
+    code = "circuit_open"
 
 
 class ShadowShed(Unavailable):

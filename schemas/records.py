@@ -11,6 +11,7 @@ from .names import REQUEST_ID
 
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
 Role: TypeAlias = Literal["primary", "shadow"]
+Priority: TypeAlias = Literal["interactive", "batch"]
 
 ID = "mm-id"
 MODEL = "mm-model"
@@ -22,6 +23,7 @@ ROLE = "mm-role"
 VARIANT = "mm-variant"
 VERSION = "mm-version"
 ATTEMPT = "mm-attempt"
+PRIORITY = "mm-priority"
 TRIAL = "mm-trial"
 SHADOW = "mm-shadow"
 FALLBACK = "mm-fallback"
@@ -34,6 +36,9 @@ BATCH_SIZE = "mm-batch-size"
 WORKER = "mm-worker"
 REASON = "mm-reason"
 SOURCE = "mm-source"
+STACK = "mm-stack"
+SOURCE_KEY = "mm-source-key"
+REDRIVES = "mm-redrives"
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -52,6 +57,7 @@ class PredictionRequest:
     routing_key: str = ""
     content_type: str = JSON
     role: Role = "primary"
+    priority: Priority = "interactive"
     variant: str = ""
     version: str = ""
     attempt: int = 1
@@ -74,6 +80,7 @@ class PredictionRequest:
         for name, text in (
             (ROUTING_KEY, self.routing_key),
             (ROLE, self.role if self.role != "primary" else ""),
+            (PRIORITY, self.priority if self.priority != "interactive" else ""),
             (VARIANT, self.variant),
             (VERSION, self.version),
             (DIGEST, self.digest),
@@ -106,6 +113,8 @@ class PredictionRequest:
             trial = int(found.get(name, b"0"))
             name = ROLE
             role = found.get(name, b"primary").decode()
+            name = PRIORITY
+            priority = found.get(name, b"interactive").decode()
             name = "text headers"
             routing_key = found.get(ROUTING_KEY, b"").decode()
             content_type = found.get(CONTENT_TYPE, b"application/json").decode()
@@ -122,6 +131,10 @@ class PredictionRequest:
             raise MalformedRecord(f"header {ID} is not a request id: {request_id[:140]!r}", field=ID)
         if role not in get_args(Role):
             raise MalformedRecord(f"header {ROLE} is neither primary nor shadow: {role[:40]!r}", field=ROLE)
+        if priority not in get_args(Priority):
+            raise MalformedRecord(
+                f"header {PRIORITY} is neither interactive nor batch: {priority[:40]!r}", field=PRIORITY
+            )
         if reply_partition < 0:
             raise MalformedRecord(f"header {REPLY_PARTITION} is negative", field=REPLY_PARTITION)
         if value is None:
@@ -136,6 +149,7 @@ class PredictionRequest:
             routing_key=routing_key,
             content_type=content_type,
             role=role,  # type: ignore[arg-type]
+            priority=priority,  # type: ignore[arg-type]
             variant=variant,
             version=version,
             attempt=attempt,
@@ -243,6 +257,13 @@ class Reply:
         )
 
 
-def dead_letter_headers(headers: Headers, *, reason: str, source: str) -> list[tuple[str, bytes]]:
+def dead_letter_headers(
+    headers: Headers, *, reason: str, source: str, key: bytes | None = None, stack: str = ""
+) -> list[tuple[str, bytes]]:
     """Return the original headers and, with them, why the record was put aside and where it came from."""
-    return [*headers, (REASON, reason.encode()), (SOURCE, source.encode())]
+    added = [(REASON, reason.encode()), (SOURCE, source.encode())]
+    if key is not None:
+        added.append((SOURCE_KEY, key))
+    if stack:
+        added.append((STACK, stack.encode()))
+    return [*headers, *added]

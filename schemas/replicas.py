@@ -6,7 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ReplicaRole = Literal["router", "worker", "control"]
+ReplicaRole = Literal["router", "worker", "control", "recorder"]
+
+
+BreakerState = Literal["closed", "half_open", "open"]
 
 
 class ModelLoad(BaseModel):
@@ -20,9 +23,15 @@ class ModelLoad(BaseModel):
     partitions: tuple[int, ...] = ()
     loaded: tuple[str, ...] = ()
     failed: dict[str, str] = Field(default_factory=dict, description="versions that could not be loaded, and why")
+    ages: dict[str, float] = Field(default_factory=dict, description="seconds since a version was loaded, while few")
+    breakers: dict[str, BreakerState] = Field(
+        default_factory=dict, description="of the versions whose breaker is not closed"
+    )
     queued: int = 0
     in_service: int = 0
-    service_ms: float = Field(default=0.0, description="moving average of one batch's time in the model")
+    answered: int = Field(default=0, description="requests answered in this life of the worker")
+    service_ms: float = Field(default=0.0, description="peak EWMA of one batch's time in the model")
+    request_ms: float = Field(default=0.0, description="what a request costs when the batches are full")
 
 
 class Heartbeat(BaseModel):
@@ -36,4 +45,6 @@ class Heartbeat(BaseModel):
     at: float
     pid: int
     leaving: bool = False
+    chaos: bool = Field(default=False, description="whether faults may be injected here")
+    partitions: tuple[int, ...] = Field(default=(), description="of the requests topic; a router's")
     models: dict[str, ModelLoad] = Field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -52,12 +53,41 @@ class Settings(BaseSettings):
     queue_limit: int = Field(default=2048, ge=1, description="records in hand per partition before it is paused")
     commit_interval: float = Field(default=0.2, gt=0, description="how often finished offsets are committed")
     session_timeout: float = Field(
-        default=6.0, ge=6.0, description="after so long a silent member of a group is given up"
+        default=10.0, ge=6.0, description="after so long a silent member of a group is given up"
     )
     drain_timeout: float = Field(default=20.0, gt=0, description="how long a stopping role finishes its work")
 
-    heartbeat_interval: float = Field(default=0.2, gt=0, description="how often a role announces itself")
-    replica_timeout: float = Field(default=1.0, gt=0, description="after so long a silent replica receives nothing")
+    heartbeat_interval: float = Field(default=0.1, gt=0, description="how often a role announces itself")
+    replica_timeout: float = Field(default=0.45, gt=0, description="after so long a silent replica receives nothing")
+    warm_up: float = Field(
+        default=5.0, ge=0, description="how long a version's share grows on a replica that loaded it"
+    )
+    max_in_flight: int = Field(
+        default=8192, ge=1, description="requests without an answer in one client or gateway; more are refused"
+    )
+    max_in_flight_bytes: int = Field(
+        default=512 * 1024 * 1024, gt=0, description="bytes of the requests in flight in one client or gateway"
+    )
+    queue_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="share of the time left that a request may wait for a worker, else it is refused",
+    )
+    max_attempts: int = Field(default=3, ge=1, description="how often a request is sent when no answer comes")
+    retry_least: float = Field(default=0.1, gt=0, description="the least time after which a request is sent again")
+    retry_budget: float = Field(
+        default=0.2, ge=0, le=1, description="retries per request that a client may send on average"
+    )
+    breaker_failures: float = Field(
+        default=0.5, gt=0, le=1, description="share of failures that opens a circuit breaker"
+    )
+    breaker_requests: int = Field(
+        default=20, ge=1, description="requests that a breaker must have seen before it opens"
+    )
+    breaker_window: float = Field(default=10.0, gt=0, description="how far back a breaker looks")
+    breaker_recovery: float = Field(default=5.0, gt=0, description="after so long an open breaker lets probes through")
+    breaker_probes: int = Field(default=3, ge=1, description="probes that must all succeed to close a breaker")
     unload_grace: float = Field(
         default=10.0, ge=0, description="how long a worker keeps a version after its release ended"
     )
@@ -72,6 +102,11 @@ class Settings(BaseSettings):
     drift_alarm: float = Field(
         default=0.001, gt=0, le=0.1, description="false drift alarms per window, on average, while nothing changes"
     )
+    inference_log: Literal["off", "outcomes", "full"] = Field(
+        default="full", description="what the inference log keeps: nothing, outcomes alone, or bodies too"
+    )
+    inference_log_days: float = Field(default=7.0, gt=0, description="how long the inference log is kept")
+    chaos: bool = Field(default=False, description="whether `modelmesh chaos` may inject faults into this role")
     command_timeout: float = Field(default=5.0, gt=0, description="how long a command waits for the control plane")
     load_timeout: float = Field(
         default=30.0, gt=0, description="how long a deployment waits until a worker has the version loaded"
@@ -88,6 +123,11 @@ class Settings(BaseSettings):
             model_partitions=self.model_partitions,
             reply_partitions=self.reply_partitions,
         )
+
+    @property
+    def instance(self) -> str | None:
+        """The name for static group membership; None where the name was made up, for nobody will come back under it."""
+        return self.name if "name" in self.model_fields_set else None
 
     @property
     def database_url(self) -> str:

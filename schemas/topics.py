@@ -142,6 +142,16 @@ class Topics:
             holds="records that could not be processed, with the reason",
         )
 
+        self.chaos = Topic(
+            f"{prefix}.chaos",
+            1,
+            None,
+            key="fault",
+            written_by="CLI",
+            read_by="every role that has chaos switched on",
+            holds="faults to inject, and until when",
+        )
+
     def model(self, name: str) -> Topic:
         """Return the topic that one model's worker pool consumes."""
         return Topic(
@@ -167,4 +177,5 @@ class Topics:
             self.statistics,
             self.replicas,
             self.dead_letters,
+            self.chaos,
         )

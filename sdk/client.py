@@ -237,6 +237,26 @@ class AsyncModelMeshClient:
         models: dict[str, Any] = (await self._request("GET", "/monitoring/latency", params=query))["models"]
         return models
 
+    async def inference_log(
+        self,
+        name: str | None = None,
+        *,
+        version: str | None = None,
+        status: int | str | None = None,
+        page: int = 1,
+        per_page: int = 50,
+    ) -> list[dict[str, Any]]:
+        """Return requests with their outcomes, newest first; `status` "none": those that have none yet."""
+        query = {"model": name, "version": version, "status": status, "page": page, "per_page": per_page}
+        given = {key: str(value) for key, value in query.items() if value is not None}
+        rows: list[dict[str, Any]] = (await self._request("GET", "/inference-log", params=given))["requests"]
+        return rows
+
+    async def inference(self, request_id: str) -> dict[str, Any]:
+        """Return one request with its outcome. Raises NotFound while the log does not have it."""
+        row: dict[str, Any] = await self._request("GET", f"/inference-log/{request_id}")
+        return row
+
     async def shadow(self, name: str) -> dict[str, Any]:
         """Return how a shadow's answers differ from production's. Raises NotFound."""
         shadow: dict[str, Any] = await self._request("GET", f"/monitoring/shadow/{name}")

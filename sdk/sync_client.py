@@ -144,6 +144,24 @@ class ModelMeshClient:
         """Return p50, p95 and p99 in ms over 1 min, 5 min and 1 h."""
         return self._wait(self._client.latency(name))
 
+    def inference_log(
+        self,
+        name: str | None = None,
+        *,
+        version: str | None = None,
+        status: int | str | None = None,
+        page: int = 1,
+        per_page: int = 50,
+    ) -> list[dict[str, Any]]:
+        """Return requests with their outcomes, newest first; `status` "none": those that have none yet."""
+        return self._wait(
+            self._client.inference_log(name, version=version, status=status, page=page, per_page=per_page)
+        )
+
+    def inference(self, request_id: str) -> dict[str, Any]:
+        """Return one request with its outcome. Raises NotFound while the log does not have it."""
+        return self._wait(self._client.inference(request_id))
+
     def shadow(self, name: str) -> dict[str, Any]:
         """Return how a shadow's answers differ from production's."""
         return self._wait(self._client.shadow(name))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from ..schemas.releases import Batching
 
 T = TypeVar("T")
+# A batch request goes after the interactive ones of so many seconds after it, and no later.
+BATCH_HANDICAP = 1.0
+
+_Entry: TypeAlias = tuple[float, float, int, object, T]
 
 
 class BatchQueue(Generic[T]):
@@ -15,54 +19,61 @@ class BatchQueue(Generic[T]):
 
     Nobody waits for company while the model is idle: what is there goes at once. While another batch runs, a free slot
     is used when the batch is full or its oldest request has waited `max_latency_ms`. Only requests with equal keys share
-    a batch, and a request is never split.
+    a batch, and a request is never split. Interactive requests go before batch ones, which wait BATCH_HANDICAP seconds
+    more at most for that.
     """
 
     def __init__(self, batching: Batching, slots: int) -> None:
         self._batching = batching
         self._slots = slots
-        self._waiting: deque[tuple[float, int, object, T]] = deque()
+        # Interactive and batch requests: (rank, arrival, rows, key, item), each in order of rank, which is a time.
+        self._lanes: tuple[deque[_Entry[T]], deque[_Entry[T]]] = deque(), deque()
         self._rows = 0
 
     def __len__(self) -> int:
         """Requests that wait."""
-        return len(self._waiting)
+        return len(self._lanes[0]) + len(self._lanes[1])
 
-    def put(self, item: T, rows: int, key: object, now: float) -> None:
+    def put(self, item: T, rows: int, key: object, now: float, *, interactive: bool = True) -> None:
         """Let a request wait."""
-        self._waiting.append((now, rows, key, item))
+        if interactive:
+            self._lanes[0].append((now, now, rows, key, item))
+        else:
+            self._lanes[1].append((now + BATCH_HANDICAP, now, rows, key, item))
         self._rows += rows
 
     def due_at(self, running: int, now: float) -> float | None:
         """Return when the next batch should go: `now` or later; None when nothing waits or every slot is taken."""
-        if not self._waiting or running >= self._slots:
+        if not len(self) or running >= self._slots:
             return None
         if running == 0 or self._rows >= self._batching.max_batch_size:
             return now
-        return max(now, self._waiting[0][0] + self._batching.max_latency_ms / 1000)
+        oldest = min(lane[0][1] for lane in self._lanes if lane)
+        return max(now, oldest + self._batching.max_latency_ms / 1000)
 
     def take(self) -> list[T]:
-        """Return the next batch: the oldest request and those like it, in order, up to the size limit.
+        """Return the next batch: the first request and those like it, in order, up to the size limit.
 
         A request with more rows than the limit goes alone. Those of another key stay, in their order.
         """
         batch: list[T] = []
         taken_rows = 0
         first_key: object = None
-        left: list[tuple[float, int, object, T]] = []
-        while self._waiting:
-            entry = self._waiting.popleft()
-            _, rows, key, item = entry
+        left: list[tuple[deque[_Entry[T]], _Entry[T]]] = []
+        while lane := min((lane for lane in self._lanes if lane), key=lambda lane: lane[0][0], default=None):
+            entry = lane.popleft()
+            _, _, rows, key, item = entry
             if not batch:
                 first_key = key
             elif taken_rows + rows > self._batching.max_batch_size:
-                left.append(entry)
+                left.append((lane, entry))
                 break
             elif key != first_key:
-                left.append(entry)
+                left.append((lane, entry))
                 continue
             batch.append(item)
             taken_rows += rows
-        self._waiting.extendleft(reversed(left))
+        for lane, entry in reversed(left):
+            lane.appendleft(entry)
         self._rows -= taken_rows
         return batch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from ..models.adapters.base import Predictor
 from ..models.adapters.registry import adapter_for
 from ..models.tensors import Tensors, read_inputs
+from ..schemas.chaos import Fault
 from ..schemas.errors import ModelFailed, ModelMeshError
 from ..schemas.releases import VersionSpec
 
@@ -48,6 +50,7 @@ class LoadedModel:
         self._executor: Executor
         self._by_thread = adapter_for(spec.served_as).releases_gil
         self.slots = slots if self._by_thread else 1
+        self.fault: Callable[[], Fault | None] = lambda: None  # what a rehearsal wants to go wrong with the next batch
         self._start_executor()
 
     def _start_executor(self) -> None:
@@ -75,6 +78,10 @@ class LoadedModel:
         A model that killed its process is loaded again for the next batch.
         """
         loop = asyncio.get_running_loop()
+        if (fault := self.fault()) is not None:
+            if fault.kind == "error":
+                raise ModelFailed(f"an injected fault ({fault.fault_id})")
+            await asyncio.sleep(fault.milliseconds / 1000)
         try:
             if self._predictor is not None:
                 return await loop.run_in_executor(self._executor, self._predictor.predict, inputs)

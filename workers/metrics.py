@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ..resilience.circuit_breaker import STATES, State
 from ..schemas.errors import ModelMeshError
 from .version_server import Ran
 
@@ -18,9 +19,14 @@ class WorkerMetrics:
         labels = ("model", "version")
         self._predictions = Counter("predictions", "Requests answered", (*labels, "status"), registry=registry)
         self._batch_size = Histogram("batch_size", "Rows of a batch", labels, buckets=_ROWS, registry=registry)
+        self._breaker_state = Gauge("breaker_state", "0 closed, 1 half open, 2 open", labels, registry=registry)
         self._seconds = Histogram(
             "inference_seconds", "Time of a batch in the model", labels, buckets=_SECONDS, registry=registry
         )
+
+    def breaker(self, model: str, version: str, state: State) -> None:
+        """Show a breaker's state."""
+        self._breaker_state.labels(model, version).set(STATES[state])
 
     def served(self, model: str, version: str, outcome: bytes | ModelMeshError) -> None:
         """Count one answer."""

@@ -9,11 +9,15 @@ from pathlib import Path
 import structlog
 from aiokafka import ConsumerRecord
 
+from ..broker.chaos import Chaos
 from ..broker.connection import make_consumer
 from ..broker.consume_loop import ConsumeLoop, Delivery
+from ..broker.group_commits import commits_of
 from ..broker.replies import Answerer
 from ..broker.topics import ensure_topics
 from ..models.artifact_store import fetch
+from ..resilience.circuit_breaker import State
+from ..schemas.chaos import Fault
 from ..schemas.errors import ModelMeshError
 from ..schemas.records import PredictionRequest
 from ..schemas.releases import Release, VersionSpec
@@ -39,9 +43,13 @@ class ModelPool:
         metrics: WorkerMetrics,
         observer: Observer,
         *,
+        chaos: Chaos,
+        alone: asyncio.Lock,
         is_busy: Callable[[], bool],
         on_change: Callable[[], None],
+        on_breaker: Callable[[str, str, State], None],
     ) -> None:
+        self._chaos = chaos
         self._settings = settings
         self._model = model
         self._answerer = answerer
@@ -51,15 +59,28 @@ class ModelPool:
         self._failed: dict[str, str] = {}
         self._parked: dict[str, list[tuple[PredictionRequest, Delivery]]] = {}
         self._requests = RequestServer(
-            settings, model, self._servers, answerer, metrics, observer, is_busy=is_busy, why_not=self._why_not
+            settings,
+            model,
+            self._servers,
+            answerer,
+            metrics,
+            observer,
+            chaos=chaos,
+            is_busy=is_busy,
+            why_not=self._why_not,
+            on_breaker=lambda version, state: on_breaker(model, version, state),
         )
         self._unloading: asyncio.Task[None] | None = None
         topic = settings.topics().model(model)
         self._topic = topic
+        group = f"{settings.prefix}.workers.{model}"
         self._loop = ConsumeLoop(
-            make_consumer(settings, group=f"{settings.prefix}.workers.{model}"),
+            make_consumer(settings, group=group),
             [topic.name],
             self._handle,
+            put_aside=answerer.put_aside,
+            read_commits=commits_of(settings, group),
+            alone=alone,
             queue_limit=settings.queue_limit,
             commit_interval=settings.commit_interval,
             drain_timeout=settings.drain_timeout,
@@ -78,6 +99,11 @@ class ModelPool:
                 server.close()
 
     @property
+    def joined(self) -> bool:
+        """Whether requests reach this worker, or will as soon as there is a partition for it."""
+        return self._loop.joined
+
+    @property
     def primaries(self) -> int:
         """Requests in hand that somebody waits for."""
         return self._requests.primaries
@@ -94,9 +120,15 @@ class ModelPool:
             partitions=self._loop.partitions,
             loaded=tuple(self._servers),
             failed=self._failed,
+            ages={
+                version: server.age for version, server in self._servers.items() if server.age < self._settings.warm_up
+            },
+            breakers=self._requests.breaker_states(),
             queued=sum(server.queued for server in servers),
             in_service=sum(server.in_service for server in servers),
+            answered=self._requests.answered,
             service_ms=max((server.service_ms for server in servers), default=0.0),
+            request_ms=max((server.request_ms for server in servers), default=0.0),
         )
 
     def update(self, release: Release) -> None:
@@ -118,6 +150,7 @@ class ModelPool:
                 spec, path, threads=self._settings.onnx_threads, slots=self._settings.inference_threads
             )
             await loaded.load()
+            loaded.fault = lambda: self._fault(version)
             self._servers[version] = VersionServer(
                 spec, loaded, on_served=self._requests.answer, on_batch=self._requests.on_batch
             )
@@ -141,8 +174,13 @@ class ModelPool:
             while not self._servers[version].idle:  # noqa: ASYNC110 - once a release, and nobody waits for it
                 await asyncio.sleep(0.05)
             self._servers.pop(version).close()
+            self._requests.forget(version)
             log.info("version.unloaded", model=self._model, version=version)
         self._on_change()
+
+    def _fault(self, version: str) -> Fault | None:
+        where = {"model": self._model, "version": version}
+        return self._chaos.find("error", **where) or self._chaos.find("latency", **where)
 
     def _cache(self) -> Path:
         return self._settings.data / "cache"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from ..broker.chaos import Chaos
 from ..broker.consume_loop import Delivery
 from ..broker.replies import Answerer
-from ..schemas.errors import DeadlineExceeded, ModelFailed, NoWorker, ShadowShed
+from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
+from ..schemas.errors import CircuitOpen, DeadlineExceeded, ModelFailed, NoWorker, ShadowShed
 from ..schemas.records import PredictionRequest
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
@@ -37,9 +41,16 @@ class RequestServer:
         metrics: WorkerMetrics,
         observer: Observer,
         *,
+        chaos: Chaos,
         is_busy: Callable[[], bool],
         why_not: Callable[[str], str],
+        on_breaker: Callable[[str, State], None],
     ) -> None:
+        self._chaos = chaos
+        self._on_breaker = on_breaker
+        self._rules = BreakerRules.from_settings(settings)
+        self._breakers: dict[str, CircuitBreaker] = {}
+        self.answered = 0
         self._settings = settings
         self._model = model
         self._servers = servers
@@ -70,11 +81,18 @@ class RequestServer:
 
     def _submit_primary(self, request: PredictionRequest, delivery: Delivery) -> None:
         server, stable = self._servers.get(request.version), self._stable_server()
-        if server is None:
-            # Its release is over, or it does not load here: the caller still gets an answer, from stable.
+        if self._chaos.find("crash", **self._where(request)) is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if server is None or (stable is not None and server is not stable and not self._may(server)):
+            # Its release is over, it does not load here, or its breaker is open: stable answers.
             server = stable
         if server is None:
             self._answerer.reply(request, delivery, NoWorker(self._why_not(request.version)))
+            return
+        if server is stable and not self._may(server):
+            after = self._breaker(server.spec.version).retry_after(self._now())
+            error = CircuitOpen(f"{server.spec.version} of {self._model} fails too often", retry_after=max(0.1, after))
+            self._answerer.reply(request, delivery, error)
             return
         self.primaries += 1
         patience = max(0.0, request.deadline - time.time()) * self._settings.candidate_share
@@ -82,6 +100,29 @@ class RequestServer:
         if stable is not None and stable is not server:
             attempt.stable_in(patience, lambda: self._ask_stable(request, attempt, None))
         server.submit(request, attempt)
+
+    def breaker_states(self) -> dict[str, State]:
+        """Return the state of each version's breaker, without the closed ones."""
+        states = {version: breaker.state(self._now()) for version, breaker in self._breakers.items()}
+        return {version: state for version, state in states.items() if state != "closed"}
+
+    def forget(self, version: str) -> None:
+        """A version is gone."""
+        self._breakers.pop(version, None)
+
+    def _may(self, server: Server) -> bool:
+        return self._breaker(server.spec.version).allow(self._now())
+
+    def _breaker(self, version: str) -> CircuitBreaker:
+        breaker = self._breakers.get(version)
+        if breaker is None:
+            breaker = self._breakers[version] = CircuitBreaker(
+                self._rules, lambda state: self._on_breaker(version, state)
+            )
+        return breaker
+
+    def _where(self, request: PredictionRequest) -> dict[str, str]:
+        return {"model": self._model, "version": request.version, "routing_key": request.routing_key}
 
     def _stable_server(self) -> Server | None:
         return self._servers.get(self.release.stable.version) if self.release is not None else None
@@ -95,6 +136,8 @@ class RequestServer:
         """Reply with what a version made of a request, or let stable try."""
         self._metrics.served(self._model, served.version, served.outcome)
         attempt = served.token
+        if served.request.role != "shadow" and isinstance(served.outcome, bytes | ModelFailed):
+            self._breaker(served.version).record(isinstance(served.outcome, bytes), self._now())
         if served.request.role == "shadow":
             self._reply(served, attempt)
             self._pump()
@@ -120,7 +163,7 @@ class RequestServer:
             return
         why = failure or DeadlineExceeded(f"no answer within {attempt.patience:.3f} s")
         attempt.fail(why)
-        if failure is None:
+        if failure is None and request.attempt == 1:
             self._observer.failed(
                 self._model, request.trial, request.version, attempt.failed_after, why.detail, late=True
             )
@@ -130,7 +173,7 @@ class RequestServer:
         if attempt.settled:
             return  # the candidate was faster after all
         failure = attempt.failure
-        if isinstance(failure, ModelFailed):
+        if isinstance(failure, ModelFailed) and served.request.attempt == 1:
             request, seconds = served.request, attempt.failed_after
             if isinstance(served.outcome, bytes):
                 self._observer.failed(self._model, request.trial, request.version, seconds, failure.detail)
@@ -140,9 +183,12 @@ class RequestServer:
         self._settle(served, attempt, fallback=served.request.version)
 
     def _count(self, served: Served[Attempt], attempt: Attempt) -> None:
-        """Count an answer to the version that gave it; what is the caller's fault counts for nobody."""
-        if attempt.failure is not None:
-            return  # counted already, as late
+        """Count an answer to the version that gave it; what is the caller's fault counts for nobody.
+
+        Nor does a request that was sent again: each request is evidence once, whoever answered it.
+        """
+        if attempt.failure is not None or served.request.attempt > 1:
+            return  # counted already, as late, or where it came first
         seconds = self._now() - attempt.began
         request, outcome = served.request, served.outcome
         if isinstance(outcome, ModelFailed):
@@ -156,6 +202,7 @@ class RequestServer:
     def _settle(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:
         attempt.settled = True
         self.primaries -= 1
+        self.answered += 1
         self._reply(served, attempt, fallback)
 
     def _reply(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:

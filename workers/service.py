@@ -11,12 +11,15 @@ from uuid import uuid4
 import structlog
 from prometheus_client import CollectorRegistry
 
+from ..broker.chaos import Chaos
 from ..broker.connection import make_producer
+from ..broker.event_publisher import EventPublisher
 from ..broker.heartbeats import Announcer
 from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
 from ..broker.replies import Answerer
 from ..broker.role import Role
+from ..resilience.circuit_breaker import State
 from ..schemas.releases import Release
 from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
@@ -36,8 +39,11 @@ class Worker(Role):
         self.registry = CollectorRegistry()
         self._metrics = WorkerMetrics(self.registry)
         self._producer = make_producer(settings)
-        self._outbox = Outbox(self._producer)
-        self._answerer = Answerer(settings, self._outbox)
+        self._chaos = Chaos(settings)
+        self._outbox = Outbox(self._producer, self._chaos)
+        self._answerer = Answerer(settings, self._outbox, self._chaos)
+        self._events = EventPublisher(settings, self._outbox)
+        self._alone = asyncio.Lock()
         self._observer = Observer(settings, self._outbox, self._epoch)
         self._announcer = Announcer(settings, self._outbox, self._describe)
         self._releases = ReleasesView(settings, None, self._on_release)
@@ -46,7 +52,7 @@ class Worker(Role):
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def health(self) -> dict[str, Any]:
-        """Ready when every release that the log holds has been seen and its versions are loaded, or known not to load."""
+        """Ready when each release's versions are loaded, or known not to load, and requests can come."""
         models = {model: pool.describe() for model, pool in self._pools.items()}
         waiting = [
             f"{model} {version}"
@@ -54,8 +60,9 @@ class Worker(Role):
             for version in release.versions
             if version not in models[model].loaded and version not in models[model].failed
         ]
+        joined = all(pool.joined for pool in self._pools.values())
         return {
-            "ready": self._releases.ready.is_set() and not waiting,
+            "ready": self._releases.ready.is_set() and joined and not waiting,
             "loading": waiting,
             "models": {model: load.model_dump() for model, load in models.items()},
         }
@@ -64,20 +71,25 @@ class Worker(Role):
         """Serve until `stop` is set, then finish what is in hand."""
         await self._producer.start()
         sending = asyncio.create_task(self._outbox.run())
-        tasks = [asyncio.create_task(part.run()) for part in (self._releases, self._announcer, self._observer)]
+        announcing = asyncio.create_task(self._announcer.run())
+        tasks = [asyncio.create_task(part.run()) for part in (self._releases, self._observer)]
+        if self._settings.chaos:
+            tasks.append(asyncio.create_task(self._chaos.run()))
         try:
-            await self.until_stopped(stop, [sending, *tasks, self._failure])
+            await self.until_stopped(stop, [sending, announcing, *tasks, self._failure])
         finally:
-            for task in tasks:
+            for task in (announcing, *tasks):
                 task.cancel()
             self._announcer.farewell()
+            # The routers hear of it and send elsewhere; what they sent before is still taken.
+            await asyncio.sleep(3 * self._settings.heartbeat_interval)
             for pool in self._pools.values():
                 pool.stop()
             await asyncio.gather(*self._running.values(), return_exceptions=True)
             self._observer.flush()
             await self._outbox.flushed()
             sending.cancel()
-            await asyncio.gather(sending, *tasks, return_exceptions=True)
+            await asyncio.gather(sending, announcing, *tasks, return_exceptions=True)
             await self._producer.stop()
 
     def _is_busy(self) -> bool:
@@ -98,12 +110,21 @@ class Worker(Role):
                 self._answerer,
                 self._metrics,
                 self._observer,
+                chaos=self._chaos,
+                alone=self._alone,
                 is_busy=self._is_busy,
                 on_change=self._announcer.announce,
+                on_breaker=self._breaker_changed,
             )
             task = self._running[model] = asyncio.create_task(pool.run())
             task.add_done_callback(self._pool_ended)
         pool.update(release)
+
+    def _breaker_changed(self, model: str, version: str, state: State) -> None:
+        self._metrics.breaker(model, version, state)
+        replica = self._settings.name
+        self._events.breaker(state, model, f"{model} {version} on {replica}", version=version, replica=replica)
+        asyncio.get_running_loop().call_soon(self._announcer.announce)
 
     def _pool_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
@@ -116,5 +137,6 @@ class Worker(Role):
             epoch=self._epoch,
             at=time.time(),
             pid=os.getpid(),
+            chaos=self._settings.chaos,
             models={model: pool.describe() for model, pool in self._pools.items()},
         )

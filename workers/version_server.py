@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ..models.tensors import Tensors, parse_body, read_inputs, shape_key, stack, write_outputs
+from ..resilience.batch_cost import BatchCost
+from ..resilience.peak_ewma import PeakEwma
 from ..schemas.errors import DeadlineExceeded, ModelFailed, ModelMeshError
 from ..schemas.records import PredictionRequest
 from ..schemas.releases import VersionSpec
 from .batching import BatchQueue
 from .execution import LoadedModel
 
+SERVICE_DECAY = 1.0
 Token = TypeVar("Token")  # whatever the caller needs back with the answer
 
 
@@ -70,7 +73,9 @@ class VersionServer(Generic[Token]):
         self._timer: asyncio.Handle | None = None
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.service_ms = 0.0
+        self._service = PeakEwma(SERVICE_DECAY)
+        self._cost = BatchCost()
+        self._loaded_at = self._loop.time()
 
     @property
     def queued(self) -> int:
@@ -81,6 +86,21 @@ class VersionServer(Generic[Token]):
     def in_service(self) -> int:
         """Rows in the model now."""
         return self._rows_running
+
+    @property
+    def service_ms(self) -> float:
+        """A batch's time in the model, as of late."""
+        return self._service.read(self._loop.time())
+
+    @property
+    def request_ms(self) -> float:
+        """What a request costs when the batches are full, in ms."""
+        return self._cost.full_batch(self.spec.batching.max_batch_size)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the version was loaded."""
+        return self._loop.time() - self._loaded_at
 
     @property
     def idle(self) -> bool:
@@ -95,7 +115,8 @@ class VersionServer(Generic[Token]):
             self._on_served(Served(request, token, error, self.spec.version, 0))
             return
         waiting = _Waiting(request, token, tensors, rows)
-        self._queue.put(waiting, rows, shape_key(tensors), self._loop.time())
+        interactive = request.priority == "interactive"
+        self._queue.put(waiting, rows, shape_key(tensors), self._loop.time(), interactive=interactive)
         if self._timer is None:
             # At the end of this turn of the loop: records that were fetched together go together.
             self._timer = self._loop.call_soon(self._dispatch)
@@ -144,7 +165,8 @@ class VersionServer(Generic[Token]):
                 await self._answer_batch([waiting], self._loop.time())
             return
         taken = self._loop.time() - started
-        self.service_ms = taken * 1000 if not self.service_ms else 0.8 * self.service_ms + 200 * taken
+        self._service.add(taken * 1000, self._loop.time())
+        self._cost.add(len(batch), taken * 1000)
         self._on_batch(Ran(self.spec.version, batch[0].request.trial, rows, taken, inputs, outputs))
         begin = 0
         for waiting in batch:

@@ -78,7 +78,14 @@ async def test_a_mesh_goes_on_where_it_was_stopped(tmp_path):
         code, out = await modelmesh("status", "--data", str(data), "--json")
         status = json.loads(out)
         assert code == 0
-        assert {role["role"] for role in status["roles"]} == {"broker", "control", "router", "worker", "gateway"}
+        assert {role["role"] for role in status["roles"]} == {
+            "broker",
+            "control",
+            "recorder",
+            "router",
+            "worker",
+            "gateway",
+        }
         code, out = await modelmesh("up", "--data", str(data), "--port", str(free_port()))
         assert code == 1
         assert "runs on" in out

@@ -24,9 +24,14 @@ from benchmarks.chaos_models import SAMPLE, chaos_model
 
 @pytest.fixture(scope="session")
 async def mesh(tmp_path_factory):
-    settings = Settings(data=tmp_path_factory.mktemp("mesh"), port=0)
+    settings = Settings(data=tmp_path_factory.mktemp("mesh"), port=0, chaos=True, breaker_recovery=1.0)
     running = Mesh(
-        settings, workers=2, external_kafka=False, progress=no_progress, on_restart=lambda member, code: None
+        settings,
+        workers=2,
+        routers=2,
+        external_kafka=False,
+        progress=no_progress,
+        on_restart=lambda member, code: None,
     )
     async with running:
         yield running

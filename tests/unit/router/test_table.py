@@ -1,22 +1,29 @@
 import random
 
 import pytest
+from modelmesh.resilience.circuit_breaker import BreakerRules
+from modelmesh.router.replica_breakers import ReplicaBreakers
 from modelmesh.router.table import RoutingTable
-from modelmesh.schemas.errors import ModelNotFound, NoWorker
+from modelmesh.schemas.errors import CircuitOpen, ModelNotFound, NoWorker
 from modelmesh.schemas.releases import Release, Variant
 from modelmesh.schemas.replicas import Heartbeat, ModelLoad
 
-from ..releases import full, spec
+from ..releases import canary, full, spec
 
 
-def beat(replica, partition, *versions, queued=0, role="worker"):
-    load = ModelLoad(partitions=(partition,), loaded=versions, queued=queued, service_ms=1.0)
+def beat(replica, partition, *versions, queued=0, role="worker", **load):
+    load = ModelLoad(partitions=(partition,), loaded=versions, queued=queued, service_ms=1.0, request_ms=1.0, **load)
     return Heartbeat(replica=replica, role=role, epoch="e", at=0.0, pid=1, models={"m": load})
 
 
 @pytest.fixture
 def table():
-    table = RoutingTable(lambda model: f"topic.{model}", random.Random(0).randrange)
+    table = RoutingTable(
+        lambda model: f"topic.{model}",
+        random.Random(0).randrange,
+        breakers=ReplicaBreakers(BreakerRules(), lambda replica, state: None),
+        warm_up=5.0,
+    )
     table.set_release("m", full("1.0.0"))
     return table
 
@@ -61,8 +68,44 @@ def test_a_model_that_was_deleted_is_not_found(table):
 
 def test_the_busier_replica_gets_less(table):
     table.set_replicas([beat("busy", 1, "1.0.0", queued=50), beat("idle", 2, "1.0.0")])
-    went = [table.route("m", "key", now).partition for now in range(40)]
+    went = [table.route("m", "key", now / 1000).partition for now in range(40)]
     assert went == [2] * 40
+
+
+def test_what_was_sent_counts_until_the_replica_itself_speaks_again(table):
+    silent = beat("a", 1, "1.0.0")
+    table.set_replicas([silent])
+    for _ in range(64):
+        table.route("m", "key", 0.0)
+    # b speaks, a does not: what a was sent must not be forgotten.
+    table.set_replicas([silent, beat("b", 2, "1.0.0")], now=0.0)
+    assert {table.route("m", "key", 0.0).partition for _ in range(20)} == {2}
+    assert table.route("m", "key", 0.0).wait_ms > 20
+
+
+def test_a_version_whose_breakers_are_open_is_left_to_stable_and_stable_itself_is_refused(table):
+    opened = {"breakers": {"1.0.0": "open"}}
+    table.set_replicas([beat("a", 1, "1.0.0", **opened), beat("b", 2, "1.0.0")])
+    assert {table.route("m", "key", now).partition for now in range(20)} == {2}
+    table.set_replicas([beat("a", 1, "1.0.0", **opened), beat("b", 2, "1.0.0", **opened)])
+    with pytest.raises(CircuitOpen):
+        table.route("m", "key", 0.0)
+    assert table.reachable() == {"m": ("1.0.0",)}
+    table.set_release("m", canary(1.0))
+    both = {"breakers": {"2.0.0": "open"}}
+    table.set_replicas([beat("a", 1, "1.0.0", "2.0.0", **both)])
+    assert table.route("m", "key", 0.0).version == "1.0.0"
+
+
+def test_a_retry_goes_to_another_replica_and_has_no_shadow(table):
+    table.set_replicas([beat("a", 1, "1.0.0"), beat("b", 2, "1.0.0")])
+    assert {table.route("m", "key", now, "id", ("a",)).replica for now in range(20)} == {"b"}
+
+
+def test_a_version_that_a_replica_has_just_loaded_gets_little(table):
+    table.set_replicas([beat("old", 1, "1.0.0", queued=1), beat("new", 2, "1.0.0", ages={"1.0.0": 0.5})])
+    went = [table.route("m", "key", now).replica for now in range(400)]
+    assert 10 < went.count("new") < 100
 
 
 def test_a_copy_goes_to_the_replica_of_its_primary_where_that_has_the_shadow(table):

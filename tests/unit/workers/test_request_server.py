@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmesh.schemas.errors import InvalidInput, ModelFailed, NoWorker, ShadowShed
+from modelmesh.broker.chaos import Chaos
+from modelmesh.schemas.errors import CircuitOpen, InvalidInput, ModelFailed, NoWorker, ShadowShed
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.schemas.settings import Settings
 from modelmesh.workers.request_server import RequestServer
@@ -72,16 +73,18 @@ class Setup:
         self.stable, self.candidate = Version("1.0.0"), Version("2.0.0")
         self.answers, self.counts = Answers(), Counts()
         self.busy = False
+        self.breakers = []
         self.server = RequestServer(
             Settings(candidate_share=share, shadow_queue=3), "m", {"1.0.0": self.stable, "2.0.0": self.candidate},
             self.answers, self.counts, self.counts, is_busy=lambda: self.busy, why_not=lambda version: f"no {version}",
+            chaos=Chaos(Settings()), on_breaker=lambda version, state: self.breakers.append((version, state)),
         )  # fmt: skip
         self.server.release = release or canary()
         self.stable.server = self.candidate.server = self.server
 
-    def ask(self, number=1, version="2.0.0", *, seconds=60.0, role="primary"):
+    def ask(self, number=1, version="2.0.0", *, seconds=60.0, **options):
         request = PredictionRequest(
-            f"r{number}", "m", time.time() + seconds, "replies", 0, b"", version=version, variant="candidate", role=role
+            f"r{number}", "m", time.time() + seconds, "replies", 0, b"", version=version, variant="candidate", **options
         )
         self.server.submit(request, f"delivery {number}")
 
@@ -108,6 +111,37 @@ async def test_what_the_candidate_fails_on_stable_answers_and_it_counts_against_
     [(_, outcome, options)] = setup.answers.replies
     assert (outcome, options["version"], options["variant"], options["fallback"]) == (b"1", "1.0.0", "stable", "2.0.0")
     assert setup.counts.seen == [("2.0.0", "failed")]
+
+
+async def test_a_request_that_was_sent_again_is_answered_and_is_no_evidence(setup):
+    setup.ask(1, attempt=2)
+    setup.candidate.finish(b"2")
+    setup.ask(2, attempt=2)
+    setup.candidate.finish(ModelFailed("broken"))
+    setup.stable.finish(b"1")
+    assert [outcome for _, outcome, _ in setup.answers.replies] == [b"2", b"1"]
+    assert setup.counts.seen == []
+
+
+async def test_an_open_candidate_is_left_to_stable_and_an_open_stable_is_refused_at_once(setup):
+    for number in range(20):
+        setup.ask(number)
+        setup.candidate.finish(ModelFailed("broken"))
+        setup.stable.finish(b"1")
+    assert setup.server.breaker_states() == {"2.0.0": "open"}
+    setup.ask(20)
+    assert (len(setup.candidate.held), len(setup.stable.held)) == (0, 1)
+    setup.stable.finish(b"1")
+    setup.answers.replies.clear()
+    for number in range(100):
+        setup.ask(number, "1.0.0")
+        if setup.stable.held:
+            setup.stable.finish(ModelFailed("broken"))
+    refused = [outcome for _, outcome, _ in setup.answers.replies if isinstance(outcome, CircuitOpen)]
+    assert len(setup.answers.replies) == 100
+    assert refused
+    assert all(0 < outcome.retry_after <= 5.0 for outcome in refused)
+    assert [change for change in setup.breakers if change[1] == "open"] == [("2.0.0", "open"), ("1.0.0", "open")]
 
 
 async def test_what_stable_fails_on_too_is_the_requests_own_fault(setup):

@@ -1,0 +1,47 @@
+"""Read many partitions in bursts, for those who can wait a moment.
+
+A consumer that polls leaves a fetch waiting at the broker, and each record that is produced to any of its partitions has
+the broker look at all of them: with 64 partitions that was half of the primary's tail latency. Between two bursts this
+reader asks for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from ..schemas.settings import Settings
+from .connection import make_consumer
+
+FETCH_BYTES = 256 * 1024
+
+
+def burst_consumer(settings: Settings) -> AIOKafkaConsumer:
+    """Return a consumer for a BurstReader, not started yet: what is there comes at once, in large pieces."""
+    return make_consumer(settings, fetch_min_bytes=FETCH_BYTES, fetch_max_wait_ms=5)
+
+
+class BurstReader:
+    """Reads the partitions that a started consumer has been given and positioned on."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        self._consumer = consumer
+        self._partitions = list(partitions)
+        consumer.pause(*self._partitions)
+
+    async def read(self, most: int = 2000) -> AsyncIterator[dict[TopicPartition, list[ConsumerRecord]]]:
+        """Iterate over what has come since the last time, up to `most` records at once. Raises KafkaError."""
+        ends = await self._consumer.end_offsets(self._partitions)
+        behind = [tp for tp in self._partitions if await self._consumer.position(tp) < ends[tp]]
+        self._consumer.resume(*behind)
+        try:
+            while behind:
+                batches = await self._consumer.getmany(*behind, timeout_ms=100, max_records=most)
+                if batches:
+                    yield batches
+                done = [tp for tp in behind if await self._consumer.position(tp) >= ends[tp]]
+                self._consumer.pause(*done)
+                behind = [tp for tp in behind if tp not in done]
+        finally:
+            self._consumer.pause(*behind)

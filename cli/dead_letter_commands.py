@@ -1,0 +1,119 @@
+"""`modelmesh dead-letters list|show|redrive`: the records that were put aside, straight from MODELMESH_KAFKA."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..producers.dead_letters import DeadLetter, DeadLetters
+from ..schemas.errors import InvalidInput
+from ..schemas.records import Reply
+from ..schemas.settings import Settings
+from .model_commands import JsonOption
+
+console = Console()
+app = typer.Typer(no_args_is_help=True, help="Records that could not be processed.", rich_markup_mode=None)
+Number = Annotated[int, typer.Argument(min=0, help="The dead letter's number, as the list shows it.")]
+
+
+@app.command("list")
+def list_letters(
+    newest: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 50, as_json: JsonOption = False
+) -> None:
+    """List what was put aside, with the reason."""
+    letters = asyncio.run(DeadLetters(Settings()).list(newest))
+    if as_json:
+        print(json.dumps([_document(letter) for letter in letters]))
+        return
+    if not letters:
+        console.print("nothing was put aside")
+        return
+    table = Table("number", "at", "from", "reason", "redriven")
+    for letter in letters:
+        table.add_row(
+            str(letter.number),
+            f"{datetime.fromtimestamp(letter.at):%Y-%m-%d %H:%M:%S}",
+            letter.source,
+            letter.reason[:100],
+            "yes" if letter.redriven else "",
+        )
+    console.print(table)
+
+
+@app.command()
+def show(number: Number, as_json: JsonOption = False) -> None:
+    """Show one with its headers, value and stack."""
+    letter = asyncio.run(DeadLetters(Settings()).get(number))
+    document = _document(letter)
+    if as_json:
+        print(json.dumps(document))
+        return
+    for name in ("number", "from", "reason", "redriven", "key", "value"):
+        console.print(f"{name}: {document[name]}", markup=False, highlight=False)
+    for name, value in document["headers"]:
+        console.print(f"  {name}: {value}", markup=False, highlight=False)
+    if letter.stack:
+        console.print(letter.stack, markup=False, highlight=False)
+
+
+@app.command()
+def redrive(
+    number: Annotated[int | None, typer.Argument(min=0, help="The dead letter's number, as the list shows it.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that have not been sent again yet.")] = False,
+) -> None:
+    """Send a record on its way again. A request goes in under a new id, and its answer is shown."""
+    if (number is None) != every:
+        raise InvalidInput("give either the number of a dead letter or --all", field="number")
+    failed = asyncio.run(_redrive(number))
+    if failed:
+        raise typer.Exit(1)
+
+
+async def _redrive(number: int | None) -> int:
+    letters = DeadLetters(Settings())
+    if number is not None:
+        chosen = [await letters.get(number)]
+    else:
+        chosen = [letter for letter in await letters.list() if not letter.redriven]
+    failed = 0
+    for letter in chosen:
+        reply = await letters.redrive(letter)
+        failed += reply is not None and not reply.ok
+        console.print(f"{letter.number}: {_outcome(letter, reply)}", markup=False, highlight=False)
+    if not chosen:
+        console.print("there is nothing to send again")
+    return failed
+
+
+def _outcome(letter: DeadLetter, reply: Reply | None) -> str:
+    if reply is None:
+        return f"sent to {letter.topic} again"
+    return f"answered {reply.status}: {reply.body.decode(errors='replace')[:200]}"
+
+
+def _document(letter: DeadLetter) -> dict[str, Any]:
+    def text(value: bytes | None) -> str | None:
+        return value.decode(errors="replace") if value is not None else None
+
+    return {
+        "number": letter.number,
+        "at": letter.at,
+        "from": letter.source,
+        "reason": letter.reason,
+        "stack": letter.stack,
+        "redriven": letter.redriven,
+        "key": text(letter.key),
+        "value": text(letter.value),
+        "headers": [[name, text(value)] for name, value in letter.headers],
+    }
+
+
+def add_to(parent: typer.Typer) -> None:
+    """Register the commands."""
+    parent.add_typer(app, name="dead-letters")

@@ -1,0 +1,167 @@
+"""The inference log: one row for each request id, with its first outcome, exactly once.
+
+Requests and replies come from different topics in any order, some of them twice. Each is an upsert that bears repetition,
+and the offsets are stored in the transaction of the rows, so a restart goes on where the database is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiokafka import ConsumerRecord, TopicPartition
+from sqlalchemy import case, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+from ..schemas.errors import MalformedRecord
+from ..schemas.records import PredictionRequest, Reply
+from .database import Base, InferenceRow, LogOffsetRow
+
+_NAME = 64
+_LOG = Base.metadata.tables[InferenceRow.__tablename__]
+_OFFSETS = Base.metadata.tables[LogOffsetRow.__tablename__]
+
+
+class InferenceLog:
+    """Writes and reads the log's rows. `bodies` says whether requests and replies are kept with them."""
+
+    def __init__(self, engine: AsyncEngine, *, bodies: bool = True) -> None:
+        self._engine = engine
+        self._bodies = bodies
+        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+
+    async def offsets(self) -> dict[TopicPartition, int]:
+        """Return the offset to go on from, for each partition that was ever written down."""
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(_OFFSETS))
+            return {TopicPartition(row.topic, row.partition): row.offset for row in rows}
+
+    async def write(
+        self, requests: Iterable[ConsumerRecord], replies: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]
+    ) -> None:
+        """Write down requests and replies, and that partitions have been read up to these offsets, in one transaction."""
+        asked = _by_id(map(self._asked, requests))
+        answered = _by_id(map(self._answered, replies))
+        async with self._engine.begin() as connection:
+            if asked:
+                await self._merge_requests(connection, asked)
+            if answered:
+                await self._merge_replies(connection, answered)
+            await self._move(connection, offsets)
+
+    async def forget(self, before: datetime) -> int:
+        """Delete what was asked before a moment; return how many rows that was."""
+        async with self._engine.begin() as connection:
+            return (await connection.execute(delete(_LOG).where(_LOG.c.at < before))).rowcount
+
+    async def page(
+        self, *, model: str | None, version: str | None, status: int | None, missing: bool, page: int, per_page: int
+    ) -> tuple[list[InferenceRow], int]:
+        """Return one page of the rows, newest first, and how many there are; `missing`: only those without an outcome."""
+        query = select(InferenceRow)
+        for column, value in (
+            (InferenceRow.model, model),
+            (InferenceRow.version, version),
+            (InferenceRow.status, status),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if missing:
+            query = query.where(InferenceRow.status.is_(None))
+        async with AsyncSession(self._engine) as session:
+            total = await session.scalar(select(func.count()).select_from(query.subquery()))
+            newest = query.order_by(InferenceRow.at.desc()).offset((page - 1) * per_page).limit(per_page)
+            return list(await session.scalars(newest)), total or 0
+
+    async def get(self, request_id: str) -> InferenceRow | None:
+        """Return one request's row."""
+        async with AsyncSession(self._engine) as session:
+            return await session.get(InferenceRow, request_id)
+
+    def _asked(self, record: ConsumerRecord) -> dict[str, Any] | None:
+        try:
+            request = PredictionRequest.from_record(record.headers, record.value)
+        except MalformedRecord:
+            return None  # the router put it aside
+        return {
+            "request_id": request.request_id,
+            "model": request.model[:_NAME],
+            "at": _moment(record),
+            "attempts": request.attempt,
+            "request": request.body if self._bodies else None,
+        }
+
+    def _answered(self, record: ConsumerRecord) -> dict[str, Any] | None:
+        try:
+            reply = Reply.from_record(record.headers, record.value)
+        except MalformedRecord:
+            return None
+        return {
+            "request_id": reply.request_id,
+            "model": reply.model[:_NAME],
+            "at": _moment(record),
+            "attempts": reply.attempt,
+            "answered_at": _moment(record),
+            "status": reply.status,
+            "version": reply.version,
+            "variant": reply.variant,
+            "worker": reply.worker[:128],
+            "reply": reply.body if self._bodies else None,
+        }
+
+    async def _merge_requests(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+        insert = self._insert(_LOG)
+        new = insert.excluded
+        merged = insert.on_conflict_do_update(
+            index_elements=["request_id"],
+            set_={
+                "at": case((new.at < _LOG.c.at, new.at), else_=_LOG.c.at),
+                "attempts": case((new.attempts > _LOG.c.attempts, new.attempts), else_=_LOG.c.attempts),
+                "request": func.coalesce(_LOG.c.request, new.request),
+            },
+        )
+        await connection.execute(merged, rows)
+
+    async def _merge_replies(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+        insert = self._insert(_LOG)
+        new = insert.excluded
+        names = ("answered_at", "status", "version", "variant", "worker", "reply")
+        merged = insert.on_conflict_do_update(
+            index_elements=["request_id"],
+            set_={name: new[name] for name in names},
+            where=_LOG.c.status.is_(None),  # the first outcome is the outcome
+        )
+        await connection.execute(merged, rows)
+
+    async def _move(self, connection: AsyncConnection, offsets: dict[TopicPartition, int]) -> None:
+        insert = self._insert(_OFFSETS)
+        new = insert.excluded
+        moved = insert.on_conflict_do_update(
+            index_elements=["topic", "partition"],
+            set_={"offset": new.offset},
+            where=_OFFSETS.c.offset < new.offset,
+        )
+        rows = [{"topic": tp.topic, "partition": tp.partition, "offset": offset} for tp, offset in offsets.items()]
+        if rows:
+            await connection.execute(moved, rows)
+
+
+def _by_id(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    """Return the first row of each request id; of several attempts, how many there were."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row is not None:
+            first = found.setdefault(row["request_id"], row)
+            first["attempts"] = max(first["attempts"], row["attempts"])
+    return list(found.values())
+
+
+def _moment(record: ConsumerRecord) -> datetime:
+    return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+
+
+def retention_limit(days: float) -> datetime:
+    """Return the moment before which nothing is kept."""
+    return datetime.now(UTC) - timedelta(days=days)

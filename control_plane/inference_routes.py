@@ -1,0 +1,104 @@
+"""The HTTP API of the inference log."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from ..schemas.errors import InvalidInput, NotFound
+from .database import InferenceRow
+from .inference_log import InferenceLog
+from .route_tools import answer, needs_database, paging
+
+
+class Inference(BaseModel):
+    """One request and its outcome; `status` is null while that has not come, or if it is older than the log."""
+
+    request_id: str
+    model: str
+    at: datetime
+    attempts: int
+    status: int | None
+    version: str | None
+    variant: str | None
+    worker: str | None
+    latency_ms: float | None = Field(description="from the request's place in the log to its outcome's")
+    request: Any = Field(description="the body as JSON; what is no JSON as base64; null if bodies are not kept")
+    reply: Any
+
+
+class InferencePage(BaseModel):
+    """One page of the inference log, newest first."""
+
+    requests: list[Inference]
+    page: int
+    per_page: int
+    total: int
+
+
+class InferenceRoutes:
+    """`GET /inference-log` and `GET /inference-log/{request_id}`."""
+
+    def __init__(self, rows: InferenceLog) -> None:
+        self._rows = rows
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_get("/inference-log", self.list_requests)
+        app.router.add_get("/inference-log/{request_id}", self.show_request)
+
+    @needs_database
+    async def list_requests(self, request: web.Request) -> web.Response:
+        """Return requests by model, version and status; `status=none` are those without an outcome."""
+        page, per_page = paging(request)
+        status = request.query.get("status")
+        if status not in (None, "none") and not (status.isascii() and status.isdigit() and len(status) == 3):
+            raise InvalidInput("status must be a number such as 200, or 'none'", field="status")
+        rows, total = await self._rows.page(
+            model=request.query.get("model"),
+            version=request.query.get("version"),
+            status=int(status) if status not in (None, "none") else None,
+            missing=status == "none",
+            page=page,
+            per_page=per_page,
+        )
+        return answer(InferencePage(requests=list(map(_document, rows)), page=page, per_page=per_page, total=total))
+
+    @needs_database
+    async def show_request(self, request: web.Request) -> web.Response:
+        """Return one request."""
+        row = await self._rows.get(request.match_info["request_id"])
+        if row is None:
+            raise NotFound("the inference log has no such request (yet)", field="request_id")
+        return answer(_document(row))
+
+
+def _document(row: InferenceRow) -> Inference:
+    waited = (row.answered_at - row.at).total_seconds() * 1000 if row.answered_at is not None else None
+    return Inference(
+        request_id=row.request_id,
+        model=row.model,
+        at=row.at,
+        attempts=row.attempts,
+        status=row.status,
+        version=row.version,
+        variant=row.variant,
+        worker=row.worker,
+        latency_ms=waited,
+        request=_shown(row.request),
+        reply=_shown(row.reply),
+    )
+
+
+def _shown(body: bytes | None) -> Any:
+    if body is None:
+        return None
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {"base64": base64.b64encode(body).decode()}

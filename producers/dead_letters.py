@@ -1,0 +1,140 @@
+"""Records that were put aside: list them, look at one, and send it on its way again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from ..broker.connection import make_consumer, make_producer
+from ..schemas import records
+from ..schemas.errors import BrokerUnavailable, MalformedRecord, NotFound
+from ..schemas.records import PredictionRequest, Reply
+from ..schemas.settings import Settings
+from .client import PredictionClient
+
+_ADDED = frozenset((records.REASON, records.SOURCE, records.STACK, records.SOURCE_KEY))
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that nobody could process. `number` names it: its offset among the dead letters."""
+
+    number: int
+    at: float
+    reason: str
+    source: str
+    stack: str
+    key: bytes | None
+    headers: list[tuple[str, bytes]]
+    value: bytes | None
+    redriven: bool = False
+
+    @property
+    def topic(self) -> str:
+        """The topic that the record was in."""
+        return self.source.rpartition("/")[0].rpartition("/")[0]
+
+    @property
+    def request(self) -> PredictionRequest | None:
+        """The prediction request that it is, if it can be read as one."""
+        try:
+            return PredictionRequest.from_record(self.headers, self.value)
+        except MalformedRecord:
+            return None
+
+    @classmethod
+    def from_record(cls, record: ConsumerRecord) -> DeadLetter:
+        """Take a record of the dead letters apart again."""
+        added: dict[str, bytes] = {name: value for name, value in record.headers if name in _ADDED}
+
+        def text(name: str) -> str:
+            return added.get(name, b"").decode(errors="replace")
+
+        return cls(
+            number=record.offset,
+            at=record.timestamp / 1000,
+            reason=text(records.REASON),
+            source=text(records.SOURCE),
+            stack=text(records.STACK),
+            key=added.get(records.SOURCE_KEY),
+            headers=[header for header in record.headers if header[0] not in _ADDED],
+            value=record.value,
+        )
+
+
+class DeadLetters:
+    """The dead letters of one mesh, straight from Kafka."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._topic = settings.topics().dead_letters.name
+
+    async def list(self, newest: int | None = None) -> list[DeadLetter]:
+        """Return the dead letters in order; only the newest so many, if a number is given. Raises BrokerUnavailable."""
+        letters: dict[int, DeadLetter] = {}
+        redriven: set[int] = set()
+        async for record in self._records():
+            mark = dict(record.headers).get(records.REDRIVES)
+            if mark is not None:
+                redriven.add(int(mark))
+            else:
+                letters[record.offset] = DeadLetter.from_record(record)
+        found = [replace(letter, redriven=number in redriven) for number, letter in letters.items()]
+        return found[-newest:] if newest else found
+
+    async def get(self, number: int) -> DeadLetter:
+        """Return one. Raises NotFound or BrokerUnavailable."""
+        for letter in await self.list():
+            if letter.number == number:
+                return letter
+        raise NotFound(f"there is no dead letter {number}: `modelmesh dead-letters list` shows those that there are")
+
+    async def redrive(self, letter: DeadLetter) -> Reply | None:
+        """Send a record on its way again, and note that; return the reply if it is a prediction request.
+
+        A request goes in anew, under an id and a deadline of its own: the old id has its outcome. Any other record goes back
+        to its topic as it was.
+        """
+        reply = None
+        request = letter.request
+        if request is not None and letter.topic.startswith(f"{self._settings.prefix}."):
+            async with PredictionClient(self._settings) as client:
+                reply = await client.send(
+                    request.model,
+                    request.body,
+                    content_type=request.content_type,
+                    routing_key=request.routing_key,
+                    request_id=f"{request.request_id[:100]}.redrive-{uuid4().hex[:8]}",
+                    priority=request.priority,
+                )
+        producer = make_producer(self._settings)
+        await producer.start()
+        try:
+            if request is None:
+                await producer.send_and_wait(letter.topic, letter.value, key=letter.key, headers=letter.headers)
+            mark = [(records.REDRIVES, b"%d" % letter.number)]
+            await producer.send_and_wait(self._topic, None, key=letter.source.encode(), headers=mark)
+        finally:
+            await producer.stop()
+        return reply
+
+    async def _records(self) -> AsyncIterator[ConsumerRecord]:
+        consumer = make_consumer(self._settings)
+        try:
+            await consumer.start()
+            partition = TopicPartition(self._topic, 0)
+            consumer.assign([partition])
+            await consumer.seek_to_beginning(partition)
+            end = (await consumer.end_offsets([partition]))[partition]
+            while await consumer.position(partition) < end:
+                for found in (await consumer.getmany(timeout_ms=500)).values():
+                    for record in found:
+                        yield record
+        except (KafkaError, OSError) as error:
+            raise BrokerUnavailable(f"Kafka at {self._settings.kafka} cannot be reached: {error}") from error
+        finally:
+            await consumer.stop()

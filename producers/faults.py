@@ -1,0 +1,113 @@
+"""Switch faults on and off, for rehearsals and tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from types import TracebackType
+
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from ..broker.connection import make_producer
+from ..broker.event_publisher import EventPublisher
+from ..broker.heartbeats import ReplicaView
+from ..broker.outbox import Outbox
+from ..broker.topic_follower import TopicFollower
+from ..schemas.chaos import Fault
+from ..schemas.errors import BrokerUnavailable, NotFound, Unavailable
+from ..schemas.settings import Settings
+
+HEARD_WITHIN = 3.0
+
+
+class FaultInjector:
+    """Puts faults on the log, where every role that has chaos switched on reads them. Use as an async context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._topic = settings.topics().chaos
+        self._faults: dict[str, Fault] = {}
+
+    async def __aenter__(self) -> FaultInjector:
+        self._producer = make_producer(self._settings)
+        try:
+            await self._producer.start()
+        except (KafkaError, OSError) as error:
+            await self._producer.stop()
+            raise BrokerUnavailable(f"Kafka at {self._settings.kafka} cannot be reached: {error}") from error
+        self._outbox = Outbox(self._producer)
+        self._events = EventPublisher(self._settings, self._outbox)
+        follower = TopicFollower(self._settings, self._topic, self._on_record)
+        self._following = asyncio.create_task(follower.run())
+        await follower.ready.wait()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
+        await self._producer.stop()
+
+    def active(self) -> list[Fault]:
+        """Return the faults that are on."""
+        now = time.time()
+        return [fault for fault in self._faults.values() if fault.until > now]
+
+    async def start(self, fault: Fault) -> None:
+        """Switch a fault on. Raises Unavailable when no replica would take notice."""
+        if not await self._listened_to():
+            raise Unavailable("no running router or worker has chaos switched on: start them with MODELMESH_CHAOS=true")
+        await self._producer.send_and_wait(
+            self._topic.name, fault.model_dump_json().encode(), key=fault.fault_id.encode()
+        )
+        self._faults[fault.fault_id] = fault
+        shown = fault.model_dump(exclude_defaults=True)
+        self._events.publish("chaos.started", fault.model, f"the fault {fault.kind} was switched on", fault=shown)
+        await self._outbox.flushed()
+
+    async def stop(self, fault_id: str) -> None:
+        """Switch a fault off. Raises NotFound."""
+        fault = self._faults.pop(fault_id, None)
+        if fault is None:
+            raise NotFound(f"there is no fault {fault_id}: `modelmesh chaos list` shows those that are on")
+        await self._producer.send_and_wait(self._topic.name, None, key=fault_id.encode())
+        self._events.publish(
+            "chaos.stopped", fault.model, f"the fault {fault.kind} was switched off", fault_id=fault_id
+        )
+        await self._outbox.flushed()
+
+    @contextlib.asynccontextmanager
+    async def on(self, fault: Fault) -> AsyncIterator[Fault]:
+        """Keep a fault on for as long as the block lasts, at most until it ends by itself."""
+        await self.start(fault)
+        try:
+            yield fault
+        finally:
+            await self.stop(fault.fault_id)
+
+    async def _listened_to(self) -> bool:
+        view = ReplicaView(self._settings)
+        following = asyncio.create_task(view.run())
+        try:
+            give_up = time.monotonic() + HEARD_WITHIN
+            while time.monotonic() < give_up:
+                if any(beat.chaos for beat in view.live()):
+                    return True
+                await view.changed(timeout=0.2)
+            return False
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    def _on_record(self, record: ConsumerRecord) -> None:
+        key = (record.key or b"").decode(errors="replace")
+        if record.value is None:
+            self._faults.pop(key, None)
+            return
+        with contextlib.suppress(ValidationError):
+            self._faults[key] = Fault.model_validate_json(record.value)

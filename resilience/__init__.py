@@ -1,0 +1,1 @@
+"""Decisions that keep a pipeline answering while its parts fail: plain objects, time is a parameter."""

@@ -1,0 +1,50 @@
+"""A circuit breaker for each replica: one that announces itself but does not answer is left alone too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
+from ..schemas.replicas import Heartbeat
+
+
+class ReplicaBreakers:
+    """A request that comes again counts against the replica that had it; what a replica says it answered counts for it."""
+
+    def __init__(self, rules: BreakerRules, on_change: Callable[[str, State], None]) -> None:
+        self._rules = rules
+        self._on_change = on_change
+        self._breakers: dict[str, CircuitBreaker] = {}
+        self._answered: dict[str, tuple[str, int]] = {}  # epoch and count
+
+    def heard(self, beat: Heartbeat, now: float) -> None:
+        """Take in how many requests a replica has answered since it spoke last; a new life begins afresh."""
+        answered = sum(load.answered for load in beat.models.values())
+        epoch, before = self._answered.get(beat.replica, (beat.epoch, 0))
+        if epoch != beat.epoch:
+            self._breakers.pop(beat.replica, None)
+            before = 0
+        if answered > before and (breaker := self._breakers.get(beat.replica)) is not None:
+            breaker.record(True, now, answered - before)
+        self._answered[beat.replica] = beat.epoch, answered
+        if beat.leaving:
+            self._breakers.pop(beat.replica, None)
+            self._answered.pop(beat.replica, None)
+
+    def unanswered(self, replica: str, now: float) -> None:
+        """Count a request that the replica had, and that was sent again since."""
+        breaker = self._breakers.get(replica)
+        if breaker is None:
+            breaker = self._breakers[replica] = CircuitBreaker(
+                self._rules, lambda state: self._on_change(replica, state)
+            )
+        breaker.record(False, now)
+
+    def allows(self, replica: str, now: float) -> bool:
+        """Whether requests may go to the replica; half open they may: its answers are the probes."""
+        breaker = self._breakers.get(replica)
+        return breaker is None or breaker.state(now) != "open"
+
+    def states(self, now: float) -> dict[str, State]:
+        """Return the state of each breaker that was ever needed."""
+        return {replica: breaker.state(now) for replica, breaker in self._breakers.items()}
