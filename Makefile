@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test unit lint format bench bench-release up clean
+.PHONY: install demo test unit lint format bench bench-release bench-faults up clean
 
 install: $(STAMP)
 
@@ -42,6 +42,9 @@ bench: $(STAMP)
 
 bench-release: $(STAMP)
 	@$(BIN)/python -m benchmarks releases $(PARTS)
+
+bench-faults: $(STAMP)
+	@$(BIN)/python -m benchmarks faults $(PARTS)
 
 up: $(STAMP)
 	@$(BIN)/modelmesh up

@@ -1,4 +1,4 @@
-"""`python -m benchmarks pipeline|releases [PART ...]`: measure, print, and write the section of docs/benchmarks.md."""
+"""`python -m benchmarks pipeline|releases|faults [PART ...]`: measure, print, and write the section of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import sys
 
 import uvloop
 
-from . import canary_simulation, drift_simulation, pipeline, pipeline_page, releases, releases_page, report
+from . import (
+    canary_simulation,
+    drift_simulation,
+    faults,
+    faults_page,
+    pipeline,
+    pipeline_page,
+    releases,
+    releases_page,
+    report,
+)
 
 
 def run_pipeline(say: report.Clock) -> None:
@@ -31,12 +41,21 @@ def run_releases(say: report.Clock) -> None:
     _say_aims(say, releases_page.aims(figures))
 
 
+def run_faults(say: report.Clock) -> None:
+    """Parts die under load; parts of the benchmark that are named are run again, the others kept."""
+    wanted = sys.argv[2:] or ["faults", "balancing", "overload"]
+    figures = report.saved("faults") if sys.argv[2:] else {}
+    figures |= uvloop.run(faults.run(say, wanted))
+    report.save("faults", "make bench-faults", figures, faults_page.page(figures))
+    _say_aims(say, faults_page.aims(figures))
+
+
 def _say_aims(say: report.Clock, aims: list[list[str]]) -> None:
     for aim, found, met in aims:
         say(f"{aim}: {found} ({met.strip('*')})")
 
 
-BENCHMARKS = {"pipeline": run_pipeline, "releases": run_releases}
+BENCHMARKS = {"pipeline": run_pipeline, "releases": run_releases, "faults": run_faults}
 
 if __name__ == "__main__":
     BENCHMARKS[sys.argv[1]](report.Clock())

@@ -150,12 +150,13 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         trackers = self._trackers
         while True:
             batches = await self._consumer.getmany(timeout_ms=1000, max_records=1000)
+            owned = {partition: trackers.get(partition) for partition in batches}
             if self._unchecked:
                 await self._inspect({partition: records[0].offset for partition, records in batches.items()})
             for partition, records in batches.items():
                 tracker = trackers.get(partition)
-                if tracker is None:
-                    continue  # taken away since it was fetched; its next owner gets these
+                if tracker is None or tracker is not owned[partition]:
+                    continue  # taken away since it was fetched; its next owner gets these, be it this one
                 for record in records:
                     tracker.take(record.offset)
                 if partition in self._suspects:
@@ -186,13 +187,14 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._read_commits is not None:
             try:
                 commits = await self._read_commits(partitions)
-                ends = await self._consumer.end_offsets(partitions)
             except (KafkaError, BrokerUnavailable) as error:
                 log.warning("suspects.unknown", error=str(error))
                 return  # the next records bring us here again
             for partition in partitions:
                 commit = commits.get(partition)
-                found = commit and Suspects.from_commit(commit.offset, commit.metadata, ends[partition])
+                # Not asked for: the answer would wait behind the fetch that waits at the broker.
+                end = self._consumer.highwater(partition) or firsts[partition]
+                found = commit and Suspects.from_commit(commit.offset, commit.metadata, end)
                 if found and partition in self._trackers:
                     self._suspects[partition] = found
                     log.info("suspects.found", partition=partition.partition, until=found.until, killer=found.killer)

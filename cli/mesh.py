@@ -32,6 +32,7 @@ class Mesh:
         *,
         workers: int,
         routers: int = 1,
+        gateways: int = 1,
         external_kafka: bool,
         progress: Progress,
         on_restart: Callable[[Member, int], None],
@@ -43,6 +44,7 @@ class Mesh:
         )
         self._workers = workers
         self._routers = routers
+        self._gateway_ports = [port, *(free_port() for _ in range(gateways - 1))]
         self._external_kafka = external_kafka
         self._progress = progress
         self.supervisor = Supervisor(self.settings, on_restart)
@@ -53,6 +55,11 @@ class Mesh:
     def url(self) -> str:
         """Where the gateway listens."""
         return f"http://{self.settings.host}:{self.settings.port}"
+
+    @property
+    def urls(self) -> list[str]:
+        """Where each of the gateways listens."""
+        return [f"http://{self.settings.host}:{port}" for port in self._gateway_ports]
 
     async def __aenter__(self) -> Mesh:
         try:
@@ -93,17 +100,19 @@ class Mesh:
         for number in range(self._workers):
             await supervisor.start("worker", f"worker-{number}")
         await supervisor.start("recorder", "recorder")
-        gateway = await supervisor.start("gateway", "gateway")
-        await self._until_ready(gateway)
+        several = len(self._gateway_ports) > 1
+        for number, (port, url) in enumerate(zip(self._gateway_ports, self.urls, strict=True)):
+            name = f"gateway-{number}" if several else "gateway"
+            await self._until_ready(await supervisor.start("gateway", name, port=str(port)), url)
         self.ready_seconds = time.monotonic() - began
 
-    async def _until_ready(self, gateway: Member) -> None:
+    async def _until_ready(self, gateway: Member, url: str) -> None:
         give_up = time.monotonic() + READY_TIMEOUT
         seen: object = "no answer yet"
         async with aiohttp.ClientSession() as session:
             while time.monotonic() < give_up:
                 try:
-                    async with session.get(f"{self.url}/health/ready") as response:
+                    async with session.get(f"{url}/health/ready") as response:
                         seen = await response.json()
                         if response.status == 200 and seen["control_plane"]:  # type: ignore[index]
                             return

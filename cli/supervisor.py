@@ -29,6 +29,7 @@ class Member:
     role: str
     name: str
     admin_port: int
+    settings: dict[str, str] = field(default_factory=dict)  # its own, beside those of the whole mesh
     process: asyncio.subprocess.Process | None = None
     starts: int = 0
     watcher: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -55,9 +56,9 @@ class Supervisor:
         """The processes, in the order in which they were started."""
         return self._members
 
-    async def start(self, role: str, name: str) -> Member:
-        """Start one role and keep it running."""
-        member = Member(role, name, free_port())
+    async def start(self, role: str, name: str, **settings: str) -> Member:
+        """Start one role and keep it running; `settings` are its own, by name."""
+        member = Member(role, name, free_port(), settings)
         self._members.append(member)
         await self._spawn(member)
         member.watcher = asyncio.create_task(self._watch(member))
@@ -94,19 +95,8 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         # What the supervisor was told in so many words holds for those it starts.
         told = {name: getattr(self._settings, name) for name in self._settings.model_fields_set}
-        environment = (
-            os.environ
-            | {f"MODELMESH_{name.upper()}": str(value) for name, value in told.items()}
-            | {
-                "MODELMESH_KAFKA": self._settings.kafka,
-                "MODELMESH_PREFIX": self._settings.prefix,
-                "MODELMESH_DATA": str(self._settings.data),
-                "MODELMESH_HOST": self._settings.host,
-                "MODELMESH_PORT": str(self._settings.port),
-                "MODELMESH_NAME": member.name,
-                "MODELMESH_ADMIN_PORT": str(member.admin_port),
-            }
-        )
+        own = {"name": member.name, "admin_port": member.admin_port, **member.settings}
+        environment = os.environ | {f"MODELMESH_{name.upper()}": str(value) for name, value in (told | own).items()}
         with self._log_path(member).open("ab") as output:
             member.process = await asyncio.create_subprocess_exec(
                 sys.executable,

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
 
 RUN_SECONDS = 0.002
 RUN_LENGTH = 32
@@ -70,6 +72,13 @@ class Target:
         return self.probing and self.sent >= PROBES
 
 
+class Balancer(Protocol):
+    """Says which of several targets, one at least, gets the next request."""
+
+    def __call__(self, targets: Sequence[Target], draw: Callable[[int], int], now: float) -> Target:
+        """Return one of the targets; `draw(n)` gives a random integer below n."""
+
+
 class RunBalancer:
     """Keeps to a choice for a short run of requests, so that those who come together can share a batch.
 
@@ -77,8 +86,9 @@ class RunBalancer:
     the records' round trips; drawing for none would be no balancing. A run ends after RUN_SECONDS or RUN_LENGTH requests.
     """
 
-    def __init__(self, targets: Sequence[Target], draw: Callable[[int], int]) -> None:
+    def __init__(self, targets: Sequence[Target], draw: Callable[[int], int], balance: Balancer | None = None) -> None:
         self.targets = targets
+        self._balance = balance or choose
         self._draw = draw
         self._current: Target | None = None
         self._ends_at = 0.0
@@ -92,14 +102,14 @@ class RunBalancer:
         if avoid:
             others = [target for target in self.targets if target.replica not in avoid and not target.full]
             if others:
-                chosen = choose(others, self._draw, now)
+                chosen = self._balance(others, self._draw, now)
                 chosen.send(now)
                 return chosen
         if self._current is None or self._left == 0 or now >= self._ends_at or self._current.full:
             ready = [target for target in self.targets if not target.full]
             if not ready:
                 return None
-            self._current = choose(ready, self._draw, now)
+            self._current = self._balance(ready, self._draw, now)
             self._ends_at = now + RUN_SECONDS
             self._left = RUN_LENGTH
         self._left -= 1
@@ -118,3 +128,25 @@ def choose(targets: Sequence[Target], draw: Callable[[int], int], now: float) ->
     if better.warmth < other.warmth and draw(1000) >= 1000 * max(COLDEST, better.warmth):
         return other
     return better
+
+
+def choose_at_random(targets: Sequence[Target], draw: Callable[[int], int], now: float) -> Target:
+    """Return one of the targets whatever their load."""
+    return targets[draw(len(targets))]
+
+
+class RoundRobin:
+    """Returns the targets in turn whatever their load."""
+
+    def __init__(self) -> None:
+        self._turns = count()
+
+    def __call__(self, targets: Sequence[Target], draw: Callable[[int], int], now: float) -> Target:
+        """Return the next one."""
+        return targets[next(self._turns) % len(targets)]
+
+
+def balancer_named(name: str) -> Balancer:
+    """Return the way of choosing that the setting names."""
+    balancers: dict[str, Balancer] = {"p2c": choose, "random": choose_at_random, "round_robin": RoundRobin()}
+    return balancers[name]

@@ -27,6 +27,7 @@ from ..schemas import records
 from ..schemas.errors import DeadlineExceeded, ModelMeshError, Overloaded
 from ..schemas.replicas import Heartbeat, ModelLoad
 from ..schemas.settings import Settings
+from .balancer import balancer_named
 from .placements import Placements
 from .replica_breakers import ReplicaBreakers
 from .table import Route, RoutingTable
@@ -56,6 +57,7 @@ class Router(Role):
             lambda model: topics.model(model).name,
             random.Random().randrange,
             breakers=self._breakers,
+            balance=balancer_named(settings.balancing),
             warm_up=settings.warm_up,
         )
         self._placements = Placements()

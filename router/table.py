@@ -9,7 +9,7 @@ from ..schemas.errors import CircuitOpen, ModelNotFound, NoWorker
 from ..schemas.releases import Release, Variant
 from ..schemas.replicas import Heartbeat, ModelLoad
 from .assignment import assign, shadow_of
-from .balancer import RunBalancer, Target, Work
+from .balancer import Balancer, RunBalancer, Target, Work, choose
 from .replica_breakers import ReplicaBreakers
 
 
@@ -52,8 +52,10 @@ class RoutingTable:
         draw: Callable[[int], int],
         *,
         breakers: ReplicaBreakers,
+        balance: Balancer = choose,
         warm_up: float = 0.0,
     ) -> None:
+        self._balance = balance
         self._topic_of = topic_of
         self._draw = draw
         self._breakers = breakers
@@ -164,7 +166,7 @@ class RoutingTable:
     def _balancer(self, targets: list[Target], now: float) -> RunBalancer:
         # If every replica's breaker is open, the fault is hardly theirs, and there is nobody else to ask.
         trusted = [target for target in targets if self._breakers.allows(target.replica, now)]
-        return RunBalancer(trusted or targets, self._draw)
+        return RunBalancer(trusted or targets, self._draw, self._balance)
 
     def route(
         self, model_name: str, routing_key: str, now: float, request_id: str = "", avoid: Collection[str] = ()

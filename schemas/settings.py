@@ -59,6 +59,9 @@ class Settings(BaseSettings):
 
     heartbeat_interval: float = Field(default=0.1, gt=0, description="how often a role announces itself")
     replica_timeout: float = Field(default=0.45, gt=0, description="after so long a silent replica receives nothing")
+    balancing: Literal["p2c", "random", "round_robin"] = Field(
+        default="p2c", description="how a router chooses among replicas; the others are there to compare with"
+    )
     warm_up: float = Field(
         default=5.0, ge=0, description="how long a version's share grows on a replica that loaded it"
     )

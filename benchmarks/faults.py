@@ -1,0 +1,342 @@
+"""Parts of a mesh die under load: what its callers notice, and that the log lost nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+from modelmesh.broker.progress import no_progress
+from modelmesh.cli.mesh import Mesh
+from modelmesh.cli.status import mesh_status
+from modelmesh.cli.supervisor import Member
+from modelmesh.producers.faults import FaultInjector
+from modelmesh.producers.load_generator import percentile
+from modelmesh.schemas.chaos import Fault
+from modelmesh.schemas.errors import ModelMeshError
+from modelmesh.schemas.settings import Settings
+from modelmesh.sdk import AsyncModelMeshClient
+
+from .audit import audit
+from .chaos_models import SAMPLE, chaos_model
+from .leaky_model import LEAKS_AFTER, leaky_model
+from .steady_callers import Call, Callers
+
+RATE = 300
+RUNS = int(os.environ.get("RUNS", "10"))
+BEFORE, AFTER = 3.0, 10.0
+FREEZE_SECONDS = 5.0
+Say = Callable[[str], None]
+Inject = Callable[[Mesh, AsyncModelMeshClient], Awaitable[None]]
+
+
+def member(mesh: Mesh, name: str) -> Member:
+    """Return a member of the mesh."""
+    return next(found for found in mesh.supervisor.members if found.name == name)
+
+
+def send(mesh: Mesh, name: str, number: signal.Signals) -> None:
+    """Send a signal to a member."""
+    pid = member(mesh, name).pid
+    assert pid is not None
+    os.kill(pid, number)
+
+
+async def restart(mesh: Mesh, name: str) -> None:
+    """Stop a member in order and wait until it is back."""
+    before = member(mesh, name).starts
+    send(mesh, name, signal.SIGTERM)
+    while member(mesh, name).starts == before:  # noqa: ASYNC110 - the supervisor knows it, and tells nobody
+        await asyncio.sleep(0.05)
+    await until_healthy(mesh)
+
+
+def killing(name: str) -> Inject:
+    """Kill a member; it is started again by its supervisor."""
+
+    async def kill(mesh: Mesh, _: AsyncModelMeshClient) -> None:
+        send(mesh, name, signal.SIGKILL)
+
+    return kill
+
+
+async def freeze(mesh: Mesh, _: AsyncModelMeshClient) -> None:
+    """Let a worker stand still for a while."""
+    send(mesh, "worker-0", signal.SIGSTOP)
+    await asyncio.sleep(FREEZE_SECONDS)
+    send(mesh, "worker-0", signal.SIGCONT)
+
+
+async def restart_broker(mesh: Mesh, _: AsyncModelMeshClient) -> None:
+    """Stop Kafka in order; its supervisor starts it again."""
+    send(mesh, "broker", signal.SIGTERM)
+
+
+async def leak(mesh: Mesh, sdk: AsyncModelMeshClient) -> None:
+    """Ask a model that leaks until its process is killed."""
+    for number in range(LEAKS_AFTER + 1):
+        try:
+            await sdk.predict("leaky", [float(number)])
+        except ModelMeshError:
+            return
+
+
+async def rolling_restart(mesh: Mesh, _: AsyncModelMeshClient) -> None:
+    """Stop each role in order and wait until it is back, one after the other."""
+    for name in ("worker-0", "worker-1", "router-0", "router-1", "control", "recorder", "gateway-0", "gateway-1"):
+        await restart(mesh, name)
+
+
+FAULTS: dict[str, Inject] = {
+    "kill -9 a worker": killing("worker-0"),
+    "kill -9 a router": killing("router-0"),
+    "kill -9 the Faust app": killing("control"),
+    "kill -9 a gateway": killing("gateway-0"),
+    "freeze a worker for 5 s": freeze,
+    "restart the broker": restart_broker,
+    "a model leaks and is killed": leak,
+    "restart everything in turn": rolling_restart,
+}
+
+
+async def until_healthy(mesh: Mesh) -> None:
+    """Return once every role is ready and no consumer is far behind."""
+    give_up = time.monotonic() + 120
+    while time.monotonic() < give_up:
+        status = await mesh_status(mesh.settings)
+        if status["healthy"] and status["lag"]:
+            return
+        await asyncio.sleep(0.2)
+    raise SystemExit(f"the mesh did not become healthy again: {await mesh_status(mesh.settings)}")
+
+
+def fault_mesh(folder: str, **settings: Any) -> Mesh:
+    """A mesh with two of each that there can be two of, and chaos switched on."""
+    return Mesh(
+        Settings(data=Path(folder), port=0, chaos=True, **settings),
+        workers=2,
+        routers=2,
+        gateways=2,
+        external_kafka=False,
+        progress=no_progress,
+        on_restart=lambda _, code: None,
+    )
+
+
+async def run(say: Say, parts: list[str]) -> dict[str, Any]:
+    """Run the parts; return their figures."""
+    figures: dict[str, Any] = {}
+    if "faults" in parts:
+        figures["faults"] = await faults(say)
+    if "balancing" in parts:
+        figures["balancing"] = await balancing(say)
+    if "overload" in parts:
+        figures["overload"] = await overload(say)
+    return figures
+
+
+async def faults(say: Say, names: Iterable[str] = FAULTS, runs: int = RUNS) -> dict[str, Any]:
+    """Each fault, many times, under a steady load."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="modelmesh-faults-") as folder:
+        async with fault_mesh(folder) as mesh, AsyncModelMeshClient(mesh.url, timeout=120) as sdk:
+            await sdk.register_model("steady", chaos_model(Path(folder) / "steady.onnx"), sample=SAMPLE)
+            await sdk.register_model("leaky", leaky_model(Path(folder) / "leaky.joblib"), "sklearn", sample=[[0.0]])
+            say(f"mesh ready after {mesh.ready_seconds:.1f} s; warming up")
+            async with Callers(mesh.urls, "steady", RATE, "warm").calling():
+                await asyncio.sleep(15)
+            for number, name in enumerate(names):
+                found[name] = await _fault(mesh, sdk, f"f{number}", name, runs, say)
+    return found
+
+
+async def _fault(mesh: Mesh, sdk: AsyncModelMeshClient, prefix: str, name: str, runs: int, say: Say) -> dict[str, Any]:
+    noticed = []
+    callers = Callers(mesh.urls, "steady", RATE, prefix)
+    async with callers.calling():
+        for _ in range(runs):
+            await asyncio.sleep(BEFORE)
+            began = time.monotonic()
+            await FAULTS[name](mesh, sdk)
+            await asyncio.sleep(max(0.0, began + AFTER - time.monotonic()))
+            await until_healthy(mesh)
+            ended = time.monotonic()
+            await asyncio.sleep(1.0)  # answers to what was due until then
+            noticed.append(_notice(callers, began, ended))
+    outcomes = Counter(call.outcome for call in callers.calls)
+    checked = await audit(mesh.settings, f"{prefix}.")
+    details = Counter(f"{call.outcome}: {call.detail}"[:160] for call in callers.calls if call.outcome != "right")
+    found = {
+        "runs": runs,
+        "sent": len(callers.calls),
+        "right": outcomes["right"],
+        "wrong": outcomes["wrong"],
+        "errors": {code: count for code, count in outcomes.items() if code not in ("right", "wrong")},
+        "details": dict(details.most_common(5)),
+        "lost": sum(not call.outcome for call in callers.calls) + checked["without_outcome"],
+        "twice": sum(call.answers > 1 for call in callers.calls),
+        "longest_ms": max(run["longest_ms"] for run in noticed),
+        "longest_gap_ms": max(run["gap_ms"] for run in noticed),
+        "p99_ms": statistics.median(run["p99_ms"] for run in noticed),
+        "normal_after": [run["normal_after"] for run in noticed],
+        "audit": checked,
+    }
+    say(
+        f"{name}: {found['sent']} sent, {found['right']} right, errors {found['errors'] or 0}, lost {found['lost']}, "
+        f"longest answer {found['longest_ms']:.0f} ms, longest gap {found['longest_gap_ms']:.0f} ms, normal after "
+        f"{statistics.median(found['normal_after']):.1f} s (at most {max(found['normal_after']):.1f}); audit {checked}"
+    )
+    return found
+
+
+def _notice(callers: Callers, began: float, ended: float) -> dict[str, float]:
+    """What the callers noticed of one fault. Normal is again what takes at most three times the p99 before, or 100 ms."""
+    before = sorted(call.done - call.due for call in callers.between(began - BEFORE, began))
+    usual = max(0.1, 3 * percentile(before, 99))
+    during = callers.between(began - 0.5, ended)
+    near = sorted(call.done - call.due for call in callers.between(began, began + AFTER) if call.outcome == "right")
+    odd = [call.done for call in during if call.outcome != "right" or call.done - call.due > usual]
+    times = sorted(call.done for call in during if call.outcome == "right")
+    return {
+        "longest_ms": 1000 * max(call.done - call.due for call in during),
+        "gap_ms": 1000 * max((later - sooner for sooner, later in pairwise(times)), default=0.0),
+        "p99_ms": 1000 * percentile(near, 99),
+        "normal_after": max(0.0, max(odd, default=began) - began),
+    }
+
+
+SLOW_MS = 20.0
+BALANCING_SECONDS = 20.0
+BALANCING_RATE = 100
+
+
+async def balancing(say: Say) -> dict[str, Any]:
+    """Two replicas, one ten times slower, and three ways to choose between them, in turns."""
+    found: dict[str, list[dict[str, float]]] = {"p2c": [], "random": [], "round_robin": []}
+    with tempfile.TemporaryDirectory(prefix="modelmesh-balancing-") as folder:
+        settings = Settings(data=Path(folder), port=0, chaos=True)
+        async with (
+            Mesh(
+                settings, workers=2, external_kafka=False, progress=no_progress, on_restart=lambda _, code: None
+            ) as mesh,
+            AsyncModelMeshClient(mesh.url, timeout=120) as sdk,
+            FaultInjector(mesh.settings) as injector,
+        ):
+            await sdk.register_model("steady", chaos_model(Path(folder) / "steady.onnx"), sample=SAMPLE)
+            for worker, milliseconds in (("worker-0", SLOW_MS), ("worker-1", 10 * SLOW_MS)):
+                until = time.time() + 3600
+                await injector.start(
+                    Fault(kind="latency", model="steady", replica=worker, milliseconds=milliseconds, until=until)
+                )
+            router = member(mesh, "router")
+            for turn in range(3):
+                for way, results in found.items():
+                    router.settings["balancing"] = way
+                    await restart(mesh, "router")
+                    # No retries to another replica: the choice alone is compared.
+                    callers = Callers([mesh.url], "steady", BALANCING_RATE, f"{way}-{turn}")
+                    async with callers.calling():
+                        await asyncio.sleep(3)
+                        began = time.monotonic()
+                        await asyncio.sleep(BALANCING_SECONDS)
+                    results.append(_tail(callers.between(began, began + BALANCING_SECONDS)))
+                    say(f"{way}: p99 {results[-1]['p99_ms']:.0f} ms")
+    p99 = {way: statistics.median(run["p99_ms"] for run in runs) for way, runs in found.items()}
+    return {
+        "runs": found,
+        "p99_ms": p99,
+        "better_than_random": p99["random"] / p99["p2c"],
+        "better_than_round_robin": p99["round_robin"] / p99["p2c"],
+    }
+
+
+def _tail(calls: list[Call]) -> dict[str, float]:
+    latencies = sorted(call.done - call.due for call in calls if call.outcome == "right")
+    return {
+        "answers": len(latencies),
+        "errors": len(calls) - len(latencies),
+        **{f"p{rank}_ms": 1000 * percentile(latencies, rank) for rank in (50, 90, 99)},
+    }
+
+
+OVERLOAD_SECONDS = 60.0
+# A batch of at most 8 takes 50 ms whoever runs it: what two workers can do is the model's affair, not the machine's.
+BATCH_MS, BATCH_SIZE = 50.0, 8
+
+
+async def overload(say: Say) -> dict[str, Any]:
+    """Find the peak, then offer twice as much for a minute."""
+    with tempfile.TemporaryDirectory(prefix="modelmesh-overload-") as folder:
+        async with (
+            fault_mesh(folder) as mesh,
+            AsyncModelMeshClient(mesh.url, timeout=120) as sdk,
+            FaultInjector(mesh.settings) as injector,
+        ):
+            batching = {"max_batch_size": BATCH_SIZE}
+            path = chaos_model(Path(folder) / "steady.onnx")
+            await sdk.register_model("steady", path, sample=SAMPLE, batching=batching)
+            until = time.time() + 3600
+            await injector.start(Fault(kind="latency", model="steady", milliseconds=BATCH_MS, until=until))
+            peak = await _peak(mesh, say)
+            say(f"peak {peak:.0f}/s; now twice as much for {OVERLOAD_SECONDS:.0f} s")
+            memory = _memory(mesh)
+            callers = Callers(mesh.urls, "steady", 2 * peak, "overload", timeout_ms=4000)
+            largest = dict(memory)
+            async with callers.calling():
+                began = time.monotonic()
+                while time.monotonic() < began + OVERLOAD_SECONDS:
+                    await asyncio.sleep(1.0)
+                    largest = {name: max(size, largest[name]) for name, size in _memory(mesh).items()}
+    calls = callers.between(began, began + OVERLOAD_SECONDS)
+    answered = [call for call in calls if call.outcome == "right"]
+    refused = sorted(call.done - call.due for call in calls if call.outcome in ("overloaded", "circuit_open"))
+    found = {
+        "peak": peak,
+        "offered": len(calls) / OVERLOAD_SECONDS,
+        "goodput": len(answered) / OVERLOAD_SECONDS,
+        "share_of_peak": len(answered) / OVERLOAD_SECONDS / peak,
+        "outcomes": dict(Counter(call.outcome for call in calls)),
+        "refused_p50_ms": 1000 * percentile(refused, 50),
+        "refused_p99_ms": 1000 * percentile(refused, 99),
+        "answered_p99_ms": 1000 * percentile(sorted(call.done - call.due for call in answered), 99),
+        "memory_mb_before": memory,
+        "memory_mb_largest": largest,
+    }
+    say(
+        f"overload: {found['offered']:.0f}/s offered, goodput {found['goodput']:.0f}/s ({found['share_of_peak']:.0%} of the "
+        f"peak), {found['outcomes']}; refused within {found['refused_p50_ms']:.0f} ms (p99 {found['refused_p99_ms']:.0f})"
+    )
+    return found
+
+
+async def _peak(mesh: Mesh, say: Say) -> float:
+    """Answers a second when the rate is raised until it does not help any more."""
+    best, rate = 0.0, 200.0
+    while True:
+        callers = Callers(mesh.urls, "steady", rate, f"peak-{rate:.0f}", timeout_ms=4000)
+        async with callers.calling():
+            await asyncio.sleep(2)
+            began = time.monotonic()
+            await asyncio.sleep(8)
+        right = sum(began <= call.done < began + 8 for call in callers.calls if call.outcome == "right") / 8
+        say(f"{rate:.0f}/s offered: {right:.0f}/s answered")
+        best = max(best, right)
+        if right < 0.9 * rate:
+            return best
+        rate *= 1.25
+
+
+def _memory(mesh: Mesh) -> dict[str, float]:
+    """Resident memory of each role in MB."""
+    return {
+        found.name: psutil.Process(found.pid).memory_info().rss / 1e6 for found in mesh.supervisor.members if found.pid
+    }
