@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from ..schemas.errors import BrokerUnavailable
 from ..schemas.settings import Settings
+from .patient_producer import PatientProducer
 
 # The library logs each attempt to reach a broker that is still starting, as an error.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -55,7 +56,7 @@ async def wait_until_answers(bootstrap: str, timeout: float) -> None:
 
 def make_producer(settings: Settings) -> AIOKafkaProducer:
     """Return an idempotent producer, not started yet."""
-    return AIOKafkaProducer(
+    return PatientProducer(
         bootstrap_servers=settings.kafka,
         client_id=settings.name,
         enable_idempotence=True,

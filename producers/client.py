@@ -206,7 +206,7 @@ class PredictionClient:
             self._bytes -= len(body)
 
     def _send(self, pending: _Pending) -> None:
-        """Send a request, the first time or again, and see to the next attempt."""
+        """Send a request, the first time or again."""
         request = pending.request
         partition = self._partitions.choose(self._replicas.live(), pending.tried)
         pending.tried.append(partition)
@@ -220,21 +220,15 @@ class PredictionClient:
             acknowledged=partial(self._on_acknowledged, pending),
             expires=pending.expires,
         )
-        if request.attempt < self._settings.max_attempts:
-            self._send_again_later(pending)
 
     def _send_again_later(self, pending: _Pending) -> None:
         request, loop = pending.request, asyncio.get_running_loop()
         delay = self._delays.get(request.model, self._unknown).before(request.attempt + 1)
-        if loop.time() + delay < pending.expires:
+        if request.attempt < self._settings.max_attempts and loop.time() + delay < pending.expires:
             pending.retry = loop.call_later(delay, self._send_again, pending)
 
     def _send_again(self, pending: _Pending) -> None:
-        if pending.future.done():
-            return
-        if not pending.acknowledged:
-            self._send_again_later(pending)  # what Kafka has not taken yet needs no second copy, only patience
-        elif self._budget.withdraw(self._now()):
+        if not pending.future.done() and self._budget.withdraw(self._now()):
             pending.request = replace(pending.request, attempt=pending.request.attempt + 1)
             self.retries += 1
             self._send(pending)
@@ -254,6 +248,9 @@ class PredictionClient:
         error = sent.exception()
         if error is None:
             pending.acknowledged = True
+            if not pending.future.done():
+                # Only now: what Kafka has not taken yet needs no second copy, only patience.
+                self._send_again_later(pending)
         elif not pending.acknowledged and not pending.future.done():
             pending.future.set_exception(BrokerUnavailable(f"Kafka did not take the request: {error}"))
 

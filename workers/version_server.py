@@ -17,7 +17,8 @@ from ..schemas.releases import VersionSpec
 from .batching import BatchQueue
 from .execution import LoadedModel
 
-SERVICE_DECAY = 1.0
+# Seconds: answers change the estimated service time within one; without answers it fades much more slowly.
+SERVICE_DECAY, SERVICE_FADE = 1.0, 30.0
 Token = TypeVar("Token")  # whatever the caller needs back with the answer
 
 
@@ -70,10 +71,11 @@ class VersionServer(Generic[Token]):
         self._on_batch = on_batch
         self._running = 0
         self._rows_running = 0
+        self._started: list[float] = []  # when the batches that run now began
         self._timer: asyncio.Handle | None = None
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._service = PeakEwma(SERVICE_DECAY)
+        self._service = PeakEwma(SERVICE_DECAY, SERVICE_FADE)
         self._cost = BatchCost()
         self._loaded_at = self._loop.time()
 
@@ -89,8 +91,10 @@ class VersionServer(Generic[Token]):
 
     @property
     def service_ms(self) -> float:
-        """A batch's time in the model, as of late."""
-        return self._service.read(self._loop.time())
+        """A batch's time in the model, as of late; one that runs already takes as long as it has run."""
+        now = self._loop.time()
+        running = max((now - started for started in self._started), default=0.0)
+        return max(self._service.read(now), 1000 * running)
 
     @property
     def request_ms(self) -> float:
@@ -139,9 +143,12 @@ class VersionServer(Generic[Token]):
     async def _run(self, batch: list[_Waiting[Token]]) -> None:
         rows = sum(waiting.rows for waiting in batch)
         self._rows_running += rows
+        started = self._loop.time()
+        self._started.append(started)
         try:
-            await self._answer_batch(batch, self._loop.time())
+            await self._answer_batch(batch, started)
         finally:
+            self._started.remove(started)
             self._running -= 1
             self._rows_running -= rows
             if self._timer is not None:
