@@ -49,8 +49,9 @@ def save(name: str, command: str, figures: dict[str, Any], body: str) -> None:
 
 
 def saved(name: str) -> dict[str, Any]:
-    """Return the figures of the last run."""
-    figures: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())["figures"]
+    """Return the figures of the last run; none before the first."""
+    path = FOLDER / f"{name}.json"
+    figures: dict[str, Any] = json.loads(path.read_text())["figures"] if path.exists() else {}
     return figures
 
 
