@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test unit lint format bench bench-release bench-faults up clean
+.PHONY: install demo test unit lint format bench bench-release bench-faults bench-soak up clean
 
 install: $(STAMP)
 
@@ -45,6 +45,9 @@ bench-release: $(STAMP)
 
 bench-faults: $(STAMP)
 	@$(BIN)/python -m benchmarks faults $(PARTS)
+
+bench-soak: $(STAMP)
+	@$(BIN)/python -m benchmarks soak
 
 up: $(STAMP)
 	@$(BIN)/modelmesh up

@@ -1,4 +1,4 @@
-"""`python -m benchmarks pipeline|releases|faults [PART ...]`: measure, print, and write the section of docs/benchmarks.md."""
+"""`python -m benchmarks pipeline|releases|faults|soak [PART ...]`: measure, print, write the section of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from . import (
     releases,
     releases_page,
     report,
+    soak,
 )
 
 
@@ -50,12 +51,18 @@ def run_faults(say: report.Clock) -> None:
     _say_aims(say, faults_page.aims(figures))
 
 
+def run_soak(say: report.Clock) -> None:
+    """A steady load for an hour, or MINUTES."""
+    figures = uvloop.run(soak.run(say))
+    report.save("soak", "make bench-soak", figures, soak.page(figures))
+
+
 def _say_aims(say: report.Clock, aims: list[list[str]]) -> None:
     for aim, found, met in aims:
         say(f"{aim}: {found} ({met.strip('*')})")
 
 
-BENCHMARKS = {"pipeline": run_pipeline, "releases": run_releases, "faults": run_faults}
+BENCHMARKS = {"pipeline": run_pipeline, "releases": run_releases, "faults": run_faults, "soak": run_soak}
 
 if __name__ == "__main__":
     BENCHMARKS[sys.argv[1]](report.Clock())
