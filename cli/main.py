@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -13,6 +14,7 @@ from ..schemas.settings import Settings
 from ..telemetry.logs import configure_logs
 from . import (
     chaos_commands,
+    db_commands,
     dead_letter_commands,
     demo_command,
     load_command,
@@ -23,7 +25,12 @@ from . import (
     role_commands,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Serve machine-learning models over a Kafka log.", rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Serve machine-learning models over a Kafka log.",
+    rich_markup_mode=None,
+)
 
 
 @app.callback(help="Serve machine-learning models over a Kafka log.")
@@ -39,6 +46,7 @@ monitoring_commands.add_to(app)
 load_command.add_to(app)
 demo_command.add_to(app)
 dead_letter_commands.add_to(app)
+db_commands.add_to(app)
 chaos_commands.add_to(app)
 role_commands.add_to(app)
 
@@ -54,6 +62,10 @@ def main() -> None:
             raise
         first = error.errors()[0]
         _fail(f"MODELMESH_{str(first['loc'][0]).upper()}: {first['msg']}, not {str(first['input'])[:80]!r}")
+    except Exception as error:
+        if os.environ.get("MODELMESH_LOG_LEVEL", "").lower() == "debug":
+            raise
+        _fail(f"this was not foreseen: {type(error).__name__}: {error} (MODELMESH_LOG_LEVEL=debug shows where)")
 
 
 def _fail(message: str) -> None:

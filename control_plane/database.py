@@ -22,7 +22,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
@@ -180,7 +180,13 @@ def make_engine(url: str) -> AsyncEngine:
         ) from None
     if parsed.drivername == "sqlite+aiosqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(parsed)
+    try:
+        engine = create_async_engine(parsed)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise SetupError(
+            f"MODELMESH_DATABASE names {parsed.drivername}, which is not installed: "
+            "use sqlite+aiosqlite:///path or postgresql+asyncpg://user@host/name"
+        ) from error
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _configure_sqlite)
     return engine

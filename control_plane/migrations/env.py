@@ -4,7 +4,9 @@ import asyncio
 
 from alembic import context
 from modelmesh.control_plane.database import Base, make_engine
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
+
+LOCK = 0x4D6F64656C
 
 
 def _run(connection: Connection) -> None:
@@ -14,6 +16,9 @@ def _run(connection: Connection) -> None:
         render_as_batch=connection.dialect.name == "sqlite",
     )
     with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            # Roles that start together migrate one after the other; the lock goes with the transaction.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK})
         context.run_migrations()
 
 

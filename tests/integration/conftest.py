@@ -23,8 +23,13 @@ from benchmarks.chaos_models import SAMPLE, chaos_model
 
 
 @pytest.fixture(scope="session")
-async def mesh(tmp_path_factory):
-    settings = Settings(data=tmp_path_factory.mktemp("mesh"), port=0, chaos=True, breaker_recovery=1.0)
+async def mesh(request, tmp_path_factory):
+    database = ""
+    if request.config.getoption("--database") == "postgresql":
+        database = request.getfixturevalue("postgres").database("mesh")
+    settings = Settings(
+        data=tmp_path_factory.mktemp("mesh"), port=0, database=database, chaos=True, breaker_recovery=1.0
+    )
     running = Mesh(
         settings,
         workers=2,

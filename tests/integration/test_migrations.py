@@ -1,8 +1,13 @@
 """The database's schema goes up and down with rows in its tables."""
 
+import asyncio
+import os
+import sys
+
+import pytest
 import sqlalchemy as sa
 from modelmesh.control_plane.database import Base, make_engine
-from modelmesh.control_plane.migrate import downgrade, upgrade
+from modelmesh.control_plane.migrate import current, downgrade, newest, upgrade
 
 
 async def tables_of(engine):
@@ -10,8 +15,8 @@ async def tables_of(engine):
         return set(await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names()))
 
 
-async def test_up_down_and_up_again_with_rows(tmp_path):
-    url = f"sqlite+aiosqlite:///{tmp_path / 'test.db'}"
+async def test_up_down_and_up_again_with_rows(database_url):
+    url = database_url
     await upgrade(url)
     engine = make_engine(url)
     try:
@@ -31,11 +36,11 @@ async def test_up_down_and_up_again_with_rows(tmp_path):
         await engine.dispose()
 
 
-async def test_the_migrations_and_the_models_say_the_same(tmp_path):
+async def test_the_migrations_and_the_models_say_the_same(database_url):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    url = f"sqlite+aiosqlite:///{tmp_path / 'test.db'}"
+    url = database_url
     await upgrade(url)
     engine = make_engine(url)
     try:
@@ -46,3 +51,36 @@ async def test_the_migrations_and_the_models_say_the_same(tmp_path):
         assert differences == []
     finally:
         await engine.dispose()
+
+
+async def test_roles_that_start_together_migrate_one_after_the_other(postgres):
+    url = postgres.database("together")
+    command = (sys.executable, "-m", "modelmesh", "db", "upgrade")
+    environment = os.environ | {"MODELMESH_DATABASE": url}
+    processes = await asyncio.gather(
+        *(asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE) for _ in range(3))
+    )
+    for process in processes:
+        out, _ = await process.communicate()
+        assert (process.returncode, newest().encode() in out) == (0, True)
+    assert await current(url) == newest()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql+asyncpg://me:secret@127.0.0.1:1/none", "cannot be used"),
+        ("mysql+nothing://me:secret@127.0.0.1/none", "is not installed"),
+        ("nonsense", "is not a database URL"),
+    ],
+)
+async def test_a_database_that_cannot_be_used_is_said_in_one_line_without_its_password(url, said):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "modelmesh", "db", "current",
+        env=os.environ | {"MODELMESH_DATABASE": url, "COLUMNS": "300"}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, error = await process.communicate()
+    assert process.returncode == 1
+    assert said in error.decode()
+    assert "Traceback" not in error.decode()
+    assert "secret" not in error.decode()

@@ -38,28 +38,45 @@ async def test_a_killed_control_plane_recovers_its_evidence_and_still_decides(me
     assert event["data"]["evidence"]["versions"]["2.0.0"]["failed"] > 0
 
 
-async def test_a_rollback_needs_neither_the_database_nor_the_gateway(mesh, http, sdk, kafka_client, register):
+@contextlib.asynccontextmanager
+async def database_away(request, mesh):
+    """PostgreSQL is stopped; SQLite, which is only a file, is locked so that nobody else can write a word."""
+    if mesh.settings.database:
+        postgres = request.getfixturevalue("postgres")
+        await asyncio.to_thread(postgres.stop)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(postgres.start)
+        return
+    database = sqlite3.connect(mesh.settings.data / "modelmesh.db", isolation_level=None, timeout=30)
+    database.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        database.execute("ROLLBACK")
+        database.close()
+
+
+async def test_a_rollback_needs_neither_the_database_nor_the_gateway(request, mesh, http, sdk, kafka_client, register):
     model = await register("on-its-own", {"fails": True})
     await sdk.create_canary(model, "2.0.0", 20)
     view = ReleasesView(mesh.settings, None)
     following = asyncio.create_task(view.run())
-    database = sqlite3.connect(mesh.settings.data / "modelmesh.db", isolation_level=None, timeout=30)
     try:
-        database.execute("BEGIN EXCLUSIVE")  # nobody else can write a word
-        await kill(mesh, "gateway").wait()
-        async with Traffic(kafka_client, model).flowing() as traffic:
-            traffic.flagged = 1.0
+        async with database_away(request, mesh):
+            await kill(mesh, "gateway").wait()
+            async with Traffic(kafka_client, model).flowing() as traffic:
+                traffic.flagged = 1.0
 
-            async def rolled_back():
-                return view.releases[model].strategy == "full"
+                async def rolled_back():
+                    return view.releases[model].strategy == "full"
 
-            await view.ready.wait()
-            await until(rolled_back, "a rollback on the log")
-            assert view.releases[model].stable.version == "1.0.0"
-        assert traffic.wrong == []
+                await view.ready.wait()
+                await until(rolled_back, "a rollback on the log")
+                assert view.releases[model].stable.version == "1.0.0"
+            assert traffic.wrong == []
     finally:
-        database.execute("ROLLBACK")
-        database.close()
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
