@@ -135,8 +135,9 @@ def fault_mesh(folder: str, **settings: Any) -> Mesh:
 async def run(say: Say, parts: list[str]) -> dict[str, Any]:
     """Run the parts; return their figures."""
     figures: dict[str, Any] = {}
-    if "faults" in parts:
-        figures["faults"] = await faults(say)
+    chosen = [name for name in FAULTS if "faults" in parts or name in parts]
+    if chosen:
+        figures["faults"] = await faults(say, chosen)
     if "balancing" in parts:
         figures["balancing"] = await balancing(say)
     if "overload" in parts:

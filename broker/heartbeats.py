@@ -58,9 +58,18 @@ class ReplicaView:
         """Follow the heartbeats until cancelled."""
         await self._follower.run()
 
-    def live(self, within: float | None = None) -> Iterator[Heartbeat]:
-        """Iterate over the replicas that stay and were heard of within so many seconds; by default those that are alive."""
-        oldest = self._loop.time() - (self._timeout if within is None else within)
+    def live(self) -> Iterator[Heartbeat]:
+        """Iterate over the replicas that stay and have been heard of just now."""
+        return self._heard_since(self._loop.time() - self._timeout)
+
+    def recent(self, within: float) -> Iterator[Heartbeat]:
+        """Iterate over those heard of within so many seconds of the newest heartbeat, whoever sent that.
+
+        While there is no broker everybody is silent, and nobody's silence says anything.
+        """
+        return self._heard_since(max((heard for heard, _ in self._beats.values()), default=0.0) - within)
+
+    def _heard_since(self, oldest: float) -> Iterator[Heartbeat]:
         for heard, beat in self._beats.values():
             if heard >= oldest and not beat.leaving:
                 yield beat

@@ -117,7 +117,7 @@ class Router(Role):
         reachable: dict[str, tuple[str, ...]] = {}
         while True:
             now = asyncio.get_running_loop().time()
-            self._table.set_replicas(self._replicas.live(), self._replicas.live(self._settings.session_timeout), now)
+            self._table.set_replicas(self._replicas.live(), self._replicas.recent(self._settings.session_timeout), now)
             if reachable != (reachable := self._table.reachable()):
                 self._announcer.announce()
             await self._replicas.changed(timeout=self._settings.heartbeat_interval)
