@@ -21,6 +21,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest tests/integration --database postgresql
 
 unit: $(STAMP)
 	@$(BIN)/python -m pytest tests/unit

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from ..broker.connection import make_producer
 from ..broker.heartbeats import ReplicaView
@@ -37,6 +40,17 @@ from .openapi import docs_page, openapi_document
 BACKLOG = 8192
 
 
+class _Retries(Collector):
+    """The client counts its retries itself; it knows nothing of metrics."""
+
+    def __init__(self, client: PredictionClient) -> None:
+        self._client = client
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Return the counter as it is now."""
+        yield CounterMetricFamily("retries", "Requests sent again", value=self._client.retries)
+
+
 class Gateway(Role):
     """One replica of the HTTP gateway."""
 
@@ -45,6 +59,10 @@ class Gateway(Role):
         self.registry = CollectorRegistry()
         self._replicas = ReplicaView(settings)
         self._client = PredictionClient(settings, replicas=self._replicas)
+        Gauge("in_flight", "Requests without an answer", registry=self.registry).set_function(
+            lambda: self._client.in_flight
+        )
+        self.registry.register(_Retries(self._client))
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
         self._releases = ReleasesView(settings, None)

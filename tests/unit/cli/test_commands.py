@@ -56,3 +56,19 @@ def test_json_comes_from_the_argument_or_a_file(tmp_path):
     assert read_json("[[1, 2]]", "inputs") == read_json(f"@{path}", "inputs") == [[1, 2]]
     with pytest.raises(InvalidInput):
         read_json("{", "inputs")
+
+
+def test_what_nobody_foresaw_is_one_line_and_not_a_traceback(monkeypatch, capsys):
+    def fail():
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr("modelmesh.cli.main.app", fail)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "RuntimeError: out of luck" in said
+    assert "Traceback" not in said
+    monkeypatch.setenv("MODELMESH_LOG_LEVEL", "debug")
+    with pytest.raises(RuntimeError):
+        main()
