@@ -224,7 +224,8 @@ async def balancing(say: Say) -> dict[str, Any]:
     """Two replicas, one ten times slower, and three ways to choose between them, in turns."""
     found: dict[str, list[dict[str, float]]] = {"p2c": [], "random": [], "round_robin": []}
     with tempfile.TemporaryDirectory(prefix="modelmesh-balancing-") as folder:
-        settings = Settings(data=Path(folder), port=0, chaos=True)
+        # Without retries to another replica: the choice alone is compared.
+        settings = Settings(data=Path(folder), port=0, chaos=True, max_attempts=1)
         async with (
             Mesh(
                 settings, workers=2, external_kafka=False, progress=no_progress, on_restart=lambda _, code: None
@@ -243,7 +244,6 @@ async def balancing(say: Say) -> dict[str, Any]:
                 for way, results in found.items():
                     router.settings["balancing"] = way
                     await restart(mesh, "router")
-                    # No retries to another replica: the choice alone is compared.
                     callers = Callers([mesh.url], "steady", BALANCING_RATE, f"{way}-{turn}")
                     async with callers.calling():
                         await asyncio.sleep(3)
