@@ -213,18 +213,21 @@ def _operation(operation: Operation, names: Any) -> dict[str, Any]:
     parameters += [{"name": name, "in": "header", "schema": {"type": "string"}} for name in operation.headers]
     document: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": responses}
     if operation.takes is Registration:
-        schema = {"allOf": [names[(Registration, "validation")], _FILE]}
+        schema = _registration_form()
         document["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     elif operation.takes:
         document["requestBody"] = {"required": True, "content": content(operation.takes)}
     return document
 
 
-_FILE = {
-    "type": "object",
-    "required": ["artifact"],
-    "properties": {"artifact": {"type": "string", "contentMediaType": "application/octet-stream"}},
-}
+def _registration_form() -> dict[str, Any]:
+    """Return the fields of a registration with the file among them: it takes no others, so they can't be two schemas."""
+    form = Registration.model_json_schema(ref_template="#/components/schemas/{model}")
+    form.pop("$defs", None)
+    form["properties"]["artifact"] = {"type": "string", "contentMediaType": "application/octet-stream"}
+    form["required"] = [*form.get("required", ()), "artifact"]
+    return form
+
 
 _PAGE_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>ModelMesh API</title><style>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import faust
@@ -127,7 +128,9 @@ class ReleasesApp:
             source = f"{message.topic}/{message.partition}/{message.offset}"
             reason = f"not a {kind.__name__.lower()}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
             log.warning("record.dead_letter", source=source, reason=reason)
-            kept = list((message.headers or {}).items())
+            # Faust gives them as a mapping or as pairs.
+            found = message.headers or ()
+            kept = list(found.items() if isinstance(found, Mapping) else found)
             headers = dead_letter_headers(kept, reason=reason, source=source, key=message.key)
             await self._dead_letters.send(key=source.encode(), value=message.value or b"", headers=headers)
             return None
