@@ -289,14 +289,14 @@ async def overload(say: Say) -> dict[str, Any]:
             await injector.start(Fault(kind="latency", model="steady", milliseconds=BATCH_MS, until=until))
             peak = await _peak(mesh, say)
             say(f"peak {peak:.0f}/s; now twice as much for {OVERLOAD_SECONDS:.0f} s")
-            memory = _memory(mesh)
+            before = memory(mesh)
             callers = Callers(mesh.urls, "steady", 2 * peak, "overload", timeout_ms=4000)
-            largest = dict(memory)
+            largest = dict(before)
             async with callers.calling():
                 began = time.monotonic()
                 while time.monotonic() < began + OVERLOAD_SECONDS:
                     await asyncio.sleep(1.0)
-                    largest = {name: max(size, largest[name]) for name, size in _memory(mesh).items()}
+                    largest = {name: max(size, largest[name]) for name, size in memory(mesh).items()}
     calls = callers.between(began, began + OVERLOAD_SECONDS)
     answered = [call for call in calls if call.outcome == "right"]
     refused = sorted(call.done - call.due for call in calls if call.outcome in ("overloaded", "circuit_open"))
@@ -309,7 +309,7 @@ async def overload(say: Say) -> dict[str, Any]:
         "refused_p50_ms": 1000 * percentile(refused, 50),
         "refused_p99_ms": 1000 * percentile(refused, 99),
         "answered_p99_ms": 1000 * percentile(sorted(call.done - call.due for call in answered), 99),
-        "memory_mb_before": memory,
+        "memory_mb_before": before,
         "memory_mb_largest": largest,
     }
     say(
@@ -336,8 +336,12 @@ async def _peak(mesh: Mesh, say: Say) -> float:
         rate *= 1.25
 
 
-def _memory(mesh: Mesh) -> dict[str, float]:
-    """Resident memory of each role in MB."""
-    return {
-        found.name: psutil.Process(found.pid).memory_info().rss / 1e6 for found in mesh.supervisor.members if found.pid
-    }
+def memory(mesh: Mesh) -> dict[str, float]:
+    """Resident MB of each role, its children included."""
+    found = {}
+    for role in mesh.supervisor.members:
+        if role.pid:
+            process = psutil.Process(role.pid)
+            sizes = [part.memory_info().rss for part in (process, *process.children(recursive=True))]
+            found[role.name] = round(sum(sizes) / 1e6, 1)
+    return found

@@ -46,8 +46,8 @@ def page(figures: dict[str, Any]) -> str:
         found = figures["balancing"]
         parts += [
             "### One of two replicas is ten times slower",
-            "100 requests/s; a batch takes 20 ms in one worker and 200 ms in the other. Three rounds in turns, medians; nothing is "
-            "sent again.",
+            "100 requests/s; a batch takes 20 ms in one worker and 200 ms in the other. Three rounds in turns, medians; nothing "
+            "is sent again.",
             report.table(
                 ["choice", "p50 ms", "p90 ms", "p99 ms", "errors"],
                 [

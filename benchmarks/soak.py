@@ -11,15 +11,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import psutil
-from modelmesh.cli.mesh import Mesh
 from modelmesh.cli.status import consumer_lag
 from modelmesh.producers.load_generator import percentile
 from modelmesh.sdk import AsyncModelMeshClient
 
 from . import report
 from .chaos_models import SAMPLE, chaos_model
-from .faults import Say, fault_mesh
+from .faults import Say, fault_mesh, memory
 from .steady_callers import Callers
 
 RATE = 200
@@ -61,17 +59,6 @@ async def run(say: Say) -> dict[str, Any]:
         "samples": samples,
         "growth": growth(samples),
     }
-
-
-def memory(mesh: Mesh) -> dict[str, float]:
-    """Resident MB of each role, its children included."""
-    found = {}
-    for member in mesh.supervisor.members:
-        if member.pid:
-            process = psutil.Process(member.pid)
-            sizes = [part.memory_info().rss for part in (process, *process.children(recursive=True))]
-            found[member.name] = round(sum(sizes) / 1e6, 1)
-    return found
 
 
 def growth(samples: list[dict[str, Any]]) -> dict[str, float]:
