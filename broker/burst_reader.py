@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from ..schemas.settings import Settings
+from ..schemas.topics import Topic
 from .connection import make_consumer
 
 FETCH_BYTES = 256 * 1024
@@ -20,6 +21,11 @@ FETCH_BYTES = 256 * 1024
 def burst_consumer(settings: Settings) -> AIOKafkaConsumer:
     """Return a consumer for a BurstReader, not started yet: what is there comes at once, in large pieces."""
     return make_consumer(settings, fetch_min_bytes=FETCH_BYTES, fetch_max_wait_ms=5)
+
+
+def partitions_of(*topics: Topic) -> list[TopicPartition]:
+    """Return all partitions of the topics."""
+    return [TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)]
 
 
 class BurstReader:

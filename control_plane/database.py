@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 from ..schemas.errors import SetupError
@@ -168,6 +168,15 @@ class LogOffsetRow(Base):
     topic: Mapped[str] = mapped_column(String(255), primary_key=True)
     partition: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     offset: Mapped[int] = mapped_column(BigInteger)
+
+
+def fitting(column: InstrumentedAttribute[Any], text: str) -> str:
+    """Return what a column takes of a text that comes from the log.
+
+    PostgreSQL refuses what is too long, and NUL; one such row would keep all those behind it waiting.
+    """
+    length = getattr(column.type, "length", None)
+    return text.replace("\0", "")[:length]
 
 
 def make_engine(url: str) -> AsyncEngine:

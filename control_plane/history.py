@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 import structlog
 from aiokafka import ConsumerRecord
-from aiokafka.errors import KafkaError
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from ..broker.connection import make_consumer
 from ..schemas.commands import Event
 from ..schemas.settings import Settings
-from .database import DeploymentRow, ExperimentRow, make_engine
-from .migrate import upgrade
+from .database import DeploymentRow, ExperimentRow, fitting
+from .keep_writing import keep_writing
 
 log = structlog.get_logger(__name__)
-RETRY_AFTER = 1.0
 
 
 class HistoryProjection:
@@ -31,17 +27,10 @@ class HistoryProjection:
 
     async def run(self) -> None:
         """Project until cancelled."""
-        while True:
-            engine = make_engine(self._settings.database_url)
-            try:
-                await upgrade(self._settings.database_url)
-                await self._follow(engine)
-            except (SQLAlchemyError, OSError, KafkaError) as error:
-                self.state = f"waiting: {error}"[:300]
-                log.warning("history.waiting", error=str(error)[:300])
-                await asyncio.sleep(RETRY_AFTER)
-            finally:
-                await engine.dispose()
+        await keep_writing(self._settings.database_url, "history", self._follow, self._say)
+
+    def _say(self, state: str) -> None:
+        self.state = state
 
     async def _follow(self, engine: AsyncEngine) -> None:
         topic = self._settings.topics().events.name
@@ -63,23 +52,25 @@ class HistoryProjection:
             for record in records:
                 try:
                     event = Event.model_validate_json(record.value or b"")
-                except ValidationError:
-                    log.warning("record.malformed", topic=record.topic, offset=record.offset)
+                    row = _row(event)
+                    await _project_experiment(session, event)
+                except (ValidationError, KeyError, ValueError, OverflowError) as error:
+                    # Not an event, or one whose data nobody of ours wrote.
+                    log.warning("record.malformed", topic=record.topic, offset=record.offset, error=str(error)[:200])
                     continue
-                await session.merge(_row(event))
-                await _project_experiment(session, event)
+                await session.merge(row)
 
 
 def _row(event: Event) -> DeploymentRow:
     return DeploymentRow(
-        event_id=event.event_id,
+        event_id=fitting(DeploymentRow.event_id, event.event_id),
         kind=event.kind,
-        model=event.model,
+        model=fitting(DeploymentRow.model, event.model),
         generation=event.generation,
         strategy=event.data.get("strategy"),
         version=event.data.get("version"),
-        actor=event.actor,
-        summary=event.summary,
+        actor=fitting(DeploymentRow.actor, event.actor),
+        summary=fitting(DeploymentRow.summary, event.summary),
         data=event.data,
         problem=event.problem,
         at=datetime.fromtimestamp(event.at, UTC),

@@ -16,10 +16,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from ..schemas.errors import MalformedRecord
+from ..schemas.names import REQUEST_ID
 from ..schemas.records import PredictionRequest, Reply
-from .database import Base, InferenceRow, LogOffsetRow
+from .database import Base, InferenceRow, LogOffsetRow, fitting
 
-_NAME = 64
+_MOST_ATTEMPTS = 1000
 _LOG = Base.metadata.tables[InferenceRow.__tablename__]
 _OFFSETS = Base.metadata.tables[LogOffsetRow.__tablename__]
 
@@ -87,9 +88,9 @@ class InferenceLog:
             return None  # the router put it aside
         return {
             "request_id": request.request_id,
-            "model": request.model[:_NAME],
+            "model": fitting(InferenceRow.model, request.model),
             "at": _moment(record),
-            "attempts": request.attempt,
+            "attempts": _attempts(request.attempt),
             "request": request.body if self._bodies else None,
         }
 
@@ -98,16 +99,18 @@ class InferenceLog:
             reply = Reply.from_record(record.headers, record.value)
         except MalformedRecord:
             return None
+        if not REQUEST_ID.fullmatch(reply.request_id) or not 100 <= reply.status <= 599:
+            return None  # nobody's answer
         return {
             "request_id": reply.request_id,
-            "model": reply.model[:_NAME],
+            "model": fitting(InferenceRow.model, reply.model),
             "at": _moment(record),
-            "attempts": reply.attempt,
+            "attempts": _attempts(reply.attempt),
             "answered_at": _moment(record),
             "status": reply.status,
-            "version": reply.version,
-            "variant": reply.variant,
-            "worker": reply.worker[:128],
+            "version": fitting(InferenceRow.version, reply.version),
+            "variant": fitting(InferenceRow.variant, reply.variant),
+            "worker": fitting(InferenceRow.worker, reply.worker),
             "reply": reply.body if self._bodies else None,
         }
 
@@ -158,8 +161,16 @@ def _by_id(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def _attempts(number: int) -> int:
+    return max(1, min(number, _MOST_ATTEMPTS))
+
+
 def _moment(record: ConsumerRecord) -> datetime:
-    return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    """Return the record's time; a producer may have given it any."""
+    try:
+        return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.now(UTC)
 
 
 def retention_limit(days: float) -> datetime:

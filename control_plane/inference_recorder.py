@@ -6,19 +6,16 @@ import asyncio
 import time
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-from sqlalchemy.exc import SQLAlchemyError
+from aiokafka import AIOKafkaConsumer
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ..broker.burst_reader import BurstReader, burst_consumer
+from ..broker.burst_reader import BurstReader, burst_consumer, partitions_of
 from ..schemas.settings import Settings
-from .database import make_engine
 from .inference_log import InferenceLog, retention_limit
-from .migrate import upgrade
+from .keep_writing import keep_writing
 
 log = structlog.get_logger(__name__)
 INTERVAL = 0.5
-RETRY_AFTER = 1.0
 CLEAN_EVERY = 600.0
 
 
@@ -33,19 +30,13 @@ class InferenceRecorder:
 
     async def run(self) -> None:
         """Record until cancelled."""
-        while True:
-            engine = make_engine(self._settings.database_url)
-            try:
-                await upgrade(self._settings.database_url)
-                await self._record(InferenceLog(engine, bodies=self._settings.inference_log == "full"))
-            except (SQLAlchemyError, OSError, KafkaError) as error:
-                self.state = f"waiting: {error}"[:300]
-                log.warning("inference_log.waiting", error=str(error)[:300])
-                await asyncio.sleep(RETRY_AFTER)
-            finally:
-                await engine.dispose()
+        await keep_writing(self._settings.database_url, "inference_log", self._record, self._say)
 
-    async def _record(self, rows: InferenceLog) -> None:
+    def _say(self, state: str) -> None:
+        self.state = state
+
+    async def _record(self, engine: AsyncEngine) -> None:
+        rows = InferenceLog(engine, bodies=self._settings.inference_log == "full")
         consumer = burst_consumer(self._settings)
         await consumer.start()
         try:
@@ -66,11 +57,7 @@ class InferenceRecorder:
             await consumer.stop()
 
     async def _reader(self, consumer: AIOKafkaConsumer, rows: InferenceLog) -> BurstReader:
-        partitions = [
-            TopicPartition(topic.name, number)
-            for topic in (self._topics.requests, self._topics.replies)
-            for number in range(topic.partitions)
-        ]
+        partitions = partitions_of(self._topics.requests, self._topics.replies)
         consumer.assign(partitions)
         known = await rows.offsets()
         beginnings = await consumer.beginning_offsets(partitions)

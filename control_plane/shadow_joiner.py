@@ -7,10 +7,10 @@ import time
 
 import orjson
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from ..broker.burst_reader import BurstReader, burst_consumer
+from ..broker.burst_reader import BurstReader, burst_consumer, partitions_of
 from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
 from ..schemas.errors import MalformedRecord
@@ -86,11 +86,7 @@ class ShadowJoiner:
 
     async def _reader(self, consumer: AIOKafkaConsumer, since: float) -> BurstReader:
         """Begin where the trial began, in each partition."""
-        partitions = [
-            TopicPartition(topic.name, number)
-            for topic in (self._replies, self._shadow_replies)
-            for number in range(topic.partitions)
-        ]
+        partitions = partitions_of(self._replies, self._shadow_replies)
         consumer.assign(partitions)
         # The ends first: what comes between the two questions must not fall between them.
         ends = await consumer.end_offsets(partitions)

@@ -34,10 +34,10 @@ async def rows(database_url):
 
 async def test_requests_and_outcomes_meet_in_any_order_and_come_twice(rows):
     steps = {
-        "asked": ([asked("{id}", 10)], []),
-        "again": ([asked("{id}", 11, attempt=2)], []),
-        "answered": ([], [answered("{id}", 12)]),
-        "twice": ([], [answered("{id}", 13)]),
+        "asked": ([asked("template", 10)], []),
+        "again": ([asked("template", 11, attempt=2)], []),
+        "answered": ([], [answered("template", 12)]),
+        "twice": ([], [answered("template", 13)]),
     }
     orders = list(itertools.permutations(steps))
     for number, order in enumerate(orders):
@@ -57,18 +57,8 @@ async def test_requests_and_outcomes_meet_in_any_order_and_come_twice(rows):
 
 
 def _named(record, request_id):
-    headers = [(name, value.replace(b"{id}", request_id.encode())) for name, value in record.headers]
+    headers = [(name, value.replace(b"template", request_id.encode())) for name, value in record.headers]
     return SimpleNamespace(headers=headers, value=record.value, timestamp=record.timestamp)
-
-
-@pytest.fixture(autouse=True)
-def any_id(monkeypatch):
-    """The templates' id is none that a client may use."""
-    import re
-
-    from modelmesh.schemas import records
-
-    monkeypatch.setattr(records, "REQUEST_ID", re.compile(r".{1,128}"))
 
 
 async def test_offsets_are_stored_with_the_rows_and_never_go_back(rows):
@@ -85,3 +75,17 @@ async def test_what_is_old_is_forgotten(rows):
     assert await rows.forget(datetime.fromtimestamp(50, UTC)) == 1
     assert await rows.get("old") is None
     assert await rows.get("new") is not None
+
+
+async def test_a_row_that_no_column_would_take_stops_nobody(rows):
+    strange = PredictionRequest("strange", "m\0" * 100, 0.0, "replies", 0, b"\0\xff", attempt=10**12)
+    reply = Reply("strange", "m\0" * 100, 200, b"\xff", version="v" * 100, variant="\0" * 100, worker="w" * 500)
+    no_status = Reply("nobody", "m", 10**12, b"")
+    await rows.write(
+        [SimpleNamespace(headers=strange.headers(), value=strange.body, timestamp=10**18)],
+        [SimpleNamespace(headers=one.headers(), value=one.body, timestamp=-1) for one in (reply, no_status)],
+        {},
+    )
+    row = await rows.get("strange")
+    assert (row.status, row.version, row.variant, row.model) == (200, "v" * 32, "", "m" * 64)
+    assert await rows.get("nobody") is None

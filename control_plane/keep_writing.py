@@ -1,0 +1,37 @@
+"""Write into the database for as long as the process lives, whatever becomes of the database meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiokafka.errors import KafkaError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from .database import make_engine
+from .migrate import upgrade
+
+log = structlog.get_logger(__name__)
+RETRY_AFTER = 1.0
+
+
+async def keep_writing(
+    url: str, what: str, write: Callable[[AsyncEngine], Awaitable[None]], say: Callable[[str], None]
+) -> None:
+    """Run `write` with an engine, and again a moment after it failed for want of the database or the broker.
+
+    `say` gets "waiting" and why; `write` begins where the database says it was.
+    """
+    while True:
+        engine = make_engine(url)
+        try:
+            await upgrade(url)
+            await write(engine)
+        except (SQLAlchemyError, OSError, KafkaError) as error:
+            say(f"waiting: {error}"[:300])
+            log.warning(f"{what}.waiting", error=str(error)[:300])
+            await asyncio.sleep(RETRY_AFTER)
+        finally:
+            await engine.dispose()
