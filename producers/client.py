@@ -223,12 +223,17 @@ class PredictionClient:
 
     def _send_again_later(self, pending: _Pending) -> None:
         request, loop = pending.request, asyncio.get_running_loop()
-        delay = self._delays.get(request.model, self._unknown).before(request.attempt + 1)
+        delay = self._delays.get(request.model, self._unknown).before(request.attempt + 1 + pending.refused)
         if request.attempt < self._settings.max_attempts and loop.time() + delay < pending.expires:
             pending.retry = loop.call_later(delay, self._send_again, pending)
 
     def _send_again(self, pending: _Pending) -> None:
-        if not pending.future.done() and self._budget.withdraw(self._now()):
+        if pending.future.done():
+            return
+        if not self._budget.withdraw(self._now()):
+            pending.refused += 1  # it asks again, less and less often: the budget fills up with each request
+            self._send_again_later(pending)
+        else:
             pending.request = replace(pending.request, attempt=pending.request.attempt + 1)
             self.retries += 1
             self._send(pending)
@@ -281,5 +286,6 @@ class _Pending:
     began: float
     expires: float
     acknowledged: bool = False
+    refused: int = 0  # retries that the budget had nothing for
     tried: list[int] = field(default_factory=list)
     retry: asyncio.TimerHandle | None = None

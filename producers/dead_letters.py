@@ -79,7 +79,7 @@ class DeadLetters:
         redriven: set[int] = set()
         async for record in self._records():
             mark = dict(record.headers).get(records.REDRIVES)
-            if mark is not None:
+            if mark is not None and mark.isdigit():
                 redriven.add(int(mark))
             else:
                 letters[record.offset] = DeadLetter.from_record(record)
