@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from modelmesh.broker.connection import make_producer
+from modelmesh.broker.heartbeats import ReplicaView
 from modelmesh.broker.topics import ensure_topics
 from modelmesh.cli.main import app
 from modelmesh.cli.status import mesh_status
@@ -57,8 +58,25 @@ async def logged(sdk, request_id):
     return found
 
 
+async def both_workers_serve(mesh, model):
+    """Return once both are reachable: until the second has joined, the first is all that there is."""
+    view = ReplicaView(mesh.settings)
+    following = asyncio.create_task(view.run())
+
+    async def both():
+        loads = [beat.models[model] for beat in view.live() if beat.role == "worker" and model in beat.models]
+        return sum(bool(load.partitions and load.loaded) for load in loads) == 2
+
+    try:
+        await until(both, f"both workers serve {model}")
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
 async def test_a_frozen_worker_is_not_waited_for(mesh, http, kafka_client, sdk, register):
     model = await register("frozen")
+    await both_workers_serve(mesh, model)
     for number in range(50):
         await kafka_client.predict(model, [0, number])
     slowest = 0.0
