@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 
@@ -25,9 +26,10 @@ class Chaos:
         self._follower = TopicFollower(settings, settings.topics().chaos, self._on_record) if settings.chaos else None
 
     async def run(self) -> None:
-        """Follow the faults until cancelled; does nothing where chaos is switched off."""
+        """Follow the faults until cancelled; where chaos is switched off there is nothing to follow."""
         if self._follower is not None:
             await self._follower.run()
+        await asyncio.Event().wait()
 
     def find(self, kind: FaultKind, **where: str) -> Fault | None:
         """Return the fault of this kind that hits here and now, if one does."""

@@ -32,6 +32,11 @@ class Announcer:
         """Tell the others that this replica takes no more work."""
         self._publish(self._describe().model_copy(update={"leaving": True}))
 
+    async def leave(self) -> None:
+        """Say farewell, and return when those who send have heard of it; what they sent before must still be taken."""
+        self.farewell()
+        await asyncio.sleep(3 * self._settings.heartbeat_interval)
+
     async def run(self) -> None:
         """Announce until cancelled."""
         while True:

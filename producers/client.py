@@ -76,9 +76,7 @@ class PredictionClient:
         self._producer = make_producer(self._settings)
         self._chaos = Chaos(self._settings)
         self._outbox = Outbox(self._producer, self._chaos)
-        parts: list[Any] = [self._outbox]
-        if self._settings.chaos:
-            parts.append(self._chaos)
+        parts: list[Any] = [self._outbox, self._chaos]
         if self._given_replicas is None:
             self._replicas = ReplicaView(self._settings)
             parts.append(self._replicas)

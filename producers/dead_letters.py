@@ -101,7 +101,7 @@ class DeadLetters:
         """
         reply = None
         request = letter.request
-        if request is not None and letter.topic.startswith(f"{self._settings.prefix}."):
+        if request is not None:
             async with PredictionClient(self._settings) as client:
                 reply = await client.send(
                     request.model,

@@ -90,7 +90,7 @@ class Router(Role):
         following = [
             asyncio.create_task(self._releases.run()),
             asyncio.create_task(self._replicas.run()),
-            *([asyncio.create_task(self._chaos.run())] if self._settings.chaos else []),
+            asyncio.create_task(self._chaos.run()),
             asyncio.create_task(self._refresh()),
         ]
         await self._releases.ready.wait()
@@ -102,9 +102,7 @@ class Router(Role):
             await self.until_stopped(stop, [sending, announcing, routing, *following])
         finally:
             announcing.cancel()
-            self._announcer.farewell()
-            # Those who send hear of it and send elsewhere; what they sent before is still taken.
-            await asyncio.sleep(3 * self._settings.heartbeat_interval)
+            await self._announcer.leave()
             self._loop.stop()
             await asyncio.gather(routing, return_exceptions=True)
             for task in (sending, *following):

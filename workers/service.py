@@ -72,17 +72,13 @@ class Worker(Role):
         await self._producer.start()
         sending = asyncio.create_task(self._outbox.run())
         announcing = asyncio.create_task(self._announcer.run())
-        tasks = [asyncio.create_task(part.run()) for part in (self._releases, self._observer)]
-        if self._settings.chaos:
-            tasks.append(asyncio.create_task(self._chaos.run()))
+        tasks = [asyncio.create_task(part.run()) for part in (self._releases, self._observer, self._chaos)]
         try:
             await self.until_stopped(stop, [sending, announcing, *tasks, self._failure])
         finally:
             for task in (announcing, *tasks):
                 task.cancel()
-            self._announcer.farewell()
-            # The routers hear of it and send elsewhere; what they sent before is still taken.
-            await asyncio.sleep(3 * self._settings.heartbeat_interval)
+            await self._announcer.leave()
             for pool in self._pools.values():
                 pool.stop()
             await asyncio.gather(*self._running.values(), return_exceptions=True)
