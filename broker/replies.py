@@ -10,7 +10,7 @@ import structlog
 from aiokafka import ConsumerRecord
 
 from ..schemas.errors import MalformedRecord, ModelFailed, ModelMeshError, PoisonousRequest
-from ..schemas.records import PredictionRequest, Reply, dead_letter_headers
+from ..schemas.records import ASKED_VERSION, DIGEST, PredictionRequest, Reply, dead_letter_headers
 from ..schemas.settings import Settings
 from .chaos import Chaos
 from .consume_loop import Delivery
@@ -27,6 +27,7 @@ class Answerer:
         topics = settings.topics()
         self._replies = {"primary": topics.replies, "shadow": topics.shadow_replies}
         self._dead_letters = topics.dead_letters.name
+        self._fills = topics.cache_fills
         self._largest = settings.max_record_bytes - 16 * 1024
         self._name = settings.name
         self._outbox = outbox
@@ -59,6 +60,7 @@ class Answerer:
         batch_rows: int = 0,
         fallback: str = "",
         seconds: float = 0.0,
+        cached: bool = False,
     ) -> None:
         """Send the answer, or the error as a problem document, to where the request says."""
         if isinstance(outcome, bytes) and len(outcome) > self._largest:
@@ -80,6 +82,7 @@ class Answerer:
             shadow=request.shadow,
             fallback=fallback,
             seconds=seconds,
+            cached=cached,
             traceparent=request.traceparent,
         )
         topic = self._replies[request.role].name
@@ -95,6 +98,19 @@ class Answerer:
             headers=reply.headers(),
             acknowledged=delivery.acknowledged,
         )
+        if 0 <= request.fill < self._fills.partitions and request.role == "primary" and not cached:
+            # Nobody waits for its acknowledgement: without it the cache is missing an answer, and that is all.
+            self._outbox.send(
+                self._fills.name,
+                reply.body if reply.ok else None,
+                key=reply.request_id,
+                partition=request.fill,
+                headers=[
+                    *reply.headers(),
+                    (DIGEST, request.digest.encode()),
+                    (ASKED_VERSION, request.version.encode()),
+                ],
+            )
 
     def put_aside(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str) -> None:
         """Give up on a record: it goes to the dead letters, and then its caller, where it has one, gets an error."""

@@ -56,6 +56,7 @@ def register(
     parent: Annotated[str | None, typer.Option(help="The version that this one was made from.")] = None,
     author: Annotated[str, typer.Option(help="Who made it.")] = "",
     compile: Annotated[bool, typer.Option(help="Compile to ONNX where the answers stay the same.")] = True,
+    cache_ttl: Annotated[float, typer.Option(help="Seconds for which an answer may be given again.")] = 0.0,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,6 +72,7 @@ def register(
             parent=parent,
             author=author,
             compile=compile,
+            cache_ttl_seconds=cache_ttl,
         )
     if as_json:
         print(json.dumps(registered))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -93,6 +94,7 @@ class VersionRow(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     signature: Mapped[dict[str, Any]] = mapped_column(JSON)
     batching: Mapped[dict[str, Any]] = mapped_column(JSON)
+    cache_ttl_seconds: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
     sample: Mapped[list[Any]] = mapped_column(JSON)
     parity: Mapped[dict[str, Any]] = mapped_column(JSON)
     proof: Mapped[dict[str, Any]] = mapped_column(JSON)

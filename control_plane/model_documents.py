@@ -22,6 +22,7 @@ class VersionDocument(BaseModel):
     parity: dict[str, Any] = Field(description="what was found when the compiled form was compared on sample rows")
     signature: Signature
     batching: Batching
+    cache_ttl_seconds: float = Field(description="how long an answer may be given again; 0: never")
     artifact_digest: str
     source_digest: str
     size: int = Field(description="bytes of the registered file")
@@ -75,6 +76,7 @@ def version_document(row: VersionRow, live_versions: set[str]) -> VersionDocumen
         parity=row.parity,
         signature=Signature.model_validate(row.signature),
         batching=Batching.model_validate(row.batching),
+        cache_ttl_seconds=row.cache_ttl_seconds,
         artifact_digest=row.artifact_digest,
         source_digest=row.source_digest,
         size=row.size,

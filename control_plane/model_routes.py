@@ -14,7 +14,7 @@ from ..broker.releases_view import ReleasesView
 from ..models.artifact_store import digest_of
 from ..models.proof import prove_in_fresh_process
 from ..schemas.commands import Event
-from ..schemas.errors import Unavailable, VersionInUse
+from ..schemas.errors import RegistrationRefused, Unavailable, VersionInUse
 from ..schemas.settings import Settings
 from ..telemetry.http import json_response
 from .database import VersionRow
@@ -77,6 +77,11 @@ class ModelRoutes:
                 registration.reference,
                 timeout=self._settings.proof_timeout,
             )
+            if registration.cache_ttl_seconds and not proof.deterministic:
+                raise RegistrationRefused(
+                    "the model gave the same rows different answers, so they may not be kept: leave cache_ttl_seconds at 0",
+                    field="cache_ttl_seconds",
+                )
             row, first = await self._registry.add(registration, proof, source, compiled)
         log.info("model.registered", model=registration.name, version=row.version, served_as=row.served_as)
         if not first:

@@ -28,6 +28,9 @@ class Registration(BaseModel):
     )
     signature: Signature | None = None
     batching: Batching | None = None
+    cache_ttl_seconds: float = Field(
+        default=0.0, ge=0, le=30 * 86400, description="how long an answer may be given again; 0: never"
+    )
     compile: bool = True
     data_digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the training data")
 

@@ -36,6 +36,7 @@ def spec_of(row: VersionRow) -> VersionSpec:
             "digest": row.artifact_digest,
             "signature": row.signature,
             "batching": row.batching,
+            "cache_ttl_seconds": row.cache_ttl_seconds,
             "sample": row.sample,
             "profile": row.profile,
             "output_bins": row.output_bins,
@@ -91,6 +92,7 @@ class Registry:
                         size=source.stat().st_size,
                         signature=proof.signature.model_dump(mode="json"),
                         batching=(registration.batching or Batching()).model_dump(mode="json"),
+                        cache_ttl_seconds=registration.cache_ttl_seconds,
                         sample=proof.sample,
                         parity=proof.parity,
                         proof=proof.model_dump(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ..schemas.errors import InvalidInput, MalformedRequest, RequestTooLarge
 from .registration import Registration
 
-_JSON_FIELDS = {"metadata", "sample", "reference", "signature", "batching", "compile"}
+_JSON_FIELDS = {"metadata", "sample", "reference", "signature", "batching", "compile", "cache_ttl_seconds"}
 _LARGEST_FIELD = 32 * 1024 * 1024
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ..schemas.errors import ModelMeshError, RegistrationRefused, from_problem
 from ..schemas.profiles import OutputBins, Profile
@@ -51,6 +51,7 @@ class Proof(BaseModel):
     libraries: dict[str, str]
     profile: Profile | None = None
     output_bins: OutputBins | None = None
+    deterministic: bool = Field(default=True, description="whether the same rows gave the same answers again")
 
 
 def _library_versions(names: list[str]) -> dict[str, str]:
@@ -120,7 +121,13 @@ def prove(
         libraries=_library_versions(adapter.libraries()),
         profile=build_profile(columns_of(known)) if known else None,
         output_bins=output_bins_of(answered),
+        deterministic=_same(served.predict(inputs), served.predict(inputs)),
     )
+
+
+def _same(some: Tensors, others: Tensors) -> bool:
+    """Whether two runs gave the same, to the last bit."""
+    return all(np.array_equal(array, others[name], equal_nan=array.dtype.kind == "f") for name, array in some.items())
 
 
 def _reference(rows: list[Any], signature: Signature) -> Tensors:

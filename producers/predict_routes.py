@@ -110,6 +110,8 @@ class PredictRoutes:
 
 def _response(reply: Reply) -> web.Response:
     headers = {"X-Model-Version": reply.version, "X-Model-Variant": reply.variant}
+    if reply.cached:
+        headers["X-Cache"] = "hit"
     if reply.batch_size:
         headers["X-Batch-Size"] = str(reply.batch_size)
     if not reply.ok and (retry_after := orjson.loads(reply.body).get("retry_after")) is not None:

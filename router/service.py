@@ -7,8 +7,10 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
+from zlib import crc32
 
 from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -22,13 +24,20 @@ from ..broker.outbox import Outbox, Together
 from ..broker.releases_view import ReleasesView
 from ..broker.replies import Answerer
 from ..broker.role import Role
+from ..broker.topic_follower import TopicFollower
 from ..resilience.circuit_breaker import STATES, BreakerRules, State
 from ..schemas import records
-from ..schemas.errors import DeadlineExceeded, ModelMeshError, Overloaded
+from ..schemas.errors import DeadlineExceeded, MalformedRecord, ModelMeshError, Overloaded
+from ..schemas.releases import Release
 from ..schemas.replicas import Heartbeat, ModelLoad
 from ..schemas.settings import Settings
+from .answer_store import AnswerKey, MemoryAnswers
+from .assignment import shadow_of
 from .balancer import balancer_named
+from .inputs_digest import inputs_digest
 from .placements import Placements
+from .prediction_cache import Pending, PredictionCache
+from .redis_answers import RedisAnswers, open_redis
 from .replica_breakers import ReplicaBreakers
 from .table import Route, RoutingTable
 
@@ -61,7 +70,18 @@ class Router(Role):
             warm_up=settings.warm_up,
         )
         self._placements = Placements()
-        self._releases = ReleasesView(settings, self._outbox, self._table.set_release)
+        self._cache = PredictionCache(self.registry, answered=self._answer_again, missed=self._send_on)
+        self._cache.use(
+            RedisAnswers(open_redis(settings.redis), settings.prefix, settings.cache_patience, self._cache.failed)
+            if settings.redis
+            else MemoryAnswers(settings.cache_bytes)
+        )
+        # Two routers may share a partition: each then keeps the other's answers too.
+        self._fill_partition = crc32(settings.name.encode()) % topics.cache_fills.partitions
+        self._fills = TopicFollower(
+            settings, topics.cache_fills, self._on_fill, from_end=True, partitions=[self._fill_partition]
+        )
+        self._releases = ReleasesView(settings, self._outbox, self._on_release)
         self._replicas = ReplicaView(settings, self._on_beat)
         self._loop = ConsumeLoop(
             make_consumer(settings, group=f"{settings.prefix}.router"),
@@ -92,8 +112,10 @@ class Router(Role):
             asyncio.create_task(self._replicas.run()),
             asyncio.create_task(self._chaos.run()),
             asyncio.create_task(self._refresh()),
+            asyncio.create_task(self._fills.run()),
+            asyncio.create_task(self._cache.run()),
         ]
-        await self._releases.ready.wait()
+        await asyncio.gather(self._releases.ready.wait(), self._fills.ready.wait())
         # Whoever is alive speaks within two intervals; before that nobody would seem to be.
         await asyncio.sleep(2 * self._settings.heartbeat_interval)
         announcing = asyncio.create_task(self._announcer.run())
@@ -124,6 +146,14 @@ class Router(Role):
         request = self._answerer.read_request(record, delivery)
         if request is None:
             return
+        if self._settings.cache and (key := self._cache_key(request)) is not None:
+            self._cache.ask(Pending(record, request, delivery, key), key)
+        else:
+            self._send_on(Pending(record, request, delivery, None))
+
+    def _send_on(self, pending: Pending) -> None:
+        """Send a request to a worker, or answer it with the error that stands in the way."""
+        record, request, delivery = pending.record, pending.request, pending.delivery
         try:
             left = request.deadline - time.time()
             if left <= 0:
@@ -132,18 +162,67 @@ class Router(Role):
         except ModelMeshError as error:
             self._refused.labels(error.code).inc()
             self._answerer.reply(request, delivery, error)
+            if pending.key is not None:
+                self._cache.landed(pending.key, None, 0.0)
             return
         self._routed.labels(request.model, route.version).inc()
         kept = [header for header in record.headers if header[0] not in _OURS]
+        asked = _assigned(route)
+        if pending.key is not None and pending.key.version == route.version:
+            asked += [(records.DIGEST, pending.key.inputs.encode()), (records.FILL, b"%d" % self._fill_partition)]
         if route.shadow is None:
-            self._forward(request, record.value, [*kept, *_assigned(route)], route, delivery.acknowledged)
+            self._forward(request, record.value, [*kept, *asked], route, delivery.acknowledged)
             return
         # The record is finished when both are safe; the primary goes first, since somebody waits for it.
         both = Together(2, delivery.acknowledged)
-        primary = [*kept, *_assigned(route), (records.SHADOW, route.shadow.version.encode())]
+        primary = [*kept, *asked, (records.SHADOW, route.shadow.version.encode())]
         self._forward(request, record.value, primary, route, both.acknowledged)
         copy = [*kept, *_assigned(route.shadow), (records.ROLE, b"shadow")]
         self._forward(request, record.value, copy, route.shadow, both.acknowledged)
+
+    def _cache_key(self, request: records.PredictionRequest) -> AnswerKey | None:
+        """Return what the answer is kept under, if the version that the request would get may be cached."""
+        assigned = self._table.assigned(request.model, request.routing_key or request.request_id)
+        if assigned is None:
+            return None
+        release, variant = assigned
+        spec = release.versions[variant.version]
+        # A request with a copy is worth its price: the two answers are to be compared.
+        if not spec.cache_ttl_seconds or shadow_of(release, request.request_id) is not None:
+            return None
+        inputs = inputs_digest(request.body)
+        return None if inputs is None else AnswerKey(request.model, spec.version, spec.digest, inputs)
+
+    def _answer_again(self, pending: Pending, answer: bytes) -> None:
+        assigned = self._table.assigned(
+            pending.request.model, pending.request.routing_key or pending.request.request_id
+        )
+        if assigned is None or pending.key is None or assigned[1].version != pending.key.version:
+            self._send_on(replace(pending, key=None))  # the release has changed while it waited
+            return
+        release, variant = assigned
+        request = replace(pending.request, version=variant.version, variant=variant.name, trial=release.trial)
+        self._answerer.reply(request, pending.delivery, answer, cached=True)
+
+    def _on_fill(self, record: ConsumerRecord) -> None:
+        headers = dict(record.headers)
+        try:
+            reply = records.Reply.from_record(record.headers, record.value)
+            inputs, asked = headers[records.DIGEST].decode(), headers[records.ASKED_VERSION].decode()
+        except (MalformedRecord, KeyError, UnicodeDecodeError):
+            return  # a cache may miss an answer
+        release = self._releases.releases.get(reply.model)
+        spec = release.versions.get(asked) if release is not None else None
+        if spec is None:
+            return
+        key = AnswerKey(reply.model, asked, spec.digest, inputs)
+        # Stable's answer to what a candidate failed on is not the candidate's.
+        self._cache.landed(key, reply.body if reply.ok and reply.version == asked else None, spec.cache_ttl_seconds)
+
+    def _on_release(self, model: str, release: Release | None) -> None:
+        for version in self._table.versions(model) - set(release.versions if release is not None else ()):
+            self._cache.drop(model, version)
+        self._table.set_release(model, release)
 
     def _route(self, request: records.PredictionRequest, left: float) -> Route:
         """Return where a request goes that has so many seconds left. Raises Overloaded where it would wait too long."""
@@ -200,7 +279,17 @@ class Router(Role):
 
 
 # Headers that only the router writes; whatever a client put there is dropped.
-_OURS = frozenset((records.VARIANT, records.VERSION, records.TRIAL, records.SHADOW, records.ROLE))
+_OURS = frozenset(
+    (
+        records.VARIANT,
+        records.VERSION,
+        records.TRIAL,
+        records.SHADOW,
+        records.ROLE,
+        records.DIGEST,
+        records.FILL,
+    )
+)
 
 
 def _assigned(route: Route) -> list[tuple[str, bytes]]:

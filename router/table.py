@@ -68,6 +68,23 @@ class RoutingTable:
         """The models that have a release."""
         return list(self._models)
 
+    def versions(self, name: str) -> set[str]:
+        """Return the versions that a model's release names."""
+        model = self._models.get(name)
+        return set(model.release.versions) if model is not None else set()
+
+    def assigned(self, name: str, routing_key: str) -> tuple[Release, Variant] | None:
+        """Return the release and the variant that a request would get now, were there workers enough; None: no model."""
+        model = self._models.get(name)
+        if model is None:
+            return None
+        release = model.release
+        variant = assign(release, routing_key)
+        if variant.version not in model.balancers:
+            release = model.serving  # the new one is being loaded
+            variant = assign(release, routing_key)
+        return release, variant
+
     def reachable(self) -> dict[str, tuple[str, ...]]:
         """Return the versions of each model's release that are loaded somewhere, even if their breaker is open."""
         return {

@@ -39,6 +39,9 @@ SOURCE = "mm-source"
 STACK = "mm-stack"
 SOURCE_KEY = "mm-source-key"
 REDRIVES = "mm-redrives"
+FILL = "mm-fill"
+ASKED_VERSION = "mm-asked-version"
+CACHED = "mm-cached"
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -64,6 +67,7 @@ class PredictionRequest:
     digest: str = ""
     trial: int = 0  # the router's: the trial in which the version was assigned
     shadow: str = ""  # the version that a copy went to
+    fill: int = -1  # the partition of cache-fills that a copy of the answer goes to; -1: none
     traceparent: str = ""
 
     def headers(self) -> list[tuple[str, bytes]]:
@@ -86,6 +90,7 @@ class PredictionRequest:
             (DIGEST, self.digest),
             (TRIAL, str(self.trial) if self.trial else ""),
             (SHADOW, self.shadow),
+            (FILL, str(self.fill) if self.fill >= 0 else ""),
             (TRACEPARENT, self.traceparent),
         ):
             if text:
@@ -111,6 +116,8 @@ class PredictionRequest:
             attempt = int(found.get(name, b"1"))
             name = TRIAL
             trial = int(found.get(name, b"0"))
+            name = FILL
+            fill = int(found.get(name, b"-1"))
             name = ROLE
             role = found.get(name, b"primary").decode()
             name = PRIORITY
@@ -156,6 +163,7 @@ class PredictionRequest:
             digest=digest,
             trial=trial,
             shadow=shadow,
+            fill=fill,
             traceparent=traceparent,
         )
 
@@ -177,6 +185,7 @@ class Reply:
     shadow: str = ""  # the version that a copy of the request went to
     fallback: str = ""  # the version that failed on it before stable answered
     seconds: float = 0.0  # in the worker
+    cached: bool = False  # given again from the prediction cache
     traceparent: str = ""
 
     @property
@@ -203,6 +212,7 @@ class Reply:
             (SHADOW, self.shadow),
             (FALLBACK, self.fallback),
             (SECONDS, f"{self.seconds:.6f}" if self.seconds else ""),
+            (CACHED, "1" if self.cached else ""),
             (TRACEPARENT, self.traceparent),
         ):
             if text:
@@ -253,6 +263,7 @@ class Reply:
             shadow=shadow,
             fallback=fallback,
             seconds=seconds,
+            cached=CACHED in found,
             traceparent=traceparent,
         )
 

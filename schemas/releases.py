@@ -35,6 +35,7 @@ class VersionSpec(BaseModel):
     digest: str = Field(description="SHA-256 of the served artifact, in hex")
     signature: Signature
     batching: Batching = Batching()
+    cache_ttl_seconds: float = Field(default=0.0, description="how long an answer may be given again; 0: never")
     sample: list[Any] = Field(default_factory=list, description="a few input rows, for the warm-up")
     profile: Profile | None = Field(default=None, description="the reference rows; None: the first live rows become it")
     output_bins: OutputBins | None = Field(default=None, description="how its answers are counted")

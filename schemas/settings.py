@@ -109,6 +109,14 @@ class Settings(BaseSettings):
         default="full", description="what the inference log keeps: nothing, outcomes alone, or bodies too"
     )
     inference_log_days: float = Field(default=7.0, gt=0, description="how long the inference log is kept")
+    redis: str = Field(
+        default="", description="Redis URL for the prediction cache and rate limits; empty: in the process"
+    )
+    cache: bool = Field(default=True, description="whether models that may be cached are")
+    cache_bytes: int = Field(
+        default=64 * 1024 * 1024, gt=0, description="largest prediction cache in a router's memory"
+    )
+    cache_patience: float = Field(default=0.005, gt=0, description="how long a lookup in Redis may take")
     chaos: bool = Field(default=False, description="whether `modelmesh chaos` may inject faults into this role")
     command_timeout: float = Field(default=5.0, gt=0, description="how long a command waits for the control plane")
     load_timeout: float = Field(

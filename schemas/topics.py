@@ -151,6 +151,15 @@ class Topics:
             read_by="every role that has chaos switched on",
             holds="faults to inject, and until when",
         )
+        self.cache_fills = Topic(
+            f"{prefix}.cache-fills",
+            8,
+            timedelta(hours=1),
+            key="request id",
+            written_by="workers",
+            read_by="the router that asked for it (its own partition)",
+            holds="copies of answers that a router keeps in the prediction cache",
+        )
 
     def model(self, name: str) -> Topic:
         """Return the topic that one model's worker pool consumes."""
@@ -178,4 +187,5 @@ class Topics:
             self.replicas,
             self.dead_letters,
             self.chaos,
+            self.cache_fills,
         )

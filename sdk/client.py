@@ -75,6 +75,7 @@ class AsyncModelMeshClient:
         author: str = "",
         compile: bool = True,
         batching: dict[str, Any] | None = None,
+        cache_ttl_seconds: float = 0.0,
         data: Any | None = None,
     ) -> dict[str, Any]:
         """Register a model object or the path of a file; return what was registered.
@@ -82,7 +83,8 @@ class AsyncModelMeshClient:
         `sample` is a few input rows (a DataFrame, an array or a list): the signature is inferred from them, and the model
         proves itself on them. `data` is the training data: its digest is kept, and its first 5,000 rows are what live rows
         are compared with to see drift; without it the first live rows are. Without a version the
-        major is raised. Raises RegistrationRefused, VersionExists, InvalidInput.
+        major is raised. With `cache_ttl_seconds` an answer to the same inputs is given again for so long, which only a
+        model that answers the same rows the same way may ask for. Raises RegistrationRefused, VersionExists, InvalidInput.
         """
         with tempfile.TemporaryDirectory() as folder:
             path, kind = await asyncio.to_thread(_save, model_object, framework, sample, Path(folder))
@@ -94,6 +96,7 @@ class AsyncModelMeshClient:
                 "metadata": metadata,
                 "sample": None if sample is None else rows_of(sample)[:100],
                 "batching": batching,
+                "cache_ttl_seconds": cache_ttl_seconds or None,
                 "compile": compile,
                 "reference": None if data is None else rows_of(data)[:REFERENCE_ROWS],
             }

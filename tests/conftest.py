@@ -1,4 +1,4 @@
-"""Which database the mesh under test has: SQLite by default, a real PostgreSQL with --database postgresql."""
+"""Which parts the mesh under test has: the embedded ones, or PostgreSQL and Redis with --database postgresql."""
 
 import warnings
 

