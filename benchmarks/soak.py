@@ -38,7 +38,7 @@ async def run(say: Say) -> dict[str, Any]:
                 began = time.monotonic()
                 while time.monotonic() < began + 60 * MINUTES:
                     await asyncio.sleep(EVERY_SECONDS)
-                    lag = await consumer_lag(mesh.settings.kafka, mesh.settings.prefix)
+                    lag = await consumer_lag(mesh.settings)
                     samples.append(
                         {
                             "minute": (time.monotonic() - began) / 60,

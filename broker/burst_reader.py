@@ -7,7 +7,7 @@ reader asks for nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -34,12 +34,19 @@ class BurstReader:
     def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._consumer = consumer
         self._partitions = list(partitions)
+        self._lag: dict[TopicPartition, int] = {}
         consumer.pause(*self._partitions)
+
+    def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
+        """Iterate over (topic, partition) and the records that waited when the last burst began."""
+        for tp, records in self._lag.items():
+            yield (tp.topic, str(tp.partition)), float(records)
 
     async def read(self, most: int = 2000) -> AsyncIterator[dict[TopicPartition, list[ConsumerRecord]]]:
         """Iterate over what has come since the last time, up to `most` records at once. Raises KafkaError."""
         ends = await self._consumer.end_offsets(self._partitions)
-        behind = [tp for tp in self._partitions if await self._consumer.position(tp) < ends[tp]]
+        self._lag = {tp: ends[tp] - await self._consumer.position(tp) for tp in self._partitions}
+        behind = [tp for tp, records in self._lag.items() if records > 0]
         self._consumer.resume(*behind)
         try:
             while behind:

@@ -16,21 +16,24 @@ from aiokafka.errors import KafkaError
 from ..schemas.errors import BrokerUnavailable
 from ..schemas.settings import Settings
 from .patient_producer import PatientProducer
+from .security import security_options
 
 # The library logs each attempt to reach a broker that is still starting, as an error.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @contextlib.asynccontextmanager
-async def admin_client(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Open an admin client for as long as the block lasts. Raises BrokerUnavailable when nobody answers."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka, request_timeout_ms=10_000, **security_options(settings)
+    )
     try:
         await admin.start()
     except (KafkaError, OSError) as error:
         await admin.close()
         raise BrokerUnavailable(
-            f"Kafka at {bootstrap} cannot be reached: {error}. Is it running? (MODELMESH_KAFKA says where to look)"
+            f"Kafka at {settings.kafka} cannot be reached: {error}. Is it running? (MODELMESH_KAFKA says where to look)"
         ) from error
     try:
         yield admin
@@ -38,19 +41,21 @@ async def admin_client(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def wait_until_answers(bootstrap: str, timeout: float) -> None:
+async def wait_until_answers(settings: Settings, timeout: float) -> None:
     """Return once the broker gives metadata (it accepts connections before that). Raises BrokerUnavailable."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + timeout
+    last: Exception | None = None
     while True:
         try:
-            async with admin_client(bootstrap) as admin:
+            async with admin_client(settings) as admin:
                 if (await admin.describe_cluster())["brokers"]:
                     return
-        except (BrokerUnavailable, KafkaError):
-            pass
+        except (BrokerUnavailable, KafkaError) as error:
+            last = error.__cause__ if isinstance(error.__cause__, Exception) else error
         if loop.time() > give_up:
-            raise BrokerUnavailable(f"Kafka at {bootstrap} did not answer within {timeout:.0f} s")
+            why = f" (the last try: {last})" if last is not None else ""
+            raise BrokerUnavailable(f"Kafka at {settings.kafka} did not answer within {timeout:.0f} s{why}")
         await asyncio.sleep(0.1)
 
 
@@ -58,6 +63,7 @@ def make_producer(settings: Settings) -> AIOKafkaProducer:
     """Return an idempotent producer, not started yet."""
     return PatientProducer(
         bootstrap_servers=settings.kafka,
+        **security_options(settings),
         client_id=settings.name,
         enable_idempotence=True,
         acks="all",
@@ -77,6 +83,7 @@ def make_consumer(settings: Settings, *topics: str, group: str | None = None, **
     return AIOKafkaConsumer(
         *topics,
         bootstrap_servers=settings.kafka,
+        **security_options(settings),
         client_id=settings.name,
         group_id=group,
         group_instance_id=settings.instance if group is not None else None,

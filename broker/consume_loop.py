@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeAlias
 
 import structlog
@@ -113,6 +113,16 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
     def partitions(self) -> tuple[int, ...]:
         """The partitions held now; while the group reassigns them, those held before: most of them come back."""
         return self._held
+
+    def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
+        """Iterate over (topic, partition) and the records of it that are not finished, as far as they have been seen."""
+        for partition, tracker in self._trackers.items():
+            end = self._consumer.highwater(partition)
+            taken = tracker.committable
+            if taken is None:
+                taken = self._committed.get(partition)
+            if end is not None and taken is not None:
+                yield (partition.topic, str(partition.partition)), float(max(0, end - taken))
 
     def stop(self) -> None:
         """Take nothing more; `run` finishes what is in hand, commits, leaves the group and returns."""

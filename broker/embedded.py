@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 
 from ..schemas.errors import BrokerUnavailable, SetupError
+from ..schemas.settings import Settings
 from .connection import wait_until_answers
 from .jars import kafka_jars
 from .java import find_java
@@ -136,7 +137,9 @@ class EmbeddedKafka:
 
     async def _until_it_answers(self) -> None:
         assert self._process is not None
-        answering = asyncio.create_task(wait_until_answers(self.bootstrap, START_TIMEOUT))
+        answering = asyncio.create_task(
+            wait_until_answers(Settings(kafka=self.bootstrap, kafka_security="PLAINTEXT"), START_TIMEOUT)
+        )
         ending = asyncio.create_task(self._process.wait())
         done, _ = await asyncio.wait({answering, ending}, return_when=asyncio.FIRST_COMPLETED)
         if answering in done:

@@ -28,9 +28,15 @@ class EventPublisher:
         """Publish a breaker's new state; `what` says whose it is."""
         self.publish(_BREAKERS[state], model, f"the breaker of {what} is {state.replace('_', ' ')}", **data)
 
-    def publish(self, kind: EventKind, model: str, summary: str, **data: Any) -> None:
-        """Publish an event; `model` is empty where it is about no model in particular."""
+    def publish(self, kind: EventKind, model: str, summary: str, *, actor: str = "", **data: Any) -> None:
+        """Publish an event; `model` is empty where it is about no model in particular, `actor` where it is this replica."""
         event = Event(
-            event_id=uuid4().hex, kind=kind, model=model, at=time.time(), actor=self._actor, summary=summary, data=data
+            event_id=uuid4().hex,
+            kind=kind,
+            model=model,
+            at=time.time(),
+            actor=actor or self._actor,
+            summary=summary,
+            data=data,
         )
         self._outbox.send(self._topic, event.model_dump_json().encode(), key=model or self._actor)

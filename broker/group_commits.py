@@ -13,7 +13,7 @@ def commits_of(settings: Settings, group: str) -> ReadCommits:
     """Return a function that reads the group's commits of some partitions. It raises KafkaError or BrokerUnavailable."""
 
     async def read(partitions: list[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
-        async with admin_client(settings.kafka) as admin:
+        async with admin_client(settings) as admin:
             found: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
                 group, partitions=partitions
             )

@@ -28,6 +28,7 @@ class Answerer:
         self._replies = {"primary": topics.replies, "shadow": topics.shadow_replies}
         self._dead_letters = topics.dead_letters.name
         self._fills = topics.cache_fills
+        self.put_aside_count = 0
         self._largest = settings.max_record_bytes - 16 * 1024
         self._name = settings.name
         self._outbox = outbox
@@ -137,6 +138,7 @@ class Answerer:
     ) -> None:
         source = f"{record.topic}/{record.partition}/{record.offset}"
         log.warning("record.dead_letter", source=source, reason=reason)
+        self.put_aside_count += 1
         self._outbox.send(
             self._dead_letters,
             record.value,

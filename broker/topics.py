@@ -22,7 +22,7 @@ async def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
     Raises BrokerUnavailable when Kafka refuses or does not get there in time.
     """
     wanted = {topic.name: topic for topic in topics}
-    async with admin_client(settings.kafka) as admin:
+    async with admin_client(settings) as admin:
         existing = set(await admin.list_topics())
         missing = [
             NewTopic(

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 import uvloop
@@ -25,11 +25,12 @@ from ..schemas.errors import ModelMeshError
 from ..schemas.settings import Settings
 from ..sdk import AsyncModelMeshClient
 from .asking import asking_http, bodies_of
-from .demo_models import Trained, train_models
-from .demo_story import tell_story
 from .mesh import Mesh
 from .mesh_commands import say_restart
 from .progress_bar import TerminalProgress
+
+if TYPE_CHECKING:
+    from .demo_models import Trained
 
 console = Console()
 IN_FLIGHT = 64
@@ -84,6 +85,10 @@ async def _demo() -> Comparison:
     console.print("ModelMesh demo: a real Kafka, two workers, three models", style="bold")
     async with _temporary_mesh() as mesh:
         console.print("  training three models ...", style="dim")
+        # Here, not above: every other command would pay for scikit-learn.
+        from .demo_models import train_models
+        from .demo_story import tell_story
+
         models = await asyncio.to_thread(train_models)
         async with AsyncModelMeshClient(mesh.url) as http, PredictionClient(mesh.settings) as kafka:
             to_first = {model.name: await _register(http, model) for model in models}

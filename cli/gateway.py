@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry
 
+from ..access.middleware import access_middleware
+from ..access.tls import tls_context
 from ..broker.connection import make_producer
+from ..broker.event_publisher import EventPublisher
 from ..broker.heartbeats import ReplicaView
+from ..broker.keys_view import KeysView
 from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
 from ..broker.role import Role
@@ -22,6 +23,8 @@ from ..control_plane.database import make_engine
 from ..control_plane.deployer import Deployer
 from ..control_plane.inference_log import InferenceLog
 from ..control_plane.inference_routes import InferenceRoutes
+from ..control_plane.key_routes import KeyRoutes
+from ..control_plane.key_writer import KeyWriter
 from ..control_plane.model_routes import ModelRoutes
 from ..control_plane.monitoring_routes import MonitoringRoutes
 from ..control_plane.registry import Registry
@@ -34,21 +37,12 @@ from ..schemas.errors import SetupError
 from ..schemas.settings import Settings
 from ..telemetry.admin_server import metrics_response
 from ..telemetry.http import http_middleware, json_response
+from ..telemetry.readings import add_number
+from ..telemetry.tracing import Traces
 from .openapi import docs_page, openapi_document
 
 # Connections that may wait to be accepted; the default of 128 drops a crowd, whose SYNs come back seconds later.
 BACKLOG = 8192
-
-
-class _Retries(Collector):
-    """The client counts its retries itself; it knows nothing of metrics."""
-
-    def __init__(self, client: PredictionClient) -> None:
-        self._client = client
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        """Return the counter as it is now."""
-        yield CounterMetricFamily("retries", "Requests sent again", value=self._client.retries)
 
 
 class Gateway(Role):
@@ -57,18 +51,22 @@ class Gateway(Role):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.registry = CollectorRegistry()
+        # What can be wrong with the settings comes first, before anything is open.
+        self._tls = tls_context(settings)
+        self._engine = make_engine(settings.database_url)
+        self._keys = KeysView(settings)
+        self._access = access_middleware(settings, self._keys.keys.get)
         self._replicas = ReplicaView(settings)
         self._client = PredictionClient(settings, replicas=self._replicas)
-        Gauge("in_flight", "Requests without an answer", registry=self.registry).set_function(
-            lambda: self._client.in_flight
-        )
-        self.registry.register(_Retries(self._client))
+        add_number(self.registry, "gauge", "in_flight", "Requests without an answer", lambda: self._client.in_flight)
+        add_number(self.registry, "counter", "retries", "Requests sent again", lambda: self._client.retries)
+        self._traces = Traces.from_settings(settings, "gateway")
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
         self._releases = ReleasesView(settings, None)
         self._statistics = StatisticsView(settings)
+        self._events = EventPublisher(settings, self._outbox)
         self._commands = CommandClient(settings, self._outbox)
-        self._engine = make_engine(settings.database_url)
         self._registry = Registry(self._engine, ArtifactStore(settings.artifacts_url))
 
     def health(self) -> dict[str, Any]:
@@ -105,16 +103,23 @@ class Gateway(Role):
                     self._replicas.run(),
                     self._statistics.run(),
                     self._commands.run(),
+                    self._keys.run(),
                 )
             ]
             runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=self._settings.drain_timeout)
             try:
                 await asyncio.gather(
-                    self._releases.ready.wait(), self._statistics.ready.wait(), self._commands.ready.wait(), preparing
+                    self._releases.ready.wait(),
+                    self._statistics.ready.wait(),
+                    self._commands.ready.wait(),
+                    self._keys.ready.wait(),
+                    preparing,
                 )
                 await runner.setup()
                 try:
-                    site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=BACKLOG)
+                    site = web.TCPSite(
+                        runner, self._settings.host, self._settings.port, backlog=BACKLOG, ssl_context=self._tls
+                    )
                     await site.start()
                 except OSError as error:
                     raise SetupError(
@@ -129,14 +134,20 @@ class Gateway(Role):
                 await asyncio.gather(*tasks, return_exceptions=True)
         await self._producer.stop()
         await self._engine.dispose()
+        self._traces.close()
 
     def _application(self) -> web.Application:
         app = web.Application(
-            middlewares=[http_middleware(self.registry)], client_max_size=self._settings.max_body_bytes
+            middlewares=[
+                http_middleware(self.registry, self._traces, self._settings.access_log),
+                self._access,
+            ],
+            client_max_size=self._settings.max_body_bytes,
         )
-        PredictRoutes(self._settings, self._client).add_to(app)
+        PredictRoutes(self._settings, self._client, self.registry).add_to(app)
         deployer = Deployer(self._settings, self._commands, self._releases, self._replicas)
-        ModelRoutes(self._settings, self._registry, deployer, self._releases, self._replicas).add_to(app)
+        ModelRoutes(self._settings, self._registry, deployer, self._releases, self._replicas, self._events).add_to(app)
+        KeyRoutes(self._keys, KeyWriter(self._settings, self._outbox)).add_to(app)
         ReleaseRoutes(self._registry, deployer, self._releases, self._statistics).add_to(app)
         InferenceRoutes(InferenceLog(self._engine)).add_to(app)
         MonitoringRoutes(self._statistics, self._releases, self._commands).add_to(app)

@@ -17,6 +17,7 @@ from . import (
     db_commands,
     dead_letter_commands,
     demo_command,
+    key_commands,
     load_command,
     mesh_commands,
     model_commands,
@@ -47,6 +48,7 @@ load_command.add_to(app)
 demo_command.add_to(app)
 dead_letter_commands.add_to(app)
 db_commands.add_to(app)
+key_commands.add_to(app)
 chaos_commands.add_to(app)
 role_commands.add_to(app)
 

@@ -88,7 +88,7 @@ class Mesh:
             await asyncio.to_thread(kafka_jars, self._progress)
             self._progress("starting Kafka", 0, None)
             await supervisor.start("broker", "broker")
-        await wait_until_answers(settings.kafka, READY_TIMEOUT)
+        await wait_until_answers(settings, READY_TIMEOUT)
         self.broker_seconds = time.monotonic() - began
         self._progress("creating topics and tables", 0, None)
         await ensure_topics(settings, settings.topics())

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from .. import __version__
+from ..access.middleware import PUBLIC
 from ..control_plane.inference_routes import Inference, InferencePage
+from ..control_plane.key_routes import KeyList, KeyRequest, NewKey
 from ..control_plane.model_documents import ModelDocument, ModelPage, Registered, VersionDocument
 from ..control_plane.registration import Registration
 from ..control_plane.release_documents import (
@@ -126,6 +128,8 @@ class Operation:
 _PREDICT_ERRORS = (400, 404, 413, 422, 500, 503, 504)
 _PREDICT_HEADERS = ("X-Request-Id", "X-Routing-Key", "X-Timeout-Ms")
 _PAGE = ("page", "per_page")
+# What every operation may answer where authentication is on.
+_ACCESS_ERRORS = (401, 403, 429)
 _CHANGE_ERRORS = (400, 404, 409, 422, 503)
 OPERATIONS = (
     Operation("post", "/predict/{model}", "Predict one row, or several as one request", Prediction, PredictBody,
@@ -167,6 +171,9 @@ OPERATIONS = (
     Operation("get", "/inference-log", "List requests and their outcomes, newest first", InferencePage, None, (422, 503),
               query=(*_PAGE, "model", "version", "status")),
     Operation("get", "/inference-log/{request_id}", "Show a request and its outcome", Inference, None, (404, 503)),
+    Operation("get", "/keys", "List the API keys, without their secrets", KeyList),
+    Operation("post", "/keys", "Make an API key; its secret is in this answer alone", NewKey, KeyRequest, (400, 422, 503), 201),
+    Operation("delete", "/keys/{key_id}", "Revoke an API key", None, None, (404, 503), 204),
     Operation("get", "/events", "Events as they come (server-sent events)", None, query=("model",)),
     Operation("get", "/health", "What works; 503 until a prediction can be served", Health, None, (503,)),
     Operation("get", "/health/ready", "The same", Health, None, (503,)),
@@ -193,7 +200,12 @@ def openapi_document() -> dict[str, Any]:
             "description": "Machine-learning models served over a Kafka log.",
         },
         "paths": paths,
-        "components": {"schemas": schemas["$defs"]},
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "an API key (mm_...) or a token"}
+            },
+        },
     }
 
 
@@ -204,7 +216,8 @@ def _operation(operation: Operation, names: Any) -> dict[str, Any]:
     responses: dict[str, Any] = {str(operation.status): {"description": operation.summary}}
     if operation.answers:
         responses[str(operation.status)]["content"] = content(operation.answers)
-    for status in operation.errors:
+    public = operation.path in PUBLIC
+    for status in (*operation.errors, *(() if public else _ACCESS_ERRORS)):
         responses[str(status)] = {"description": "a problem", "content": content(Problem, "application/problem+json")}
     parts = operation.path.split("/")
     path_names = [part[1:-1] for part in parts if part.startswith("{")]
@@ -212,6 +225,9 @@ def _operation(operation: Operation, names: Any) -> dict[str, Any]:
     parameters += [{"name": name, "in": "query", "schema": {"type": "string"}} for name in operation.query]
     parameters += [{"name": name, "in": "header", "schema": {"type": "string"}} for name in operation.headers]
     document: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": responses}
+    if not public:
+        # {} as well: authentication may be off.
+        document["security"] = [{"key": []}, {}]
     if operation.takes is Registration:
         schema = _registration_form()
         document["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}

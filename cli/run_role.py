@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 import structlog
 import uvloop
+from prometheus_client import Info, ProcessCollector
 
+from .. import __version__
 from ..broker.connection import wait_until_answers
 from ..broker.role import Role
 from ..broker.topics import ensure_topics
@@ -42,10 +44,14 @@ async def _run(name: str, settings: Settings, make: Callable[[Settings], Role], 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if needs_broker:
-        await wait_until_answers(settings.kafka, BROKER_TIMEOUT)
+        await wait_until_answers(settings, BROKER_TIMEOUT)
         await ensure_topics(settings, settings.topics())
     role = make(settings)
-    async with admin_server(settings.admin_port, role.registry, role.health) as port:
+    ProcessCollector(registry=role.registry)
+    Info("modelmesh", "What this process is", registry=role.registry).info(
+        {"version": __version__, "role": name, "replica": settings.name}
+    )
+    async with admin_server(settings.admin_host, settings.admin_port, role.registry, role.health) as port:
         log.info("role.started", pid=os.getpid(), admin_port=port, kafka=settings.kafka)
         await role.run(stop)
     log.info("role.stopped")

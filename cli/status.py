@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 import orjson
 import psutil
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from ..broker.connection import admin_client
+from ..broker.connection import admin_client, make_consumer
 from ..schemas.errors import BrokerUnavailable, NotFound
 from ..schemas.settings import Settings
 from .supervisor import state_file
@@ -34,7 +34,7 @@ async def mesh_status(settings: Settings) -> dict[str, Any]:
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         roles = await asyncio.gather(*(_role(session, member) for member in state["members"]))
     try:
-        lag = await consumer_lag(state["kafka"], state["prefix"])
+        lag = await consumer_lag(settings.model_copy(update={"kafka": state["kafka"], "prefix": state["prefix"]}))
     except (BrokerUnavailable, KafkaError):
         lag = []
     return {
@@ -58,15 +58,15 @@ async def _role(session: aiohttp.ClientSession, member: dict[str, Any]) -> dict[
     return {**{key: member[key] for key in ("role", "name", "pid", "starts")}, "health": health}
 
 
-async def consumer_lag(kafka: str, prefix: str) -> list[dict[str, Any]]:
+async def consumer_lag(settings: Settings) -> list[dict[str, Any]]:
     """Return how many records each group of the mesh is behind, by topic."""
-    async with admin_client(kafka) as admin:
-        groups = sorted(name for name, *_ in await admin.list_consumer_groups() if name.startswith(prefix))
+    async with admin_client(settings) as admin:
+        groups = sorted(name for name, *_ in await admin.list_consumer_groups() if name.startswith(settings.prefix))
         committed = {group: await admin.list_consumer_group_offsets(group) for group in groups}
     partitions: list[TopicPartition] = sorted({tp for offsets in committed.values() for tp in offsets})
     if not partitions:
         return []
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
+    consumer = make_consumer(settings)
     await consumer.start()
     try:
         ends = await consumer.end_offsets(partitions)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
+from pydantic import SecretStr
 
 from ..broker.embedded import free_port
 from ..schemas.settings import Settings
@@ -96,7 +97,7 @@ class Supervisor:
         # What the supervisor was told in so many words holds for those it starts.
         told = {name: getattr(self._settings, name) for name in self._settings.model_fields_set}
         own = {"name": member.name, "admin_port": member.admin_port, **member.settings}
-        environment = os.environ | {f"MODELMESH_{name.upper()}": str(value) for name, value in (told | own).items()}
+        environment = os.environ | {f"MODELMESH_{name.upper()}": _text(value) for name, value in (told | own).items()}
         with self._log_path(member).open("ab") as output:
             member.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -147,3 +148,7 @@ class Supervisor:
 def state_file(data: Path) -> Path:
     """Return where a supervisor on this data folder says what it runs."""
     return data / "run.json"
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

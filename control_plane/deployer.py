@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ..access.caller import caller
 from ..broker.heartbeats import ReplicaView
 from ..broker.releases_view import ReleasesView
 from ..broker.topics import ensure_topics
@@ -27,8 +28,11 @@ class Deployer:
     async def execute(self, kind: CommandKind, model: str, **fields: Any) -> Event:
         """Return the event once a worker has each version of the release loaded, or after `load_timeout`.
 
-        Raises what the command was refused by, or ControlPlaneUnavailable.
+        Raises what the command was refused by, ControlPlaneUnavailable, or Forbidden where the caller may not touch the model.
         """
+        who = caller.get()
+        who.check_model(model)
+        fields |= {"actor": who.actor(fields.get("actor", "")), "source": who.source}
         if model not in self._releases.releases:
             # Whoever hears of the release may use its topic at once.
             await ensure_topics(self._settings, [self._settings.topics().model(model)])

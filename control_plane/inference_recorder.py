@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -27,6 +28,11 @@ class InferenceRecorder:
         self._topics = settings.topics()
         self._clean_at = time.monotonic()
         self.state = "starting"
+        self._reader: BurstReader | None = None
+
+    def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
+        """Iterate over (topic, partition) and the records that are not written down yet."""
+        return self._reader.lag() if self._reader is not None else iter(())
 
     async def run(self) -> None:
         """Record until cancelled."""
@@ -40,7 +46,7 @@ class InferenceRecorder:
         consumer = burst_consumer(self._settings)
         await consumer.start()
         try:
-            reader = await self._reader(consumer, rows)
+            reader = self._reader = await self._read_from(consumer, rows)
             self.state = "following"
             while True:
                 async for batches in reader.read():
@@ -56,7 +62,7 @@ class InferenceRecorder:
         finally:
             await consumer.stop()
 
-    async def _reader(self, consumer: AIOKafkaConsumer, rows: InferenceLog) -> BurstReader:
+    async def _read_from(self, consumer: AIOKafkaConsumer, rows: InferenceLog) -> BurstReader:
         partitions = partitions_of(self._topics.requests, self._topics.replies)
         consumer.assign(partitions)
         known = await rows.offsets()

@@ -9,6 +9,8 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from ..access.caller import caller
+from ..broker.event_publisher import EventPublisher
 from ..broker.heartbeats import ReplicaView
 from ..broker.releases_view import ReleasesView
 from ..models.artifact_store import digest_of
@@ -38,12 +40,14 @@ class ModelRoutes:
         deployer: Deployer,
         releases: ReleasesView,
         replicas: ReplicaView,
+        events: EventPublisher,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._deployer = deployer
         self._releases = releases
         self._replicas = replicas
+        self._events = events
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -60,6 +64,9 @@ class ModelRoutes:
         self._settings.data.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._settings.data, prefix="upload-") as folder:
             registration, source = await read_registration(request, Path(folder), self._settings.max_artifact_bytes)
+            who = caller.get()
+            who.check_model(registration.name)
+            registration = registration.model_copy(update={"author": who.actor(registration.author)})
             await self._registry.check_parent(registration)
             if registration.version:
                 digest = await asyncio.to_thread(digest_of, source)
@@ -84,6 +91,15 @@ class ModelRoutes:
                 )
             row, first = await self._registry.add(registration, proof, source, compiled)
         log.info("model.registered", model=registration.name, version=row.version, served_as=row.served_as)
+        self._events.publish(
+            "model.registered",
+            registration.name,
+            f"{registration.name} {row.version} was registered",
+            actor=registration.author,
+            source=who.source,
+            version=row.version,
+            digest=row.source_digest,
+        )
         if not first:
             return self._registered(registration, row, None, None, status=201)
         try:
@@ -134,6 +150,15 @@ class ModelRoutes:
                 f"{name} {version} is part of the release: deploy another version first", field="version"
             )
         await self._registry.delete_version(name, version)
+        who = caller.get()
+        self._events.publish(
+            "model.deleted",
+            name,
+            f"{name} {version} was deleted",
+            actor=who.actor(""),
+            source=who.source,
+            version=version,
+        )
         return web.Response(status=204)
 
     def _live_version(self, model: str) -> str | None:

@@ -17,6 +17,7 @@ from ..broker.outbox import Outbox
 from ..broker.role import Role
 from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
+from ..telemetry.readings import add_lag
 from .inference_recorder import InferenceRecorder
 from .shadow_joiner import ShadowJoiner
 
@@ -36,6 +37,8 @@ class Recorder(Role):
         self._joiner = ShadowJoiner(settings, self._outbox)
         self._inference = InferenceRecorder(settings) if settings.inference_log != "off" else None
         self._announcer = Announcer(settings, self._outbox, self._describe)
+        if self._inference is not None:
+            add_lag(self.registry, self._inference.lag)
 
     def health(self) -> dict[str, Any]:
         """Ready at once: while the database is away the log holds what was not written down."""

@@ -78,6 +78,7 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
             command_id=command.command_id,
             actor=command.actor,
             summary=error.detail,
+            data=_source(command),
             problem=error.problem(),
         )
         return _remember(state, event), event
@@ -98,6 +99,7 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
             "reason": command.reason,
             **outcome.data,
             **({"evidence": command.evidence} if command.evidence else {}),
+            **_source(command),
         },
     )
     return _remember(state.model_copy(update={"release": release}), event), event
@@ -384,3 +386,7 @@ _TRANSITIONS: dict[CommandKind, Callable[[Release | None, Command, float], _Outc
     "stop_experiment": _stop_experiment,
     "set_profile": _set_profile,
 }
+
+
+def _source(command: Command) -> dict[str, str]:
+    return {"source": command.source} if command.source else {}

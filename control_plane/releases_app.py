@@ -11,6 +11,7 @@ import orjson
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from ..broker.security import security_options
 from ..schemas.commands import Command
 from ..schemas.observations import Summary
 from ..schemas.records import dead_letter_headers
@@ -140,6 +141,7 @@ def _make_app(settings: Settings) -> Any:
     return faust.App(
         f"{settings.prefix}-control",
         broker=f"kafka://{settings.kafka.replace(',', ';kafka://')}",
+        broker_credentials=_credentials(settings),
         store="memory://",
         datadir=str(settings.data / "faust"),
         topic_disable_leader=True,
@@ -152,3 +154,17 @@ def _make_app(settings: Settings) -> Any:
         broker_commit_interval=0.5,
         producer_acks=-1,
     )
+
+
+def _credentials(settings: Settings) -> Any:
+    """Return Faust's form of what `security_options` says."""
+    options = security_options(settings)
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None

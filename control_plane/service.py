@@ -18,6 +18,7 @@ from ..broker.role import Role
 from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
 from .history import HistoryProjection
+from .metrics import ControlMetrics
 from .releases_app import ReleasesApp
 
 
@@ -33,6 +34,7 @@ class ControlPlane(Role):
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
         self._announcer = Announcer(settings, self._outbox, self._describe)
+        self._metrics = ControlMetrics(settings, self.registry)
         self._recovered = False
         for name in ("faust", "mode", "aiokafka"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -51,6 +53,7 @@ class ControlPlane(Role):
             asyncio.create_task(self._watch_app()),
             asyncio.create_task(self._announce_when_recovered()),
             asyncio.create_task(self._projection.run()),
+            *(asyncio.create_task(part.run()) for part in self._metrics.parts()),
         ]
         try:
             await self.until_stopped(stop, [sending, *tasks])

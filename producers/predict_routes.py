@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import orjson
 from aiohttp import web
+from prometheus_client import CollectorRegistry, Histogram
 
 from ..models.tensors import parse_body
 from ..schemas.errors import InvalidInput, MalformedRequest, ModelMeshError, ModelNotFound, RequestTooLarge
 from ..schemas.names import MODEL_NAME
 from ..schemas.records import JSON, PROBLEM_JSON, Reply
 from ..schemas.settings import Settings
-from ..telemetry.http import REQUEST_ID_KEY, json_response
+from ..telemetry.http import REQUEST_ID_KEY, SECONDS, TRACEPARENT_KEY, json_response
 from .client import PredictionClient
 
 
 class PredictRoutes:
     """`POST /predict/{model}` and `POST /predict/{model}/batch`."""
 
-    def __init__(self, settings: Settings, client: PredictionClient) -> None:
+    def __init__(self, settings: Settings, client: PredictionClient, registry: CollectorRegistry) -> None:
         self._settings = settings
         self._client = client
+        self._latency = Histogram(
+            "prediction_latency",
+            "Time from a request's arrival to its answer",
+            ("model", "version"),
+            unit="seconds",
+            buckets=SECONDS,
+            registry=registry,
+        )
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -31,14 +41,16 @@ class PredictRoutes:
 
     async def predict(self, request: web.Request) -> web.Response:
         """Pass the body on unopened; the worker reads it."""
+        began = time.perf_counter()
         reply = await self._client.send(
             self._model(request),
             await self._body(request),
             routing_key=request.headers.get("X-Routing-Key", ""),
             deadline=self._deadline(request),
             request_id=request[REQUEST_ID_KEY],
-            traceparent=request.headers.get("traceparent", ""),
+            traceparent=request[TRACEPARENT_KEY],
         )
+        self._observe(reply, began)
         return _response(reply)
 
     async def predict_batch(self, request: web.Request) -> web.Response:
@@ -54,6 +66,7 @@ class PredictRoutes:
         room = asyncio.Semaphore(max(1, self._settings.max_in_flight // 8))
 
         async def one(number: int, row: Any) -> dict[str, Any]:
+            began = time.perf_counter()
             try:
                 async with room:
                     reply = await self._client.send(
@@ -63,10 +76,11 @@ class PredictRoutes:
                         deadline=deadline,
                         request_id=f"{batch_id[:112]}.{number}",
                         priority="batch",
-                        traceparent=request.headers.get("traceparent", ""),
+                        traceparent=request[TRACEPARENT_KEY],
                     )
             except ModelMeshError as error:
                 return {"error": error.problem()}
+            self._observe(reply, began)
             document: dict[str, Any] = orjson.loads(reply.body)
             return document if reply.ok else {"error": document}
 
@@ -76,6 +90,10 @@ class PredictRoutes:
             # Nothing worked: say so by the status, as a single request would.
             return json_response({"predictions": answers, "failed": failed}, answers[0]["error"]["status"])
         return json_response({"predictions": answers, "failed": failed})
+
+    def _observe(self, reply: Reply, began: float) -> None:
+        if reply.version:  # else nobody served it, and its model may not exist
+            self._latency.labels(reply.model, reply.version).observe(time.perf_counter() - began)
 
     def _model(self, request: web.Request) -> str:
         model = request.match_info["model"]

@@ -13,6 +13,7 @@ from uuid import uuid4
 from zlib import crc32
 
 from aiokafka import ConsumerRecord
+from opentelemetry.trace import Span
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ..broker.chaos import Chaos
@@ -31,6 +32,8 @@ from ..schemas.errors import DeadlineExceeded, MalformedRecord, ModelMeshError, 
 from ..schemas.releases import Release
 from ..schemas.replicas import Heartbeat, ModelLoad
 from ..schemas.settings import Settings
+from ..telemetry.readings import add_lag, add_number
+from ..telemetry.tracing import Traces, traceparent_of
 from .answer_store import AnswerKey, MemoryAnswers
 from .assignment import shadow_of
 from .balancer import balancer_named
@@ -55,6 +58,14 @@ class Router(Role):
         self._breaker_state = Gauge(
             "replica_breaker_state", "0 closed, 1 half open, 2 open", ("replica",), registry=self.registry
         )
+        # What can be wrong with the settings comes first, before anything is open.
+        self._cache = PredictionCache(self.registry, answered=self._answer_again, missed=self._send_on)
+        self._cache.use(
+            RedisAnswers(open_redis(settings.redis), settings.prefix, settings.cache_patience, self._cache.failed)
+            if settings.redis
+            else MemoryAnswers(settings.cache_bytes)
+        )
+        self._traces = Traces.from_settings(settings, "router")
         self._producer = make_producer(settings)
         self._chaos = Chaos(settings)
         self._outbox = Outbox(self._producer, self._chaos)
@@ -70,12 +81,6 @@ class Router(Role):
             warm_up=settings.warm_up,
         )
         self._placements = Placements()
-        self._cache = PredictionCache(self.registry, answered=self._answer_again, missed=self._send_on)
-        self._cache.use(
-            RedisAnswers(open_redis(settings.redis), settings.prefix, settings.cache_patience, self._cache.failed)
-            if settings.redis
-            else MemoryAnswers(settings.cache_bytes)
-        )
         # Two routers may share a partition: each then keeps the other's answers too.
         self._fill_partition = crc32(settings.name.encode()) % topics.cache_fills.partitions
         self._fills = TopicFollower(
@@ -92,6 +97,10 @@ class Router(Role):
             commit_interval=settings.commit_interval,
             drain_timeout=settings.drain_timeout,
             on_assignment=lambda _: self._announcer.announce(),
+        )
+        add_lag(self.registry, self._loop.lag)
+        add_number(
+            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._answerer.put_aside_count
         )
 
     def health(self) -> dict[str, Any]:
@@ -131,6 +140,7 @@ class Router(Role):
                 task.cancel()
             await asyncio.gather(announcing, sending, *following, return_exceptions=True)
             await self._producer.stop()
+            self._traces.close()
 
     async def _refresh(self) -> None:
         """Look at the replicas at each heartbeat, and without one too: the silent drop out even if nobody speaks."""
@@ -168,6 +178,10 @@ class Router(Role):
         self._routed.labels(request.model, route.version).inc()
         kept = [header for header in record.headers if header[0] not in _OURS]
         asked = _assigned(route)
+        if (span := self._follow(request, route)) is not None:
+            kept = [header for header in kept if header[0] != records.TRACEPARENT]
+            asked.append((records.TRACEPARENT, traceparent_of(span).encode()))
+            span.end()
         if pending.key is not None and pending.key.version == route.version:
             asked += [(records.DIGEST, pending.key.inputs.encode()), (records.FILL, b"%d" % self._fill_partition)]
         if route.shadow is None:
@@ -179,6 +193,19 @@ class Router(Role):
         self._forward(request, record.value, primary, route, both.acknowledged)
         copy = [*kept, *_assigned(route.shadow), (records.ROLE, b"shadow")]
         self._forward(request, record.value, copy, route.shadow, both.acknowledged)
+
+    def _follow(self, request: records.PredictionRequest, route: Route) -> Span | None:
+        attributes: dict[str, str | int] = {
+            "messaging.system": "kafka",
+            "messaging.destination.name": route.topic,
+            "modelmesh.request_id": request.request_id,
+            "modelmesh.model": request.model,
+            "modelmesh.version": route.version,
+            "modelmesh.variant": route.variant,
+            "modelmesh.replica": route.replica,
+            "modelmesh.attempt": request.attempt,
+        }
+        return self._traces.follow("route", request.traceparent, attributes=attributes)
 
     def _cache_key(self, request: records.PredictionRequest) -> AnswerKey | None:
         """Return what the answer is kept under, if the version that the request would get may be cached."""

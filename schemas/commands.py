@@ -18,6 +18,7 @@ EventKind = Literal[
     "release.deployed", "canary.started", "canary.stepped", "canary.promoted", "canary.rolled_back", "canary.warned",
     "shadow.started", "shadow.stopped", "experiment.started", "experiment.stopped",
     "drift.detected", "profile.learned", "command.refused",
+    "model.registered", "model.deleted", "key.created", "key.revoked",
     "breaker.open", "breaker.half_open", "breaker.closed", "chaos.started", "chaos.stopped",
 ]  # fmt: skip
 
@@ -46,6 +47,7 @@ class Command(BaseModel):
     name: str = Field(default="", description="an experiment's name; which version it was that won, when it stops")
     profile: Profile | None = None
     actor: str = ""
+    source: str = Field(default="", description="the address that it was asked from")
     reason: str = ""
     evidence: dict[str, Any] = Field(default_factory=dict, description="what the judge decided by")
     issued_at: float

@@ -23,6 +23,7 @@ class ModelMeshError(Exception):
         self.detail = detail or self.title
         self.field = field
         self.retry_after = retry_after
+        self.headers: dict[str, str] = {}  # that an HTTP answer has beside the problem
         super().__init__(self.detail)
 
     def problem(self) -> dict[str, Any]:
@@ -51,6 +52,41 @@ class MalformedRecord(ModelMeshError):
     """The record's headers or value cannot be read."""
 
     status, code = 400, "malformed_record"
+
+
+class Unauthorized(ModelMeshError):
+    """This needs a valid API key or token."""
+
+    status, code = 401, "unauthorized"
+
+    def __init__(
+        self, detail: str | None = None, *, field: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(detail, field=field, retry_after=retry_after)
+        self.headers = {"WWW-Authenticate": 'Bearer realm="modelmesh"'}
+
+
+class Forbidden(ModelMeshError):
+    """The caller may not do this."""
+
+    status, code = 403, "forbidden"
+
+
+class RateLimited(ModelMeshError):
+    """The caller asks more often than it may."""
+
+    status, code = 429, "rate_limited"
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        field: str | None = None,
+        retry_after: float | None = 1.0,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail, field=field, retry_after=retry_after)
+        self.headers = headers or {}
 
 
 class NotFound(ModelMeshError):

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .topics import Topics
@@ -23,6 +23,19 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MODELMESH_", extra="ignore")
 
     kafka: str = Field(default="127.0.0.1:9092", description="bootstrap servers, as host:port[,host:port]")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="how Kafka is spoken to"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="how the user is proved to Kafka"
+    )
+    kafka_user: str = Field(default="", description="SASL user")
+    kafka_password: SecretStr | None = Field(default=None, description="SASL password")
+    kafka_ca: Path | None = Field(default=None, description="authority that signed Kafka's certificate (PEM)")
+    kafka_cert: Path | None = Field(
+        default=None, description="this client's certificate (PEM), where Kafka asks for one"
+    )
+    kafka_key: Path | None = Field(default=None, description="its private key (PEM)")
     prefix: str = Field(default="modelmesh", description="what all topic and group names begin with")
     data: Path = Field(
         default=Path("modelmesh-data"), description="folder for the embedded broker, SQLite and artifacts"
@@ -38,7 +51,17 @@ class Settings(BaseSettings):
     admin_port: int = Field(
         default=0, ge=0, le=65535, description="port of a role's /health and /metrics; 0: any free one"
     )
+    admin_host: str = Field(default="127.0.0.1", description="address of a role's /health and /metrics")
     log_level: str = Field(default="info", description="debug, info, warning or error")
+    access_log: Literal["off", "errors", "all"] = Field(
+        default="all", description="which HTTP requests get a line in the log"
+    )
+    otlp: str = Field(
+        default="", description="where traces go: an OTLP/HTTP address like http://host:4318/v1/traces; empty: nowhere"
+    )
+    trace_sample: float = Field(
+        default=0.01, ge=0, le=1, description="share of the requests that are traced, where the caller has not decided"
+    )
 
     deadline: float = Field(default=10.0, gt=0, description="how long a request may take when it does not say")
     max_deadline: float = Field(default=60.0, gt=0, description="the longest deadline a request may ask for")
@@ -109,6 +132,16 @@ class Settings(BaseSettings):
         default="full", description="what the inference log keeps: nothing, outcomes alone, or bodies too"
     )
     inference_log_days: float = Field(default=7.0, gt=0, description="how long the inference log is kept")
+    auth: Literal["off", "keys"] = Field(
+        default="off", description="whether the HTTP API asks for an API key (or a token, where jwt_jwks_url is set)"
+    )
+    jwt_jwks_url: str = Field(default="", description="where an OpenID provider publishes its keys; empty: no tokens")
+    jwt_issuer: str = Field(default="", description="the issuer that tokens must name; empty: any")
+    jwt_audience: str = Field(default="", description="the audience that tokens must name; empty: any")
+    jwt_scope_claim: str = Field(default="scope", description="the claim that holds predict, deploy or admin")
+    jwt_scope_prefix: str = Field(default="", description="what stands before these words in the claim")
+    tls_cert: Path | None = Field(default=None, description="certificate chain of the gateway (PEM); none: plain HTTP")
+    tls_key: Path | None = Field(default=None, description="its private key (PEM)")
     redis: str = Field(
         default="", description="Redis URL for the prediction cache and rate limits; empty: in the process"
     )

@@ -151,6 +151,15 @@ class Topics:
             read_by="every role that has chaos switched on",
             holds="faults to inject, and until when",
         )
+        self.keys = Topic(
+            f"{prefix}.keys",
+            1,
+            None,
+            key="key id",
+            written_by="HTTP API, CLI",
+            read_by="gateway",
+            holds="API keys: scopes, models, limits, and the secret's hash",
+        )
         self.cache_fills = Topic(
             f"{prefix}.cache-fills",
             8,
@@ -187,5 +196,6 @@ class Topics:
             self.replicas,
             self.dead_letters,
             self.chaos,
+            self.keys,
             self.cache_fills,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import ssl
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -47,13 +49,24 @@ class AsyncModelMeshClient:
         (await client.predict("fraud", inputs={"amount": 200, "merchant": "Acme"})).label
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 60.0) -> None:
+    def __init__(
+        self, url: str = DEFAULT_URL, *, timeout: float = 60.0, api_key: str | None = None, ca: str | Path | None = None
+    ) -> None:
+        """Take the gateway's address, an API key (else MODELMESH_API_KEY) and who signed its certificate, if nobody known."""
         self.url = url.rstrip("/")
+        self._api_key = api_key or os.environ.get("MODELMESH_API_KEY", "")
+        self._ca = ca or os.environ.get("MODELMESH_CA")
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> AsyncModelMeshClient:
-        self._session = aiohttp.ClientSession(timeout=self._timeout, json_serialize=lambda d: orjson.dumps(d).decode())
+        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        self._session = aiohttp.ClientSession(
+            timeout=self._timeout,
+            json_serialize=lambda d: orjson.dumps(d).decode(),
+            headers=headers,
+            connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self._ca) if self._ca else True),
+        )
         return self
 
     async def __aexit__(

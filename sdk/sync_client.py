@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -23,12 +24,14 @@ class ModelMeshClient:
         client.predict("fraud", inputs={"amount": 200, "merchant": "Acme"}).label
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 60.0) -> None:
+    def __init__(
+        self, url: str = DEFAULT_URL, *, timeout: float = 60.0, api_key: str | None = None, ca: str | Path | None = None
+    ) -> None:
         # A loop of its own in a thread: it works where a loop runs already, as in a notebook.
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="modelmesh-client", daemon=True)
         self._thread.start()
-        self._client = AsyncModelMeshClient(url, timeout=timeout)
+        self._client = AsyncModelMeshClient(url, timeout=timeout, api_key=api_key, ca=ca)
         self._wait(self._client.__aenter__())
 
     def __enter__(self) -> ModelMeshClient:

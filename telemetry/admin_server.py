@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 @contextlib.asynccontextmanager
 async def admin_server(
-    port: int, registry: CollectorRegistry, health: Callable[[], dict[str, Any]], host: str = "127.0.0.1"
+    host: str, port: int, registry: CollectorRegistry, health: Callable[[], dict[str, Any]]
 ) -> AsyncIterator[int]:
     """Serve for as long as the block lasts; yields the port. `health` returns a document with "ready": bool."""
 

@@ -13,12 +13,17 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ..schemas.errors import MalformedRequest, ModelMeshError, RequestTooLarge
 from ..schemas.names import REQUEST_ID
+from .tracing import Traces, failed, trace_id_of, traceparent_of
 
 log = structlog.get_logger(__name__)
 REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID_KEY: web.RequestKey[str] = web.RequestKey("request_id", str)
+TRACEPARENT_KEY: web.RequestKey[str] = web.RequestKey("traceparent", str)
 
-_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+# Asked several times a minute by machines: a line for each would hide the others.
+_QUIET = frozenset(("/metrics", "/health", "/health/live", "/health/ready"))
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 def problem_response(error: ModelMeshError) -> web.Response:
@@ -28,7 +33,7 @@ def problem_response(error: ModelMeshError) -> web.Response:
         status=error.status,
         body=orjson.dumps(error.problem()),
         content_type="application/problem+json",
-        headers=headers,
+        headers=error.headers | headers,
     )
 
 
@@ -37,11 +42,11 @@ def json_response(document: object, status: int = 200) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
 
 
-def http_middleware(registry: CollectorRegistry) -> Middleware:
-    """Return the middleware that all routes share."""
+def http_middleware(registry: CollectorRegistry, traces: Traces, access_log: str) -> Middleware:
+    """Return the middleware that all routes share; `access_log` is off, errors or all."""
     total = Counter("http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
     seconds = Histogram(
-        "http_request_duration_seconds", "Time to answer", ("route",), buckets=_SECONDS, registry=registry
+        "http_request_duration_seconds", "Time to answer", ("route",), buckets=SECONDS, registry=registry
     )
 
     @web.middleware
@@ -50,6 +55,13 @@ def http_middleware(registry: CollectorRegistry) -> Middleware:
         given = request.headers.get(REQUEST_ID_HEADER)
         request_id = given or uuid4().hex
         request[REQUEST_ID_KEY] = request_id
+        route = request.match_info.route.resource
+        name = route.canonical if route is not None else "unknown"
+        traceparent = request.headers.get("traceparent", "")
+        span = traces.begin(f"{request.method} {name}", traceparent) if name not in _QUIET else None
+        if span is not None:
+            traceparent = traceparent_of(span)
+        request[TRACEPARENT_KEY] = traceparent
         try:
             if given is not None and not REQUEST_ID.fullmatch(given):
                 request_id = uuid4().hex
@@ -67,10 +79,25 @@ def http_middleware(registry: CollectorRegistry) -> Middleware:
             # The caller gets the id to ask about, never the traceback.
             log.exception("http.failed", request_id=request_id, path=request.path)
             response = problem_response(ModelMeshError(f"something went wrong here; the log has it under {request_id}"))
-        route = request.match_info.route.resource
-        name = route.canonical if route is not None else "unknown"
-        total.labels(request.method, name, response.status).inc()
-        seconds.labels(name).observe(time.perf_counter() - started)
+        taken = time.perf_counter() - started
+        # What a caller makes up must not become a label.
+        total.labels(request.method if request.method in _METHODS else "other", name, response.status).inc()
+        seconds.labels(name).observe(taken)
+        if span is not None:
+            span.set_attributes({"http.response.status_code": response.status, "modelmesh.request_id": request_id})
+            if response.status >= 500:
+                failed(span, str(response.status))
+            span.end()
+        if access_log != "off" and (response.status >= 400 or access_log == "all") and name not in _QUIET:
+            log.info(
+                "http.request",
+                request_id=request_id,
+                trace_id=trace_id_of(traceparent),
+                method=request.method,
+                path=request.path,
+                status=response.status,
+                ms=round(1000 * taken, 2),
+            )
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id
         return response

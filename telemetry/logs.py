@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
+import orjson
 import structlog
+
+# Names of values that no log may hold, in whatever a line is made of.
+_SECRET = ("password", "secret", "token", "authorization", "api_key", "apikey", "credential")
 
 
 def configure_logs(level: str, role: str, name: str) -> None:
@@ -17,10 +23,18 @@ def configure_logs(level: str, role: str, name: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            _without_secrets,
+            structlog.processors.JSONRenderer(serializer=orjson.dumps, default=repr),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role, replica=name)
+
+
+def _without_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name in line:
+        if any(word in name.lower() for word in _SECRET):
+            line[name] = "***"
+    return line

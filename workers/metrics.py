@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ..resilience.circuit_breaker import STATES, State
 from ..schemas.errors import ModelMeshError
 from .version_server import Ran
 
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -24,9 +26,18 @@ class WorkerMetrics:
             "inference_seconds", "Time of a batch in the model", labels, buckets=_SECONDS, registry=registry
         )
 
+        self._wait = Histogram(
+            "queue_wait_seconds", "Time in the batch queue", labels, buckets=_SECONDS, registry=registry
+        )
+
     def breaker(self, model: str, version: str, state: State) -> None:
         """Show a breaker's state."""
         self._breaker_state.labels(model, version).set(STATES[state])
+
+    def forget(self, model: str, version: str) -> None:
+        """A version is gone: its state is nobody's any more."""
+        with contextlib.suppress(KeyError):
+            self._breaker_state.remove(model, version)
 
     def served(self, model: str, version: str, outcome: bytes | ModelMeshError) -> None:
         """Count one answer."""
@@ -37,3 +48,6 @@ class WorkerMetrics:
         """Count one batch."""
         self._batch_size.labels(model, ran.version).observe(ran.rows)
         self._seconds.labels(model, ran.version).observe(ran.seconds)
+        wait = self._wait.labels(model, ran.version)
+        for seconds in ran.waits:
+            wait.observe(seconds)

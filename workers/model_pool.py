@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -23,6 +23,7 @@ from ..schemas.records import PredictionRequest
 from ..schemas.releases import Release, VersionSpec
 from ..schemas.replicas import ModelLoad
 from ..schemas.settings import Settings
+from ..telemetry.tracing import Traces
 from .execution import LoadedModel
 from .metrics import WorkerMetrics
 from .observer import Observer
@@ -48,11 +49,13 @@ class ModelPool:
         is_busy: Callable[[], bool],
         on_change: Callable[[], None],
         on_breaker: Callable[[str, str, State], None],
+        traces: Traces,
     ) -> None:
         self._chaos = chaos
         self._settings = settings
         self._model = model
         self._answerer = answerer
+        self._metrics = metrics
         self._on_change = on_change
         self._servers: dict[str, Server] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -69,6 +72,7 @@ class ModelPool:
             is_busy=is_busy,
             why_not=self._why_not,
             on_breaker=lambda version, state: on_breaker(model, version, state),
+            traces=traces,
         )
         self._unloading: asyncio.Task[None] | None = None
         topic = settings.topics().model(model)
@@ -107,6 +111,10 @@ class ModelPool:
     def primaries(self) -> int:
         """Requests in hand that somebody waits for."""
         return self._requests.primaries
+
+    def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
+        """Iterate over (topic, partition) and the records of it that are not finished."""
+        return self._loop.lag()
 
     def stop(self) -> None:
         """Take no more; `run` returns when what is in hand is answered. Copies that wait are shed."""
@@ -154,6 +162,7 @@ class ModelPool:
             self._servers[version] = VersionServer(
                 spec, loaded, on_served=self._requests.answer, on_batch=self._requests.on_batch
             )
+            self._metrics.breaker(self._model, version, "closed")
             log.info("version.loaded", model=self._model, version=version, served_as=spec.served_as)
         except ModelMeshError as error:
             self._failed[version] = error.detail
@@ -175,6 +184,7 @@ class ModelPool:
                 await asyncio.sleep(0.05)
             self._servers.pop(version).close()
             self._requests.forget(version)
+            self._metrics.forget(self._model, version)
             log.info("version.unloaded", model=self._model, version=version)
         self._on_change()
 

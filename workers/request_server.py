@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from opentelemetry.trace import SpanKind
+
 from ..broker.chaos import Chaos
 from ..broker.consume_loop import Delivery
 from ..broker.replies import Answerer
@@ -17,6 +19,7 @@ from ..schemas.errors import CircuitOpen, DeadlineExceeded, ModelFailed, NoWorke
 from ..schemas.records import PredictionRequest
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
+from ..telemetry.tracing import Traces, failed, is_sampled
 from .attempts import Attempt
 from .metrics import WorkerMetrics
 from .observer import Observer
@@ -45,7 +48,9 @@ class RequestServer:
         is_busy: Callable[[], bool],
         why_not: Callable[[str], str],
         on_breaker: Callable[[str, State], None],
+        traces: Traces,
     ) -> None:
+        self._traces = traces
         self._chaos = chaos
         self._on_breaker = on_breaker
         self._rules = BreakerRules.from_settings(settings)
@@ -130,7 +135,22 @@ class RequestServer:
     def on_batch(self, ran: Ran) -> None:
         """Count a batch that a version ran."""
         self._metrics.batch(self._model, ran)
+        if traced := [traceparent for traceparent in ran.traceparents if is_sampled(traceparent)]:
+            self._trace_batch(ran, traced)
         self._observer.ran(self._model, ran)
+
+    def _trace_batch(self, ran: Ran, traced: list[str]) -> None:
+        """A batch runs for several requests: its span is in the first one's trace, with links to all of them."""
+        span = self._traces.follow(
+            "batch",
+            traced[0],
+            SpanKind.INTERNAL,
+            seconds=ran.seconds,
+            linked=traced,
+            attributes={"modelmesh.version": ran.version, "modelmesh.batch_rows": ran.rows},
+        )
+        if span is not None:
+            span.end()
 
     def answer(self, served: Served[Attempt]) -> None:
         """Reply with what a version made of a request, or let stable try."""
@@ -207,6 +227,8 @@ class RequestServer:
 
     def _reply(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:
         variant = self.release.stable.name if fallback and self.release is not None else ""
+        if is_sampled(served.request.traceparent):
+            self._trace(served, attempt, fallback)
         self._answerer.reply(
             served.request,
             attempt.delivery,
@@ -217,6 +239,24 @@ class RequestServer:
             fallback=fallback,
             seconds=self._now() - attempt.began,
         )
+
+    def _trace(self, served: Served[Attempt], attempt: Attempt, fallback: str) -> None:
+        attributes: dict[str, str | int] = {
+            "modelmesh.request_id": served.request.request_id,
+            "modelmesh.model": self._model,
+            "modelmesh.version": served.version,
+            "modelmesh.role": served.request.role,
+            "modelmesh.batch_rows": served.batch_rows,
+        }
+        if fallback:
+            attributes["modelmesh.fallback"] = fallback
+        span = self._traces.follow(
+            "predict", served.request.traceparent, seconds=self._now() - attempt.began, attributes=attributes
+        )
+        if span is not None:
+            if not isinstance(served.outcome, bytes):
+                failed(span, served.outcome.code)
+            span.end()
 
     def _pump(self) -> None:
         """Run copies if nobody waits for anything else in this worker, and look again while some are left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +24,8 @@ from ..resilience.circuit_breaker import State
 from ..schemas.releases import Release
 from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
+from ..telemetry.readings import add_lag, add_number
+from ..telemetry.tracing import Traces
 from .metrics import WorkerMetrics
 from .model_pool import ModelPool
 from .observer import Observer
@@ -50,6 +53,11 @@ class Worker(Role):
         self._pools: dict[str, ModelPool] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._traces = Traces.from_settings(settings, "worker")
+        add_lag(self.registry, lambda: chain.from_iterable(pool.lag() for pool in self._pools.values()))
+        add_number(
+            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._answerer.put_aside_count
+        )
 
     def health(self) -> dict[str, Any]:
         """Ready when each release's versions are loaded, or known not to load, and requests can come."""
@@ -87,6 +95,7 @@ class Worker(Role):
             sending.cancel()
             await asyncio.gather(sending, announcing, *tasks, return_exceptions=True)
             await self._producer.stop()
+            self._traces.close()
 
     def _is_busy(self) -> bool:
         """Whether somebody waits for this worker; shadow copies wait then."""
@@ -111,6 +120,7 @@ class Worker(Role):
                 is_busy=self._is_busy,
                 on_change=self._announcer.announce,
                 on_breaker=self._breaker_changed,
+                traces=self._traces,
             )
             task = self._running[model] = asyncio.create_task(pool.run())
             task.add_done_callback(self._pool_ended)

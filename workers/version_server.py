@@ -43,6 +43,8 @@ class Ran:
     seconds: float
     inputs: Tensors
     outputs: Tensors
+    waits: list[float]  # seconds that each request was in the queue
+    traceparents: list[str]  # of the requests that are traced
 
 
 @dataclass(slots=True, frozen=True)
@@ -51,6 +53,7 @@ class _Waiting(Generic[Token]):
     token: Token
     tensors: Tensors
     rows: int
+    since: float
 
 
 class VersionServer(Generic[Token]):
@@ -118,9 +121,10 @@ class VersionServer(Generic[Token]):
         except ModelMeshError as error:
             self._on_served(Served(request, token, error, self.spec.version, 0))
             return
-        waiting = _Waiting(request, token, tensors, rows)
+        now = self._loop.time()
+        waiting = _Waiting(request, token, tensors, rows, now)
         interactive = request.priority == "interactive"
-        self._queue.put(waiting, rows, shape_key(tensors), self._loop.time(), interactive=interactive)
+        self._queue.put(waiting, rows, shape_key(tensors), now, interactive=interactive)
         if self._timer is None:
             # At the end of this turn of the loop: records that were fetched together go together.
             self._timer = self._loop.call_soon(self._dispatch)
@@ -174,7 +178,18 @@ class VersionServer(Generic[Token]):
         taken = self._loop.time() - started
         self._service.add(taken * 1000, self._loop.time())
         self._cost.add(len(batch), taken * 1000)
-        self._on_batch(Ran(self.spec.version, batch[0].request.trial, rows, taken, inputs, outputs))
+        self._on_batch(
+            Ran(
+                self.spec.version,
+                batch[0].request.trial,
+                rows,
+                taken,
+                inputs,
+                outputs,
+                [started - waiting.since for waiting in batch],
+                [waiting.request.traceparent for waiting in batch if waiting.request.traceparent],
+            )
+        )
         begin = 0
         for waiting in batch:
             end = begin + waiting.rows

@@ -21,7 +21,14 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from benchmarks.chaos_models import SAMPLE, chaos_model
 
+from .otlp_collector import Collector
 from .redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+async def collector():
+    async with Collector() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +39,12 @@ def redis_server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-async def mesh(request, tmp_path_factory):
-    parts = {}
+async def mesh(request, tmp_path_factory, collector):
+    # Nothing is traced but what asks for it.
+    parts = {"otlp": collector.url, "trace_sample": 0.0}
     if request.config.getoption("--database") == "postgresql":
         # The parts that a company runs; without it, the embedded ones.
-        parts = {
+        parts |= {
             "database": request.getfixturevalue("postgres").database("mesh"),
             "redis": request.getfixturevalue("redis_server").url,
         }

@@ -11,6 +11,7 @@ from modelmesh.broker.chaos import Chaos
 from modelmesh.schemas.errors import CircuitOpen, InvalidInput, ModelFailed, NoWorker, ShadowShed
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.schemas.settings import Settings
+from modelmesh.telemetry.tracing import Traces
 from modelmesh.workers.request_server import RequestServer
 from modelmesh.workers.shadow_queue import ShadowQueue
 from modelmesh.workers.version_server import Served
@@ -77,7 +78,8 @@ class Setup:
         self.server = RequestServer(
             Settings(candidate_share=share, shadow_queue=3), "m", {"1.0.0": self.stable, "2.0.0": self.candidate},
             self.answers, self.counts, self.counts, is_busy=lambda: self.busy, why_not=lambda version: f"no {version}",
-            chaos=Chaos(Settings()), on_breaker=lambda version, state: self.breakers.append((version, state)),
+            chaos=Chaos(Settings()), traces=Traces("worker", "w", 0.0, None),
+            on_breaker=lambda version, state: self.breakers.append((version, state)),
         )  # fmt: skip
         self.server.release = release or canary()
         self.stable.server = self.candidate.server = self.server

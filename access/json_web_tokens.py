@@ -1,0 +1,66 @@
+"""Tokens of an OpenID Connect provider: signed by one of its published keys, for this audience, with our scopes in a claim."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, get_args
+
+import jwt
+import structlog
+from cachetools import TTLCache
+
+from ..schemas.errors import Unauthorized, Unavailable
+from ..schemas.keys import Scope
+from ..schemas.settings import Settings
+from .caller import Caller
+
+log = structlog.get_logger(__name__)
+# Only signatures that a public key proves; "none" and shared secrets are not taken.
+ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA", "PS256"]
+# A token that was checked is not checked again for so long; its expiry is looked at each time.
+REMEMBERED_SECONDS, REMEMBERED = 30.0, 10_000
+
+
+class JsonWebTokens:
+    """Checks bearer tokens. The provider's keys are fetched when a token names one that is not known."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = jwt.PyJWKClient(settings.jwt_jwks_url, cache_keys=True, lifespan=3600, timeout=5)
+        self._known: TTLCache[str, tuple[Caller, float]] = TTLCache(REMEMBERED, REMEMBERED_SECONDS)
+
+    async def check(self, token: str) -> Caller:
+        """Return whose token it is. Raises Unauthorized, or Unavailable when the provider's keys cannot be had."""
+        known = self._known.get(token)
+        if known is not None and time.time() < known[1]:
+            return known[0]
+        try:
+            key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key.key,
+                algorithms=ALGORITHMS,
+                audience=self._settings.jwt_audience or None,
+                issuer=self._settings.jwt_issuer or None,
+                leeway=10,
+                options={"require": ["exp", "sub"], "verify_aud": bool(self._settings.jwt_audience)},
+            )
+        except jwt.PyJWKClientConnectionError as error:
+            log.warning("jwks.unavailable", error=str(error)[:300])
+            raise Unavailable("the token's issuer cannot be asked for its keys at the moment") from None
+        except jwt.PyJWTError as error:
+            raise Unauthorized(f"the token is not valid: {error}") from None
+        found = self._caller(claims)
+        self._known[token] = found, float(claims["exp"])
+        return found
+
+    def _caller(self, claims: dict[str, Any]) -> Caller:
+        given = claims.get(self._settings.jwt_scope_claim, "")
+        words = given.split() if isinstance(given, str) else list(given)
+        scopes = frozenset(scope for scope in get_args(Scope) if f"{self._settings.jwt_scope_prefix}{scope}" in words)
+        if not scopes:
+            raise Unauthorized(
+                f"the token's claim {self._settings.jwt_scope_claim!r} has none of the scopes predict, deploy, admin"
+            )
+        return Caller(name=str(claims["sub"])[:128], scopes=scopes, known=True)

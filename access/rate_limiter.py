@@ -1,0 +1,82 @@
+"""So many requests a minute for each key, over all gateways where there is a Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import structlog
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import ConfigurationError
+from redis.exceptions import RedisError
+
+from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker
+from ..schemas.errors import RateLimited, SetupError
+
+log = structlog.get_logger(__name__)
+PATIENCE = 0.05
+RULES = BreakerRules(failures=0.5, requests=3, window=5.0, recovery=1.0, probes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a key's minute, and in how many seconds all of it is back."""
+
+    limit: int
+    left: int
+    reset: int
+
+    def headers(self) -> dict[str, str]:
+        """Return the RateLimit headers that clients know."""
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.left),
+            "RateLimit-Reset": str(self.reset),
+        }
+
+
+class RateLimiter:
+    """A sliding window by key. While Redis is away each gateway counts for itself: too generous, but nobody is wronged."""
+
+    def __init__(self, redis: str, prefix: str) -> None:
+        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._shared: SlidingWindowCounterRateLimiter | None = None
+        self._breaker = CircuitBreaker(RULES, lambda state: log.warning("rate_limits.redis", breaker=state))
+        if redis:
+            try:
+                storage = RedisStorage(f"async+{redis}", implementation="redispy", key_prefix=f"{prefix}:limit")
+            except (ConfigurationError, ValueError) as error:
+                raise SetupError(f"MODELMESH_REDIS is not a Redis URL ({error}): write redis://host:6379/0") from None
+            self._shared = SlidingWindowCounterRateLimiter(storage)
+
+    async def take(self, key: str, limit: int) -> Allowance:
+        """Count a request. Raises RateLimited saying when to come again."""
+        item = RateLimitItemPerMinute(limit)
+        now = asyncio.get_running_loop().time()
+        if self._shared is not None and self._breaker.allow(now):
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    allowance = await self._count(self._shared, item, key)
+                self._breaker.record(True, asyncio.get_running_loop().time())
+                return allowance
+            except (RedisError, OSError, TimeoutError):
+                self._breaker.record(False, asyncio.get_running_loop().time())
+        return await self._count(self._local, item, key)
+
+    async def _count(
+        self, limiter: SlidingWindowCounterRateLimiter, item: RateLimitItemPerMinute, key: str
+    ) -> Allowance:
+        taken = await limiter.hit(item, key)
+        stats = await limiter.get_window_stats(item, key)
+        reset = max(1, round(stats.reset_time - time.time()))
+        allowance = Allowance(item.amount, stats.remaining if taken else 0, reset)
+        if not taken:
+            raise RateLimited(
+                f"more than {item.amount} requests within a minute: wait {reset} s, or ask for a higher limit",
+                retry_after=float(reset),
+                headers=allowance.headers(),
+            )
+        return allowance

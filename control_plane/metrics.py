@@ -1,0 +1,98 @@
+"""What the control plane knows, as metrics: read from the topics that it writes, when somebody scrapes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from aiokafka import ConsumerRecord
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from ..broker.releases_view import ReleasesView
+from ..broker.statistics_view import StatisticsView
+from ..broker.topic_follower import TopicFollower
+from ..schemas.commands import Event
+from ..schemas.settings import Settings
+from ..telemetry.readings import Values, add_reading
+
+# A table of thousands of columns must not become thousands of time series.
+MOST_FEATURES = 100
+
+
+class ControlMetrics:
+    """Releases, canaries, drift, and what happened since this process began."""
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        self._releases = ReleasesView(settings, None)
+        self._statistics = StatisticsView(settings)
+        self._events = TopicFollower(settings, settings.topics().events, self._on_event, from_end=True)
+        self._happened: Counter[str] = Counter()
+        self._rollbacks: Counter[str] = Counter()
+        version = ("model", "version")
+        for kind, name, help, labels, read in (
+            ("gauge", "active_deployments", "Models by the strategy of their release", ("strategy",), self._active),
+            ("gauge", "canary_error_rate", "Share of the candidate's requests that failed", version, self._canaries),
+            ("gauge", "canary_percentage", "The candidate's share of the traffic", version, self._percentages),
+            ("gauge", "drift_psi", "Population stability index", (*version, "feature"), self._drift),
+            ("gauge", "drifting", "Whether a version's inputs drift", version, self._drifting),
+            ("counter", "rollbacks", "Canaries rolled back", ("model",), self._rolled_back),
+            ("counter", "events", "What happened", ("kind",), self._kinds),
+        ):
+            add_reading(registry, kind, name, help, labels, read)  # type: ignore[arg-type]
+
+    def parts(self) -> tuple[ReleasesView, StatisticsView, TopicFollower]:
+        """Return what must run for the metrics to be true."""
+        return self._releases, self._statistics, self._events
+
+    def _on_event(self, record: ConsumerRecord) -> None:
+        try:
+            event = Event.model_validate_json(record.value or b"")
+        except ValidationError:
+            return  # the history says so
+        self._happened[event.kind] += 1
+        if event.kind == "canary.rolled_back":
+            self._rollbacks[event.model] += 1
+
+    def _active(self) -> Values:
+        strategies = Counter(release.strategy for release in self._releases.releases.values())
+        return [((strategy,), float(strategies[strategy])) for strategy in ("full", "canary", "shadow", "ab")]
+
+    def _canaries(self) -> Iterator[tuple[tuple[str, str], float]]:
+        for name, release in self._releases.releases.items():
+            candidate, document = release.variant("candidate"), self._statistics.get(name, "release")
+            # Evidence of the trial before says nothing of this one.
+            if candidate is None or document is None or document.get("trial") != release.trial:
+                continue
+            figures = document["versions"].get(candidate.version, {})
+            if figures.get("failure_rate") is not None:
+                yield (name, candidate.version), float(figures["failure_rate"])
+
+    def _percentages(self) -> Iterator[tuple[tuple[str, str], float]]:
+        for name, release in self._releases.releases.items():
+            if (candidate := release.variant("candidate")) is not None:
+                yield (name, candidate.version), 100 * candidate.weight
+
+    def _drift(self) -> Iterator[tuple[tuple[str, str, str], float]]:
+        for name, version, document in self._watched():
+            for feature in document["features"][:MOST_FEATURES]:
+                yield (name, version, str(feature["feature"])), float(feature["psi"])
+
+    def _drifting(self) -> Iterator[tuple[tuple[str, str], float]]:
+        for name, version, document in self._watched():
+            yield (name, version), float(bool(document["drifting"]))
+
+    def _watched(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        for name, document in self._statistics.models("drift").items():
+            release = self._releases.releases.get(name)
+            for version, figures in document["versions"].items():
+                if release is not None and version in release.versions:
+                    yield name, version, figures
+
+    def _rolled_back(self) -> Values:
+        # From 0 for every model: a counter that appears with its first event has no increase.
+        return [((name,), float(self._rollbacks[name])) for name in self._releases.releases]
+
+    def _kinds(self) -> Values:
+        return [((kind,), float(count)) for kind, count in self._happened.items()]

@@ -1,0 +1,35 @@
+"""The record on `keys`: one API key, its secret as a hash."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Scope = Literal["predict", "deploy", "admin"]
+
+
+class ApiKey(BaseModel):
+    """A key: what its holder may do. The secret is not here; `digest` is its SHA-256, in hex.
+
+    `predict` asks models, `deploy` registers and releases them, `admin` may do all and sees the bodies in the inference log.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(pattern=r"^[0-9a-f]{12}$")
+    name: str = Field(min_length=1, max_length=64)
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    scopes: tuple[Scope, ...] = Field(min_length=1)
+    models: tuple[str, ...] = Field(default=(), description="models that it is good for; none: all")
+    requests_per_minute: int | None = Field(default=None, ge=1, description="null: no limit")
+    created_at: float
+    created_by: str = ""
+    expires_at: float | None = None
+    revoked_at: float | None = None
+
+    def state(self, now: float) -> Literal["valid", "expired", "revoked"]:
+        """Return whether the key is good at this moment, in seconds since the epoch."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and now >= self.expires_at else "valid"

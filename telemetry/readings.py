@@ -1,0 +1,50 @@
+"""Metrics that are read when somebody scrapes, from those who count for themselves and know nothing of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+Kind = Literal["counter", "gauge"]
+Values = Iterable[tuple[Sequence[str], float]]
+
+
+class _Reading(Collector):
+    def __init__(self, kind: Kind, name: str, help: str, labels: Sequence[str], read: Callable[[], Values]) -> None:
+        self._kind, self._name, self._help, self._labels, self._read = kind, name, help, labels, read
+
+    def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Return the metric without values: what it reads may not be there yet."""
+        yield self._family()
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Return the values as they are now."""
+        family = self._family()
+        for labels, value in self._read():
+            family.add_metric(labels, value)
+        yield family
+
+    def _family(self) -> CounterMetricFamily | GaugeMetricFamily:
+        family = CounterMetricFamily if self._kind == "counter" else GaugeMetricFamily
+        return family(self._name, self._help, labels=self._labels)
+
+
+def add_reading(
+    registry: CollectorRegistry, kind: Kind, name: str, help: str, labels: Sequence[str], read: Callable[[], Values]
+) -> None:
+    """Register a metric whose label values and values `read` returns."""
+    registry.register(_Reading(kind, name, help, labels, read))
+
+
+def add_number(registry: CollectorRegistry, kind: Kind, name: str, help: str, read: Callable[[], float]) -> None:
+    """Register a metric without labels."""
+    add_reading(registry, kind, name, help, (), lambda: [((), read())])
+
+
+def add_lag(registry: CollectorRegistry, read: Callable[[], Values]) -> None:
+    """Register how many records a role has yet to take, by topic and partition; `read` returns them."""
+    add_reading(registry, "gauge", "consumer_lag", "Records that wait to be finished", ("topic", "partition"), read)

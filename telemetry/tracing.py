@@ -1,0 +1,107 @@
+"""Traces by OpenTelemetry: a request that is sampled at the gateway has a span in each role that it passes.
+
+The decision travels in the W3C traceparent, as a record header on the log, so the others pay for sampled requests alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+from ..schemas.settings import Settings
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class Traces:
+    """Makes the spans of one role; without a processor it makes none and lets traceparents through as they are."""
+
+    def __init__(self, role: str, replica: str, sample: float, processor: SpanProcessor | None) -> None:
+        self._provider: TracerProvider | None = None
+        if processor is not None:
+            names = {
+                "service.name": f"modelmesh-{role}",
+                "service.namespace": "modelmesh",
+                "service.instance.id": replica,
+            }
+            self._provider = TracerProvider(
+                sampler=ParentBased(TraceIdRatioBased(sample)), resource=Resource.create(names)
+            )
+            self._provider.add_span_processor(processor)
+            self._tracer = self._provider.get_tracer("modelmesh")
+
+    @classmethod
+    def from_settings(cls, settings: Settings, role: str) -> Traces:
+        """Send spans to where the settings say, if they do."""
+        if not settings.otlp:
+            return cls(role, settings.name, 0.0, None)
+        # While the collector is away spans are dropped; a line for each try would drown everything else.
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+        exporter = OTLPSpanExporter(endpoint=settings.otlp, timeout=5)
+        return cls(role, settings.name, settings.trace_sample, BatchSpanProcessor(exporter))
+
+    def begin(self, name: str, traceparent: str) -> Span | None:
+        """Begin a request's first span, or go on with its caller's trace; None when it is not sampled."""
+        if self._provider is None:
+            return None
+        context = _PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else None
+        span = self._tracer.start_span(name, context, SpanKind.SERVER)
+        return span if span.is_recording() else None
+
+    def follow(
+        self,
+        name: str,
+        traceparent: str,
+        kind: SpanKind = SpanKind.CONSUMER,
+        *,
+        seconds: float = 0.0,
+        linked: Sequence[str] = (),
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> Span | None:
+        """Return a span that began so many seconds ago, under a sampled parent and linked to others; else None."""
+        if self._provider is None or not is_sampled(traceparent):
+            return None
+        return self._tracer.start_span(
+            name,
+            _PROPAGATOR.extract({"traceparent": traceparent}),
+            kind,
+            attributes=attributes,
+            links=[Link(get_current_span(_PROPAGATOR.extract({"traceparent": t})).get_span_context()) for t in linked],
+            start_time=time.time_ns() - int(seconds * 1e9),
+        )
+
+    def close(self) -> None:
+        """Send what is left."""
+        if self._provider is not None:
+            self._provider.shutdown()
+
+
+def is_sampled(traceparent: str) -> bool:
+    """Whether somebody wants the spans of this request."""
+    return len(traceparent) == 55 and traceparent[-1] in "13579bdf"
+
+
+def traceparent_of(span: Span) -> str:
+    """Return what a span's children are given."""
+    context = span.get_span_context()
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def trace_id_of(traceparent: str) -> str:
+    """Return the trace's id, or nothing where there is no trace."""
+    return traceparent[3:35] if len(traceparent) == 55 else ""
+
+
+def failed(span: Span, why: str) -> None:
+    """Mark a span as failed."""
+    span.set_status(Status(StatusCode.ERROR, why))
