@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..schemas.errors import BrokerUnavailable, SetupError
@@ -69,10 +70,21 @@ def _die_with_parent() -> None:
 class EmbeddedKafka:
     """One Kafka node with its data in a folder. Started again on the same folder it goes on with the same log."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, heap_mb: int = 512) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        heap_mb: int = 512,
+        advertised: str = "127.0.0.1",
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
+        """`advertised` is the name under which clients find it; `extra` are broker properties that replace those here."""
         self.folder = folder.resolve()
         self.port = port or choose_port(self.folder)
         self.heap_mb = heap_mb
+        self._advertised = advertised
+        self._extra = extra or {}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -170,11 +182,13 @@ class EmbeddedKafka:
     def _prepare(self, java: Path, jars: list[Path]) -> list[str]:
         """Write the configuration; return the start of a command line that runs one of Kafka's classes."""
         controller = free_port()
+        # Under a name of its own it is meant to be found from elsewhere.
+        listen = "127.0.0.1" if self._advertised == "127.0.0.1" else ""
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": f"PLAINTEXT://{listen}:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self._advertised}:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "log.dirs": str(self.folder / "log"),
@@ -189,7 +203,7 @@ class EmbeddedKafka:
             "auto.create.topics.enable": "false",
             "num.network.threads": "2",
             "num.io.threads": "4",
-        }
+        } | dict(self._extra)
         text = "".join(f"{key}={value}\n" for key, value in properties.items())
         (self.folder / "server.properties").write_text(text)
         (self.folder / "log4j2.yaml").write_text(LOGGING.format(log=self.folder / "kafka.log"))
