@@ -31,6 +31,7 @@ from ..control_plane.registry import Registry
 from ..control_plane.release_routes import ReleaseRoutes
 from ..models.artifact_store import ArtifactStore
 from ..models.proof import prepare_fresh_processes
+from ..models.seals import Sealer
 from ..producers.client import PredictionClient
 from ..producers.predict_routes import PredictRoutes
 from ..schemas.errors import SetupError
@@ -53,6 +54,7 @@ class Gateway(Role):
         self.registry = CollectorRegistry()
         # What can be wrong with the settings comes first, before anything is open.
         self._tls = tls_context(settings)
+        self._sealer = Sealer(settings.seal_key) if settings.seal_key is not None else None
         self._engine = make_engine(settings.database_url)
         self._keys = KeysView(settings)
         self._access = access_middleware(settings, self._keys.keys.get)
@@ -67,7 +69,7 @@ class Gateway(Role):
         self._statistics = StatisticsView(settings)
         self._events = EventPublisher(settings, self._outbox)
         self._commands = CommandClient(settings, self._outbox)
-        self._registry = Registry(self._engine, ArtifactStore(settings.artifacts_url))
+        self._registry = Registry(self._engine, ArtifactStore(settings.artifacts_url), self._sealer)
 
     def health(self) -> dict[str, Any]:
         """Ready once a prediction can be served: a router and a worker are alive, and every release is loaded."""

@@ -39,9 +39,10 @@ class Mesh:
     ) -> None:
         kafka = settings.kafka if external_kafka else f"127.0.0.1:{choose_port(settings.data / 'kafka')}"
         port = settings.port or free_port()
-        self.settings = settings.model_copy(
-            update={"kafka": kafka, "port": port, "data": settings.data.resolve(), "name": "supervisor"}
-        )
+        update = {"kafka": kafka, "port": port, "data": settings.data.resolve(), "name": "supervisor"}
+        if "pickles" not in settings.model_fields_set:
+            update["pickles"] = "allow"  # one machine, one user: the models are their own
+        self.settings = settings.model_copy(update=update)
         self._workers = workers
         self._routers = routers
         self._gateway_ports = [port, *(free_port() for _ in range(gateways - 1))]

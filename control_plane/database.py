@@ -91,6 +91,7 @@ class VersionRow(Base):
     source_digest: Mapped[str] = mapped_column(String(64))
     artifact_url: Mapped[str] = mapped_column(Text)
     artifact_digest: Mapped[str] = mapped_column(String(64))
+    seal: Mapped[str] = mapped_column(String(128), default="", server_default="")
     size: Mapped[int] = mapped_column(BigInteger)
     signature: Mapped[dict[str, Any]] = mapped_column(JSON)
     batching: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -14,7 +14,7 @@ from ..broker.event_publisher import EventPublisher
 from ..broker.heartbeats import ReplicaView
 from ..broker.releases_view import ReleasesView
 from ..models.artifact_store import digest_of
-from ..models.proof import prove_in_fresh_process
+from ..models.proof import Limits, prove_in_fresh_process
 from ..schemas.commands import Event
 from ..schemas.errors import RegistrationRefused, Unavailable, VersionInUse
 from ..schemas.settings import Settings
@@ -82,6 +82,7 @@ class ModelRoutes:
                 registration.compile,
                 compiled,
                 registration.reference,
+                limits=Limits.from_settings(self._settings),
                 timeout=self._settings.proof_timeout,
             )
             if registration.cache_ttl_seconds and not proof.deterministic:

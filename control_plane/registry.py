@@ -12,6 +12,7 @@ from sqlalchemy.orm import selectinload
 
 from ..models.artifact_store import ArtifactStore
 from ..models.proof import Proof
+from ..models.seals import Sealer
 from ..schemas.errors import InvalidInput, ModelNotFound, VersionExists, VersionNotFound
 from ..schemas.names import check_model_name, parse_version
 from ..schemas.releases import Batching, VersionSpec
@@ -34,6 +35,7 @@ def spec_of(row: VersionRow) -> VersionSpec:
             "served_as": row.served_as,
             "artifact": row.artifact_url,
             "digest": row.artifact_digest,
+            "seal": row.seal,
             "signature": row.signature,
             "batching": row.batching,
             "cache_ttl_seconds": row.cache_ttl_seconds,
@@ -47,9 +49,10 @@ def spec_of(row: VersionRow) -> VersionSpec:
 class Registry:
     """Reads and writes the registry's tables."""
 
-    def __init__(self, engine: AsyncEngine, store: ArtifactStore) -> None:
+    def __init__(self, engine: AsyncEngine, store: ArtifactStore, sealer: Sealer | None = None) -> None:
         self._engine = engine
         self._store = store
+        self._sealer = sealer
 
     async def existing(self, name: str, version: str, digest: str) -> VersionRow | None:
         """Return the version if it is there with the same bytes. Raises VersionExists if the bytes are others."""
@@ -89,6 +92,7 @@ class Registry:
                         source_digest=source_digest,
                         artifact_url=url,
                         artifact_digest=digest,
+                        seal=self._sealer.seal(registration.name, version, digest) if self._sealer else "",
                         size=source.stat().st_size,
                         signature=proof.signature.model_dump(mode="json"),
                         batching=(registration.batching or Batching()).model_dump(mode="json"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import time
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,11 +21,14 @@ from pydantic import BaseModel, Field
 from ..schemas.errors import ModelMeshError, RegistrationRefused, from_problem
 from ..schemas.profiles import OutputBins, Profile
 from ..schemas.releases import Framework
+from ..schemas.settings import Settings
 from ..schemas.signatures import Signature
 from .adapters.base import Adapter, Predictor
 from .adapters.onnx_adapter import OnnxPredictor
 from .adapters.registry import adapter_for
+from .artifact_check import check_artifact
 from .infer_signature import make_rows, output_specs
+from .isolation import isolate, start_forkserver
 from .parity import Parity, compare
 from .profile import build_profile, columns_of, output_bins_of
 from .tensors import Tensors, read_inputs
@@ -217,8 +221,25 @@ def _with_perturbed_rows(inputs: Tensors) -> Tensors:
     return mixed
 
 
-def _prove_and_send(results: Connection, arguments: tuple[Any, ...]) -> None:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model may be and take: pickles or not, address space, size of what it unpacks to or writes."""
+
+    allow_pickles: bool
+    memory_bytes: int
+    file_bytes: int
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Limits:
+        """Return the limits that the settings say."""
+        return cls(settings.pickles == "allow", settings.model_memory_bytes, 4 * settings.max_artifact_bytes)
+
+
+def _prove_and_send(results: Connection, limits: Limits, arguments: tuple[Any, ...]) -> None:
     try:
+        isolate(limits.memory_bytes, limits.file_bytes)
+        path, framework = arguments[:2]
+        check_artifact(path, framework, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
         results.send({"proof": prove(*arguments).model_dump(mode="json")})
     except ModelMeshError as error:
         results.send({"problem": error.problem()})
@@ -231,7 +252,7 @@ _fresh = multiprocessing.get_context("forkserver")
 
 def prepare_fresh_processes() -> None:
     """Start the server that fresh processes are forked from, its imports done: a proof then starts in milliseconds."""
-    _fresh.set_forkserver_preload(["modelmesh.models.preload"])
+    start_forkserver(["modelmesh.models.preload"])
     process = _fresh.Process(target=int)
     process.start()
     process.join()
@@ -246,12 +267,17 @@ async def prove_in_fresh_process(
     compiled_path: Path,
     reference: list[Any] | None = None,
     *,
+    limits: Limits,
     timeout: float,
 ) -> Proof:
-    """Run `prove` in a process of its own. Raises RegistrationRefused when it fails, dies or takes too long."""
+    """Run `prove` in a process of its own, with no secrets and within limits.
+
+    Raises RegistrationRefused when it fails, dies or takes too long.
+    """
     receiver, sender = _fresh.Pipe(duplex=False)
     arguments = (path, framework, signature, sample, compile_model, compiled_path, reference)
-    process = _fresh.Process(target=_prove_and_send, args=(sender, arguments), daemon=True)
+    process = _fresh.Process(target=_prove_and_send, args=(sender, limits, arguments), daemon=True)
+    await asyncio.to_thread(start_forkserver)
     await asyncio.to_thread(process.start)
     sender.close()
     try:

@@ -161,6 +161,12 @@ class RegistrationRefused(ModelMeshError):
     status, code = 422, "registration_refused"
 
 
+class PickleRefused(RegistrationRefused):
+    """The file could run code of its maker's, which this deployment does not allow."""
+
+    code = "pickle_refused"
+
+
 class PoisonousRequest(ModelMeshError):
     """The request was put aside: its worker died on it twice."""
 

@@ -33,6 +33,7 @@ class VersionSpec(BaseModel):
     served_as: Framework
     artifact: str
     digest: str = Field(description="SHA-256 of the served artifact, in hex")
+    seal: str = Field(default="", description="ed25519 signature over model, version and digest, in base64")
     signature: Signature
     batching: Batching = Batching()
     cache_ttl_seconds: float = Field(default=0.0, description="how long an answer may be given again; 0: never")

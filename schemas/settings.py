@@ -140,6 +140,21 @@ class Settings(BaseSettings):
     jwt_audience: str = Field(default="", description="the audience that tokens must name; empty: any")
     jwt_scope_claim: str = Field(default="scope", description="the claim that holds predict, deploy or admin")
     jwt_scope_prefix: str = Field(default="", description="what stands before these words in the claim")
+    pickles: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="whether model files that can run code are taken (`modelmesh up` and `demo` take them)",
+    )
+    model_memory_bytes: int = Field(
+        default=32 * 1024**3,
+        gt=0,
+        description="most address space of a process that proves a model or serves a pickled one",
+    )
+    seal_key: Path | None = Field(
+        default=None, description="ed25519 private key (PEM) with which the gateway seals what is registered"
+    )
+    seal_public_key: Path | None = Field(
+        default=None, description="ed25519 public key (PEM): workers then load sealed versions alone"
+    )
     tls_cert: Path | None = Field(default=None, description="certificate chain of the gateway (PEM); none: plain HTTP")
     tls_key: Path | None = Field(default=None, description="its private key (PEM)")
     redis: str = Field(

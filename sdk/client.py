@@ -15,8 +15,9 @@ from typing import Any
 import aiohttp
 import orjson
 
+from ..models.adapters.base import SavesSafely
 from ..models.adapters.registry import adapter_for, framework_of
-from ..schemas.errors import InvalidInput, ModelMeshError, Unavailable, from_problem
+from ..schemas.errors import InvalidInput, ModelMeshError, PickleRefused, Unavailable, from_problem
 from .prediction import Prediction
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -99,31 +100,42 @@ class AsyncModelMeshClient:
         major is raised. With `cache_ttl_seconds` an answer to the same inputs is given again for so long, which only a
         model that answers the same rows the same way may ask for. Raises RegistrationRefused, VersionExists, InvalidInput.
         """
+        documents = {
+            "metadata": metadata,
+            "sample": None if sample is None else rows_of(sample)[:100],
+            "batching": batching,
+            "cache_ttl_seconds": cache_ttl_seconds or None,
+            "compile": compile,
+            "reference": None if data is None else rows_of(data)[:REFERENCE_ROWS],
+        }
+        fields: dict[str, Any] = {"name": name, "version": version, "parent": parent, "author": author or None}
+        if data is not None:
+            fields["data_digest"] = await asyncio.to_thread(data_digest, data)
+        for field, value in documents.items():
+            if value is not None:
+                fields[field] = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
         with tempfile.TemporaryDirectory() as folder:
             path, kind = await asyncio.to_thread(_save, model_object, framework, sample, Path(folder))
-            form = aiohttp.FormData()
-            fields: dict[str, Any] = {
-                "name": name, "framework": kind, "version": version, "parent": parent, "author": author or None
-            }  # fmt: skip
-            documents = {
-                "metadata": metadata,
-                "sample": None if sample is None else rows_of(sample)[:100],
-                "batching": batching,
-                "cache_ttl_seconds": cache_ttl_seconds or None,
-                "compile": compile,
-                "reference": None if data is None else rows_of(data)[:REFERENCE_ROWS],
-            }
-            if data is not None:
-                fields["data_digest"] = await asyncio.to_thread(data_digest, data)
-            for field, value in fields.items():
-                if value is not None:
-                    form.add_field(field, value)
-            for field, value in documents.items():
-                if value is not None:
-                    form.add_field(field, orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode())
-            with path.open("rb") as file:
-                form.add_field("artifact", file, filename=path.name)
-                registered: dict[str, Any] = await self._request("POST", "/models", data=form)
+            fields["framework"] = kind
+            try:
+                return await self._register(path, fields)
+            except PickleRefused:
+                adapter = adapter_for(kind)
+                if isinstance(model_object, str | Path) or not isinstance(adapter, SavesSafely):
+                    raise
+                # The deployment takes no pickles: send the same estimator in a form that cannot run code.
+                safe = Path(folder) / "model.skops"
+                await asyncio.to_thread(adapter.save_safely, model_object, safe)
+                return await self._register(safe, fields)
+
+    async def _register(self, path: Path, fields: dict[str, Any]) -> dict[str, Any]:
+        form = aiohttp.FormData()
+        for field, value in fields.items():
+            if value is not None:
+                form.add_field(field, value)
+        with path.open("rb") as file:
+            form.add_field("artifact", file, filename=path.name)
+            registered: dict[str, Any] = await self._request("POST", "/models", data=form)
         return registered
 
     async def predict(
@@ -366,7 +378,14 @@ def _save(model: Any, framework: str | None, sample: Any | None, folder: Path) -
 
 def framework_of_file(path: Path) -> str:
     """Return the framework that a file's name says. Raises InvalidInput where it says none."""
-    kinds = {".joblib": "sklearn", ".pkl": "sklearn", ".onnx": "onnx", ".pt2": "torch", ".pt": "torch"}
+    kinds = {
+        ".joblib": "sklearn",
+        ".pkl": "sklearn",
+        ".skops": "sklearn",
+        ".onnx": "onnx",
+        ".pt2": "torch",
+        ".pt": "torch",
+    }
     if path.suffix not in kinds:
         raise InvalidInput(f"{path.name} does not say what it is: name the framework", field="framework")
     return kinds[path.suffix]

@@ -12,6 +12,9 @@ from typing import Any
 
 from ..models.adapters.base import Predictor
 from ..models.adapters.registry import adapter_for
+from ..models.artifact_check import check_artifact
+from ..models.isolation import isolate, start_forkserver
+from ..models.proof import Limits
 from ..models.tensors import Tensors, read_inputs
 from ..schemas.chaos import Fault
 from ..schemas.errors import ModelFailed, ModelMeshError
@@ -20,7 +23,8 @@ from ..schemas.releases import VersionSpec
 _in_process: Predictor | None = None  # the model of a serving process, which has exactly one
 
 
-def _load(path: Path, spec: VersionSpec, threads: int) -> Predictor:
+def _load(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> Predictor:
+    check_artifact(path, spec.served_as, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
     predictor = adapter_for(spec.served_as).load(path, spec.signature, spec.sample, threads)
     inputs, _ = read_inputs(spec.sample, spec.signature)
     first = {name: array[:1] for name, array in inputs.items()}
@@ -29,9 +33,10 @@ def _load(path: Path, spec: VersionSpec, threads: int) -> Predictor:
     return predictor
 
 
-def _load_in_process(path: Path, spec: VersionSpec, threads: int) -> None:
+def _load_in_process(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> None:
     global _in_process
-    _in_process = _load(path, spec, threads)
+    isolate(limits.memory_bytes, limits.file_bytes)
+    _in_process = _load(path, spec, threads, limits)
 
 
 def _predict_in_process(inputs: Tensors) -> Tensors:
@@ -42,10 +47,11 @@ def _predict_in_process(inputs: Tensors) -> Tensors:
 class LoadedModel:
     """One version, loaded and warmed up. `slots` batches may run at once."""
 
-    def __init__(self, spec: VersionSpec, path: Path, *, threads: int, slots: int) -> None:
+    def __init__(self, spec: VersionSpec, path: Path, *, threads: int, slots: int, limits: Limits) -> None:
         self.spec = spec
         self._path = path
         self._threads = threads
+        self._limits = limits
         self._predictor: Predictor | None = None
         self._executor: Executor
         self._by_thread = adapter_for(spec.served_as).releases_gil
@@ -62,11 +68,12 @@ class LoadedModel:
     async def load(self) -> None:
         """Load and warm up. Raises ModelFailed when the model does not run here."""
         loop = asyncio.get_running_loop()
-        arguments: tuple[Any, ...] = (self._path, self.spec, self._threads)
+        arguments: tuple[Any, ...] = (self._path, self.spec, self._threads, self._limits)
         try:
             if self._by_thread:
                 self._predictor = await loop.run_in_executor(self._executor, _load, *arguments)
             else:
+                await asyncio.to_thread(start_forkserver)
                 await loop.run_in_executor(self._executor, _load_in_process, *arguments)
         except Exception as error:  # the model is somebody's code
             self.close()

@@ -16,6 +16,8 @@ from ..broker.group_commits import commits_of
 from ..broker.replies import Answerer
 from ..broker.topics import ensure_topics
 from ..models.artifact_store import fetch
+from ..models.proof import Limits
+from ..models.seals import SealChecker
 from ..resilience.circuit_breaker import State
 from ..schemas.chaos import Fault
 from ..schemas.errors import ModelMeshError
@@ -50,7 +52,9 @@ class ModelPool:
         on_change: Callable[[], None],
         on_breaker: Callable[[str, str, State], None],
         traces: Traces,
+        seals: SealChecker | None,
     ) -> None:
+        self._seals = seals
         self._chaos = chaos
         self._settings = settings
         self._model = model
@@ -153,9 +157,15 @@ class ModelPool:
     async def _load(self, spec: VersionSpec) -> None:
         version = spec.version
         try:
+            if self._seals is not None:
+                self._seals.check(self._model, version, spec.digest, spec.seal)
             path = await asyncio.to_thread(fetch, spec.artifact, spec.digest, self._cache())
             loaded = LoadedModel(
-                spec, path, threads=self._settings.onnx_threads, slots=self._settings.inference_threads
+                spec,
+                path,
+                threads=self._settings.onnx_threads,
+                slots=self._settings.inference_threads,
+                limits=Limits.from_settings(self._settings),
             )
             await loaded.load()
             loaded.fault = lambda: self._fault(version)

@@ -20,6 +20,7 @@ from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
 from ..broker.replies import Answerer
 from ..broker.role import Role
+from ..models.seals import SealChecker
 from ..resilience.circuit_breaker import State
 from ..schemas.releases import Release
 from ..schemas.replicas import Heartbeat
@@ -38,6 +39,7 @@ class Worker(Role):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._seals = SealChecker(settings.seal_public_key) if settings.seal_public_key is not None else None
         self._epoch = uuid4().hex
         self.registry = CollectorRegistry()
         self._metrics = WorkerMetrics(self.registry)
@@ -121,6 +123,7 @@ class Worker(Role):
                 on_change=self._announcer.announce,
                 on_breaker=self._breaker_changed,
                 traces=self._traces,
+                seals=self._seals,
             )
             task = self._running[model] = asyncio.create_task(pool.run())
             task.add_done_callback(self._pool_ended)

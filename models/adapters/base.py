@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ...schemas.releases import Framework
 from ...schemas.signatures import Signature
@@ -49,4 +49,13 @@ class Adapter(Protocol):
 
     def libraries(self) -> list[str]:
         """The packages whose versions belong to a model's lineage."""
+        ...
+
+
+@runtime_checkable
+class SavesSafely(Protocol):
+    """An adapter that has, beside its usual form, one that cannot run code."""
+
+    def save_safely(self, model: Any, path: Path) -> None:
+        """Write the model to a file. Raises InvalidInput when the format cannot hold it."""
         ...

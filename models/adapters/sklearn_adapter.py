@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ...schemas.errors import InvalidInput
+from ...schemas.errors import InvalidInput, ModelMeshError
 from ...schemas.releases import Framework
 from ...schemas.signatures import Signature
+from ..artifact_check import is_skops, trusted_types
 from ..compile_forest import compile_forest, is_forest
 from ..infer_signature import infer_inputs
 from ..tensors import Tensors
@@ -79,14 +80,31 @@ class SklearnAdapter:
 
         joblib.dump(model, path)
 
-    def load(self, path: Path, signature: Signature | None, sample: list[Any], threads: int) -> Predictor:
-        """Load a joblib file. It is a pickle: load only what the registry vouches for, in a process of its own."""
-        import joblib
+    def save_safely(self, model: Any, path: Path) -> None:
+        """Write a skops file, which cannot run code. Raises InvalidInput for an estimator that skops cannot hold."""
+        import skops.io
 
         try:
-            model = joblib.load(path)
-        except Exception as error:  # a pickle can raise anything
-            raise InvalidInput(f"the file does not load with joblib: {type(error).__name__}: {error}") from error
+            skops.io.dump(model, path)
+        except Exception as error:  # skops has no one error for it
+            raise InvalidInput(f"skops cannot write this estimator: {type(error).__name__}: {error}") from error
+        trusted_types(path)
+
+    def load(self, path: Path, signature: Signature | None, sample: list[Any], threads: int) -> Predictor:
+        """Load a skops or a joblib file. The latter is a pickle: `check_artifact` says whether it may be loaded."""
+        try:
+            if is_skops(path):
+                import skops.io
+
+                model = skops.io.load(path, trusted=trusted_types(path))
+            else:
+                import joblib
+
+                model = joblib.load(path)
+        except ModelMeshError:
+            raise
+        except Exception as error:  # a file from outside can raise anything
+            raise InvalidInput(f"the file does not load: {type(error).__name__}: {error}") from error
         if not hasattr(model, "predict"):
             raise InvalidInput(f"{type(model).__name__} has no predict(): it is not a model")
         if signature is None:

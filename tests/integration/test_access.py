@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import joblib
 import jwt
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from modelmesh.broker.embedded import free_port
 from modelmesh.cli.main import app
-from modelmesh.schemas.errors import Forbidden, RateLimited, Unauthorized
+from modelmesh.schemas.errors import Forbidden, PickleRefused, RateLimited, Unauthorized
 from modelmesh.sdk import AsyncModelMeshClient
 from typer.testing import CliRunner
 
@@ -316,3 +317,15 @@ def test_a_certificate_that_does_not_fit_its_key_is_one_clear_line(mesh, tmp_pat
     assert done.returncode != 0
     assert "do not fit" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_gateway_that_refuses_pickles_takes_the_same_estimator_as_skops(guarded, cancer, tmp_path):
+    shown = (await make_key(guarded, "registrant", "deploy", "predict"))["key"]
+    rows, _, model = cancer
+    path = tmp_path / "model.joblib"
+    joblib.dump(model, path)
+    async with guarded.client(shown) as client:
+        with pytest.raises(PickleRefused, match="MODELMESH_PICKLES"):
+            await client.register_model("no-pickles", path, sample=rows[:5])
+        await client.register_model("no-pickles", model, sample=rows[:5])
+        assert (await client.predict("no-pickles", rows[0])).label == model.predict(rows[:1])[0]

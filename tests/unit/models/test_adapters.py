@@ -9,7 +9,7 @@ from modelmesh.models.adapters.onnx_adapter import OnnxPredictor
 from modelmesh.models.adapters.registry import adapter_for, framework_of
 from modelmesh.models.compile_forest import compile_forest
 from modelmesh.models.parity import compare
-from modelmesh.models.proof import prove, prove_in_fresh_process
+from modelmesh.models.proof import Limits, prove, prove_in_fresh_process
 from modelmesh.models.tensors import read_inputs
 from modelmesh.schemas.errors import InvalidInput, RegistrationRefused
 from sklearn.compose import ColumnTransformer
@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+LIMITS = Limits(allow_pickles=True, memory_bytes=32 * 1024**3, file_bytes=1024**3)
 X, Y = load_breast_cancer(return_X_y=True)
 TABLE = pd.DataFrame(
     {"amount": [10.0, 900.0, 20.0, 950.0] * 25, "merchant": ["Acme", "Acme", "Globex", "Initech"] * 25}
@@ -163,7 +164,9 @@ async def test_a_model_that_kills_or_hangs_its_process_is_refused_in_words(kind,
     path = tmp_path / "model"
     await asyncio.to_thread(_dump_by_value, kind(), path)
     with pytest.raises(RegistrationRefused, match=words):
-        await prove_in_fresh_process(path, "sklearn", None, [[1.0]], True, tmp_path / "o", timeout=timeout)
+        await prove_in_fresh_process(
+            path, "sklearn", None, [[1.0]], True, tmp_path / "o", limits=LIMITS, timeout=timeout
+        )
 
 
 def test_frameworks_are_recognised_and_unknown_ones_refused():

@@ -1,0 +1,72 @@
+"""Somebody's model runs in a process that has none of the service's secrets, no network where that can be had, and limits."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from multiprocessing import forkserver
+
+# What Python and the numeric libraries need; passwords, keys and addresses are not among it.
+_KEPT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "PYTHONHASHSEED",
+)
+_KEPT_PREFIXES = ("OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "COVERAGE_")
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+
+
+def start_forkserver(preload: list[str] | None = None) -> None:
+    """Start the server that such processes are forked from, in a clean environment: what it never had nobody finds there."""
+    if preload:
+        forkserver.set_forkserver_preload(preload)
+    with _clean_environment():
+        forkserver.ensure_running()
+
+
+def isolate(memory_bytes: int, file_bytes: int) -> None:
+    """Limit this process, before it touches what came from outside."""
+    for kind, limit in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_FSIZE, file_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 1024),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # above what the system allows at most: that limit holds
+            resource.setrlimit(kind, (limit, limit))
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        # A network of its own, with nobody in it. Containers may forbid it; there the network policy has to do.
+        if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+            libc.unshare(_CLONE_NEWNET)
+
+
+def hide_from_children() -> None:
+    """Linux: other processes of the same user can neither read this one's environment nor its memory."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def _clean_environment() -> Iterator[None]:
+    kept = dict(os.environ)
+    for name in kept:
+        if name not in _KEPT and not name.startswith(_KEPT_PREFIXES):
+            del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
