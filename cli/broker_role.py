@@ -18,7 +18,9 @@ class Broker(Role):
     """Keeps one Kafka running, and starts it again when it dies."""
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
-        self.kafka = EmbeddedKafka(settings.data / "kafka", port=int(settings.kafka.rpartition(":")[2]))
+        # Under the name by which MODELMESH_KAFKA has clients look for it.
+        host, _, port = settings.kafka.rpartition(":")
+        self.kafka = EmbeddedKafka(settings.data / "kafka", port=int(port), advertised=host)
         self.registry = CollectorRegistry()
         self._progress = progress
         self.started = asyncio.Event()

@@ -1,0 +1,181 @@
+"""The compose file, brought up for real: predict through it, roll a canary back, stop a container, tear it down.
+
+Images that cannot be pulled are built on the spot from Debian (tests/stack).
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import aiohttp
+import pytest
+from modelmesh.broker.embedded import free_port
+from modelmesh.broker.jars import kafka_jars
+from modelmesh.broker.progress import no_progress
+from modelmesh.sdk import AsyncModelMeshClient
+
+from benchmarks.chaos_models import SAMPLE, chaos_model
+
+from ..integration.waiting import until
+
+ROOT = Path(__file__).parents[2]
+BASE, PARTS = "modelmesh-debian:local", "modelmesh-parts:local"
+CA = "/usr/local/share/modelmesh/ca.crt"  # apt overwrites the usual place
+
+
+def works(*command):
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+COMPOSE = ["docker", "compose"] if works("docker", "compose", "version") else ["docker-compose"]
+pytestmark = [
+    pytest.mark.skipif(
+        not works("docker", "info") or not works(*COMPOSE, "version"),
+        reason="no Docker engine with compose here: `apt-get install docker.io docker-compose`, and start dockerd",
+    ),
+    pytest.mark.timeout(1200),
+]
+
+
+def run(*command, **options):
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def build(image, folder, dockerfile, base):
+    run("docker", "build", "-q", "-t", image, "--build-arg", f"BASE={base}", "-f", str(dockerfile), str(folder))
+
+
+def make_base(folder):
+    """A Debian with Python, as near to python:slim as can be had without a registry of images."""
+    if shutil.which("debootstrap") is None:
+        pytest.skip(
+            "python:3.12-slim cannot be pulled and debootstrap is not there to make a base: apt-get install debootstrap"
+        )
+    root, certificates = folder / "root", Path("/etc/ssl/certs/ca-certificates.crt")
+    run("debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm", str(root))
+    (root / CA[1:]).parent.mkdir(parents=True)
+    shutil.copy(certificates, root / CA[1:])
+    changes = [option for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE") for option in ("-c", f"ENV {name}={CA}")]
+    archive = folder / "root.tar"
+    run("tar", "-C", str(root), "-cf", str(archive), ".")
+    run("docker", "import", *changes, str(archive), BASE)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Return the files of the compose project, after building what it needs."""
+    if works("docker", "pull", "-q", "python:3.12-slim"):
+        return ["docker-compose.yml"], {}
+    if not works("docker", "image", "inspect", BASE):
+        make_base(tmp_path_factory.mktemp("base"))
+    stack = ROOT / "tests" / "stack"
+    build(PARTS, stack, stack / "parts.Dockerfile", BASE)
+    jars = kafka_jars(no_progress)
+    return ["docker-compose.yml", "tests/stack/local.yml"], {
+        "MODELMESH_BASE": BASE,
+        "KAFKA_JARS": os.path.commonpath([*map(str, jars), str(Path.home() / ".cache" / "modelmesh")]),
+    }
+
+
+class Stack:
+    """A compose project under a name of its own."""
+
+    def __init__(self, files, settings):
+        self._files = [option for file in files for option in ("-f", file)]
+        ports = {name: free_port() for name in ("MODELMESH_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")}
+        self._environment = os.environ | settings | {name: str(port) for name, port in ports.items()}
+        # The classic builder is in every engine; buildx is a package of its own.
+        self._environment |= {"DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0"}
+        self.url = f"http://127.0.0.1:{ports['MODELMESH_PORT']}"
+        self.prometheus = f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}"
+
+    def __call__(self, *arguments):
+        return run(*COMPOSE, "-p", "modelmeshtest", *self._files, *arguments, env=self._environment)
+
+
+@pytest.fixture(scope="module")
+async def stack(images):
+    project = Stack(*images)
+    project("build", "-q")
+    try:
+        project("up", "-d")
+
+        async def ready():
+            try:
+                async with aiohttp.ClientSession() as session, session.get(f"{project.url}/health/ready") as answer:
+                    return answer.status == 200 and (await answer.json())["control_plane"]
+            except aiohttp.ClientError:
+                return False
+
+        try:
+            await until(ready, "the stack is ready", seconds=240)
+        except pytest.fail.Exception:
+            pytest.fail(f"the stack is not ready:\n{project('ps')}\n{project('logs', '--tail', '20')}")
+        yield project
+    finally:
+        project("down", "-v", "--remove-orphans", "-t", "5")
+
+
+async def test_the_stack_serves_judges_and_survives_a_stopped_container(stack, tmp_path):
+    key = json.loads(stack("exec", "-T", "gateway", "modelmesh", "keys", "create", "me", "--scope", "admin", "--json"))
+    async with aiohttp.ClientSession() as session, session.post(f"{stack.url}/predict/m", json={}) as answer:
+        assert answer.status == 401
+    async with AsyncModelMeshClient(stack.url, api_key=key["key"]) as client:
+        for number, fails in ((1, False), (2, True)):
+            path = chaos_model(tmp_path / f"{number}.onnx", fails=fails)
+            await client.register_model(
+                "m", path, sample=SAMPLE, version=f"{number}.0.0", cache_ttl_seconds=60 * (number == 1)
+            )
+        assert (await client.predict("m", [0.0, 21.0])).outputs["value"] == [42.0]
+
+        await client.create_canary("m", "2.0.0", 50, 0.05)
+
+        async def rolled_back():
+            answers = await asyncio.gather(*(client.predict("m", [1.0, float(n)]) for n in range(20)))
+            assert [a.outputs["value"] for a in answers] == [[2.0 * n] for n in range(20)], (
+                "no caller sees the canary fail"
+            )
+            return any(event["kind"] == "canary.rolled_back" for event in await client.history("m"))
+
+        await until(rolled_back, "the canary is rolled back", seconds=60)
+
+        workers = stack("ps", "-q", "worker").split()
+        assert len(workers) == 2
+        run("docker", "kill", workers[0])
+        for number in range(200):
+            assert (await client.predict("m", [0.0, float(number)])).outputs["value"] == [2.0 * number]
+
+        async def written_down():
+            return len(await client.inference_log("m", per_page=500)) >= 200
+
+        await until(written_down, "the inference log has them", seconds=60)
+
+    async def all_scraped():
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(
+                    f"{stack.prometheus}/api/v1/query", params={"query": 'up{job=~"modelmesh-.+"} == 1'}
+                ) as answer,
+            ):
+                found = (await answer.json())["data"]["result"]
+        except aiohttp.ClientError:
+            return False
+        return {sample["metric"]["job"] for sample in found} == {
+            f"modelmesh-{role}" for role in ("gateway", "router", "worker", "control", "recorder")
+        }
+
+    await until(all_scraped, "Prometheus scrapes every role", seconds=60)
+    inside = stack("exec", "-T", "recorder", "sh", "-c", "id -u; touch /opt/x 2>&1 || true")
+    assert inside.split("\n")[0] == "10001"
+    assert "Read-only" in inside
+    for line in stack("logs", "--no-color", "gateway").splitlines():
+        assert key["key"] not in line

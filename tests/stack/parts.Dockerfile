@@ -1,0 +1,7 @@
+# PostgreSQL, Redis and Prometheus from Debian, where their own images cannot be pulled.
+ARG BASE
+FROM ${BASE}
+RUN apt-get update -q && apt-get install -y -q --no-install-recommends postgresql redis-server prometheus \
+    && apt-get clean && rm -rf /var/lib/apt/lists/*
+RUN mkdir -p /var/lib/postgresql/data && chown postgres: /var/lib/postgresql/data
+COPY postgres.sh /postgres.sh
