@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test unit lint format bench bench-release bench-faults bench-soak up clean
+.PHONY: install demo test unit lint format bench bench-release bench-faults bench-soak bench-cache bench-overhead up clean
 
 install: $(STAMP)
 
@@ -49,6 +49,12 @@ bench-faults: $(STAMP)
 
 bench-soak: $(STAMP)
 	@$(BIN)/python -m benchmarks soak
+
+bench-cache: $(STAMP)
+	@$(BIN)/python -m benchmarks cache
+
+bench-overhead: $(STAMP)
+	@$(BIN)/python -m benchmarks overhead
 
 up: $(STAMP)
 	@$(BIN)/modelmesh up

@@ -1,4 +1,4 @@
-"""`python -m benchmarks pipeline|releases|faults|soak [PART ...]`: measure, print, write the section of docs/benchmarks.md."""
+"""`python -m benchmarks NAME [PART ...]`: measure, print, write the section of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import sys
 import uvloop
 
 from . import (
+    cache,
     canary_simulation,
     drift_simulation,
     faults,
     faults_page,
+    overhead,
     pipeline,
     pipeline_page,
     releases,
@@ -59,12 +61,33 @@ def run_soak(say: report.Clock) -> None:
     report.save("soak", "make bench-soak", figures, soak.page(figures))
 
 
+def run_cache(say: report.Clock) -> None:
+    """The prediction cache."""
+    figures = uvloop.run(cache.run(say))
+    report.save("cache", "make bench-cache", figures, cache.page(figures))
+    _say_aims(say, cache.aims(figures))
+
+
+def run_overhead(say: report.Clock) -> None:
+    """What metrics, logs and traces cost."""
+    figures = uvloop.run(overhead.run(say))
+    report.save("overhead", "make bench-overhead", figures, overhead.page(figures))
+    _say_aims(say, overhead.aims(figures))
+
+
 def _say_aims(say: report.Clock, aims: list[list[str]]) -> None:
     for aim, found, met in aims:
         say(f"{aim}: {found} ({met.strip('*')})")
 
 
-BENCHMARKS = {"pipeline": run_pipeline, "releases": run_releases, "faults": run_faults, "soak": run_soak}
+BENCHMARKS = {
+    "pipeline": run_pipeline,
+    "releases": run_releases,
+    "faults": run_faults,
+    "soak": run_soak,
+    "cache": run_cache,
+    "overhead": run_overhead,
+}
 
 if __name__ == "__main__":
     BENCHMARKS[sys.argv[1]](report.Clock())
