@@ -1,10 +1,11 @@
 # Every target first makes .venv and installs what is missing; nothing else is needed than Python 3.11+.
 PYTHON ?= python3
 VENV := .venv
+PACKAGES := access broker cli control_plane models producers resilience router schemas sdk stats telemetry workers deploy
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test unit lint format bench bench-release bench-faults bench-soak bench-cache bench-overhead up clean
+.PHONY: install demo test unit lint audit format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing up parts clean
 
 install: $(STAMP)
 
@@ -33,6 +34,11 @@ lint: $(STAMP)
 	@mkdir -p .build && ln -sfn .. .build/modelmesh
 	@MYPYPATH=.build $(BIN)/mypy -p modelmesh
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)
+
+# Asks PyPI for known vulnerabilities of what is installed; needs a network that reaches it.
+audit: $(STAMP)
+	@$(BIN)/pip-audit --skip-editable
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .
@@ -56,8 +62,18 @@ bench-cache: $(STAMP)
 bench-overhead: $(STAMP)
 	@$(BIN)/python -m benchmarks overhead
 
+bench-sizing: $(STAMP)
+	@$(BIN)/python -m benchmarks sizing
+
 up: $(STAMP)
 	@$(BIN)/modelmesh up
+
+# What tests take that pip cannot bring: Debian, as root. Without these parts their tests are skipped, and say what is missing.
+parts:
+	@command -v promtool debootstrap docker > /dev/null || \
+	  (apt-get update -q && apt-get install -y -q --no-install-recommends prometheus docker.io docker-compose debootstrap)
+	@docker info > /dev/null 2>&1 || (nohup dockerd > /tmp/dockerd.log 2>&1 & sleep 5)
+	@command -v kustomize > /dev/null || GOBIN=/usr/local/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.6.0
 
 clean:
 	rm -rf $(VENV) .build .mypy_cache .ruff_cache .pytest_cache

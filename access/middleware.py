@@ -18,7 +18,19 @@ from .json_web_tokens import JsonWebTokens
 from .rate_limiter import RateLimiter
 
 # What says whether the service is well, and what it can do, is no secret.
-PUBLIC = frozenset(("/health", "/health/live", "/health/ready", "/docs", "/openapi.json", "/"))
+PUBLIC = frozenset(
+    (
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+    )
+)
 ADMIN = ("/keys", "/inference-log", "/metrics")
 
 
@@ -26,6 +38,8 @@ def scope_of(method: str, route: str) -> Scope:
     """Return the scope that a route needs: predictions, and looking at models, `predict`; who sees bodies or keys, `admin`."""
     if route.startswith(ADMIN):
         return "admin"
+    if route.startswith("/v2"):
+        return "deploy" if route.endswith(("/load", "/unload")) else "predict"
     if route.startswith("/predict") or (method == "GET" and route.startswith("/models")):
         return "predict"
     return "deploy"

@@ -18,6 +18,7 @@ from . import (
     releases,
     releases_page,
     report,
+    sizing,
     soak,
 )
 
@@ -75,6 +76,12 @@ def run_overhead(say: report.Clock) -> None:
     _say_aims(say, overhead.aims(figures))
 
 
+def run_sizing(say: report.Clock) -> None:
+    """What each role takes for a request."""
+    figures = uvloop.run(sizing.run(say))
+    report.save("sizing", "make bench-sizing", figures, sizing.page(figures))
+
+
 def _say_aims(say: report.Clock, aims: list[list[str]]) -> None:
     for aim, found, met in aims:
         say(f"{aim}: {found} ({met.strip('*')})")
@@ -87,6 +94,7 @@ BENCHMARKS = {
     "soak": run_soak,
     "cache": run_cache,
     "overhead": run_overhead,
+    "sizing": run_sizing,
 }
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import structlog
 from aiokafka import ConsumerRecord
 
 from ..schemas.errors import MalformedRecord, ModelFailed, ModelMeshError, PoisonousRequest
-from ..schemas.records import ASKED_VERSION, DIGEST, PredictionRequest, Reply, dead_letter_headers
+from ..schemas.records import ASKED_VERSION, DIGEST, JSON, PredictionRequest, Reply, dead_letter_headers
 from ..schemas.settings import Settings
 from .chaos import Chaos
 from .consume_loop import Delivery
@@ -62,6 +62,7 @@ class Answerer:
         fallback: str = "",
         seconds: float = 0.0,
         cached: bool = False,
+        content_type: str = JSON,
     ) -> None:
         """Send the answer, or the error as a problem document, to where the request says."""
         if isinstance(outcome, bytes) and len(outcome) > self._largest:
@@ -84,6 +85,7 @@ class Answerer:
             fallback=fallback,
             seconds=seconds,
             cached=cached,
+            content_type=content_type,
             traceparent=request.traceparent,
         )
         topic = self._replies[request.role].name

@@ -34,6 +34,7 @@ from ..models.proof import prepare_fresh_processes
 from ..models.seals import Sealer
 from ..producers.client import PredictionClient
 from ..producers.predict_routes import PredictRoutes
+from ..producers.v2_routes import V2Routes
 from ..schemas.errors import SetupError
 from ..schemas.settings import Settings
 from ..telemetry.admin_server import metrics_response
@@ -146,7 +147,9 @@ class Gateway(Role):
             ],
             client_max_size=self._settings.max_body_bytes,
         )
-        PredictRoutes(self._settings, self._client, self.registry).add_to(app)
+        predict = PredictRoutes(self._settings, self._client, self.registry)
+        predict.add_to(app)
+        V2Routes(predict, self._releases, self._replicas).add_to(app)
         deployer = Deployer(self._settings, self._commands, self._releases, self._replicas)
         ModelRoutes(self._settings, self._registry, deployer, self._releases, self._replicas, self._events).add_to(app)
         KeyRoutes(self._keys, KeyWriter(self._settings, self._outbox)).add_to(app)

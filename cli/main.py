@@ -23,6 +23,7 @@ from . import (
     model_commands,
     monitoring_commands,
     release_commands,
+    replay_command,
     role_commands,
 )
 
@@ -49,6 +50,7 @@ demo_command.add_to(app)
 dead_letter_commands.add_to(app)
 db_commands.add_to(app)
 key_commands.add_to(app)
+replay_command.add_to(app)
 chaos_commands.add_to(app)
 role_commands.add_to(app)
 

@@ -153,8 +153,9 @@ class PredictionClient:
         request_id: str | None = None,
         priority: Priority = "interactive",
         traceparent: str = "",
+        pin: str = "",
     ) -> Reply:
-        """Publish a body as it is; return the reply, which may be an error reply.
+        """Publish a body as it is; return the reply, which may be an error reply. `pin` names the version that must answer.
 
         When no answer comes in good time the request is sent again, on another road and within the retry budget; the first
         answer is returned. Raises DeadlineExceeded, Overloaded or BrokerUnavailable.
@@ -188,6 +189,7 @@ class PredictionClient:
             content_type=content_type,
             priority=priority,
             traceparent=traceparent,
+            pin=pin,
         )
         pending = self._pending[key] = _Pending(request, loop.create_future(), now, now + seconds)
         self._bytes += len(body)

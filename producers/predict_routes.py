@@ -11,19 +11,20 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
 
 from ..models.tensors import parse_body
-from ..schemas.errors import InvalidInput, MalformedRequest, ModelMeshError, ModelNotFound, RequestTooLarge
+from ..schemas.errors import InvalidInput, ModelMeshError, ModelNotFound, RequestTooLarge
 from ..schemas.names import MODEL_NAME
 from ..schemas.records import JSON, PROBLEM_JSON, Reply
 from ..schemas.settings import Settings
 from ..telemetry.http import REQUEST_ID_KEY, SECONDS, TRACEPARENT_KEY, json_response
 from .client import PredictionClient
+from .http_requests import read_body, read_deadline
 
 
 class PredictRoutes:
     """`POST /predict/{model}` and `POST /predict/{model}/batch`."""
 
     def __init__(self, settings: Settings, client: PredictionClient, registry: CollectorRegistry) -> None:
-        self._settings = settings
+        self.settings = settings
         self._client = client
         self._latency = Histogram(
             "prediction_latency",
@@ -41,29 +42,45 @@ class PredictRoutes:
 
     async def predict(self, request: web.Request) -> web.Response:
         """Pass the body on unopened; the worker reads it."""
+        body = await read_body(request, self.settings.max_body_bytes)
+        return _response(await self.send(request, self._model(request), body, deadline=read_deadline(request)))
+
+    async def send(
+        self,
+        request: web.Request,
+        model: str,
+        body: bytes,
+        *,
+        deadline: float | None,
+        content_type: str = JSON,
+        pin: str = "",
+    ) -> Reply:
+        """Send a body in the name of an HTTP request, and measure how long its answer takes."""
         began = time.perf_counter()
         reply = await self._client.send(
-            self._model(request),
-            await self._body(request),
+            model,
+            body,
+            content_type=content_type,
             routing_key=request.headers.get("X-Routing-Key", ""),
-            deadline=self._deadline(request),
+            deadline=deadline,
             request_id=request[REQUEST_ID_KEY],
             traceparent=request[TRACEPARENT_KEY],
+            pin=pin,
         )
         self._observe(reply, began)
-        return _response(reply)
+        return reply
 
     async def predict_batch(self, request: web.Request) -> web.Response:
         """Make each row a request of its own: a bad row costs only itself, and the rows spread over the workers."""
-        model, deadline = self._model(request), self._deadline(request)
-        rows = parse_body(await self._body(request))
+        model, deadline = self._model(request), read_deadline(request)
+        rows = parse_body(await read_body(request, self.settings.max_body_bytes))
         if not isinstance(rows, list) or not rows:
             raise InvalidInput("inputs must be a list of rows, one at least", field="inputs")
-        if len(rows) > self._settings.max_batch_rows:
-            raise RequestTooLarge(f"{len(rows)} rows: at most {self._settings.max_batch_rows} at once", field="inputs")
+        if len(rows) > self.settings.max_batch_rows:
+            raise RequestTooLarge(f"{len(rows)} rows: at most {self.settings.max_batch_rows} at once", field="inputs")
         batch_id = request[REQUEST_ID_KEY]
         # One batch must not take all the room that there is for requests in flight.
-        room = asyncio.Semaphore(max(1, self._settings.max_in_flight // 8))
+        room = asyncio.Semaphore(max(1, self.settings.max_in_flight // 8))
 
         async def one(number: int, row: Any) -> dict[str, Any]:
             began = time.perf_counter()
@@ -100,30 +117,6 @@ class PredictRoutes:
         if not MODEL_NAME.fullmatch(model):
             raise ModelNotFound(f"there is no model named {model[:80]!r}", field="model")
         return model
-
-    async def _body(self, request: web.Request) -> bytes:
-        if request.content_length is not None and request.content_length > self._settings.max_body_bytes:
-            raise RequestTooLarge(
-                f"the body has {request.content_length} bytes: at most {self._settings.max_body_bytes} are taken"
-            )
-        body = bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > self._settings.max_body_bytes:
-                raise RequestTooLarge(f"the body has more than {self._settings.max_body_bytes} bytes")
-        return bytes(body)
-
-    def _deadline(self, request: web.Request) -> float | None:
-        given = request.headers.get("X-Timeout-Ms")
-        if given is None:
-            return None
-        try:
-            milliseconds = int(given)
-        except ValueError:
-            milliseconds = 0
-        if milliseconds <= 0:
-            raise MalformedRequest("X-Timeout-Ms must be a whole number of milliseconds above 0", field="X-Timeout-Ms")
-        return milliseconds / 1000
 
 
 def _response(reply: Reply) -> web.Response:

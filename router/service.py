@@ -209,6 +209,8 @@ class Router(Role):
 
     def _cache_key(self, request: records.PredictionRequest) -> AnswerKey | None:
         """Return what the answer is kept under, if the version that the request would get may be cached."""
+        if request.pin or request.content_type != records.JSON:
+            return None
         assigned = self._table.assigned(request.model, request.routing_key or request.request_id)
         if assigned is None:
             return None
@@ -258,7 +260,7 @@ class Router(Role):
         if before:
             self._breakers.unanswered(before[-1], now)
         key = request.routing_key or request.request_id
-        route = self._table.route(request.model, key, now, request.request_id, before)
+        route = self._table.route(request.model, key, now, request.request_id, before, request.pin)
         if route.wait_ms > 1000 * left * self._settings.queue_share:
             raise Overloaded(
                 f"the request would wait {route.wait_ms / 1000:.1f} s for a worker, too long for its deadline",

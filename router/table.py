@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ..schemas.errors import CircuitOpen, ModelNotFound, NoWorker
+from ..schemas.errors import CircuitOpen, ModelNotFound, NoWorker, VersionNotFound
 from ..schemas.releases import Release, Variant
 from ..schemas.replicas import Heartbeat, ModelLoad
 from .assignment import assign, shadow_of
@@ -186,15 +186,24 @@ class RoutingTable:
         return RunBalancer(trusted or targets, self._draw, self._balance)
 
     def route(
-        self, model_name: str, routing_key: str, now: float, request_id: str = "", avoid: Collection[str] = ()
+        self,
+        model_name: str,
+        routing_key: str,
+        now: float,
+        request_id: str = "",
+        avoid: Collection[str] = (),
+        pin: str = "",
     ) -> Route:
         """Return where the request goes, and where its shadow copy; not to the replicas in `avoid`, if there are others.
 
-        Raises ModelNotFound, NoWorker or CircuitOpen.
+        With a `pin` that version must answer; what it does is no evidence for a trial, and no copy is made.
+        Raises ModelNotFound, VersionNotFound, NoWorker or CircuitOpen.
         """
         model = self._models.get(model_name)
         if model is None:
             raise ModelNotFound(f"there is no model named {model_name[:80]!r}", field="model")
+        if pin:
+            return self._pinned(model, pin, now, avoid)
         release, variant, target = self._reachable(model, routing_key, now, avoid)
         # A copy is made of a first attempt alone: a retry's would be a second one.
         copied = shadow_of(release, request_id) if not avoid else None
@@ -204,6 +213,19 @@ class RoutingTable:
             if goes_to is not None:
                 shadow = _route(model, goes_to, copied, release, now)
         return _route(model, target, variant, release, now, shadow)
+
+    def _pinned(self, model: _Model, pin: str, now: float, avoid: Collection[str]) -> Route:
+        name = model.release.model
+        if pin not in model.release.versions:
+            raise VersionNotFound(f"version {pin[:40]!r} is not part of the release of {name}", field="version")
+        balancer = model.balancers.get(pin)
+        target = balancer.choose(now, avoid) if balancer is not None else None
+        if target is None:
+            if pin in model.open or balancer is not None:
+                raise CircuitOpen(f"{pin} of {name} fails too often and is left alone for a moment")
+            raise NoWorker(f"no live worker has {pin} of {name} loaded")
+        variant = Variant(name="pinned", version=pin, weight=0.0, role="arm")
+        return replace(_route(model, target, variant, model.release, now), trial=0)
 
     def _reachable(
         self, model: _Model, routing_key: str, now: float, avoid: Collection[str]

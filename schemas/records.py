@@ -40,11 +40,29 @@ STACK = "mm-stack"
 SOURCE_KEY = "mm-source-key"
 REDRIVES = "mm-redrives"
 FILL = "mm-fill"
+PIN = "mm-pin"
 ASKED_VERSION = "mm-asked-version"
 CACHED = "mm-cached"
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+# Open Inference Protocol bodies; `header` counts the bytes of JSON before the raw tensors.
+V2_JSON = "application/vnd.open-inference.v2+json"
+
+
+def v2_content_type(header_bytes: int | None) -> str:
+    """Return the content type of an Open Inference Protocol body."""
+    return V2_JSON if header_bytes is None else f"{V2_JSON};header={header_bytes}"
+
+
+def v2_header_bytes(content_type: str) -> int | None:
+    """Return how many bytes of JSON stand before the raw tensors; None where all of it is JSON. Raises MalformedRecord."""
+    _, _, given = content_type.partition(";header=")
+    if not given:
+        return None
+    if not given.isascii() or not given.isdigit() or len(given) > 12:
+        raise MalformedRecord(f"the content type {content_type[:80]!r} counts its header wrongly", field=CONTENT_TYPE)
+    return int(given)
 
 
 @dataclass(slots=True, frozen=True)
@@ -67,6 +85,7 @@ class PredictionRequest:
     digest: str = ""
     trial: int = 0  # the router's: the trial in which the version was assigned
     shadow: str = ""  # the version that a copy went to
+    pin: str = ""  # the version that must answer, whatever the release says; empty: the release decides
     fill: int = -1  # the partition of cache-fills that a copy of the answer goes to; -1: none
     traceparent: str = ""
 
@@ -90,6 +109,7 @@ class PredictionRequest:
             (DIGEST, self.digest),
             (TRIAL, str(self.trial) if self.trial else ""),
             (SHADOW, self.shadow),
+            (PIN, self.pin),
             (FILL, str(self.fill) if self.fill >= 0 else ""),
             (TRACEPARENT, self.traceparent),
         ):
@@ -129,6 +149,7 @@ class PredictionRequest:
             version = found.get(VERSION, b"").decode()
             digest = found.get(DIGEST, b"").decode()
             shadow = found.get(SHADOW, b"").decode()
+            pin = found.get(PIN, b"").decode()
             traceparent = found.get(TRACEPARENT, b"").decode()
         except KeyError:
             raise MalformedRecord(f"header {name} is missing", field=name) from None
@@ -164,6 +185,7 @@ class PredictionRequest:
             trial=trial,
             shadow=shadow,
             fill=fill,
+            pin=pin,
             traceparent=traceparent,
         )
 
@@ -186,6 +208,7 @@ class Reply:
     fallback: str = ""  # the version that failed on it before stable answered
     seconds: float = 0.0  # in the worker
     cached: bool = False  # given again from the prediction cache
+    content_type: str = JSON  # of an answer; an error is always a problem document
     traceparent: str = ""
 
     @property
@@ -200,7 +223,7 @@ class Reply:
             (MODEL, self.model.encode()),
             (STATUS, b"%d" % self.status),
             (ATTEMPT, b"%d" % self.attempt),
-            (CONTENT_TYPE, (JSON if self.ok else PROBLEM_JSON).encode()),
+            (CONTENT_TYPE, (self.content_type if self.ok else PROBLEM_JSON).encode()),
         ]
         if self.batch_size:
             headers.append((BATCH_SIZE, b"%d" % self.batch_size))
@@ -244,6 +267,7 @@ class Reply:
             worker = found.get(WORKER, b"").decode()
             shadow = found.get(SHADOW, b"").decode()
             fallback = found.get(FALLBACK, b"").decode()
+            content_type = found.get(CONTENT_TYPE, b"application/json").decode()
             traceparent = found.get(TRACEPARENT, b"").decode()
         except KeyError:
             raise MalformedRecord(f"header {name} is missing", field=name) from None
@@ -264,6 +288,7 @@ class Reply:
             fallback=fallback,
             seconds=seconds,
             cached=CACHED in found,
+            content_type=content_type,
             traceparent=traceparent,
         )
 

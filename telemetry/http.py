@@ -37,6 +37,15 @@ def problem_response(error: ModelMeshError) -> web.Response:
     )
 
 
+def _v2_response(error: ModelMeshError) -> web.Response:
+    """Return an error in the form of the Open Inference Protocol, which knows no 422."""
+    response = problem_response(error)
+    response.set_status(400 if error.status == 422 else error.status)
+    response.body = orjson.dumps({"error": error.detail})
+    response.content_type = "application/json"
+    return response
+
+
 def json_response(document: object, status: int = 200) -> web.Response:
     """Return a document as JSON."""
     return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
@@ -70,7 +79,7 @@ def http_middleware(registry: CollectorRegistry, traces: Traces, access_log: str
                 )
             response = await handler(request)
         except ModelMeshError as error:
-            response = problem_response(error)
+            response = problem_response(error) if not request.path.startswith("/v2") else _v2_response(error)
         except web.HTTPRequestEntityTooLarge as error:
             response = problem_response(RequestTooLarge(error.text))
         except web.HTTPException as error:

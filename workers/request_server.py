@@ -85,7 +85,8 @@ class RequestServer:
         self._shadows.shed_all()
 
     def _submit_primary(self, request: PredictionRequest, delivery: Delivery) -> None:
-        server, stable = self._servers.get(request.version), self._stable_server()
+        server = self._servers.get(request.version)
+        stable = self._stable_server() if not request.pin else server  # a pinned version stands for itself
         if self._chaos.find("crash", **self._where(request)) is not None:
             os.kill(os.getpid(), signal.SIGKILL)
         if server is None or (stable is not None and server is not stable and not self._may(server)):
@@ -173,7 +174,7 @@ class RequestServer:
             self._settle(served, attempt)
 
     def _rescuer_of(self, served: Served[Attempt]) -> Server | None:
-        stable = self._stable_server()
+        stable = self._stable_server() if not served.request.pin else None
         return stable if stable is not None and stable.spec.version != served.version else None
 
     def _ask_stable(self, request: PredictionRequest, attempt: Attempt, failure: ModelFailed | None) -> None:
@@ -238,6 +239,7 @@ class RequestServer:
             batch_rows=served.batch_rows,
             fallback=fallback,
             seconds=self._now() - attempt.began,
+            content_type=served.content_type,
         )
 
     def _trace(self, served: Served[Attempt], attempt: Attempt, fallback: str) -> None:

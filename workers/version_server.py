@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ..models.tensors import Tensors, parse_body, read_inputs, shape_key, stack, write_outputs
+from ..models.bodies import Question, read_question
+from ..models.tensors import Tensors, shape_key, stack
 from ..resilience.batch_cost import BatchCost
 from ..resilience.peak_ewma import PeakEwma
 from ..schemas.errors import DeadlineExceeded, ModelFailed, ModelMeshError
-from ..schemas.records import PredictionRequest
+from ..schemas.records import JSON, PredictionRequest
 from ..schemas.releases import VersionSpec
 from .batching import BatchQueue
 from .execution import LoadedModel
@@ -31,6 +32,7 @@ class Served(Generic[Token]):
     outcome: bytes | ModelMeshError
     version: str
     batch_rows: int
+    content_type: str = JSON
 
 
 @dataclass(slots=True, frozen=True)
@@ -51,9 +53,12 @@ class Ran:
 class _Waiting(Generic[Token]):
     request: PredictionRequest
     token: Token
-    tensors: Tensors
-    rows: int
+    question: Question
     since: float
+
+    @property
+    def rows(self) -> int:
+        return self.question.rows
 
 
 class VersionServer(Generic[Token]):
@@ -117,14 +122,14 @@ class VersionServer(Generic[Token]):
     def submit(self, request: PredictionRequest, token: Token) -> None:
         """Read the inputs and let the request wait for its batch; what cannot be read is answered at once."""
         try:
-            tensors, rows = read_inputs(parse_body(request.body), self.spec.signature)
+            question = read_question(request.body, request.content_type, self.spec.signature)
         except ModelMeshError as error:
             self._on_served(Served(request, token, error, self.spec.version, 0))
             return
         now = self._loop.time()
-        waiting = _Waiting(request, token, tensors, rows, now)
+        waiting = _Waiting(request, token, question, now)
         interactive = request.priority == "interactive"
-        self._queue.put(waiting, rows, shape_key(tensors), now, interactive=interactive)
+        self._queue.put(waiting, question.rows, shape_key(question.tensors), now, interactive=interactive)
         if self._timer is None:
             # At the end of this turn of the loop: records that were fetched together go together.
             self._timer = self._loop.call_soon(self._dispatch)
@@ -164,7 +169,7 @@ class VersionServer(Generic[Token]):
         if not batch:
             return
         rows = sum(waiting.rows for waiting in batch)
-        inputs = stack([waiting.tensors for waiting in batch])
+        inputs = stack([waiting.question.tensors for waiting in batch])
         try:
             outputs = await self._loaded.predict(inputs)
         except ModelFailed as error:
@@ -193,8 +198,7 @@ class VersionServer(Generic[Token]):
         begin = 0
         for waiting in batch:
             end = begin + waiting.rows
-            body = _write(waiting.request.model, self.spec.version, outputs, begin, end)
-            self._serve(waiting, body, rows)
+            self._serve_rows(waiting, outputs, begin, end, rows)
             begin = end
 
     def _without_the_late(self, batch: list[_Waiting[Token]]) -> list[_Waiting[Token]]:
@@ -204,12 +208,16 @@ class VersionServer(Generic[Token]):
             self._serve(waiting, DeadlineExceeded(), 0)
         return [waiting for waiting in batch if waiting.request.deadline > now] if late else batch
 
-    def _serve(self, waiting: _Waiting[Token], outcome: bytes | ModelMeshError, rows: int) -> None:
+    def _serve_rows(self, waiting: _Waiting[Token], outputs: Tensors, begin: int, end: int, rows: int) -> None:
+        request = waiting.request
+        try:
+            body, content_type = waiting.question.write(request.model, self.spec.version, outputs, begin, end)
+        except ModelMeshError as error:
+            self._serve(waiting, error, rows)
+        except Exception as error:  # an output that JSON has no form for
+            self._serve(waiting, ModelFailed(f"the model's outputs cannot be written as JSON: {error}"), rows)
+        else:
+            self._on_served(Served(request, waiting.token, body, self.spec.version, rows, content_type))
+
+    def _serve(self, waiting: _Waiting[Token], outcome: ModelMeshError, rows: int) -> None:
         self._on_served(Served(waiting.request, waiting.token, outcome, self.spec.version, rows))
-
-
-def _write(model: str, version: str, outputs: Tensors, begin: int, end: int) -> bytes | ModelMeshError:
-    try:
-        return write_outputs(model, version, outputs, begin, end)
-    except Exception as error:  # an output that JSON has no form for
-        return ModelFailed(f"the model's outputs cannot be written as JSON: {error}")

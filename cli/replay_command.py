@@ -1,0 +1,235 @@
+"""`modelmesh replay`: what a version would have answered to the requests of a while ago."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..broker.connection import wait_until_answers
+from ..control_plane.database import make_engine
+from ..control_plane.registry import Registry, spec_of
+from ..models.adapters.base import Predictor
+from ..models.adapters.registry import adapter_for
+from ..models.artifact_check import check_artifact
+from ..models.artifact_store import ArtifactStore, fetch
+from ..models.proof import Limits
+from ..producers.replay import Progress as HowFar
+from ..producers.replay import Replay, Stretch
+from ..schemas.errors import InvalidInput
+from ..schemas.profiles import Profile
+from ..schemas.settings import Settings
+from ..sdk.client import framework_of_file
+from .replay_page import page
+
+BROKER_TIMEOUT = 10.0
+console = Console()
+
+
+def replay(
+    model: Annotated[str, typer.Option(help="Whose requests.")],
+    begin: Annotated[
+        str, typer.Option("--from", help="From this moment, such as 2026-11-20T10:00 (UTC unless it says).")
+    ],
+    end: Annotated[str | None, typer.Option("--to", help="To this moment; else to now.")] = None,
+    version: Annotated[str | None, typer.Option(help="The registered version to ask.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A model that is only a file, in its place.")] = None,
+    speed: Annotated[str, typer.Option(help="max, or so many times the recorded rate: 1x, 10x.")] = "max",
+    limit: Annotated[int | None, typer.Option(min=1, help="So many requests at most.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="A CSV with request_id and label: what was right.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for report.json, report.html and rows.jsonl.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+) -> None:
+    """Run recorded requests against a version, away from production, and compare the answers with those given."""
+    if (version is None) == (file is None):
+        raise InvalidInput("name a --version or a --file, one of the two", field="version")
+    stretch = Stretch(model, _moment(begin, "from"), _moment(end, "to") if end else time.time(), limit)
+    document = asyncio.run(_run(stretch, version, file, _speed(speed), _labels(labels), out, quiet=as_json))
+    if as_json:
+        print(json.dumps(document))
+    else:
+        _show(document)
+        if out is not None:
+            console.print(f"report: {out / 'report.html'}", highlight=False)
+
+
+async def _run(
+    stretch: Stretch,
+    version: str | None,
+    file: Path | None,
+    speed: float,
+    labels: dict[str, str],
+    out: Path | None,
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    settings = Settings()
+    await wait_until_answers(settings, BROKER_TIMEOUT)
+    predictor, profile = await _load(settings, stretch.model, version, file)
+    with ExitStack() as stack:
+        bar = stack.enter_context(_bar(quiet))
+        task = bar.add_task(stretch.model, total=stretch.end - stretch.begin)
+
+        def show(so_far: HowFar) -> None:
+            rate = so_far.requests / max(so_far.seconds, 1e-9)
+            bar.update(
+                task, completed=so_far.at - stretch.begin, description=f"{so_far.requests} requests, {rate:.0f}/s"
+            )
+
+        replaying = Replay(settings, stretch, predictor, profile, speed, labels, show)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            rows = stack.enter_context((out / "rows.jsonl").open("wb"))
+
+            def keep(row: dict[str, Any]) -> None:
+                rows.write(orjson.dumps(row) + b"\n")
+
+            replaying.on_row = keep
+        report = (await replaying.run()).document()
+    how_far = replaying.progress
+    document: dict[str, Any] = {
+        "model": stretch.model,
+        "version": version or str(file),
+        "from": _text(stretch.begin),
+        "to": _text(stretch.end),
+        "report": report,
+        # Beside the report, which is the same each time: how long this run took.
+        "run": {
+            "seconds": round(how_far.seconds, 3),
+            "rate": round(how_far.requests / max(how_far.seconds, 1e-9), 1),
+            "model_ms_per_request": round(1000 * replaying.model_seconds / max(1, how_far.requests), 4),
+        },
+    }
+    if out is not None:
+        (out / "report.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        (out / "report.html").write_text(page(document))
+    return document
+
+
+async def _load(
+    settings: Settings, model: str, version: str | None, file: Path | None
+) -> tuple[Predictor, Profile | None]:
+    limits = Limits.from_settings(settings)
+    if file is not None:
+        if not file.is_file():
+            raise InvalidInput(f"there is no file {file}", field="file")
+        kind = framework_of_file(file)
+        # The file is the caller's own, and runs as the caller.
+        check_artifact(file, kind, allow_pickles=True, largest=limits.file_bytes)  # type: ignore[arg-type]
+        sample = await _sample(settings, model)
+        return adapter_for(kind).load(file, None, sample, 1), None
+    engine = make_engine(settings.database_url)
+    try:
+        spec = spec_of(await Registry(engine, ArtifactStore(settings.artifacts_url)).version(model, version or ""))
+    finally:
+        await engine.dispose()
+    path = await asyncio.to_thread(fetch, spec.artifact, spec.digest, settings.data / "cache")
+    check_artifact(path, spec.served_as, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
+    return adapter_for(spec.served_as).load(path, spec.signature, spec.sample, 1), spec.profile
+
+
+async def _sample(settings: Settings, model: str) -> list[Any]:
+    """Rows from the model's first version: a file alone may not say what it takes."""
+    engine = make_engine(settings.database_url)
+    try:
+        row = await Registry(engine, ArtifactStore(settings.artifacts_url)).model(model)
+        return list(row.versions[0].sample)
+    finally:
+        await engine.dispose()
+
+
+def _bar(quiet: bool) -> Progress:
+    return Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=quiet,
+    )
+
+
+def _moment(text: str, field: str) -> float:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"--{field} is no moment: {text[:40]!r}; write it as 2026-11-20T10:00", field=field
+        ) from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _text(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return 0.0
+    try:
+        found = float(text.removesuffix("x"))
+    except ValueError:
+        found = 0.0
+    if found <= 0:
+        raise InvalidInput(f"--speed is max, or a number of times such as 1x: not {text[:20]!r}", field="speed")
+    return found
+
+
+def _labels(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    try:
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            if not {"request_id", "label"} <= set(reader.fieldnames or ()):
+                raise InvalidInput(f"{path} needs the columns request_id and label", field="labels")
+            return {row["request_id"]: row["label"] for row in reader}
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}", field="labels") from None
+
+
+def _show(document: dict[str, Any]) -> None:
+    report, run = document["report"], document["run"]
+    agreement = report["agreement"]
+    console.print(
+        f"{document['model']} {document['version']}: {report['requests']} requests from {document['from']} to {document['to']}, "
+        f"{run['rate']:.0f}/s",
+        highlight=False,
+    )
+    if agreement["compared"]:
+        low, high = agreement["interval"]
+        console.print(
+            f"agreement: {agreement['share']:.2%} of {agreement['compared']} (95 %: {low:.2%} to {high:.2%})",
+            highlight=False,
+        )
+    for name in ("unreadable", "failed", "without_reply", "recorded_errors"):
+        if report[name]:
+            console.print(f"{name.replace('_', ' ')}: {report[name]}", highlight=False)
+    for change in report["label_changes"][:5]:
+        console.print(
+            f"label {change['from']} became {change['to']}: {change['count']} times", highlight=False, markup=False
+        )
+    if "accuracy" in report:
+        accuracy = report["accuracy"]
+        console.print(
+            f"accuracy on {accuracy['labelled']} labels: {accuracy['recorded']:.2%} as recorded, "
+            f"{accuracy['replayed']:.2%} replayed",
+            highlight=False,
+        )
+    for drift in report.get("drift", ())[:3]:
+        console.print(f"drift of {drift['feature']}: PSI {drift['psi']:.3f}", highlight=False, markup=False)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(replay)

@@ -1,0 +1,156 @@
+"""What a replay found: how a version's answers differ from those that were given. No I/O; the order does not matter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ..models.profile import count_rows
+from ..models.tensors import Tensors
+from ..schemas.profiles import Profile
+from ..stats.drift import compare_feature
+from ..stats.intervals import wilson
+from ..stats.log_histogram import Bins, add_value, percentiles
+
+MOST_CHANGES = 20
+
+
+@dataclass
+class ReplayReport:
+    """Counts over requests. `profile` is the version's reference, which the stretch's inputs are compared with."""
+
+    profile: Profile | None = None
+    requests: int = 0
+    unreadable: int = 0
+    failed: int = 0
+    without_reply: int = 0
+    recorded_errors: int = 0
+    compared: int = 0
+    agreed: int = 0
+    changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    distances: Bins = field(default_factory=dict)
+    largest_distance: float = 0.0
+    labelled: int = 0
+    right_recorded: int = 0
+    right_replayed: int = 0
+    recorded_ms: Bins = field(default_factory=dict)
+    counts: list[list[int]] = field(default_factory=list)
+    rows: int = 0
+
+    def inputs(self, tensors: Tensors) -> None:
+        """Count the rows that were asked with."""
+        self.rows += len(next(iter(tensors.values())))
+        if self.profile is not None:
+            found = count_rows(self.profile, tensors)
+            self.counts = [
+                [a + b for a, b in zip(ours, theirs, strict=True)]
+                for ours, theirs in zip(self.counts or [[0] * len(one) for one in found], found, strict=True)
+            ]
+
+    def answered(self, outputs: dict[str, Any], recorded: dict[str, Any] | None, truth: Any = None) -> bool | None:
+        """Compare an answer with the recorded one; return whether they agree, None where there is none to compare with.
+
+        Both are outputs by name, each a list with a value for each row. They agree where all labels are equal; without
+        labels where all numbers lie within 1 % of each other.
+        """
+        self.requests += 1
+        agrees = None
+        if recorded is None:
+            self.without_reply += 1
+        else:
+            self.compared += 1
+            agrees, distance = _compare(outputs, recorded)
+            self.agreed += agrees
+            if distance is not None:
+                add_value(self.distances, 1000 * distance)  # in thousandths: the histogram's bins are fine above 0.001
+                self.largest_distance = max(self.largest_distance, distance)
+            if not agrees and "label" in outputs and "label" in recorded:
+                for ours, theirs in zip(outputs["label"], recorded["label"], strict=False):
+                    if ours != theirs:
+                        self.changes[str(theirs), str(ours)] += 1
+        if truth is not None and "label" in outputs:
+            self.labelled += 1
+            self.right_replayed += all(str(label) == str(truth) for label in outputs["label"])
+            if recorded is not None and "label" in recorded:
+                self.right_recorded += all(str(label) == str(truth) for label in recorded["label"])
+        return agrees
+
+    def document(self) -> dict[str, Any]:
+        """Return the report. The same stretch against the same version gives the same document."""
+        low, high = wilson(self.agreed, self.compared)
+        scores = percentiles(self.distances)
+        document: dict[str, Any] = {
+            "requests": self.requests,
+            "rows": self.rows,
+            "unreadable": self.unreadable,
+            "failed": self.failed,
+            "without_reply": self.without_reply,
+            "recorded_errors": self.recorded_errors,
+            "agreement": {
+                "compared": self.compared,
+                "agreed": self.agreed,
+                "share": self.agreed / self.compared if self.compared else None,
+                "interval": [low, high],
+            },
+            "label_changes": [
+                {"from": old, "to": new, "count": count}
+                for (old, new), count in sorted(self.changes.items(), key=lambda item: (-item[1], item[0]))[
+                    :MOST_CHANGES
+                ]
+            ],
+            "score_distance": {
+                "largest": self.largest_distance,
+                **{name: value / 1000 if value is not None else None for name, value in scores.items()},
+            },
+            "recorded_ms": percentiles(self.recorded_ms),
+        }
+        if self.labelled:
+            document["accuracy"] = {
+                "labelled": self.labelled,
+                "recorded": self.right_recorded / self.labelled,
+                "replayed": self.right_replayed / self.labelled,
+            }
+        if self.profile is not None and self.counts:
+            drifts = [
+                compare_feature(
+                    feature.name, feature.counts, counts, ordered=feature.ordered, features=len(self.profile.features)
+                )
+                for feature, counts in zip(self.profile.features, self.counts, strict=True)
+            ]
+            document["drift"] = [
+                {"feature": drift.feature, "psi": drift.psi, "ks": drift.ks, "p": drift.p}
+                for drift in sorted(drifts, key=lambda drift: -drift.psi)
+            ]
+        return document
+
+
+def _compare(ours: dict[str, Any], theirs: dict[str, Any]) -> tuple[bool, float | None]:
+    """Return whether two answers agree, and the largest distance between two of their numbers beside the labels."""
+    close, distance = ours.keys() == theirs.keys(), None
+    for name in sorted(ours.keys() & theirs.keys()):
+        if name == "label":
+            continue
+        a, b = np.asarray(ours[name]), np.asarray(theirs[name])
+        if a.shape != b.shape or a.dtype.kind not in "iufb" or b.dtype.kind not in "iufb":
+            close = close and ours[name] == theirs[name]
+        elif a.size:
+            apart = np.abs(a.astype(float) - b.astype(float))
+            distance = max(distance or 0.0, float(apart.max()))
+            close = close and bool((apart <= 0.01 * np.maximum(1.0, np.abs(b.astype(float)))).all())
+    if "label" in ours and "label" in theirs:
+        return ours["label"] == theirs["label"], distance
+    return close, distance
+
+
+def plain(outputs: Tensors, begin: int, end: int) -> dict[str, Any]:
+    """Return rows of the outputs as their JSON would be read back, so that both sides are compared in the same form."""
+    rows = {
+        name: array[begin:end].tolist() if array.dtype.kind in "OUS" else np.ascontiguousarray(array[begin:end])
+        for name, array in outputs.items()
+    }
+    document: dict[str, Any] = orjson.loads(orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY))
+    return document

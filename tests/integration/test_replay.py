@@ -1,0 +1,117 @@
+"""A stretch of recorded requests against another version: the comparison is right, and the same each time."""
+
+import csv
+import json
+import time
+from datetime import UTC, datetime
+
+import pytest
+from modelmesh.cli.main import app
+from modelmesh.models.adapters.registry import adapter_for
+from modelmesh.producers.replay import Replay, Stretch
+from modelmesh.schemas.errors import InvalidInput, NotFound
+from sklearn.linear_model import LogisticRegression
+from typer.testing import CliRunner
+
+REQUESTS = 120
+
+
+@pytest.fixture(scope="module")
+async def recorded(sdk, kafka_client, cancer, tmp_path_factory):
+    """What was asked of the first of two versions and when; both models; the rows in the order of their requests."""
+    rows, labels, first = cancer
+    second = LogisticRegression(max_iter=50).fit(rows[:, :] / rows.max(axis=0), labels)
+    second.coef_ = second.coef_ / rows.max(axis=0)
+    await sdk.register_model("replayed", first, sample=rows[:20], data=rows)
+    await sdk.register_model("replayed", second, sample=rows[:20], data=rows)
+    begin = time.time()
+    asked = {f"replay-{number}": number % len(rows) for number in range(REQUESTS)}
+    for request_id, number in asked.items():
+        await kafka_client.predict("replayed", rows[number].tolist(), request_id=request_id)
+    return begin, time.time() + 0.01, asked, rows, labels, first, second
+
+
+def test_the_report_is_what_comparing_by_hand_gives_and_the_same_twice(mesh, recorded, tmp_path, monkeypatch):
+    begin, end, asked, rows, labels, first, second = recorded
+    for name, value in (
+        ("kafka", mesh.settings.kafka),
+        ("data", mesh.settings.data),
+        ("database", mesh.settings.database),
+        ("pickles", "allow"),
+    ):
+        monkeypatch.setenv(f"MODELMESH_{name.upper()}", str(value))
+    truths = tmp_path / "labels.csv"
+    with truths.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["request_id", "label"])
+        writer.writerows((request_id, labels[number]) for request_id, number in asked.items())
+    command = ["replay", "--model", "replayed", "--from", text(begin), "--to", text(end), "--version", "2.0.0"]
+    documents = []
+    for number in range(2):
+        done = CliRunner().invoke(
+            app,
+            [*command, "--labels", str(truths), "--out", str(tmp_path / str(number)), "--json"],
+            catch_exceptions=False,
+        )
+        assert done.exit_code == 0, done.output
+        documents.append(json.loads(done.output))
+    report = documents[0]["report"]
+    assert report == documents[1]["report"]
+    numbers = list(asked.values())
+    ours, theirs = second.predict(rows[numbers]), first.predict(rows[numbers])
+    assert report["requests"] == report["agreement"]["compared"] == REQUESTS
+    assert report["agreement"]["agreed"] == (ours == theirs).sum()
+    assert sum(change["count"] for change in report["label_changes"]) == (ours != theirs).sum()
+    assert report["accuracy"]["replayed"] == pytest.approx((ours == labels[numbers]).mean())
+    assert report["accuracy"]["recorded"] == pytest.approx((theirs == labels[numbers]).mean())
+    assert len(report["drift"]) == rows.shape[1]
+    written = [json.loads(line) for line in (tmp_path / "0" / "rows.jsonl").read_text().splitlines()]
+    assert {row["request_id"] for row in written} == set(asked)
+    assert (tmp_path / "0" / "rows.jsonl").read_bytes() == (tmp_path / "1" / "rows.jsonl").read_bytes()
+    assert "<script" not in (tmp_path / "0" / "report.html").read_text()
+
+
+def text(moment):
+    return datetime.fromtimestamp(moment, UTC).isoformat()
+
+
+async def replay(mesh, recorded, tmp_path, model="replayed", **stretch):
+    begin, end, _, rows, _, first, _ = recorded
+    path = tmp_path / "model.joblib"
+    adapter_for("sklearn").save(first, path, None)
+    predictor = adapter_for("sklearn").load(path, None, rows[:5].tolist(), 1)
+    where = Stretch(model, **({"begin": begin, "end": end} | stretch))
+    return await Replay(mesh.settings, where, predictor).run()
+
+
+async def test_a_version_agrees_with_itself_and_a_limit_holds(mesh, recorded, tmp_path):
+    report = (await replay(mesh, recorded, tmp_path)).document()
+    assert report["agreement"]["share"] == 1.0
+    assert report["score_distance"]["largest"] < 1e-5
+    assert (await replay(mesh, recorded, tmp_path, limit=7)).requests == 7
+
+
+async def test_a_stretch_without_requests_is_said_to_be_one(mesh, recorded, tmp_path):
+    with pytest.raises(NotFound, match="no request"):
+        await replay(mesh, recorded, tmp_path, begin=1.0, end=2.0)
+    with pytest.raises(NotFound, match="nobody"):
+        await replay(mesh, recorded, tmp_path, model="nobody")
+    with pytest.raises(InvalidInput, match="ends before"):
+        await replay(mesh, recorded, tmp_path, begin=2.0, end=1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--from", "yesterday", "--version", "2.0.0"], "yesterday"),
+        (["--from", "2026-01-01T00:00"], "--version or a --file"),
+        (["--from", "2026-01-01T00:00", "--version", "2.0.0", "--speed", "fast"], "fast"),
+        (["--from", "2026-01-01T00:00", "--file", "/nowhere.onnx"], "/nowhere.onnx"),
+        (["--from", "2026-01-01T00:00", "--version", "2.0.0", "--labels", "/nowhere.csv"], "/nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_replayed_is_explained(mesh, monkeypatch, options, says):
+    monkeypatch.setenv("MODELMESH_KAFKA", mesh.settings.kafka)
+    done = CliRunner().invoke(app, ["replay", "--model", "replayed", *options])
+    assert done.exit_code != 0
+    assert says in str(done.exception)
