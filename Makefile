@@ -70,8 +70,9 @@ up: $(STAMP)
 
 # What tests take that pip cannot bring: Debian, as root. Without these parts their tests are skipped, and say what is missing.
 parts:
-	@command -v promtool debootstrap docker > /dev/null || \
-	  (apt-get update -q && apt-get install -y -q --no-install-recommends prometheus docker.io docker-compose debootstrap)
+	@for program in promtool debootstrap docker chromium; do command -v $$program > /dev/null || missing=1; done; \
+	  test -z "$$missing" || (apt-get update -q && apt-get install -y -q --no-install-recommends \
+	    prometheus docker.io docker-compose debootstrap chromium)
 	@docker info > /dev/null 2>&1 || (nohup dockerd > /tmp/dockerd.log 2>&1 & sleep 5)
 	@command -v kustomize > /dev/null || GOBIN=/usr/local/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.6.0
 

@@ -19,6 +19,7 @@ from ..broker.releases_view import ReleasesView
 from ..broker.role import Role
 from ..broker.statistics_view import StatisticsView
 from ..control_plane.command_client import CommandClient
+from ..control_plane.dashboard_routes import DashboardRoutes
 from ..control_plane.database import make_engine
 from ..control_plane.deployer import Deployer
 from ..control_plane.inference_log import InferenceLog
@@ -156,6 +157,7 @@ class Gateway(Role):
         ReleaseRoutes(self._registry, deployer, self._releases, self._statistics).add_to(app)
         InferenceRoutes(InferenceLog(self._engine)).add_to(app)
         MonitoringRoutes(self._statistics, self._releases, self._commands).add_to(app)
+        DashboardRoutes(self._releases, self._statistics, self._replicas, self._commands).add_to(app)
         app.router.add_get("/health", self._health)
         app.router.add_get("/health/ready", self._health)
         app.router.add_get("/health/live", self._live)

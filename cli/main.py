@@ -25,6 +25,7 @@ from . import (
     release_commands,
     replay_command,
     role_commands,
+    top_command,
 )
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ dead_letter_commands.add_to(app)
 db_commands.add_to(app)
 key_commands.add_to(app)
 replay_command.add_to(app)
+top_command.add_to(app)
 chaos_commands.add_to(app)
 role_commands.add_to(app)
 

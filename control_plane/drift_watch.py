@@ -128,3 +128,14 @@ def compare(profile: Profile, counts: Counts) -> list[FeatureDrift]:
         compare_feature(feature.name, feature.counts, window, ordered=feature.ordered, features=len(profile.features))
         for feature, window in zip(profile.features, counts, strict=True)
     ]
+
+
+def histograms(watch: DriftWatch, profile: Profile | None) -> list[tuple[list[int], list[int]]]:
+    """Return each feature's counts, of the reference and of the rolling window."""
+    if profile is None:
+        return []
+    empty = [[0] * len(feature.counts) for feature in profile.features]
+    return [
+        (list(feature.counts), [a + b for a, b in zip(old, new, strict=False)])
+        for feature, old, new in zip(profile.features, watch.previous or empty, watch.half or empty, strict=False)
+    ]

@@ -16,7 +16,7 @@ from .inference_log import InferenceLog, retention_limit
 from .keep_writing import keep_writing
 
 log = structlog.get_logger(__name__)
-INTERVAL = 0.5
+INTERVAL = 1.0
 CLEAN_EVERY = 600.0
 
 

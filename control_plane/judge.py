@@ -21,6 +21,7 @@ ACTOR = "judge"
 COMMAND_LIFE = 60.0
 # A decision that has not become a release after so long is sent again.
 RESEND_AFTER = 5.0
+SHOWN_FEATURES = 50
 Tables = MutableMapping[str, str]
 
 
@@ -111,7 +112,13 @@ class Judge:
                 "level": watch.level,
                 "alarm_level": 1 / self._alarm,
                 "drifting": watch.drifting,
-                "features": watch.features,
+                "features": [
+                    # With both histograms for as many as a page can show.
+                    feature | ({"reference": reference, "window": window} if number < SHOWN_FEATURES else {})
+                    for number, (feature, (reference, window)) in enumerate(
+                        zip(watch.features, drift_watch.histograms(watch, spec.profile), strict=False)
+                    )
+                ],
             }
         return document
 

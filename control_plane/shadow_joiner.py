@@ -20,7 +20,7 @@ from ..schemas.settings import Settings
 from .shadow_pairs import ShadowPairs
 
 log = structlog.get_logger(__name__)
-INTERVAL = 0.5
+INTERVAL = 1.0
 # Differences in the log, a second at most; all of them count in the figures.
 LOGGED = 10
 

@@ -324,6 +324,11 @@ class AsyncModelMeshClient:
         """Forget a version. Raises VersionInUse while a release sends requests to it."""
         await self._request("DELETE", f"/models/{name}/versions/{version}")
 
+    async def dashboard_state(self) -> dict[str, Any]:
+        """Return what the dashboard shows now: every model with what the judge knows, and every live replica."""
+        document: dict[str, Any] = await self._request("GET", "/ui/state")
+        return document
+
     async def health(self) -> dict[str, Any]:
         """Return what works; not being ready is no error here."""
         document: dict[str, Any] = await self._request("GET", "/health", accept=(503,))

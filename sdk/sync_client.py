@@ -190,6 +190,10 @@ class ModelMeshClient:
         """Forget a version that no release uses."""
         self._wait(self._client.delete_version(name, version))
 
+    def dashboard_state(self) -> dict[str, Any]:
+        """Return what the dashboard shows now: every model with what the judge knows, and every live replica."""
+        return self._wait(self._client.dashboard_state())
+
     def health(self) -> dict[str, Any]:
         """Return what works."""
         return self._wait(self._client.health())

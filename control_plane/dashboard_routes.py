@@ -1,0 +1,103 @@
+"""The dashboard: a page that needs no internet, and the state that it shows, once or as it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from ..broker.heartbeats import ReplicaView
+from ..broker.releases_view import ReleasesView
+from ..broker.statistics_view import StatisticsView
+from ..telemetry.http import json_response
+from .command_client import CommandClient
+from .dashboard_state import dashboard_state
+
+EVERY = 1.0
+_KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+# Everything the page loads comes from here.
+_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
+
+
+class DashboardRoutes:
+    """One state is made for all who watch, however many there are."""
+
+    def __init__(
+        self, releases: ReleasesView, statistics: StatisticsView, replicas: ReplicaView, events: CommandClient
+    ) -> None:
+        self._releases = releases
+        self._statistics = statistics
+        self._replicas = replicas
+        self._events = events
+        self._watching: set[asyncio.Task[Any]] = set()
+        self._made: tuple[float, bytes] = (0.0, b"")
+        self._files = {
+            path.name: path.read_bytes()
+            for path in files(__package__).joinpath("dashboard").iterdir()
+            if path.is_file()
+        }
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_get("/ui", self.page)
+        app.router.add_get("/ui/files/{file}", self.file)
+        app.router.add_get("/ui/state", self.state)
+        app.router.add_get("/ui/stream", self.stream)
+        app.on_shutdown.append(self._end)
+
+    async def page(self, request: web.Request) -> web.Response:
+        """Return the page."""
+        return self._answer("index.html")
+
+    async def file(self, request: web.Request) -> web.Response:
+        """Return the page's style or script."""
+        name = request.match_info["file"]
+        if name not in self._files:
+            raise web.HTTPNotFound
+        return self._answer(name)
+
+    async def state(self, request: web.Request) -> web.Response:
+        """Return the state as it is now."""
+        return json_response(self._state())
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Send the state every second, and events as they come (server-sent events)."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        task = asyncio.current_task()
+        assert task is not None
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+        with self._events.listening() as queue:
+            while True:
+                await response.write(b"event: state\ndata: " + self._state_text() + b"\n\n")
+                due = time.monotonic() + EVERY
+                while (left := due - time.monotonic()) > 0:
+                    try:
+                        event = await asyncio.wait_for(queue.get(), left)
+                    except TimeoutError:
+                        break
+                    await response.write(b"event: event\ndata: " + event.model_dump_json().encode() + b"\n\n")
+
+    def _state(self) -> dict[str, Any]:
+        return dashboard_state(self._releases.releases, self._statistics, self._replicas.live(), time.time())
+
+    def _state_text(self) -> bytes:
+        made_at, text = self._made
+        if time.monotonic() - made_at >= EVERY / 2:
+            text = orjson.dumps(self._state())
+            self._made = time.monotonic(), text
+        return text
+
+    def _answer(self, name: str) -> web.Response:
+        headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+        kind = _KINDS[name.rpartition(".")[2]]
+        return web.Response(body=self._files[name], content_type=kind, charset="utf-8", headers=headers)
+
+    async def _end(self, app: web.Application) -> None:
+        for task in self._watching:
+            task.cancel()

@@ -1,0 +1,64 @@
+"""What the dashboard shows at one moment, put together from the topics that the gateway follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..broker.statistics_view import StatisticsView
+from ..schemas.releases import Release
+from ..schemas.replicas import Heartbeat
+
+
+def dashboard_state(
+    releases: Mapping[str, Release], statistics: StatisticsView, beats: Iterable[Heartbeat], now: float
+) -> dict[str, Any]:
+    """Return the document: every model with what the judge knows of it, and every live replica."""
+    return {
+        "at": now,
+        "models": [_model(release, statistics) for _, release in sorted(releases.items())],
+        "replicas": [_replica(beat) for beat in sorted(beats, key=lambda beat: (beat.role, beat.replica))],
+    }
+
+
+def _model(release: Release, statistics: StatisticsView) -> dict[str, Any]:
+    name = release.model
+    judged = statistics.get(name, "release")
+    if judged is not None and judged.get("trial") != release.trial:
+        judged = None  # of the trial before
+    shadow = statistics.get(name, "shadow")
+    return {
+        "name": name,
+        "id": release.id,
+        "strategy": release.strategy,
+        "generation": release.generation,
+        "variants": [
+            {"name": v.name, "role": v.role, "version": v.version, "weight": v.weight} for v in release.variants
+        ],
+        "versions": judged["versions"] if judged else {},
+        "comparisons": judged.get("comparisons", {}) if judged else {},
+        "decision": judged.get("decision") if judged else None,
+        "latency": (statistics.get(name, "latency") or {}).get("versions", {}),
+        "drift": (statistics.get(name, "drift") or {}).get("versions", {}),
+        "shadow": shadow if shadow is not None and shadow.get("trial") == release.trial else None,
+    }
+
+
+def _replica(beat: Heartbeat) -> dict[str, Any]:
+    loads = beat.models.values()
+    return {
+        "replica": beat.replica,
+        "role": beat.role,
+        "at": beat.at,
+        "queued": sum(load.queued for load in loads),
+        "in_service": sum(load.in_service for load in loads),
+        "answered": sum(load.answered for load in loads),
+        "service_ms": max((load.service_ms for load in loads), default=0.0),
+        "loaded": {model: list(load.loaded) for model, load in beat.models.items()},
+        "failed": {model: load.failed for model, load in beat.models.items() if load.failed},
+        "breakers": [
+            {"model": model, "version": version, "state": state}
+            for model, load in beat.models.items()
+            for version, state in load.breakers.items()
+        ],
+    }
