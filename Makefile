@@ -5,7 +5,7 @@ PACKAGES := access broker cli control_plane models producers resilience router s
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test unit lint audit format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing up parts clean
+.PHONY: install demo test unit lint audit format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways up parts clean
 
 install: $(STAMP)
 
@@ -64,6 +64,9 @@ bench-overhead: $(STAMP)
 
 bench-sizing: $(STAMP)
 	@$(BIN)/python -m benchmarks sizing
+
+bench-ways: $(STAMP)
+	@$(BIN)/python -m benchmarks ways
 
 up: $(STAMP)
 	@$(BIN)/modelmesh up

@@ -23,6 +23,7 @@ PUBLIC = frozenset(
         "/",
         "/docs",
         "/openapi.json",
+        "/asyncapi.json",
         "/ui",
         "/ui/files/{file}",
         "/health",
@@ -86,7 +87,7 @@ def access_middleware(settings: Settings, find_key: Callable[[str], ApiKey | Non
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         source = request.remote or ""
         resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else ""
+        route = resource.canonical.removeprefix("/v1") if resource is not None else ""
         headers: dict[str, str] = {}
         if settings.auth == "off" or route in PUBLIC:
             found = Caller(source=source)

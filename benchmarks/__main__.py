@@ -20,6 +20,7 @@ from . import (
     report,
     sizing,
     soak,
+    ways_in,
 )
 
 
@@ -82,6 +83,13 @@ def run_sizing(say: report.Clock) -> None:
     report.save("sizing", "make bench-sizing", figures, sizing.page(figures))
 
 
+def run_ways_in(say: report.Clock) -> None:
+    """Raw tensors against JSON, and replay."""
+    figures = uvloop.run(ways_in.run(say))
+    report.save("ways", "make bench-ways", figures, ways_in.page(figures))
+    _say_aims(say, ways_in.aims(figures))
+
+
 def _say_aims(say: report.Clock, aims: list[list[str]]) -> None:
     for aim, found, met in aims:
         say(f"{aim}: {found} ({met.strip('*')})")
@@ -95,6 +103,7 @@ BENCHMARKS = {
     "cache": run_cache,
     "overhead": run_overhead,
     "sizing": run_sizing,
+    "ways": run_ways_in,
 }
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from .. import __version__
 from ..access.middleware import access_middleware
 from ..access.tls import tls_context
 from ..broker.connection import make_producer
@@ -36,6 +38,7 @@ from ..models.seals import Sealer
 from ..producers.client import PredictionClient
 from ..producers.predict_routes import PredictRoutes
 from ..producers.v2_routes import V2Routes
+from ..schemas.asyncapi import asyncapi_document
 from ..schemas.errors import SetupError
 from ..schemas.settings import Settings
 from ..telemetry.admin_server import metrics_response
@@ -86,6 +89,7 @@ class Gateway(Role):
             ),
         }
         return {
+            "at": time.time(),
             "ready": all(checks.values()),
             "checks": checks,
             # Predictions go on without it; deployments wait.
@@ -164,8 +168,13 @@ class Gateway(Role):
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/openapi.json", self._openapi)
         app.router.add_get("/docs", self._docs)
+        app.router.add_get("/asyncapi.json", self._asyncapi)
         app.router.add_get("/", self._root)
+        _add_versioned(app)
         return app
+
+    async def _asyncapi(self, request: web.Request) -> web.Response:
+        return json_response(asyncapi_document(self._settings.topics(), self._settings.kafka, __version__))
 
     async def _health(self, request: web.Request) -> web.Response:
         document = self.health()
@@ -185,3 +194,13 @@ class Gateway(Role):
 
     async def _root(self, request: web.Request) -> web.Response:
         raise web.HTTPFound("/docs")
+
+
+def _add_versioned(app: web.Application) -> None:
+    """Add every route under /v1 too; the short paths are aliases of these. /v2 is a protocol of its own."""
+    for route in list(app.router.routes()):
+        if route.resource is None or route.method == "HEAD":
+            continue
+        path = route.resource.canonical
+        if path != "/" and not path.startswith("/v2"):
+            app.router.add_route(route.method, f"/v1{path}", route.handler)

@@ -17,6 +17,8 @@ from . import (
     db_commands,
     dead_letter_commands,
     demo_command,
+    doctor_command,
+    import_command,
     key_commands,
     load_command,
     mesh_commands,
@@ -48,6 +50,8 @@ release_commands.add_to(app)
 monitoring_commands.add_to(app)
 load_command.add_to(app)
 demo_command.add_to(app)
+doctor_command.add_to(app)
+import_command.add_to(app)
 dead_letter_commands.add_to(app)
 db_commands.add_to(app)
 key_commands.add_to(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -99,7 +100,7 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] =
     """List every setting, its value now and what it means."""
     current = Settings()
     rows = [
-        (f"MODELMESH_{name.upper()}", str(getattr(current, name)), field.description or "")
+        (f"MODELMESH_{name.upper()}", _shown(getattr(current, name)), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
     if as_json:
@@ -109,6 +110,11 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] =
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def _shown(value: object) -> str:
+    """Return a setting's value without the password that a URL may hold."""
+    return re.sub(r"(://[^/:@]*:)[^/@]*@", r"\1***@", str(value))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -102,12 +102,21 @@ class Latencies(BaseModel):
 
 
 class Health(BaseModel):
-    """What works."""
+    """What works. `at` is this machine's clock, in seconds since the epoch."""
 
+    at: float
     ready: bool
     checks: dict[str, bool]
     control_plane: bool
     replicas: list[str]
+
+
+class State(BaseModel):
+    """What the dashboard shows at one moment."""
+
+    at: float
+    models: list[dict[str, Any]]
+    replicas: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -178,6 +187,8 @@ OPERATIONS = (
     Operation("get", "/health", "What works; 503 until a prediction can be served", Health, None, (503,)),
     Operation("get", "/health/ready", "The same", Health, None, (503,)),
     Operation("get", "/health/live", "Whether the process is alive", None),
+    Operation("get", "/ui/state", "What the dashboard shows: models with what the judge knows, and replicas", State),
+    Operation("get", "/asyncapi.json", "The topics, as an AsyncAPI 3 document", None),
     Operation("get", "/metrics", "Metrics in Prometheus' form", None),
 )  # fmt: skip
 
@@ -199,6 +210,7 @@ def openapi_document() -> dict[str, Any]:
             "version": __version__,
             "description": "Machine-learning models served over a Kafka log.",
         },
+        "servers": [{"url": "/v1"}, {"url": "/", "description": "the same by short paths"}],
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],

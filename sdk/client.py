@@ -7,7 +7,8 @@ import hashlib
 import os
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ import orjson
 
 from ..models.adapters.base import SavesSafely
 from ..models.adapters.registry import adapter_for, framework_of
+from ..producers.client import PredictionClient
 from ..schemas.errors import InvalidInput, ModelMeshError, PickleRefused, Unavailable, from_problem
 from .prediction import Prediction
 
@@ -51,10 +53,20 @@ class AsyncModelMeshClient:
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, timeout: float = 60.0, api_key: str | None = None, ca: str | Path | None = None
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        kafka: str | None = None,
+        timeout: float = 60.0,
+        api_key: str | None = None,
+        ca: str | Path | None = None,
     ) -> None:
-        """Take the gateway's address, an API key (else MODELMESH_API_KEY) and who signed its certificate, if nobody known."""
+        """Take the gateway's address, an API key (else MODELMESH_API_KEY) and who signed its certificate, if nobody known.
+
+        With `kafka` ("host:9092") predictions go straight over the log, without the gateway; all else still asks it.
+        """
         self.url = url.rstrip("/")
+        self._kafka = PredictionClient(kafka=kafka) if kafka else None
         self._api_key = api_key or os.environ.get("MODELMESH_API_KEY", "")
         self._ca = ca or os.environ.get("MODELMESH_CA")
         self._timeout = aiohttp.ClientTimeout(total=timeout)
@@ -68,11 +80,19 @@ class AsyncModelMeshClient:
             headers=headers,
             connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self._ca) if self._ca else True),
         )
+        if self._kafka is not None:
+            try:
+                await self._kafka.__aenter__()
+            except BaseException:
+                await self._session.close()
+                raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._kafka is not None:
+            await self._kafka.__aexit__(kind, error, trace)
         if self._session is not None:
             await self._session.close()
 
@@ -142,12 +162,56 @@ class AsyncModelMeshClient:
         self, name: str, inputs: Any, *, routing_key: str | None = None, timeout: float | None = None
     ) -> Prediction:
         """Return the prediction for one row, several rows or an object of named features."""
+        if self._kafka is not None:
+            answer = await self._kafka.predict(name, inputs_of(inputs), routing_key=routing_key or "", deadline=timeout)
+            return Prediction.from_document(answer)
         headers = {"X-Routing-Key": routing_key} if routing_key else {}
         if timeout is not None:
             headers["X-Timeout-Ms"] = str(max(1, round(timeout * 1000)))
         body = _body(inputs_of(inputs))
         document = await self._request("POST", f"/predict/{name}", data=body, headers=headers)
         return Prediction.from_document(document)
+
+    async def predict_stream(
+        self,
+        name: str,
+        rows: Iterable[Any],
+        *,
+        in_flight: int = 256,
+        on_progress: Callable[[int], None] | None = None,
+        **options: Any,
+    ) -> AsyncGenerator[Prediction | ModelMeshError, None]:
+        """Iterate over the predictions for many rows, in their order, with so many in flight and no more in memory.
+
+        A row that failed gives its error in place of a prediction. `on_progress` gets how many are answered.
+        """
+        rows = rows_of(rows) if hasattr(rows, "columns") or hasattr(rows, "detach") else rows
+        waiting: deque[asyncio.Task[Prediction]] = deque()
+        answered = 0
+
+        async def next_one() -> Prediction | ModelMeshError:
+            nonlocal answered
+            try:
+                return await waiting[0]
+            except ModelMeshError as error:
+                return error
+            finally:
+                waiting.popleft()
+                answered += 1
+                if on_progress is not None:
+                    on_progress(answered)
+
+        try:
+            for row in rows:
+                waiting.append(asyncio.create_task(self.predict(name, row, **options)))
+                if len(waiting) >= in_flight:
+                    yield await next_one()
+            while waiting:
+                yield await next_one()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     async def predict_batch(self, name: str, rows: Any) -> list[Prediction | ModelMeshError]:
         """Return a prediction for each row, or the error of a row that failed, in the order of the rows."""

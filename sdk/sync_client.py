@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -25,14 +25,19 @@ class ModelMeshClient:
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, timeout: float = 60.0, api_key: str | None = None, ca: str | Path | None = None
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        kafka: str | None = None,
+        timeout: float = 60.0,
+        api_key: str | None = None,
+        ca: str | Path | None = None,
     ) -> None:
         # A loop of its own in a thread: it works where a loop runs already, as in a notebook.
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="modelmesh-client", daemon=True)
         self._thread.start()
-        self._client = AsyncModelMeshClient(url, timeout=timeout, api_key=api_key, ca=ca)
-        self._wait(self._client.__aenter__())
+        self._client = self._wait(self._open(url, kafka=kafka, timeout=timeout, api_key=api_key, ca=ca))
 
     def __enter__(self) -> ModelMeshClient:
         return self
@@ -67,6 +72,27 @@ class ModelMeshClient:
     ) -> Prediction:
         """Return the prediction for one row, several rows or an object of named features."""
         return self._wait(self._client.predict(name, inputs, routing_key=routing_key, timeout=timeout))
+
+    def predict_stream(
+        self,
+        name: str,
+        rows: Iterable[Any],
+        *,
+        in_flight: int = 256,
+        on_progress: Callable[[int], None] | None = None,
+        **options: Any,
+    ) -> Iterator[Prediction | ModelMeshError]:
+        """Iterate over the predictions for many rows, in their order, with so many in flight and no more in memory."""
+        answers = self._client.predict_stream(name, rows, in_flight=in_flight, on_progress=on_progress, **options)
+
+        async def step() -> Prediction | ModelMeshError | None:
+            return await anext(answers, None)
+
+        try:
+            while (answer := self._wait(step())) is not None:
+                yield answer
+        finally:
+            self._wait(answers.aclose())
 
     def predict_batch(self, name: str, rows: Any) -> list[Prediction | ModelMeshError]:
         """Return a prediction for each row, or the error of a row that failed."""
@@ -197,6 +223,10 @@ class ModelMeshClient:
     def health(self) -> dict[str, Any]:
         """Return what works."""
         return self._wait(self._client.health())
+
+    async def _open(self, url: str, **options: Any) -> AsyncModelMeshClient:
+        # In the client's own loop: the Kafka side looks for it when it is made.
+        return await AsyncModelMeshClient(url, **options).__aenter__()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -1,0 +1,92 @@
+"""The SDK over HTTP and straight over Kafka: one set of names, the same answers; and what stands beside it."""
+
+import json
+
+import pytest
+from modelmesh.cli.main import app
+from modelmesh.schemas.errors import InvalidInput, ModelNotFound
+from modelmesh.sdk import AsyncModelMeshClient, ModelMeshClient
+from typer.testing import CliRunner
+
+
+@pytest.fixture(params=["http", "kafka"])
+def road(request, mesh):
+    return {"url": mesh.url} | ({"kafka": mesh.settings.kafka} if request.param == "kafka" else {})
+
+
+async def test_both_roads_give_the_same(road, forest, cancer):
+    rows, _, model = cancer
+    async with AsyncModelMeshClient(**road) as client:
+        answer = await client.predict(forest, rows[0])
+        assert answer.label == model.predict(rows[:1])[0]
+        assert await client.models()
+        with pytest.raises(InvalidInput):
+            await client.predict(forest, [1.0])
+        with pytest.raises(ModelNotFound):
+            await client.predict("nobody", [1.0])
+
+
+def test_the_blocking_client_takes_both_roads_too(road, forest, cancer):
+    rows, _, model = cancer
+    with ModelMeshClient(**road) as client:
+        assert client.predict(forest, rows[0]).label == model.predict(rows[:1])[0]
+
+
+async def test_a_stream_keeps_the_order_and_gives_a_bad_rows_error_in_its_place(road, forest, cancer):
+    rows, _, model = cancer
+    expected = model.predict(rows[:60]).tolist()
+    given = [row.tolist() for row in rows[:60]]
+    given[7] = [1.0]
+    counts = []
+    async with AsyncModelMeshClient(**road) as client:
+        answers = [
+            answer async for answer in client.predict_stream(forest, given, in_flight=8, on_progress=counts.append)
+        ]
+    assert counts == list(range(1, 61))
+    assert isinstance(answers.pop(7), InvalidInput)
+    del expected[7]
+    assert [answer.label for answer in answers] == expected
+
+
+def test_a_stream_may_be_left_early(mesh, forest, cancer):
+    with ModelMeshClient(mesh.url) as client:
+        stream = client.predict_stream(forest, (row.tolist() for row in cancer[0]), in_flight=4)
+        assert next(stream).version
+        stream.close()
+        assert client.health()["ready"]
+
+
+async def test_every_path_is_there_under_its_version(http, forest, cancer):
+    async with http.post(f"/v1/predict/{forest}", json={"inputs": cancer[0][0].tolist()}) as answer:
+        assert answer.status == 200
+    for path in ("/models", "/deployments", "/health", "/openapi.json", "/asyncapi.json"):
+        async with http.get(f"/v1{path}") as answer:
+            assert answer.status == 200, path
+
+
+async def test_the_topics_are_described_for_clients_in_other_languages(mesh, http):
+    async with http.get("/asyncapi.json") as answer:
+        document = await answer.json()
+    assert document["asyncapi"] == "3.0.0"
+    assert document["servers"]["kafka"]["host"] == mesh.settings.kafka
+
+
+def test_the_doctor_finds_a_mesh_that_is_well_and_a_database_that_is_not(mesh, monkeypatch, tmp_path):
+    for name in ("kafka", "data", "database", "redis"):
+        monkeypatch.setenv(f"MODELMESH_{name.upper()}", str(getattr(mesh.settings, name)))
+    done = CliRunner().invoke(app, ["doctor", "--url", mesh.url, "--json"])
+    found = {finding["what"]: finding for finding in json.loads(done.output)}
+    assert {finding["state"] for finding in found.values()} <= {"good", "note"}, found
+    assert done.exit_code == 0
+    monkeypatch.setenv("MODELMESH_DATABASE", "postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
+    done = CliRunner().invoke(app, ["doctor", "--url", mesh.url])
+    assert done.exit_code == 1
+    assert "MODELMESH_DATABASE" in done.output.replace("\n", "")
+
+
+def test_settings_do_not_show_passwords(monkeypatch):
+    monkeypatch.setenv("MODELMESH_DATABASE", "postgresql+asyncpg://me:hunter2@db/x")
+    monkeypatch.setenv("MODELMESH_KAFKA_PASSWORD", "hunter2")
+    done = CliRunner().invoke(app, ["settings", "--json"])
+    assert done.exit_code == 0
+    assert "hunter2" not in done.output

@@ -1,0 +1,36 @@
+"""The AsyncAPI document says what is true of the topics, and a message made by it is read."""
+
+from modelmesh.schemas import records
+from modelmesh.schemas.asyncapi import asyncapi_document
+from modelmesh.schemas.records import PredictionRequest, Reply
+from modelmesh.schemas.topics import Topics
+
+DOCUMENT = asyncapi_document(Topics("mesh"), "broker:9092", "1.2.3")
+
+
+def test_every_topic_is_a_channel_with_its_partitions():
+    addresses = {channel["address"]: channel for channel in DOCUMENT["channels"].values()}
+    for topic in [*Topics("mesh"), Topics("mesh").model("{model}")]:
+        bindings = addresses[topic.name]["bindings"]["kafka"]
+        assert bindings["partitions"] == topic.partitions
+        assert ("retention.ms" in bindings["topicConfiguration"]) == (topic.kept is not None)
+    assert len(addresses) == len(DOCUMENT["channels"])
+
+
+def test_each_reference_leads_somewhere():
+    for operation in DOCUMENT["operations"].values():
+        assert operation["channel"]["$ref"].removeprefix("#/channels/") in DOCUMENT["channels"]
+
+
+def test_the_headers_are_those_that_are_written_and_required_of_a_reader():
+    request = PredictionRequest("r", "m", 1.0, "mesh.replies", 3, b"{}", routing_key="u", pin="1.0.0", priority="batch")
+    described = DOCUMENT["channels"]["requests"]["messages"]["PredictionRequest"]["headers"]
+    written = {name for name, _ in request.headers()}
+    assert written <= set(described["properties"])
+    assert set(described["required"]) <= written
+    minimal = [(name, dict(request.headers())[name]) for name in described["required"]]
+    assert PredictionRequest.from_record(minimal, b"{}").request_id == "r"
+    reply = Reply("r", "m", 200, b"{}", version="1.0.0", variant="stable", batch_size=2, worker="w", cached=True)
+    properties = DOCUMENT["channels"]["replies"]["messages"]["Reply"]["headers"]["properties"]
+    assert {name for name, _ in reply.headers()} <= set(properties)
+    assert records.STATUS in properties
