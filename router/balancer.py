@@ -16,8 +16,6 @@ from typing import Protocol
 
 RUN_SECONDS = 0.002
 RUN_LENGTH = 32
-# So many requests may be on their way to a replica whose breaker lets probes through, for each heartbeat.
-PROBES = 3
 COLDEST = 0.05
 
 
@@ -58,7 +56,7 @@ class Target:
     partition: int
     work: Work
     warmth: float = 1.0
-    probing: bool = False
+    probes: int | None = None  # how many requests it may get for now, while its breaker is half open
     sent: int = 0
 
     def send(self, now: float) -> None:
@@ -69,7 +67,7 @@ class Target:
     @property
     def full(self) -> bool:
         """Whether it has been sent all the probes that it may get for now."""
-        return self.probing and self.sent >= PROBES
+        return self.probes is not None and self.sent >= self.probes
 
 
 class Balancer(Protocol):

@@ -79,6 +79,7 @@ class Router(Role):
             breakers=self._breakers,
             balance=balancer_named(settings.balancing),
             warm_up=settings.warm_up,
+            probes=settings.breaker_probes,
         )
         self._placements = Placements()
         # Two routers may share a partition: each then keeps the other's answers too.

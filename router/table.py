@@ -44,7 +44,10 @@ class _Known:
 
 
 class RoutingTable:
-    """Answers `route` from memory. `warm_up` is how many seconds a version's share grows on a replica that loaded it."""
+    """Answers `route` from memory. `warm_up` is how many seconds a version's share grows on a replica that loaded it.
+
+    A replica whose breaker for a version is half open gets `probes` requests for it until it speaks again.
+    """
 
     def __init__(
         self,
@@ -54,12 +57,14 @@ class RoutingTable:
         breakers: ReplicaBreakers,
         balance: Balancer = choose,
         warm_up: float = 0.0,
+        probes: int = 3,
     ) -> None:
         self._balance = balance
         self._topic_of = topic_of
         self._draw = draw
         self._breakers = breakers
         self._warm_up = warm_up
+        self._probes = probes
         self._models: dict[str, _Model] = {}
         self._known: dict[tuple[str, str], _Known] = {}
 
@@ -172,7 +177,7 @@ class RoutingTable:
                         warmth=min(1.0, load.ages.get(version, self._warm_up) / self._warm_up)
                         if self._warm_up
                         else 1.0,
-                        probing=load.breakers.get(version) == "half_open",
+                        probes=self._probes if load.breakers.get(version) == "half_open" else None,
                     )
                     for version in load.loaded
                 },
