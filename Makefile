@@ -5,7 +5,7 @@ PACKAGES := access broker cli control_plane models producers resilience router s
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test unit lint audit format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways up parts clean
+.PHONY: install demo test unit lint audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways up parts clean
 
 install: $(STAMP)
 
@@ -43,6 +43,11 @@ audit: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+# The documentation, at .build/site.
+docs: $(STAMP)
+	@mkdir -p .build && ln -sfn .. .build/modelmesh
+	@$(BIN)/python -m mkdocs build --strict
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks pipeline
