@@ -25,7 +25,7 @@ class Pending:
     record: ConsumerRecord
     request: PredictionRequest
     delivery: Delivery
-    key: AnswerKey | None  # None: it may not be
+    key: AnswerKey | None = None  # None: it may not be
 
 
 class PredictionCache:

@@ -7,10 +7,8 @@ import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
-from zlib import crc32
 
 from aiokafka import ConsumerRecord
 from opentelemetry.trace import Span
@@ -25,22 +23,19 @@ from ..broker.outbox import Outbox, Together
 from ..broker.releases_view import ReleasesView
 from ..broker.replies import Answerer
 from ..broker.role import Role
-from ..broker.topic_follower import TopicFollower
 from ..resilience.circuit_breaker import STATES, BreakerRules, State
 from ..schemas import records
-from ..schemas.errors import DeadlineExceeded, MalformedRecord, ModelMeshError, Overloaded
+from ..schemas.errors import DeadlineExceeded, ModelMeshError, Overloaded
 from ..schemas.releases import Release
 from ..schemas.replicas import Heartbeat, ModelLoad
 from ..schemas.settings import Settings
 from ..telemetry.readings import add_lag, add_number
 from ..telemetry.tracing import Traces, traceparent_of
-from .answer_store import AnswerKey, MemoryAnswers
-from .assignment import shadow_of
 from .balancer import balancer_named
-from .inputs_digest import inputs_digest
+from .cached_answers import CachedAnswers
 from .placements import Placements
-from .prediction_cache import Pending, PredictionCache
-from .redis_answers import RedisAnswers, open_redis
+from .prediction_cache import Pending
+from .redis_answers import open_redis
 from .replica_breakers import ReplicaBreakers
 from .table import Route, RoutingTable
 
@@ -59,12 +54,7 @@ class Router(Role):
             "replica_breaker_state", "0 closed, 1 half open, 2 open", ("replica",), registry=self.registry
         )
         # What can be wrong with the settings comes first, before anything is open.
-        self._cache = PredictionCache(self.registry, answered=self._answer_again, missed=self._send_on)
-        self._cache.use(
-            RedisAnswers(open_redis(settings.redis), settings.prefix, settings.cache_patience, self._cache.failed)
-            if settings.redis
-            else MemoryAnswers(settings.cache_bytes)
-        )
+        redis = open_redis(settings.redis) if settings.redis else None
         self._traces = Traces.from_settings(settings, "router")
         self._producer = make_producer(settings)
         self._chaos = Chaos(settings)
@@ -82,11 +72,7 @@ class Router(Role):
             probes=settings.breaker_probes,
         )
         self._placements = Placements()
-        # Two routers may share a partition: each then keeps the other's answers too.
-        self._fill_partition = crc32(settings.name.encode()) % topics.cache_fills.partitions
-        self._fills = TopicFollower(
-            settings, topics.cache_fills, self._on_fill, from_end=True, partitions=[self._fill_partition]
-        )
+        self._cached = CachedAnswers(settings, self.registry, self._table, self._answerer, self._send_on, redis)
         self._releases = ReleasesView(settings, self._outbox, self._on_release)
         self._replicas = ReplicaView(settings, self._on_beat)
         self._loop = ConsumeLoop(
@@ -122,10 +108,9 @@ class Router(Role):
             asyncio.create_task(self._replicas.run()),
             asyncio.create_task(self._chaos.run()),
             asyncio.create_task(self._refresh()),
-            asyncio.create_task(self._fills.run()),
-            asyncio.create_task(self._cache.run()),
+            *map(asyncio.create_task, self._cached.parts()),
         ]
-        await asyncio.gather(self._releases.ready.wait(), self._fills.ready.wait())
+        await asyncio.gather(self._releases.ready.wait(), self._cached.ready.wait())
         # Whoever is alive speaks within two intervals; before that nobody would seem to be.
         await asyncio.sleep(2 * self._settings.heartbeat_interval)
         announcing = asyncio.create_task(self._announcer.run())
@@ -157,10 +142,7 @@ class Router(Role):
         request = self._answerer.read_request(record, delivery)
         if request is None:
             return
-        if self._settings.cache and (key := self._cache_key(request)) is not None:
-            self._cache.ask(Pending(record, request, delivery, key), key)
-        else:
-            self._send_on(Pending(record, request, delivery, None))
+        self._cached.take(Pending(record, request, delivery))
 
     def _send_on(self, pending: Pending) -> None:
         """Send a request to a worker, or answer it with the error that stands in the way."""
@@ -173,18 +155,15 @@ class Router(Role):
         except ModelMeshError as error:
             self._refused.labels(error.code).inc()
             self._answerer.reply(request, delivery, error)
-            if pending.key is not None:
-                self._cache.landed(pending.key, None, 0.0)
+            self._cached.refused(pending)
             return
         self._routed.labels(request.model, route.version).inc()
         kept = [header for header in record.headers if header[0] not in _OURS]
-        asked = _assigned(route)
+        asked = [*_assigned(route), *self._cached.headers(pending, route.version)]
         if (span := self._follow(request, route)) is not None:
             kept = [header for header in kept if header[0] != records.TRACEPARENT]
             asked.append((records.TRACEPARENT, traceparent_of(span).encode()))
             span.end()
-        if pending.key is not None and pending.key.version == route.version:
-            asked += [(records.DIGEST, pending.key.inputs.encode()), (records.FILL, b"%d" % self._fill_partition)]
         if route.shadow is None:
             self._forward(request, record.value, [*kept, *asked], route, delivery.acknowledged)
             return
@@ -208,50 +187,8 @@ class Router(Role):
         }
         return self._traces.follow("route", request.traceparent, attributes=attributes)
 
-    def _cache_key(self, request: records.PredictionRequest) -> AnswerKey | None:
-        """Return what the answer is kept under, if the version that the request would get may be cached."""
-        if request.pin or request.content_type != records.JSON:
-            return None
-        assigned = self._table.assigned(request.model, request.routing_key or request.request_id)
-        if assigned is None:
-            return None
-        release, variant = assigned
-        spec = release.versions[variant.version]
-        # A request with a copy is worth its price: the two answers are to be compared.
-        if not spec.cache_ttl_seconds or shadow_of(release, request.request_id) is not None:
-            return None
-        inputs = inputs_digest(request.body)
-        return None if inputs is None else AnswerKey(request.model, spec.version, spec.digest, inputs)
-
-    def _answer_again(self, pending: Pending, answer: bytes) -> None:
-        assigned = self._table.assigned(
-            pending.request.model, pending.request.routing_key or pending.request.request_id
-        )
-        if assigned is None or pending.key is None or assigned[1].version != pending.key.version:
-            self._send_on(replace(pending, key=None))  # the release has changed while it waited
-            return
-        release, variant = assigned
-        request = replace(pending.request, version=variant.version, variant=variant.name, trial=release.trial)
-        self._answerer.reply(request, pending.delivery, answer, cached=True)
-
-    def _on_fill(self, record: ConsumerRecord) -> None:
-        headers = dict(record.headers)
-        try:
-            reply = records.Reply.from_record(record.headers, record.value)
-            inputs, asked = headers[records.DIGEST].decode(), headers[records.ASKED_VERSION].decode()
-        except (MalformedRecord, KeyError, UnicodeDecodeError):
-            return  # a cache may miss an answer
-        release = self._releases.releases.get(reply.model)
-        spec = release.versions.get(asked) if release is not None else None
-        if spec is None:
-            return
-        key = AnswerKey(reply.model, asked, spec.digest, inputs)
-        # Stable's answer to what a candidate failed on is not the candidate's.
-        self._cache.landed(key, reply.body if reply.ok and reply.version == asked else None, spec.cache_ttl_seconds)
-
     def _on_release(self, model: str, release: Release | None) -> None:
-        for version in self._table.versions(model) - set(release.versions if release is not None else ()):
-            self._cache.drop(model, version)
+        self._cached.released(model, release)
         self._table.set_release(model, release)
 
     def _route(self, request: records.PredictionRequest, left: float) -> Route:

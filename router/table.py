@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..schemas.errors import CircuitOpen, ModelNotFound, NoWorker, VersionNotFound
-from ..schemas.releases import Release, Variant
+from ..schemas.releases import Release, Variant, VersionSpec
 from ..schemas.replicas import Heartbeat, ModelLoad
 from .assignment import assign, shadow_of
 from .balancer import Balancer, RunBalancer, Target, Work, choose
@@ -77,6 +77,11 @@ class RoutingTable:
         """Return the versions that a model's release names."""
         model = self._models.get(name)
         return set(model.release.versions) if model is not None else set()
+
+    def spec(self, name: str, version: str) -> VersionSpec | None:
+        """Return what is known of a version of a model's release; None: the release does not name it."""
+        model = self._models.get(name)
+        return model.release.versions.get(version) if model is not None else None
 
     def assigned(self, name: str, routing_key: str) -> tuple[Release, Variant] | None:
         """Return the release and the variant that a request would get now, were there workers enough; None: no model."""

@@ -1,0 +1,123 @@
+"""The router's side of the prediction cache: which requests may be answered from it, and how it is filled from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+from zlib import crc32
+
+from aiokafka import ConsumerRecord
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from ..broker.replies import Answerer
+from ..broker.topic_follower import TopicFollower
+from ..schemas import records
+from ..schemas.errors import MalformedRecord
+from ..schemas.releases import Release, Variant
+from ..schemas.settings import Settings
+from .answer_store import AnswerKey, MemoryAnswers
+from .assignment import shadow_of
+from .inputs_digest import inputs_digest
+from .prediction_cache import Pending, PredictionCache
+from .redis_answers import RedisAnswers
+from .table import RoutingTable
+
+
+class CachedAnswers:
+    """Answers what may be answered again; everything else goes to `send_on`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: CollectorRegistry,
+        table: RoutingTable,
+        answerer: Answerer,
+        send_on: Callable[[Pending], None],
+        redis: Redis | None,
+    ) -> None:
+        self._settings = settings
+        self._table = table
+        self._answerer = answerer
+        self._send_on = send_on
+        self._cache = PredictionCache(registry, answered=self._answer, missed=send_on)
+        self._cache.use(
+            RedisAnswers(redis, settings.prefix, settings.cache_patience, self._cache.failed)
+            if redis is not None
+            else MemoryAnswers(settings.cache_bytes)
+        )
+        fills = settings.topics().cache_fills
+        # Two routers may share a partition: each then keeps the other's answers too.
+        self._partition = crc32(settings.name.encode()) % fills.partitions
+        self._fills = TopicFollower(settings, fills, self._on_fill, from_end=True, partitions=[self._partition])
+        self.ready = self._fills.ready
+
+    def parts(self) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
+        """Return what must run."""
+        return self._fills.run(), self._cache.run()
+
+    def take(self, pending: Pending) -> None:
+        """Answer a request again, let it wait for an equal one's answer, or send it on."""
+        key = self._key(pending.request) if self._settings.cache else None
+        if key is None:
+            self._send_on(pending)
+        else:
+            self._cache.ask(replace(pending, key=key), key)
+
+    def headers(self, pending: Pending, version: str) -> list[tuple[str, bytes]]:
+        """Return what a worker must know so that its answer comes here too, if it is to be kept."""
+        if pending.key is None or pending.key.version != version:
+            return []
+        return [(records.DIGEST, pending.key.inputs.encode()), (records.FILL, b"%d" % self._partition)]
+
+    def refused(self, pending: Pending) -> None:
+        """A request could not be sent on: those that wait for its answer wait no more."""
+        if pending.key is not None:
+            self._cache.landed(pending.key, None, 0.0)
+
+    def released(self, model: str, release: Release | None) -> None:
+        """A model's release is about to change: answers of versions that leave it are forgotten."""
+        for version in self._table.versions(model) - set(release.versions if release is not None else ()):
+            self._cache.drop(model, version)
+
+    def _key(self, request: records.PredictionRequest) -> AnswerKey | None:
+        """Return what the answer is kept under, if the version that the request would get may be cached."""
+        if request.pin or request.content_type != records.JSON:
+            return None
+        assigned = self._assigned(request)
+        if assigned is None:
+            return None
+        release, variant = assigned
+        spec = release.versions[variant.version]
+        # A request with a copy is worth its price: the two answers are to be compared.
+        if not spec.cache_ttl_seconds or shadow_of(release, request.request_id) is not None:
+            return None
+        inputs = inputs_digest(request.body)
+        return None if inputs is None else AnswerKey(request.model, spec.version, spec.digest, inputs)
+
+    def _assigned(self, request: records.PredictionRequest) -> tuple[Release, Variant] | None:
+        return self._table.assigned(request.model, request.routing_key or request.request_id)
+
+    def _answer(self, pending: Pending, answer: bytes) -> None:
+        assigned = self._assigned(pending.request)
+        if assigned is None or pending.key is None or assigned[1].version != pending.key.version:
+            self._send_on(replace(pending, key=None))  # the release has changed while it waited
+            return
+        release, variant = assigned
+        request = replace(pending.request, version=variant.version, variant=variant.name, trial=release.trial)
+        self._answerer.reply(request, pending.delivery, answer, cached=True)
+
+    def _on_fill(self, record: ConsumerRecord) -> None:
+        headers = dict(record.headers)
+        try:
+            reply = records.Reply.from_record(record.headers, record.value)
+            inputs, asked = headers[records.DIGEST].decode(), headers[records.ASKED_VERSION].decode()
+        except (MalformedRecord, KeyError, UnicodeDecodeError):
+            return  # a cache may miss an answer
+        spec = self._table.spec(reply.model, asked)
+        if spec is None:
+            return
+        key = AnswerKey(reply.model, asked, spec.digest, inputs)
+        # Stable's answer to what a candidate failed on is not the candidate's.
+        self._cache.landed(key, reply.body if reply.ok and reply.version == asked else None, spec.cache_ttl_seconds)
