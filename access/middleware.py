@@ -34,7 +34,7 @@ PUBLIC = frozenset(
         "/v2/health/ready",
     )
 )
-ADMIN = ("/keys", "/inference-log", "/metrics")
+ADMIN = ("/keys", "/inference-log", "/dead-letters", "/metrics")
 
 
 def scope_of(method: str, route: str) -> Scope:

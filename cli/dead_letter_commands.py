@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -29,7 +29,7 @@ def list_letters(
     """List what was put aside, with the reason."""
     letters = asyncio.run(DeadLetters(Settings()).list(newest))
     if as_json:
-        print(json.dumps([_document(letter) for letter in letters]))
+        print(json.dumps([letter.document() for letter in letters]))
         return
     if not letters:
         console.print("nothing was put aside")
@@ -50,11 +50,11 @@ def list_letters(
 def show(number: Number, as_json: JsonOption = False) -> None:
     """Show one with its headers, value and stack."""
     letter = asyncio.run(DeadLetters(Settings()).get(number))
-    document = _document(letter)
+    document = letter.document()
     if as_json:
         print(json.dumps(document))
         return
-    for name in ("number", "from", "reason", "redriven", "key", "value"):
+    for name in ("number", "source", "reason", "redriven", "key", "value"):
         console.print(f"{name}: {document[name]}", markup=False, highlight=False)
     for name, value in document["headers"]:
         console.print(f"  {name}: {value}", markup=False, highlight=False)
@@ -95,23 +95,6 @@ def _outcome(letter: DeadLetter, reply: Reply | None) -> str:
     if reply is None:
         return f"sent to {letter.topic} again"
     return f"answered {reply.status}: {reply.body.decode(errors='replace')[:200]}"
-
-
-def _document(letter: DeadLetter) -> dict[str, Any]:
-    def text(value: bytes | None) -> str | None:
-        return value.decode(errors="replace") if value is not None else None
-
-    return {
-        "number": letter.number,
-        "at": letter.at,
-        "from": letter.source,
-        "reason": letter.reason,
-        "stack": letter.stack,
-        "redriven": letter.redriven,
-        "key": text(letter.key),
-        "value": text(letter.value),
-        "headers": [[name, text(value)] for name, value in letter.headers],
-    }
 
 
 def add_to(parent: typer.Typer) -> None:

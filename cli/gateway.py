@@ -36,6 +36,7 @@ from ..models.artifact_store import ArtifactStore
 from ..models.proof import prepare_fresh_processes
 from ..models.seals import Sealer
 from ..producers.client import PredictionClient
+from ..producers.dead_letter_routes import DeadLetterRoutes
 from ..producers.predict_routes import PredictRoutes
 from ..producers.v2_routes import V2Routes
 from ..schemas.asyncapi import asyncapi_document
@@ -157,6 +158,7 @@ class Gateway(Role):
         V2Routes(predict, self._releases, self._replicas).add_to(app)
         deployer = Deployer(self._settings, self._commands, self._releases, self._replicas)
         ModelRoutes(self._settings, self._registry, deployer, self._releases, self._replicas, self._events).add_to(app)
+        DeadLetterRoutes(self._settings).add_to(app)
         KeyRoutes(self._keys, KeyWriter(self._settings, self._outbox)).add_to(app)
         ReleaseRoutes(self._registry, deployer, self._releases, self._statistics).add_to(app)
         InferenceRoutes(InferenceLog(self._engine)).add_to(app)

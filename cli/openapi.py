@@ -30,6 +30,7 @@ from ..control_plane.release_documents import (
     StopExperimentRequest,
     Wish,
 )
+from ..producers.dead_letter_routes import DeadLetterDocument, DeadLetterList, Redriven
 
 
 class PredictBody(BaseModel):
@@ -180,6 +181,11 @@ OPERATIONS = (
     Operation("get", "/inference-log", "List requests and their outcomes, newest first", InferencePage, None, (422, 503),
               query=(*_PAGE, "model", "version", "status")),
     Operation("get", "/inference-log/{request_id}", "Show a request and its outcome", Inference, None, (404, 503)),
+    Operation("get", "/dead-letters", "List the newest records that were put aside", DeadLetterList, None, (503,)),
+    Operation("get", "/dead-letters/{number}", "Show one", DeadLetterDocument, None, (404, 422, 503)),
+    Operation("post", "/dead-letters/{number}/redrive", "Send one on its way again", Redriven, None, (404, 422, 503, 504)),
+    Operation("get", "/models/{name}/versions/{version}/artifact", "Download the file as it was registered", None, None,
+              (404, 503)),
     Operation("get", "/keys", "List the API keys, without their secrets", KeyList),
     Operation("post", "/keys", "Make an API key; its secret is in this answer alone", NewKey, KeyRequest, (400, 422, 503), 201),
     Operation("delete", "/keys/{key_id}", "Revoke an API key", None, None, (404, 503), 204),

@@ -13,7 +13,7 @@ from ..access.caller import caller
 from ..broker.event_publisher import EventPublisher
 from ..broker.heartbeats import ReplicaView
 from ..broker.releases_view import ReleasesView
-from ..models.artifact_store import digest_of
+from ..models.artifact_store import digest_of, fetch
 from ..models.proof import Limits, prove_in_fresh_process
 from ..schemas.commands import Event
 from ..schemas.errors import RegistrationRefused, Unavailable, VersionInUse
@@ -56,6 +56,7 @@ class ModelRoutes:
         app.router.add_get("/models/{name}", self.get_model)
         app.router.add_get("/models/{name}/versions", self.list_versions)
         app.router.add_get("/models/{name}/versions/{version}", self.get_version)
+        app.router.add_get("/models/{name}/versions/{version}/artifact", self.download)
         app.router.add_delete("/models/{name}/versions/{version}", self.delete_version)
 
     @needs_database
@@ -141,6 +142,19 @@ class ModelRoutes:
         name = request.match_info["name"]
         row = await self._registry.version(name, request.match_info["version"])
         return answer(version_document(row, self._live_versions(name)))
+
+    @needs_database
+    async def download(self, request: web.Request) -> web.Response:
+        """Return the file as it was registered; its name is its SHA-256."""
+        caller.get().check_scope("deploy")
+        row = await self._registry.version(request.match_info["name"], request.match_info["version"])
+        path = await asyncio.to_thread(fetch, row.source_url, row.source_digest, self._settings.data / "cache")
+        headers = {
+            "Content-Disposition": f'attachment; filename="{row.source_digest}"',
+            "ETag": f'"{row.source_digest}"',
+        }
+        # A file response is a stream; the type says the less.
+        return web.FileResponse(path, headers=headers)  # type: ignore[return-value]
 
     @needs_database
     async def delete_version(self, request: web.Request) -> web.Response:

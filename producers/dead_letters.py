@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import uuid4
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -46,6 +47,20 @@ class DeadLetter:
         except MalformedRecord:
             return None
 
+    def document(self) -> dict[str, Any]:
+        """Return it as people see it: bytes as text, as far as they are text."""
+        return {
+            "number": self.number,
+            "at": self.at,
+            "source": self.source,
+            "reason": self.reason,
+            "stack": self.stack,
+            "redriven": self.redriven,
+            "key": _text(self.key),
+            "value": _text(self.value),
+            "headers": [[name, _text(value)] for name, value in self.headers],
+        }
+
     @classmethod
     def from_record(cls, record: ConsumerRecord) -> DeadLetter:
         """Take a record of the dead letters apart again."""
@@ -64,6 +79,10 @@ class DeadLetter:
             headers=[header for header in record.headers if header[0] not in _ADDED],
             value=record.value,
         )
+
+
+def _text(value: bytes | None) -> str | None:
+    return value.decode(errors="replace") if value is not None else None
 
 
 class DeadLetters:
@@ -110,6 +129,7 @@ class DeadLetters:
                     routing_key=request.routing_key,
                     request_id=f"{request.request_id[:100]}.redrive-{uuid4().hex[:8]}",
                     priority=request.priority,
+                    pin=request.pin,
                 )
         producer = make_producer(self._settings)
         await producer.start()

@@ -2,11 +2,15 @@
 
 import json
 
+import joblib
 import pytest
+from aiokafka import AIOKafkaProducer
 from modelmesh.cli.main import app
 from modelmesh.schemas.errors import InvalidInput, ModelNotFound
 from modelmesh.sdk import AsyncModelMeshClient, ModelMeshClient
 from typer.testing import CliRunner
+
+from .waiting import until
 
 
 @pytest.fixture(params=["http", "kafka"])
@@ -90,3 +94,36 @@ def test_settings_do_not_show_passwords(monkeypatch):
     done = CliRunner().invoke(app, ["settings", "--json"])
     assert done.exit_code == 0
     assert "hunter2" not in done.output
+
+
+async def test_an_artifact_comes_back_as_it_was_registered(http, sdk, cancer, tmp_path):
+    path = tmp_path / "model.joblib"
+    joblib.dump(cancer[2], path)
+    await sdk.register_model("downloaded", path, sample=cancer[0][:5])
+    async with http.get("/models/downloaded/versions/1.0.0/artifact") as answer:
+        assert answer.status == 200
+        assert await answer.read() == path.read_bytes()
+    async with http.get("/models/downloaded/versions/9.0.0/artifact") as answer:
+        assert answer.status == 404
+
+
+async def test_dead_letters_are_seen_and_sent_again_over_http(mesh, http):
+    topics = mesh.settings.topics()
+    async with AIOKafkaProducer(bootstrap_servers=mesh.settings.kafka) as producer:
+        await producer.send_and_wait(topics.requests.name, b"nonsense", key=b"seen-over-http")
+
+    async def there():
+        async with http.get("/dead-letters") as answer:
+            found[:] = [each for each in (await answer.json())["dead_letters"] if each["key"] == "seen-over-http"]
+            return bool(found)
+
+    found: list[dict] = []
+    await until(there, "the dead letter is listed")
+    number = found[0]["number"]
+    assert "mm-id" in found[0]["reason"]
+    async with http.post(f"/dead-letters/{number}/redrive") as answer:
+        assert await answer.json() == {"status": None, "reply": None}
+    async with http.get(f"/dead-letters/{number}") as answer:
+        assert (await answer.json())["redriven"]
+    async with http.get("/dead-letters/999999") as answer:
+        assert answer.status == 404
