@@ -150,7 +150,8 @@ def _make_app(settings: Settings) -> Any:
         producer_linger_ms=0,
         producer_max_request_size=settings.max_record_bytes,
         stream_wait_empty=False,
-        consumer_group_instance_id=f"{settings.prefix}-control-0",
+        # A name of its own: several share the keys, and one that comes back has its own again at once.
+        consumer_group_instance_id=settings.instance or f"{settings.prefix}-control-0",
         broker_commit_interval=0.5,
         producer_acks=-1,
     )

@@ -289,7 +289,7 @@ async def test_no_log_of_any_role_holds_a_secret(mesh, guarded):
     texts = [guarded.log.read_text()]
     texts += [path.read_text() for path in (mesh.settings.data / "logs").glob("*.log")]
     for text in texts:
-        assert shown.rpartition("_")[2] not in text
+        assert shown.split("_", 2)[2] not in text
         assert "mm_" not in text, "no key at all"
         assert "Bearer" not in text
         assert "eyJ" not in text, "no token at all"

@@ -92,6 +92,8 @@ def test_the_one_writer_is_never_two(resources):
     for name in ("control", "recorder"):
         spec = deployments(resources)[name]["spec"]
         assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
+        (container,) = spec["template"]["spec"]["containers"]
+        assert {"name": "MODELMESH_NAME", "value": name} in container["env"]
 
 
 def test_the_ports_that_parts_listen_on_may_be_reached(resources):

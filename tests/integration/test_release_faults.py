@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
+import sys
 
 from modelmesh.broker.releases_view import ReleasesView
+from modelmesh.schemas.errors import ControlPlaneUnavailable
 
 from .conftest import kill
 from .test_faults import ready
@@ -83,3 +86,46 @@ async def test_a_rollback_needs_neither_the_database_nor_the_gateway(request, me
     await until(lambda: ready(http), "the gateway is back", seconds=60)
     # The history follows once it can.
     assert (await history(sdk, model, "canary.rolled_back"))["actor"] == "judge"
+
+
+async def test_two_control_planes_share_the_work_and_one_may_die(mesh, http, sdk, kafka_client, register, tmp_path):
+    """Whoever holds a model's key is its one writer: a second control plane takes some of the models over."""
+    models = [await register(f"shared-{number}", {"fails": True}) for number in range(4)]
+    settings = {
+        "kafka": mesh.settings.kafka,
+        "data": tmp_path,
+        "database": mesh.settings.database_url,
+        "name": "control-b",
+    }
+    second = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "modelmesh",
+        "control",
+        env=os.environ | {f"MODELMESH_{name.upper()}": str(value) for name, value in settings.items()},
+        stderr=(tmp_path / "log").open("wb"),
+    )
+
+    async def both_alive():
+        async with http.get("/health") as answer:
+            return "control-b" in (await answer.json())["replicas"]
+
+    async def deployed(model, version):
+        try:
+            await sdk.deploy(model, version)
+        except ControlPlaneUnavailable:
+            return False  # the keys are changing hands
+        return True
+
+    await until(both_alive, "the second control plane is there")
+    for version in ("2.0.0", "1.0.0"):
+        for model in models:
+            await until(lambda model=model, version=version: deployed(model, version), f"{model} {version}", seconds=60)
+    second.kill()
+    await second.wait()
+    for model in models:
+        await until(lambda model=model: deployed(model, "2.0.0"), f"{model} after the death of one", seconds=90)
+        generations = [event["generation"] for event in await sdk.history(model) if event["kind"] == "release.deployed"]
+        assert len(generations) == len(set(generations)), "no generation was given twice"
+    for model in models:
+        await sdk.deploy(model, "1.0.0")
