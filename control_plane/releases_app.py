@@ -153,6 +153,8 @@ def _make_app(settings: Settings) -> Any:
         # A name of its own: several share the keys, and one that comes back has its own again at once.
         consumer_group_instance_id=settings.instance or f"{settings.prefix}-control-0",
         broker_commit_interval=0.5,
+        broker_session_timeout=settings.session_timeout,
+        broker_heartbeat_interval=settings.session_timeout / 5,
         producer_acks=-1,
     )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import resource
 import sys
+import warnings
 from collections.abc import Iterator
 from multiprocessing import forkserver
 
@@ -37,7 +39,9 @@ def start_forkserver(preload: list[str] | None = None) -> None:
 
 
 def isolate(memory_bytes: int, file_bytes: int) -> None:
-    """Limit this process, before it touches what came from outside."""
+    """Limit this process, before it touches what came from outside, and let no library of its write into the service's log."""
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
     for kind, limit in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_FSIZE, file_bytes),

@@ -288,7 +288,7 @@ class Reply:
             fallback=fallback,
             seconds=seconds,
             cached=CACHED in found,
-            content_type=content_type,
+            content_type=content_type if status == 200 else JSON,
             traceparent=traceparent,
         )
 

@@ -37,6 +37,7 @@ def test_a_request_survives_its_record(request: PredictionRequest):
         version=st.text(max_size=10),
         batch_size=st.integers(0, 99),
         worker=st.text(max_size=9),
+        cached=st.booleans(),
     )
 )
 def test_a_reply_survives_its_record(reply: Reply):
