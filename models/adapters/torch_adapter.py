@@ -107,7 +107,8 @@ class TorchAdapter:
             if scripted:
                 module = torch.jit.load(str(path), map_location="cpu").eval()
             else:
-                exported = torch.export.load(str(path))
+                # A buffer: a path without .pt2 at its end, as the store has them, is warned about on standard error.
+                exported = torch.export.load(io.BytesIO(path.read_bytes()))
                 module = exported.module()
         except Exception as error:  # torch raises RuntimeError, pickle errors and its own
             raise InvalidInput(f"torch cannot load the file: {error}") from error
