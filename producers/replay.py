@@ -175,7 +175,8 @@ class Replay:
 
     async def _read(self, topic: Topic, begin: float, end: float) -> AsyncIterator[ConsumerRecord]:
         """Iterate over the records of all partitions between two moments: by partition, in order, so always the same."""
-        consumer = make_consumer(self.settings)
+        # A fetch that waits at the broker for more would hold up the first one of the next partition.
+        consumer = make_consumer(self.settings, fetch_max_wait_ms=5)
         await consumer.start()
         try:
             partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
