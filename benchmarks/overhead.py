@@ -5,21 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from modelmesh.broker.progress import no_progress
 from modelmesh.cli.asking import asking_http, bodies_of
-from modelmesh.cli.mesh import Mesh
 from modelmesh.producers.load_generator import LoadGenerator
-from modelmesh.schemas.settings import Settings
 from modelmesh.sdk import AsyncModelMeshClient
 
 from . import report
-from .pipeline import Say, forest
+from .pipeline import Say, forest, temporary_mesh
 
 ROUNDS = 3
 SECONDS = 8.0
@@ -75,22 +71,15 @@ async def run(say: Say) -> dict[str, Any]:
 
 
 async def _measure(settings: dict[str, Any], model: Any, rows: Any) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="modelmesh-overhead-") as folder:
-        async with (
-            Mesh(
-                Settings(data=Path(folder), port=0, **settings),
-                workers=1,
-                external_kafka=False,
-                progress=no_progress,
-                on_restart=lambda member, code: None,
-            ) as mesh,
-            AsyncModelMeshClient(mesh.url, timeout=120) as sdk,
-        ):
-            await sdk.register_model("forest", model, sample=rows[:20])
-            async with asking_http(mesh.url, "forest", bodies_of(rows.tolist())) as ask:
-                await LoadGenerator(ask).in_flight(IN_FLIGHT, seconds=SECONDS)
-                closed = (await LoadGenerator(ask).in_flight(IN_FLIGHT, seconds=SECONDS)).summary()
-                opened = (await LoadGenerator(ask).at_rate(RATE, seconds=SECONDS)).summary()
+    async with (
+        temporary_mesh(workers=1, **settings) as mesh,
+        AsyncModelMeshClient(mesh.url, timeout=120) as sdk,
+    ):
+        await sdk.register_model("forest", model, sample=rows[:20])
+        async with asking_http(mesh.url, "forest", bodies_of(rows.tolist())) as ask:
+            await LoadGenerator(ask).in_flight(IN_FLIGHT, seconds=SECONDS)
+            closed = (await LoadGenerator(ask).in_flight(IN_FLIGHT, seconds=SECONDS)).summary()
+            opened = (await LoadGenerator(ask).at_rate(RATE, seconds=SECONDS)).summary()
     return {"rate": closed["rate"], "p50_ms": opened["p50_ms"]}
 
 

@@ -35,12 +35,15 @@ def forest(trees: int, rows: int = 4000, **options: Any) -> tuple[RandomForestCl
 
 
 @contextlib.asynccontextmanager
-async def temporary_mesh() -> AsyncIterator[Mesh]:
-    """A mesh with two workers whose deadline is long enough for 5,000 requests at once."""
+async def temporary_mesh(workers: int = 2, **settings: Any) -> AsyncIterator[Mesh]:
+    """A mesh in a folder that goes with it; its deadline is long enough for 5,000 requests at once."""
     with tempfile.TemporaryDirectory(prefix="modelmesh-bench-") as folder:
-        settings = Settings(data=Path(folder), port=0, deadline=60.0)
         async with Mesh(
-            settings, workers=2, external_kafka=False, progress=no_progress, on_restart=lambda member, code: None
+            Settings(data=Path(folder), port=0, deadline=60.0, **settings),
+            workers=workers,
+            external_kafka=False,
+            progress=no_progress,
+            on_restart=lambda member, code: None,
         ) as mesh:
             yield mesh
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import psutil
-from modelmesh.broker.progress import no_progress
 from modelmesh.cli.asking import asking_http, bodies_of
 from modelmesh.cli.mesh import Mesh
 from modelmesh.producers.load_generator import LoadGenerator
-from modelmesh.schemas.settings import Settings
 from modelmesh.sdk import AsyncModelMeshClient
 
 from . import report
-from .pipeline import Say, forest
+from .pipeline import Say, forest, temporary_mesh
 
 RATES = (100, 300, 600)
 SECONDS = 15.0
@@ -26,26 +22,16 @@ async def run(say: Say) -> dict[str, Any]:
     """Return, for each rate, the share of a core that each role took."""
     model, rows = forest(100, max_depth=8)
     figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="modelmesh-sizing-") as folder:
-        async with (
-            Mesh(
-                Settings(data=Path(folder), port=0),
-                workers=1,
-                external_kafka=False,
-                progress=no_progress,
-                on_restart=lambda member, code: None,
-            ) as mesh,
-            AsyncModelMeshClient(mesh.url, timeout=120) as sdk,
-        ):
-            await sdk.register_model("forest", model, sample=rows[:20])
-            async with asking_http(mesh.url, "forest", bodies_of(rows.tolist())) as ask:
-                await LoadGenerator(ask).at_rate(300, seconds=SECONDS)
-                await asyncio.sleep(5)  # what the load before left to do is not this one's
-                idle = await _shares(mesh, asyncio.sleep(SECONDS))
-                for rate in RATES:
-                    shares = await _shares(mesh, LoadGenerator(ask).at_rate(rate, seconds=SECONDS))
-                    figures[str(rate)] = shares
-                    say(f"{rate}/s: " + ", ".join(f"{role} {share:.2f}" for role, share in shares.items()))
+    async with temporary_mesh(workers=1) as mesh, AsyncModelMeshClient(mesh.url, timeout=120) as sdk:
+        await sdk.register_model("forest", model, sample=rows[:20])
+        async with asking_http(mesh.url, "forest", bodies_of(rows.tolist())) as ask:
+            await LoadGenerator(ask).at_rate(300, seconds=SECONDS)
+            await asyncio.sleep(5)  # what the load before left to do is not this one's
+            idle = await _shares(mesh, asyncio.sleep(SECONDS))
+            for rate in RATES:
+                shares = await _shares(mesh, LoadGenerator(ask).at_rate(rate, seconds=SECONDS))
+                figures[str(rate)] = shares
+                say(f"{rate}/s: " + ", ".join(f"{role} {share:.2f}" for role, share in shares.items()))
     return {"idle": idle, "rates": figures}
 
 

@@ -10,18 +10,16 @@ from typing import Any
 import aiohttp
 import numpy as np
 import orjson
-from modelmesh.broker.progress import no_progress
 from modelmesh.cli.asking import asking_kafka, bodies_of
 from modelmesh.cli.mesh import Mesh
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.producers.load_generator import LoadGenerator, percentile
 from modelmesh.producers.replay import Replay, Stretch
-from modelmesh.schemas.settings import Settings
 from modelmesh.sdk import AsyncModelMeshClient
 from onnx import TensorProto, helper, save
 
 from . import report
-from .pipeline import Say, forest
+from .pipeline import Say, forest, temporary_mesh
 
 SHAPE = (3, 224, 224)
 IMAGES = 60
@@ -70,16 +68,7 @@ async def run(say: Say) -> dict[str, Any]:
     """Measure both on one mesh."""
     model, rows = forest(100, max_depth=8)
     with tempfile.TemporaryDirectory(prefix="modelmesh-ways-") as folder:
-        async with (
-            Mesh(
-                Settings(data=Path(folder) / "mesh", port=0),
-                workers=1,
-                external_kafka=False,
-                progress=no_progress,
-                on_restart=lambda member, code: None,
-            ) as mesh,
-            AsyncModelMeshClient(mesh.url, timeout=120) as sdk,
-        ):
+        async with temporary_mesh(workers=1) as mesh, AsyncModelMeshClient(mesh.url, timeout=120) as sdk:
             image = np.random.default_rng(0).random(SHAPE).astype("<f4")
             await sdk.register_model("image", mean_of_image(Path(folder) / "image.onnx"), sample=[image.tolist()])
             figures: dict[str, Any] = {"tensors": await _tensors(mesh.url, image, say)}

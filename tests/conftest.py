@@ -6,6 +6,7 @@ import pytest
 
 
 def pytest_addoption(parser):
+    parser.addoption("--pictures", action="store_true", help="keep the dashboard's screenshots in docs/pictures")
     parser.addoption(
         "--database", choices=["sqlite", "postgresql"], default="sqlite", help="what the mesh under test uses"
     )

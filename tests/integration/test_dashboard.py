@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from .traffic import Traffic
 from .waiting import until
 
-PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: `apt-get install chromium`")
 
@@ -78,8 +77,14 @@ async def page(mesh):
         await browser.close()
 
 
+@pytest.fixture
+def pictures(request, tmp_path):
+    kept = Path(__file__).parents[2] / "docs" / "pictures"
+    return kept if request.config.getoption("--pictures") else tmp_path
+
+
 @needs_browser
-async def test_a_canary_that_is_rolled_back_is_seen_on_the_page(page, sdk, kafka_client, register):
+async def test_a_canary_that_is_rolled_back_is_seen_on_the_page(page, pictures, sdk, kafka_client, register):
     from playwright.async_api import expect
 
     model = await register("seen-canary", {"fails": True})
@@ -97,11 +102,11 @@ async def test_a_canary_that_is_rolled_back_is_seen_on_the_page(page, sdk, kafka
             await expect(cell).not_to_have_text("0.0")
         await expect(page.locator("#replicas .rate").filter(has_text=re.compile("[1-9]")).first).to_be_visible()
         await expect(card.locator("polyline.s1").first).to_be_attached()
-        await page.screenshot(path=str(PICTURES / "canary.png"))
+        await page.screenshot(path=str(pictures / "canary.png"))
         traffic.flagged = 0.5
         await page.locator('#events li[data-kind="canary.rolled_back"]', has_text=model).wait_for()
     await card.locator(".strategy", has_text="full").wait_for()
-    await page.screenshot(path=str(PICTURES / "rolled-back.png"))
+    await page.screenshot(path=str(pictures / "rolled-back.png"))
     assert page.wrong == []
 
 
