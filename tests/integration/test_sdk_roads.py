@@ -1,6 +1,9 @@
 """The SDK over HTTP and straight over Kafka: one set of names, the same answers; and what stands beside it."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import joblib
 import pytest
@@ -86,6 +89,25 @@ def test_the_doctor_finds_a_mesh_that_is_well_and_a_database_that_is_not(mesh, m
     done = CliRunner().invoke(app, ["doctor", "--url", mesh.url])
     assert done.exit_code == 1
     assert "MODELMESH_DATABASE" in done.output.replace("\n", "")
+
+
+def test_a_client_of_librdkafka_alone_gets_its_answer(mesh, forest, cancer):
+    pytest.importorskip("confluent_kafka")
+    rows, _, model = cancer
+    example = Path(__file__).parents[2] / "examples" / "plain_kafka.py"
+    for inputs, status in ((rows[0].tolist(), "200"), ([1.0], "422")):
+        body = json.dumps({"inputs": inputs})
+        done = subprocess.run(
+            [sys.executable, str(example), mesh.settings.kafka, forest, body],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found, _, answer = done.stdout.partition(" ")
+        assert found == status
+        if status == "200":
+            assert json.loads(answer)["outputs"]["label"] == model.predict(rows[:1]).tolist()
 
 
 def test_settings_do_not_show_passwords(monkeypatch):
