@@ -1,8 +1,13 @@
 """Which parts the mesh under test has: the embedded ones, or PostgreSQL and Redis with --database postgresql."""
 
+import asyncio
+import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
+import asyncpg
 import pytest
+from sqlalchemy.engine import make_url
 
 
 def pytest_addoption(parser):
@@ -36,8 +41,40 @@ class Postgres:
         return f"postgresql+asyncpg://postgres@/{name}?host={self._folder}"
 
 
+class GivenPostgres:
+    """Somebody else's PostgreSQL: databases are made in it, and it is not stopped."""
+
+    def __init__(self, url):
+        self._url = make_url(url)
+
+    def start(self):
+        pytest.skip("the PostgreSQL of MODELMESH_TEST_POSTGRES is not these tests' to stop")
+
+    stop = start
+
+    def database(self, name):
+        """Create a database, in the place of one from an earlier run; return its URL."""
+        url = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+        async def create():
+            connection = await asyncpg.connect(url)
+            try:
+                await connection.execute(f"DROP DATABASE IF EXISTS {name}")
+                await connection.execute(f"CREATE DATABASE {name}")
+            finally:
+                await connection.close()
+
+        # In a thread of its own: fixtures run where a loop runs already.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, create()).result()
+        return self._url.set(drivername="postgresql+asyncpg", database=name).render_as_string(hide_password=False)
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
+    if given := os.environ.get("MODELMESH_TEST_POSTGRES"):
+        yield GivenPostgres(given)
+        return
     server = Postgres(tmp_path_factory.mktemp("pg"))
     yield server
     server.stop()

@@ -1,5 +1,6 @@
 """The registry is saved, lost and restored, with PostgreSQL's own tools, as docs/operations.md says."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from modelmesh.control_plane.registration import Registration
 from modelmesh.control_plane.registry import Registry, spec_of
 from modelmesh.models.artifact_store import ArtifactStore
 from modelmesh.models.proof import prove
+from sqlalchemy.engine import make_url
 
 from benchmarks.chaos_models import SAMPLE, chaos_model
 
@@ -25,9 +27,11 @@ async def test_a_registry_that_was_lost_answers_as_before(postgres, tmp_path):
     proof = prove(source, "onnx", None, SAMPLE, False, tmp_path / "compiled")
 
     def tool(name, *arguments):
-        _, _, folder = url.partition("host=")
+        where = make_url(url)
+        server = ["-h", where.host or where.query["host"], "-U", where.username, "-p", str(where.port or 5432)]
         done = subprocess.run(
-            [TOOLS.with_name(name), "-h", folder, "-U", "postgres", *arguments],
+            [TOOLS.with_name(name), *server, *arguments],
+            env=os.environ | {"PGPASSWORD": where.password or ""},
             capture_output=True,
             text=True,
             check=False,
