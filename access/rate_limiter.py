@@ -11,14 +11,13 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import ConfigurationError
-from redis.exceptions import RedisError
 
-from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker
-from ..schemas.errors import RateLimited, SetupError
+from ..resilience.circuit_breaker import CircuitBreaker
+from ..resilience.redis_rules import REDIS_DOWN, REDIS_RULES, no_redis_url
+from ..schemas.errors import RateLimited
 
 log = structlog.get_logger(__name__)
 PATIENCE = 0.05
-RULES = BreakerRules(failures=0.5, requests=3, window=5.0, recovery=1.0, probes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +43,12 @@ class RateLimiter:
     def __init__(self, redis: str, prefix: str) -> None:
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared: SlidingWindowCounterRateLimiter | None = None
-        self._breaker = CircuitBreaker(RULES, lambda state: log.warning("rate_limits.redis", breaker=state))
+        self._breaker = CircuitBreaker(REDIS_RULES, lambda state: log.warning("rate_limits.redis", breaker=state))
         if redis:
             try:
                 storage = RedisStorage(f"async+{redis}", implementation="redispy", key_prefix=f"{prefix}:limit")
             except (ConfigurationError, ValueError) as error:
-                raise SetupError(f"MODELMESH_REDIS is not a Redis URL ({error}): write redis://host:6379/0") from None
+                raise no_redis_url(error) from None
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
     async def take(self, key: str, limit: int) -> Allowance:
@@ -62,7 +61,7 @@ class RateLimiter:
                     allowance = await self._count(self._shared, item, key)
                 self._breaker.record(True, asyncio.get_running_loop().time())
                 return allowance
-            except (RedisError, OSError, TimeoutError):
+            except REDIS_DOWN:
                 self._breaker.record(False, asyncio.get_running_loop().time())
         return await self._count(self._local, item, key)
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from aiokafka import ConsumerRecord
 
+from ..schemas.releases import Release
 from ..schemas.settings import Settings
 from .topic_follower import TopicFollower
 
@@ -26,6 +27,11 @@ class StatisticsView:
     def get(self, model: str, what: str) -> dict[str, Any] | None:
         """Return the newest document; None while there is none."""
         return self._documents.get((model, what))
+
+    def of_trial(self, release: Release, what: str) -> dict[str, Any] | None:
+        """Return the newest document if it is of the release's trial; what was known of the trial before says nothing of it."""
+        document = self.get(release.model, what)
+        return document if document is not None and document.get("trial") == release.trial else None
 
     def models(self, what: str) -> dict[str, dict[str, Any]]:
         """Return the newest documents of one kind by model."""

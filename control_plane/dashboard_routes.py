@@ -16,6 +16,7 @@ from ..broker.statistics_view import StatisticsView
 from ..telemetry.http import json_response
 from .command_client import CommandClient
 from .dashboard_state import dashboard_state
+from .event_streams import EventStreams
 
 EVERY = 1.0
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
@@ -33,7 +34,7 @@ class DashboardRoutes:
         self._statistics = statistics
         self._replicas = replicas
         self._events = events
-        self._watching: set[asyncio.Task[Any]] = set()
+        self._streams = EventStreams()
         self._made: tuple[float, bytes] = (0.0, b"")
         self._files = {
             path.name: path.read_bytes()
@@ -47,7 +48,7 @@ class DashboardRoutes:
         app.router.add_get("/ui/files/{file}", self.file)
         app.router.add_get("/ui/state", self.state)
         app.router.add_get("/ui/stream", self.stream)
-        app.on_shutdown.append(self._end)
+        self._streams.end_with(app)
 
     async def page(self, request: web.Request) -> web.Response:
         """Return the page."""
@@ -66,12 +67,7 @@ class DashboardRoutes:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Send the state every second, and events as they come (server-sent events)."""
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        await response.prepare(request)
-        task = asyncio.current_task()
-        assert task is not None
-        self._watching.add(task)
-        task.add_done_callback(self._watching.discard)
+        response = await self._streams.open(request)
         with self._events.listening() as queue:
             while True:
                 await response.write(b"event: state\ndata: " + self._state_text() + b"\n\n")
@@ -97,7 +93,3 @@ class DashboardRoutes:
         headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
         kind = _KINDS[name.rpartition(".")[2]]
         return web.Response(body=self._files[name], content_type=kind, charset="utf-8", headers=headers)
-
-    async def _end(self, app: web.Application) -> None:
-        for task in self._watching:
-            task.cancel()

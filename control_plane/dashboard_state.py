@@ -23,10 +23,7 @@ def dashboard_state(
 
 def _model(release: Release, statistics: StatisticsView) -> dict[str, Any]:
     name = release.model
-    judged = statistics.get(name, "release")
-    if judged is not None and judged.get("trial") != release.trial:
-        judged = None  # of the trial before
-    shadow = statistics.get(name, "shadow")
+    judged = statistics.of_trial(release, "release")
     return {
         "name": name,
         "id": release.id,
@@ -40,7 +37,7 @@ def _model(release: Release, statistics: StatisticsView) -> dict[str, Any]:
         "decision": judged.get("decision") if judged else None,
         "latency": (statistics.get(name, "latency") or {}).get("versions", {}),
         "drift": (statistics.get(name, "drift") or {}).get("versions", {}),
-        "shadow": shadow if shadow is not None and shadow.get("trial") == release.trial else None,
+        "shadow": statistics.of_trial(release, "shadow"),
     }
 
 

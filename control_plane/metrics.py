@@ -61,9 +61,8 @@ class ControlMetrics:
 
     def _canaries(self) -> Iterator[tuple[tuple[str, str], float]]:
         for name, release in self._releases.releases.items():
-            candidate, document = release.variant("candidate"), self._statistics.get(name, "release")
-            # Evidence of the trial before says nothing of this one.
-            if candidate is None or document is None or document.get("trial") != release.trial:
+            candidate, document = release.variant("candidate"), self._statistics.of_trial(release, "release")
+            if candidate is None or document is None:
                 continue
             figures = document["versions"].get(candidate.version, {})
             if figures.get("failure_rate") is not None:

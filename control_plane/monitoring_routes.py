@@ -12,6 +12,7 @@ from ..broker.statistics_view import StatisticsView
 from ..schemas.errors import ModelNotFound, NotFound
 from ..telemetry.http import json_response
 from .command_client import CommandClient
+from .event_streams import EventStreams
 
 KEEP_ALIVE = 15.0
 
@@ -23,7 +24,7 @@ class MonitoringRoutes:
         self._statistics = statistics
         self._releases = releases
         self._events = events
-        self._streams: set[asyncio.Task[Any]] = set()
+        self._streams = EventStreams()
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -31,7 +32,7 @@ class MonitoringRoutes:
         app.router.add_get("/monitoring/latency", self.latency)
         app.router.add_get("/monitoring/shadow/{name}", self.shadow)
         app.router.add_get("/events", self.events)
-        app.on_shutdown.append(self._end_streams)
+        self._streams.end_with(app)
 
     async def drift(self, request: web.Request) -> web.Response:
         """Return each version's drift from its reference, by feature."""
@@ -50,12 +51,7 @@ class MonitoringRoutes:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Send events as they come, as server-sent events."""
         only = request.query.get("model")
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        await response.prepare(request)
-        task = asyncio.current_task()
-        assert task is not None
-        self._streams.add(task)
-        task.add_done_callback(self._streams.discard)
+        response = await self._streams.open(request)
         with self._events.listening() as queue:
             await response.write(b": listening\n\n")
             while True:
@@ -66,10 +62,6 @@ class MonitoringRoutes:
                     continue
                 if only in (None, event.model):
                     await response.write(f"event: {event.kind}\ndata: {event.model_dump_json()}\n\n".encode())
-
-    async def _end_streams(self, app: web.Application) -> None:
-        for task in self._streams:
-            task.cancel()
 
     def _document(self, request: web.Request, what: str) -> dict[str, Any]:
         name = request.match_info["name"]

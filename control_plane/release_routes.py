@@ -116,7 +116,7 @@ class ReleaseRoutes:
                 id=release.id,
                 status="running",
                 deployment=self._deployment(release),
-                statistics=self._statistics_of(release),
+                statistics=self._statistics.of_trial(release, "release"),
             )
             return answer(document)
         events = await self._registry.events_of_trial(name, trial, ("canary.promoted", "canary.rolled_back"))
@@ -184,7 +184,7 @@ class ReleaseRoutes:
         release = self._releases.releases.get(name)
         row: ExperimentRow | None = await self._registry.experiment(name, trial)
         if release is not None and release.strategy == "ab" and trial in (None, release.trial):
-            statistics = self._statistics_of(release)
+            statistics = self._statistics.of_trial(release, "release")
             document = ExperimentDocument(
                 id=release.id,
                 name=row.name if row is not None and row.id == release.id else release.id,
@@ -203,7 +203,7 @@ class ReleaseRoutes:
         """End an experiment; the winner goes live."""
         wish: StopExperimentRequest = parse(StopExperimentRequest, await read_json(request))
         release = self._running(request, "ab")
-        statistics = self._statistics_of(release)
+        statistics = self._statistics.of_trial(release, "release")
         results = statistics["results"] if statistics else {}
         return await self._change(request, "stop_experiment", "ab", wish, name=wish.winner, evidence=results)
 
@@ -245,10 +245,6 @@ class ReleaseRoutes:
 
     def _deployment(self, release: Release) -> DeploymentDocument:
         return DeploymentDocument.of(release, self._deployer.usable(release.model))
-
-    def _statistics_of(self, release: Release) -> dict[str, Any] | None:
-        document = self._statistics.get(release.model, "release")
-        return document if document is not None and document["trial"] == release.trial else None
 
 
 def _parse_id(request: web.Request) -> tuple[str, int | None]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from ..models.difference import Difference, difference
 from ..models.profile import count_labels, output_labels
 from ..schemas.errors import ShadowShed
 from ..schemas.profiles import OutputBins
@@ -16,37 +17,9 @@ from ..schemas.records import Reply
 from ..stats.intervals import wilson
 from ..stats.log_histogram import Bins, add_value, percentiles
 
-# Numbers that differ by so little, relative to production's above 1, agree.
-TOLERANCE = 0.01
 WORST = 20
 # An answer whose partner has not come for so long is alone.
 PATIENCE = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How two answers to one request differ. `distance` is the largest between two numbers of theirs."""
-
-    agree: bool
-    label_changed: bool
-    distance: float
-
-
-def difference(primary: dict[str, Any], shadow: dict[str, Any]) -> Difference:
-    """Compare two answers' outputs: by their labels where both have one, else number by number."""
-    ours, theirs = primary["outputs"], shadow["outputs"]
-    distance, close = 0.0, ours.keys() == theirs.keys()
-    for name in ours.keys() & theirs.keys():
-        a, b = np.asarray(ours[name]), np.asarray(theirs[name])
-        if a.shape != b.shape or a.dtype.kind not in "fiub" or b.dtype.kind not in "fiub":
-            close = close and ours[name] == theirs[name]
-        elif name != "label" and a.size:
-            apart = np.abs(a.astype(float) - b.astype(float))
-            distance = max(distance, float(apart.max()))
-            close = close and bool((apart <= TOLERANCE * np.maximum(1.0, np.abs(a.astype(float)))).all())
-    labelled = "label" in ours and "label" in theirs
-    changed = labelled and ours["label"] != theirs["label"]
-    return Difference(not changed if labelled else close, changed, distance)
 
 
 @dataclass(slots=True)

@@ -252,7 +252,7 @@ def _shaped(flat: NDArray[Any], name: str, shape: tuple[int, ...]) -> NDArray[An
 
 
 def _fitted(array: NDArray[Any], spec: TensorSpec, datatype: str) -> NDArray[Any]:
-    """Return the array as the model takes it: of its type where nothing is lost by that, and (rows, 1) for a column."""
+    """Return the array as the model takes it: of its type where nothing is lost by that; a column may come as (rows, 1)."""
     if not spec.row_shape and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     found = array.shape[1:]
@@ -265,10 +265,8 @@ def _fitted(array: NDArray[Any], spec: TensorSpec, datatype: str) -> NDArray[Any
     wanted = np.dtype(NUMPY_DTYPES[spec.dtype])
     if array.dtype == wanted:
         return array
-    numbers = array.dtype.kind in "iuf" and wanted.kind in "if"
-    if not np.can_cast(array.dtype, wanted, "safe") and not (
-        numbers and wanted.kind == "f" and array.dtype.kind == "f"
-    ):
+    both_floating = array.dtype.kind == wanted.kind == "f"  # one may become narrower
+    if not both_floating and not np.can_cast(array.dtype, wanted, "safe"):
         raise InvalidInput(f"{spec.name}: the model takes {DATATYPE_OF[spec.dtype]}, found {datatype}", field=spec.name)
     with np.errstate(over="ignore"):
         fitted = array.astype(wanted)

@@ -16,7 +16,7 @@ NEWEST = 100
 
 
 class DeadLetterDocument(BaseModel):
-    """A record that could not be processed. `from` names topic, partition and offset; `number` is what it is called by."""
+    """A record that could not be processed. `source` names topic, partition and offset; `number` is what it is called by."""
 
     number: int
     at: float

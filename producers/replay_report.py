@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from ..models.difference import difference
 from ..models.profile import count_rows
 from ..models.tensors import Tensors
 from ..schemas.profiles import Profile
@@ -63,12 +64,14 @@ class ReplayReport:
             self.without_reply += 1
         else:
             self.compared += 1
-            agrees, distance = _compare(outputs, recorded)
+            found = difference({"outputs": recorded}, {"outputs": outputs})
+            agrees = found.agree
             self.agreed += agrees
-            if distance is not None:
-                add_value(self.distances, 1000 * distance)  # in thousandths: the histogram's bins are fine above 0.001
-                self.largest_distance = max(self.largest_distance, distance)
-            if not agrees and "label" in outputs and "label" in recorded:
+            if found.measured:
+                # In thousandths: the histogram's bins are fine above 0.001.
+                add_value(self.distances, 1000 * found.distance)
+                self.largest_distance = max(self.largest_distance, found.distance)
+            if found.label_changed:
                 for ours, theirs in zip(outputs["label"], recorded["label"], strict=False):
                     if ours != theirs:
                         self.changes[str(theirs), str(ours)] += 1
@@ -126,24 +129,6 @@ class ReplayReport:
                 for drift in sorted(drifts, key=lambda drift: -drift.psi)
             ]
         return document
-
-
-def _compare(ours: dict[str, Any], theirs: dict[str, Any]) -> tuple[bool, float | None]:
-    """Return whether two answers agree, and the largest distance between two of their numbers beside the labels."""
-    close, distance = ours.keys() == theirs.keys(), None
-    for name in sorted(ours.keys() & theirs.keys()):
-        if name == "label":
-            continue
-        a, b = np.asarray(ours[name]), np.asarray(theirs[name])
-        if a.shape != b.shape or a.dtype.kind not in "iufb" or b.dtype.kind not in "iufb":
-            close = close and ours[name] == theirs[name]
-        elif a.size:
-            apart = np.abs(a.astype(float) - b.astype(float))
-            distance = max(distance or 0.0, float(apart.max()))
-            close = close and bool((apart <= 0.01 * np.maximum(1.0, np.abs(b.astype(float)))).all())
-    if "label" in ours and "label" in theirs:
-        return ours["label"] == theirs["label"], distance
-    return close, distance
 
 
 def plain(outputs: Tensors, begin: int, end: int) -> dict[str, Any]:

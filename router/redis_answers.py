@@ -9,10 +9,9 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
-from ..schemas.errors import SetupError
+from ..resilience.circuit_breaker import CircuitBreaker, State
+from ..resilience.redis_rules import REDIS_DOWN, REDIS_RULES, no_redis_url
 from .answer_store import AnswerKey, AnswerStore
 
 log = structlog.get_logger(__name__)
@@ -20,9 +19,6 @@ log = structlog.get_logger(__name__)
 # Answers that wait to be written; the oldest are forgotten, since a cache may forget.
 MOST_WRITES = 10_000
 WRITES_AT_ONCE = 100
-# A few lookups in a row that fail are enough to leave Redis alone for a second.
-RULES = BreakerRules(failures=0.5, requests=3, window=5.0, recovery=1.0, probes=1)
-_DOWN = (RedisError, OSError, TimeoutError)
 
 
 def open_redis(url: str) -> Redis:
@@ -30,7 +26,7 @@ def open_redis(url: str) -> Redis:
     try:
         return Redis.from_url(url, socket_connect_timeout=1.0)
     except ValueError as error:
-        raise SetupError(f"MODELMESH_REDIS is not a Redis URL ({error}): write redis://host:6379/0") from None
+        raise no_redis_url(error) from None
 
 
 class RedisAnswers(AnswerStore):
@@ -49,7 +45,7 @@ class RedisAnswers(AnswerStore):
         self._drops: list[str] = []
         self._asked = asyncio.Event()
         self._told = asyncio.Event()
-        self._breaker = CircuitBreaker(RULES, self._breaker_changed)
+        self._breaker = CircuitBreaker(REDIS_RULES, self._breaker_changed)
 
     def get(self, key: AnswerKey, then: Callable[[bytes | None], None]) -> None:
         """Call `then` within `patience`; at once while Redis is left alone."""
@@ -90,7 +86,7 @@ class RedisAnswers(AnswerStore):
                     async with asyncio.timeout(self._patience):
                         found = await self._redis.mget([name for name, _ in lookups])
                     self._breaker.record(True, self._now())
-                except _DOWN:
+                except REDIS_DOWN:
                     self._breaker.record(False, self._now())
                     self._failed()
             for (_, then), answer in zip(lookups, found, strict=True):
@@ -104,12 +100,12 @@ class RedisAnswers(AnswerStore):
                 if self._breaker.state(self._now()) != "closed":
                     # What is to be forgotten must be forgotten; what is to be kept need not.
                     self._writes.clear()
-                    await asyncio.sleep(RULES.recovery / 2)
+                    await asyncio.sleep(REDIS_RULES.recovery / 2)
                     if not self._drops:
                         continue
                 try:
                     await self._write_some()
-                except _DOWN:
+                except REDIS_DOWN:
                     self._breaker.record(False, self._now())
                     await asyncio.sleep(0.05)
 

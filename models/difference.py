@@ -1,0 +1,39 @@
+"""How two answers to one request differ: a shadow's from production's, a replay's from the recorded one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Numbers that differ by so little, relative to the first answer's above 1, agree.
+TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`distance` is the largest between two numbers of theirs beside the labels; `measured` says whether there were any."""
+
+    agree: bool
+    label_changed: bool
+    distance: float
+    measured: bool
+
+
+def difference(first: dict[str, Any], second: dict[str, Any]) -> Difference:
+    """Compare two answers' outputs: by their labels where both have one, else number by number."""
+    ours, theirs = first["outputs"], second["outputs"]
+    distance, measured, close = 0.0, False, ours.keys() == theirs.keys()
+    for name in ours.keys() & theirs.keys():
+        a, b = np.asarray(ours[name]), np.asarray(theirs[name])
+        if a.shape != b.shape or a.dtype.kind not in "fiub" or b.dtype.kind not in "fiub":
+            close = close and ours[name] == theirs[name]
+        elif name != "label" and a.size:
+            measured = True
+            apart = np.abs(a.astype(float) - b.astype(float))
+            distance = max(distance, float(apart.max()))
+            close = close and bool((apart <= TOLERANCE * np.maximum(1.0, np.abs(a.astype(float)))).all())
+    labelled = "label" in ours and "label" in theirs
+    changed = labelled and ours["label"] != theirs["label"]
+    return Difference(not changed if labelled else close, changed, distance, measured)
