@@ -17,6 +17,7 @@ from ..schemas.observations import Summary
 from ..schemas.records import dead_letter_headers
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
+from ..schemas.topics import CONTROL_TABLES
 from .judge import Judge
 from .release_machine import ReleaseState, step
 
@@ -42,10 +43,10 @@ class ReleasesApp:
         self._events = self._topic(topics.events.name)
         self._statistics = self._topic(topics.statistics.name)
         self._dead_letters = self._topic(topics.dead_letters.name)
-        # A changelog's name carries its table's; JSON text keeps it readable with any Kafka tool.
+        # JSON text keeps a changelog readable with any Kafka tool.
         tables = [
             self.app.Table(name, key_type=str, value_type=str, partitions=topics.commands.partitions)
-            for name in ("releases", "evidence", "latency", "drift")
+            for name in CONTROL_TABLES
         ]
         self._releases, *judged = tables
         self._judge = Judge(settings, *judged)
@@ -145,6 +146,9 @@ def _make_app(settings: Settings) -> Any:
         store="memory://",
         datadir=str(settings.data / "faust"),
         topic_disable_leader=True,
+        # The changelogs are made with the other topics. Left to itself Faust makes them while it joins its group, and
+        # where the broker is a moment late, an agent fails until the metadata is read anew five minutes later.
+        topic_allow_declare=False,
         topic_replication_factor=settings.replication,
         web_enabled=False,
         producer_linger_ms=0,

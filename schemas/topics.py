@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+# The control plane's Faust tables; a changelog's name carries its table's.
+CONTROL_TABLES = ("releases", "evidence", "latency", "drift")
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -169,6 +172,19 @@ class Topics:
             read_by="the router that asked for it (its own partition)",
             holds="copies of answers that a router keeps in the prediction cache",
         )
+        # Its tables share the commands' keys and partitions.
+        self.changelogs = tuple(
+            Topic(
+                f"{prefix}-control-{table}-changelog",
+                self.commands.partitions,
+                None,
+                key="model",
+                written_by="control plane",
+                read_by="control plane, when it starts",
+                holds=f"the control plane's table of {table}",
+            )
+            for table in CONTROL_TABLES
+        )
 
     def model(self, name: str) -> Topic:
         """Return the topic that one model's worker pool consumes."""
@@ -198,4 +214,5 @@ class Topics:
             self.chaos,
             self.keys,
             self.cache_fills,
+            *self.changelogs,
         )
