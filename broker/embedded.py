@@ -16,8 +16,9 @@ from pathlib import Path
 
 from ..schemas.errors import BrokerUnavailable, SetupError
 from ..schemas.settings import Settings
+from .class_archive import ClassArchive
 from .connection import wait_until_answers
-from .jars import kafka_jars
+from .jars import cache_folder, kafka_jars
 from .java import find_java
 from .progress import Progress, no_progress
 
@@ -86,6 +87,7 @@ class EmbeddedKafka:
         self._advertised = advertised
         self._extra = extra or {}
         self._process: asyncio.subprocess.Process | None = None
+        self._classes: ClassArchive | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -111,10 +113,12 @@ class EmbeddedKafka:
             progress("formatting the log", 0, None)
             await asyncio.to_thread(self._format, command)
         progress("starting Kafka", 0, None)
+        self._classes = ClassArchive(java, jars, cache_folder(), self.folder)
         output = (self.folder / "kafka.out").open("ab")
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
+                *self._classes.options(),
                 "kafka.Kafka",
                 str(self.folder / "server.properties"),
                 stdout=output,
@@ -146,6 +150,9 @@ class EmbeddedKafka:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
+        else:
+            if self._classes is not None:
+                await asyncio.to_thread(self._classes.keep)
 
     async def _until_it_answers(self) -> None:
         assert self._process is not None

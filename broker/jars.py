@@ -13,6 +13,11 @@ KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"
 DOWNLOAD_BYTES = 45_000_000  # what these coordinates come to; only for the bar
 
 
+def cache_folder() -> Path:
+    """Return the folder of this user where downloads are kept."""
+    return Path.home() / ".cache" / "modelmesh"
+
+
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
 
@@ -28,7 +33,7 @@ def _resolve(cache: Path) -> list[Path]:
 
 def kafka_jars(progress: Progress) -> list[Path]:
     """Return the jars of the embedded Kafka, downloading them the first time. Raises SetupError without a network."""
-    cache = Path.home() / ".cache" / "modelmesh"
+    cache = cache_folder()
     listing = cache / f"{KAFKA.replace(':', '_')}.jars"
     if listing.exists():
         jars = [Path(line) for line in listing.read_text().splitlines()]
