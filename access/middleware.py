@@ -43,7 +43,7 @@ def scope_of(method: str, route: str) -> Scope:
         return "admin"
     if route.startswith("/v2"):
         return "deploy" if route.endswith(("/load", "/unload")) else "predict"
-    if route.startswith("/predict") or (method == "GET" and route.startswith("/models")):
+    if route.startswith(("/predict", "/labels")) or (method == "GET" and route.startswith("/models")):
         return "predict"
     return "deploy"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 
+from ..schemas.errors import BrokerUnavailable
 from ..schemas.records import Headers
 from .chaos import Chaos
 
@@ -56,6 +57,23 @@ class Outbox:
             asyncio.get_running_loop().call_later(late.milliseconds / 1000, self._queue, outgoing)
         else:
             self._queue(outgoing)
+
+    async def write(self, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
+        """Send records, each a key and a value, and return once the log has them. Raises BrokerUnavailable."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def acknowledged(sent: asyncio.Future[object]) -> None:
+            if sent.cancelled() or written.done():
+                return
+            if (error := sent.exception()) is not None:
+                written.set_exception(BrokerUnavailable(f"Kafka did not take what was written to {topic}: {error}"))
+            else:
+                written.set_result(None)
+
+        together = Together(len(records), acknowledged)
+        for key, value in records:
+            self.send(topic, value, key=key, acknowledged=together.acknowledged)
+        await written
 
     def _queue(self, outgoing: Outgoing) -> None:
         self._waiting.append(outgoing)

@@ -21,6 +21,7 @@ from ..broker.releases_view import ReleasesView
 from ..broker.role import Role
 from ..broker.statistics_view import StatisticsView
 from ..control_plane.command_client import CommandClient
+from ..control_plane.counterfactual_routes import CounterfactualRoutes
 from ..control_plane.dashboard_routes import DashboardRoutes
 from ..control_plane.database import make_engine
 from ..control_plane.deployer import Deployer
@@ -28,6 +29,7 @@ from ..control_plane.inference_log import InferenceLog
 from ..control_plane.inference_routes import InferenceRoutes
 from ..control_plane.key_routes import KeyRoutes
 from ..control_plane.key_writer import KeyWriter
+from ..control_plane.label_routes import LabelRoutes
 from ..control_plane.model_routes import ModelRoutes
 from ..control_plane.monitoring_routes import MonitoringRoutes
 from ..control_plane.registry import Registry
@@ -160,7 +162,9 @@ class Gateway(Role):
         ModelRoutes(self._settings, self._registry, deployer, self._releases, self._replicas, self._events).add_to(app)
         DeadLetterRoutes(self._settings).add_to(app)
         KeyRoutes(self._keys, KeyWriter(self._settings, self._outbox)).add_to(app)
+        LabelRoutes(self._settings, self._outbox).add_to(app)
         ReleaseRoutes(self._registry, deployer, self._releases, self._statistics).add_to(app)
+        CounterfactualRoutes(self._settings, self._registry).add_to(app)
         InferenceRoutes(InferenceLog(self._engine)).add_to(app)
         MonitoringRoutes(self._statistics, self._releases, self._commands).add_to(app)
         DashboardRoutes(self._releases, self._statistics, self._replicas, self._commands).add_to(app)

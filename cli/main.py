@@ -14,6 +14,7 @@ from ..schemas.settings import Settings
 from ..telemetry.logs import configure_logs
 from . import (
     chaos_commands,
+    counterfactual_command,
     db_commands,
     dead_letter_commands,
     demo_command,
@@ -56,6 +57,7 @@ dead_letter_commands.add_to(app)
 db_commands.add_to(app)
 key_commands.add_to(app)
 replay_command.add_to(app)
+counterfactual_command.add_to(app)
 top_command.add_to(app)
 chaos_commands.add_to(app)
 role_commands.add_to(app)

@@ -1,9 +1,10 @@
-"""`modelmesh drift|latency|watch`: what the judge knows, and events as they come."""
+"""`modelmesh drift|latency|errors|accuracy|label|watch`: what the judge knows, and events as they come."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..sdk import ModelMeshClient
+from .label_file import read_labels
 from .model_commands import DEFAULT_URL, JsonOption, UrlOption
 
 console = Console()
@@ -66,6 +68,65 @@ def latency(
     console.print(table)
 
 
+def errors(
+    name: Annotated[str | None, typer.Argument(help="Only this model.")] = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how many requests of the present trial failed, by model and version."""
+    with ModelMeshClient(url) as client:
+        found = client.errors(name)
+    if as_json:
+        print(json.dumps(found))
+        return
+    table = Table("model", "version", "requests", "failed", "rate")
+    for model, versions in found.items():
+        for version, figures in versions.items():
+            rate = "-" if figures["failure_rate"] is None else f"{figures['failure_rate']:.2%}"
+            table.add_row(model, version, str(figures["requests"]), str(figures["failed"]), rate)
+    console.print(table)
+
+
+def accuracy(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how right each version's answers were, where labels say so."""
+    with ModelMeshClient(url) as client:
+        found = client.accuracy(name)
+    if as_json:
+        print(json.dumps(found))
+        return
+    table = Table("version", "over", "labelled rows", "accuracy", "95 %", "mean absolute error")
+    for version, windows in found["versions"].items():
+        for window, figures in windows.items():
+            right, error = figures.get("accuracy"), figures.get("mean_absolute_error")
+            low, high = figures.get("interval", (0.0, 0.0))
+            table.add_row(
+                version,
+                window,
+                str(figures["rows"]),
+                "-" if right is None else f"{right:.2%}",
+                "-" if right is None else f"{low:.2%} to {high:.2%}",
+                "-" if error is None else f"{error:.4g}",
+            )
+    console.print(table)
+
+
+def label(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    file: Annotated[Path, typer.Argument(help="A CSV with the columns request_id and label.")],
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what was right, by request id; `modelmesh accuracy` compares the answers with it."""
+    labels = read_labels(file)
+    with ModelMeshClient(url) as client:
+        taken = client.send_labels(name, labels)
+    print(json.dumps({"accepted": taken})) if as_json else console.print(f"{taken} labels sent", highlight=False)
+
+
 def watch(
     name: Annotated[str | None, typer.Argument(help="Only this model.")] = None,
     url: UrlOption = DEFAULT_URL,
@@ -86,5 +147,5 @@ def watch(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (drift, latency, watch):
+    for command in (drift, latency, errors, accuracy, label, watch):
         app.command()(command)

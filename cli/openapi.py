@@ -12,8 +12,10 @@ from pydantic.json_schema import models_json_schema
 
 from .. import __version__
 from ..access.middleware import PUBLIC
+from ..control_plane.counterfactual_routes import Counterfactual, CounterfactualRequest
 from ..control_plane.inference_routes import Inference, InferencePage
 from ..control_plane.key_routes import KeyList, KeyRequest, NewKey
+from ..control_plane.label_routes import LabelsRequest, LabelsTaken
 from ..control_plane.model_documents import ModelDocument, ModelPage, Registered, VersionDocument
 from ..control_plane.registration import Registration
 from ..control_plane.release_documents import (
@@ -102,6 +104,12 @@ class Latencies(BaseModel):
     models: dict[str, Any]
 
 
+class Errors(BaseModel):
+    """Requests, failures and the failure rate by model and version."""
+
+    models: dict[str, Any]
+
+
 class Health(BaseModel):
     """What works. `at` is this machine's clock, in seconds since the epoch."""
 
@@ -166,6 +174,8 @@ OPERATIONS = (
               _CHANGE_ERRORS),
     Operation("post", "/deployments/canary/{id}/promote", "Send everything to the candidate", Deployed, Wish, _CHANGE_ERRORS),
     Operation("post", "/deployments/canary/{id}/rollback", "Send everything to stable", Deployed, Wish, _CHANGE_ERRORS),
+    Operation("post", "/deployments/canary/{id}/counterfactual", "Judge a recorded canary by other rules", Counterfactual,
+              CounterfactualRequest, (400, 404, 422, 503)),
     Operation("post", "/deployments/shadow", "Send copies of the requests to a version", Deployed, ShadowRequest,
               _CHANGE_ERRORS, 201),
     Operation("post", "/deployments/shadow/{id}/stop", "Send no more copies", Deployed, Wish, _CHANGE_ERRORS),
@@ -178,6 +188,11 @@ OPERATIONS = (
     Operation("get", "/monitoring/drift/{name}", "Show how live inputs differ from the reference", Monitored, None, (404,)),
     Operation("get", "/monitoring/latency", "Show p50, p95 and p99 over 1 min, 5 min and 1 h", Latencies, query=("model",)),
     Operation("get", "/monitoring/shadow/{name}", "Show how a shadow's answers differ", Monitored, None, (404,)),
+    Operation("get", "/monitoring/errors", "Show how many requests of the present trial failed, by version", Errors,
+              query=("model",)),
+    Operation("get", "/monitoring/accuracy/{name}", "Show how right each version was, where labels say so", Monitored, None,
+              (404,)),
+    Operation("post", "/labels/{model}", "Say what was right, by request id", LabelsTaken, LabelsRequest, (400, 422, 503), 202),
     Operation("get", "/inference-log", "List requests and their outcomes, newest first", InferencePage, None, (422, 503),
               query=(*_PAGE, "model", "version", "status")),
     Operation("get", "/inference-log/{request_id}", "Show a request and its outcome", Inference, None, (404, 503)),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import json
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -26,21 +26,22 @@ from ..models.artifact_store import ArtifactStore, fetch
 from ..models.proof import Limits
 from ..producers.replay import Progress as HowFar
 from ..producers.replay import Replay, Stretch
+from ..producers.replay_folder import ReplayFolder
 from ..schemas.errors import InvalidInput
 from ..schemas.profiles import Profile
 from ..schemas.settings import Settings
 from ..sdk.client import framework_of_file
-from .replay_page import page
+from .label_file import read_labels
 
 BROKER_TIMEOUT = 10.0
 console = Console()
 
 
 def replay(
-    model: Annotated[str, typer.Option(help="Whose requests.")],
+    model: Annotated[str | None, typer.Option(help="Whose requests.")] = None,
     begin: Annotated[
-        str, typer.Option("--from", help="From this moment, such as 2026-11-20T10:00 (UTC unless it says).")
-    ],
+        str | None, typer.Option("--from", help="From this moment, such as 2026-11-20T10:00 (UTC unless it says).")
+    ] = None,
     end: Annotated[str | None, typer.Option("--to", help="To this moment; else to now.")] = None,
     version: Annotated[str | None, typer.Option(help="The registered version to ask.")] = None,
     file: Annotated[Path | None, typer.Option(help="A model that is only a file, in its place.")] = None,
@@ -48,13 +49,34 @@ def replay(
     limit: Annotated[int | None, typer.Option(min=1, help="So many requests at most.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A CSV with request_id and label: what was right.")] = None,
     out: Annotated[Path | None, typer.Option(help="A folder for report.json, report.html and rows.jsonl.")] = None,
+    parquet: Annotated[bool, typer.Option("--parquet", help="The rows as rows.parquet too.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the replay that --out holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
     """Run recorded requests against a version, away from production, and compare the answers with those given."""
-    if (version is None) == (file is None):
-        raise InvalidInput("name a --version or a --file, one of the two", field="version")
-    stretch = Stretch(model, _moment(begin, "from"), _moment(end, "to") if end else time.time(), limit)
-    document = asyncio.run(_run(stretch, version, file, _speed(speed), _labels(labels), out, quiet=as_json))
+    if (resume or parquet) and out is None:
+        raise InvalidInput("name the folder by --out", field="out")
+    folder = ReplayFolder(out) if out is not None else None
+    if resume and folder is not None:
+        asked = Asked.model_validate(folder.asked())
+    else:
+        if model is None or begin is None:
+            raise InvalidInput("say whose requests by --model and since when by --from", field="model")
+        if (version is None) == (file is None):
+            raise InvalidInput("name a --version or a --file, one of the two", field="version")
+        asked = Asked(
+            model=model,
+            begin=_moment(begin, "from"),
+            end=_moment(end, "to") if end else time.time(),
+            version=version,
+            file=file.resolve() if file is not None else None,
+            labels=labels.resolve() if labels is not None else None,
+            speed=_speed(speed),
+            limit=limit,
+        )
+    document = asyncio.run(_run(asked, folder, resume=resume, quiet=as_json))
+    if folder is not None and parquet:
+        folder.write_parquet()
     if as_json:
         print(json.dumps(document))
     else:
@@ -63,45 +85,59 @@ def replay(
             console.print(f"report: {out / 'report.html'}", highlight=False)
 
 
-async def _run(
-    stretch: Stretch,
-    version: str | None,
-    file: Path | None,
-    speed: float,
-    labels: dict[str, str],
-    out: Path | None,
-    *,
-    quiet: bool,
-) -> dict[str, Any]:
+class Asked(BaseModel):
+    """What a replay was asked for, as its folder keeps it; `digest` is the file's, which must not change meanwhile."""
+
+    model: str
+    begin: float
+    end: float
+    version: str | None = None
+    file: Path | None = None
+    digest: str = ""
+    labels: Path | None = None
+    speed: float = 0.0
+    limit: int | None = None
+
+
+async def _run(asked: Asked, folder: ReplayFolder | None, *, resume: bool, quiet: bool) -> dict[str, Any]:
     settings = Settings()
+    labels = read_labels(asked.labels) if asked.labels is not None else {}
     await wait_until_answers(settings, BROKER_TIMEOUT)
-    predictor, profile = await _load(settings, stretch.model, version, file)
+    predictor, profile = await _load(settings, asked)
+    digest = sha256(asked.file.read_bytes()).hexdigest() if asked.file is not None else ""
+    if resume and asked.digest != digest:
+        raise InvalidInput(f"{asked.file} is not the file that this replay began with: begin again", field="file")
+    stretch = Stretch(asked.model, asked.begin, asked.end, asked.limit)
     with ExitStack() as stack:
         bar = stack.enter_context(_bar(quiet))
         task = bar.add_task(stretch.model, total=stretch.end - stretch.begin)
+        told = 0.0
 
         def show(so_far: HowFar) -> None:
+            nonlocal told
             rate = so_far.requests / max(so_far.seconds, 1e-9)
             bar.update(
                 task, completed=so_far.at - stretch.begin, description=f"{so_far.requests} requests, {rate:.0f}/s"
             )
+            if folder is not None and time.monotonic() > told + 1:
+                told = time.monotonic()
+                share = (so_far.at - stretch.begin) / (stretch.end - stretch.begin)
+                folder.say({"requests": so_far.requests, "rate": round(rate, 1), "share": round(share, 4)})
 
-        replaying = Replay(settings, stretch, predictor, profile, speed, labels, show)
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            rows = stack.enter_context((out / "rows.jsonl").open("wb"))
-
-            def keep(row: dict[str, Any]) -> None:
-                rows.write(orjson.dumps(row) + b"\n")
-
-            replaying.on_row = keep
+        replaying = Replay(settings, stretch, predictor, profile, asked.speed, labels, show)
+        if folder is not None:
+            if resume:
+                replaying.earlier = folder.earlier()
+            else:
+                folder.begin(asked.model_copy(update={"digest": digest}).model_dump(mode="json"))
+            replaying.on_row = stack.enter_context(folder.writing())
         report = (await replaying.run()).document()
     how_far = replaying.progress
     document: dict[str, Any] = {
-        "model": stretch.model,
-        "version": version or str(file),
-        "from": _text(stretch.begin),
-        "to": _text(stretch.end),
+        "model": asked.model,
+        "version": asked.version or str(asked.file),
+        "from": _text(asked.begin),
+        "to": _text(asked.end),
         "report": report,
         # Beside the report, which is the same each time: how long this run took.
         "run": {
@@ -110,16 +146,14 @@ async def _run(
             "model_ms_per_request": round(1000 * replaying.model_seconds / max(1, how_far.requests), 4),
         },
     }
-    if out is not None:
-        (out / "report.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        (out / "report.html").write_text(page(document))
+    if folder is not None:
+        folder.finish(document)
     return document
 
 
-async def _load(
-    settings: Settings, model: str, version: str | None, file: Path | None
-) -> tuple[Predictor, Profile | None]:
+async def _load(settings: Settings, asked: Asked) -> tuple[Predictor, Profile | None]:
     limits = Limits.from_settings(settings)
+    file, model, version = asked.file, asked.model, asked.version
     if file is not None:
         if not file.is_file():
             raise InvalidInput(f"there is no file {file}", field="file")
@@ -185,19 +219,6 @@ def _speed(text: str) -> float:
     return found
 
 
-def _labels(path: Path | None) -> dict[str, str]:
-    if path is None:
-        return {}
-    try:
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            if not {"request_id", "label"} <= set(reader.fieldnames or ()):
-                raise InvalidInput(f"{path} needs the columns request_id and label", field="labels")
-            return {row["request_id"]: row["label"] for row in reader}
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}", field="labels") from None
-
-
 def _show(document: dict[str, Any]) -> None:
     report, run = document["report"], document["run"]
     agreement = report["agreement"]
@@ -219,13 +240,13 @@ def _show(document: dict[str, Any]) -> None:
         console.print(
             f"label {change['from']} became {change['to']}: {change['count']} times", highlight=False, markup=False
         )
-    if "accuracy" in report:
-        accuracy = report["accuracy"]
-        console.print(
-            f"accuracy on {accuracy['labelled']} labels: {accuracy['recorded']:.2%} as recorded, "
-            f"{accuracy['replayed']:.2%} replayed",
-            highlight=False,
-        )
+    for who, truth in report.get("truth", {}).items():
+        figures = [
+            f"{name.replace('_', ' ')} {truth[name]:.4g}"
+            for name in ("accuracy", "mean_absolute_error")
+            if name in truth
+        ]
+        console.print(f"{who}: {', '.join(figures)} on {truth['rows']} labelled rows", highlight=False)
     for drift in report.get("drift", ())[:3]:
         console.print(f"drift of {drift['feature']}: PSI {drift['psi']:.3f}", highlight=False, markup=False)
 

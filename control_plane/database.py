@@ -22,9 +22,10 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
@@ -163,6 +164,22 @@ class InferenceRow(Base):
     reply: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
+class LabelRow(Base):
+    """The truth about one request, and how right its answer was; without `rows` the two have not met yet."""
+
+    __tablename__ = "labels"
+    __table_args__ = (Index("ix_labels_model_at", "model", "at"),)
+
+    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64))
+    label: Mapped[Any] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    version: Mapped[str | None] = mapped_column(String(32))
+    rows: Mapped[int | None] = mapped_column(Integer, index=True)
+    right: Mapped[int | None] = mapped_column(Integer)
+    error: Mapped[float | None] = mapped_column(Float)
+
+
 class LogOffsetRow(Base):
     """How far a partition has been written down, in the transaction of the rows that came from it."""
 
@@ -180,6 +197,11 @@ def fitting(column: InstrumentedAttribute[Any], text: str) -> str:
     """
     length = getattr(column.type, "length", None)
     return text.replace("\0", "")[:length]
+
+
+def upsert(bind: AsyncEngine | AsyncConnection) -> Any:
+    """Return the database's own INSERT, which knows ON CONFLICT."""
+    return postgresql.insert if bind.dialect.name == "postgresql" else sqlite.insert
 
 
 def make_engine(url: str) -> AsyncEngine:

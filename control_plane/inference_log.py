@@ -12,17 +12,16 @@ from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 from sqlalchemy import case, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from ..schemas.errors import MalformedRecord
 from ..schemas.names import REQUEST_ID
 from ..schemas.records import PredictionRequest, Reply
-from .database import Base, InferenceRow, LogOffsetRow, fitting
+from .database import Base, InferenceRow, fitting, upsert
+from .log_offsets import move_offsets
 
 _MOST_ATTEMPTS = 1000
 _LOG = Base.metadata.tables[InferenceRow.__tablename__]
-_OFFSETS = Base.metadata.tables[LogOffsetRow.__tablename__]
 
 
 class InferenceLog:
@@ -31,13 +30,7 @@ class InferenceLog:
     def __init__(self, engine: AsyncEngine, *, bodies: bool = True) -> None:
         self._engine = engine
         self._bodies = bodies
-        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-
-    async def offsets(self) -> dict[TopicPartition, int]:
-        """Return the offset to go on from, for each partition that was ever written down."""
-        async with self._engine.connect() as connection:
-            rows = await connection.execute(select(_OFFSETS))
-            return {TopicPartition(row.topic, row.partition): row.offset for row in rows}
+        self._insert = upsert(engine)
 
     async def write(
         self, requests: Iterable[ConsumerRecord], replies: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]
@@ -50,7 +43,7 @@ class InferenceLog:
                 await self._merge_requests(connection, asked)
             if answered:
                 await self._merge_replies(connection, answered)
-            await self._move(connection, offsets)
+            await move_offsets(connection, offsets)
 
     async def forget(self, before: datetime) -> int:
         """Delete what was asked before a moment; return how many rows that was."""
@@ -137,18 +130,6 @@ class InferenceLog:
             where=_LOG.c.status.is_(None),  # the first outcome is the outcome
         )
         await connection.execute(merged, rows)
-
-    async def _move(self, connection: AsyncConnection, offsets: dict[TopicPartition, int]) -> None:
-        insert = self._insert(_OFFSETS)
-        new = insert.excluded
-        moved = insert.on_conflict_do_update(
-            index_elements=["topic", "partition"],
-            set_={"offset": new.offset},
-            where=_OFFSETS.c.offset < new.offset,
-        )
-        rows = [{"topic": tp.topic, "partition": tp.partition, "offset": offset} for tp, offset in offsets.items()]
-        if rows:
-            await connection.execute(moved, rows)
 
 
 def _by_id(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 
 import structlog
-from aiokafka import AIOKafkaConsumer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ..broker.burst_reader import BurstReader, burst_consumer, partitions_of
+from ..broker.burst_reader import BurstReader, burst_consumer
 from ..schemas.settings import Settings
 from .inference_log import InferenceLog, retention_limit
 from .keep_writing import keep_writing
+from .log_offsets import reader_from
 
 log = structlog.get_logger(__name__)
 INTERVAL = 1.0
@@ -46,7 +46,7 @@ class InferenceRecorder:
         consumer = burst_consumer(self._settings)
         await consumer.start()
         try:
-            reader = self._reader = await self._read_from(consumer, rows)
+            reader = self._reader = await reader_from(consumer, engine, self._topics.requests, self._topics.replies)
             self.state = "following"
             while True:
                 async for batches in reader.read():
@@ -61,15 +61,6 @@ class InferenceRecorder:
                 await asyncio.sleep(INTERVAL)
         finally:
             await consumer.stop()
-
-    async def _read_from(self, consumer: AIOKafkaConsumer, rows: InferenceLog) -> BurstReader:
-        partitions = partitions_of(self._topics.requests, self._topics.replies)
-        consumer.assign(partitions)
-        known = await rows.offsets()
-        beginnings = await consumer.beginning_offsets(partitions)
-        for partition in partitions:
-            consumer.seek(partition, max(known.get(partition, 0), beginnings[partition]))
-        return BurstReader(consumer, partitions)
 
     async def _clean(self, rows: InferenceLog) -> None:
         self._clean_at = time.monotonic() + CLEAN_EVERY

@@ -37,6 +37,7 @@ class ControlMetrics:
             ("gauge", "canary_percentage", "The candidate's share of the traffic", version, self._percentages),
             ("gauge", "drift_psi", "Population stability index", (*version, "feature"), self._drift),
             ("gauge", "drifting", "Whether a version's inputs drift", version, self._drifting),
+            ("gauge", "accuracy", "Share of the labelled rows of 24 h that were right", version, self._accuracy),
             ("counter", "rollbacks", "Canaries rolled back", ("model",), self._rolled_back),
             ("counter", "events", "What happened", ("kind",), self._kinds),
         ):
@@ -81,6 +82,12 @@ class ControlMetrics:
     def _drifting(self) -> Iterator[tuple[tuple[str, str], float]]:
         for name, version, document in self._watched():
             yield (name, version), float(bool(document["drifting"]))
+
+    def _accuracy(self) -> Iterator[tuple[tuple[str, str], float]]:
+        for name, document in self._statistics.models("accuracy").items():
+            for version, windows in document["versions"].items():
+                if (accuracy := windows.get("24 h", {}).get("accuracy")) is not None:
+                    yield (name, version), float(accuracy)
 
     def _watched(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         for name, document in self._statistics.models("drift").items():

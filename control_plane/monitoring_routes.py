@@ -31,6 +31,8 @@ class MonitoringRoutes:
         app.router.add_get("/monitoring/drift/{name}", self.drift)
         app.router.add_get("/monitoring/latency", self.latency)
         app.router.add_get("/monitoring/shadow/{name}", self.shadow)
+        app.router.add_get("/monitoring/errors", self.errors)
+        app.router.add_get("/monitoring/accuracy/{name}", self.accuracy)
         app.router.add_get("/events", self.events)
         self._streams.end_with(app)
 
@@ -47,6 +49,20 @@ class MonitoringRoutes:
     async def shadow(self, request: web.Request) -> web.Response:
         """Return how a shadow's answers differ from production's."""
         return json_response({"model": request.match_info["name"], **self._document(request, "shadow")})
+
+    async def errors(self, request: web.Request) -> web.Response:
+        """Return requests, failures and the failure rate of the present trial, by model and version."""
+        only = request.query.get("model")
+        found = {
+            name: self._statistics.of_trial(release, "release")
+            for name, release in sorted(self._releases.releases.items())
+            if only in (None, name)
+        }
+        return json_response({"models": {name: _errors(document) for name, document in found.items()}})
+
+    async def accuracy(self, request: web.Request) -> web.Response:
+        """Return how right each version's answers were, where labels say so."""
+        return json_response({"model": request.match_info["name"], **self._document(request, "accuracy")})
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Send events as they come, as server-sent events."""
@@ -70,4 +86,13 @@ class MonitoringRoutes:
             return document
         if name not in self._releases.releases:
             raise ModelNotFound(f"there is no model named {name[:80]!r} with a release", field="name")
-        raise NotFound(f"nothing is known of the {what} of {name} yet: it comes with the first requests", field="name")
+        comes = "labels: POST /labels/{model}" if what == "accuracy" else "requests"
+        raise NotFound(f"nothing is known of the {what} of {name} yet: it comes with the first {comes}", field="name")
+
+
+def _errors(document: dict[str, Any] | None) -> dict[str, Any]:
+    names = ("requests", "failed", "failure_rate", "failure_rate_interval", "errors")
+    return {
+        version: {name: figures.get(name) for name in names}
+        for version, figures in (document["versions"] if document is not None else {}).items()
+    }

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +21,7 @@ from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
 from ..telemetry.readings import add_lag
 from .inference_recorder import InferenceRecorder
+from .label_recorder import LabelRecorder
 from .shadow_joiner import ShadowJoiner
 
 # Whoever answers a request goes before, where they share a machine.
@@ -26,7 +29,7 @@ NICENESS = 10
 
 
 class Recorder(Role):
-    """Writes the inference log and pairs shadow answers with production's."""
+    """Writes the inference log, compares answers with labels, and pairs shadow answers with production's."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -36,9 +39,10 @@ class Recorder(Role):
         self._outbox = Outbox(self._producer)
         self._joiner = ShadowJoiner(settings, self._outbox)
         self._inference = InferenceRecorder(settings) if settings.inference_log != "off" else None
+        self._labels = LabelRecorder(settings, self._outbox)
         self._announcer = Announcer(settings, self._outbox, self._describe)
         if self._inference is not None:
-            add_lag(self.registry, self._inference.lag)
+            add_lag(self.registry, self._lag)
 
     def health(self) -> dict[str, Any]:
         """Ready at once: while the database is away the log holds what was not written down."""
@@ -52,7 +56,7 @@ class Recorder(Role):
         sending = asyncio.create_task(self._outbox.run())
         tasks = [asyncio.create_task(self._announcer.run()), asyncio.create_task(self._joiner.run())]
         if self._inference is not None:
-            tasks.append(asyncio.create_task(self._inference.run()))
+            tasks += [asyncio.create_task(self._inference.run()), asyncio.create_task(self._labels.run())]
         try:
             await self.until_stopped(stop, [sending, *tasks])
         finally:
@@ -64,6 +68,10 @@ class Recorder(Role):
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
             await self._producer.stop()
+
+    def _lag(self) -> Iterator[tuple[tuple[str, str], float]]:
+        assert self._inference is not None
+        return chain(self._inference.lag(), self._labels.lag())
 
     def _describe(self) -> Heartbeat:
         return Heartbeat(

@@ -228,9 +228,14 @@ def _start_canary(release: Release | None, command: Command, now: float) -> _Out
         plan,
     )
     summary = f"canary of {command.model} {spec.version} gets {percentage:g} % beside {release.stable.version}"
-    return _Outcome(
-        after, "canary.started", summary, {"candidate": spec.version, "percentage": percentage, "id": after.id}
-    )
+    data = {
+        "candidate": spec.version,
+        "percentage": percentage,
+        "id": after.id,
+        # What it was judged by: a later look may ask what other rules would have said.
+        "canary": plan.model_dump(mode="json"),
+    }
+    return _Outcome(after, "canary.started", summary, data)
 
 
 def _shares(stable: str, candidate: str, percentage: float) -> tuple[Variant, Variant]:

@@ -30,7 +30,7 @@ from .release_documents import (
     StopExperimentRequest,
     Wish,
 )
-from .route_tools import answer, needs_database, paging, read_json
+from .route_tools import answer, needs_database, paging, parse_id, read_json
 from .upload import parse
 
 DEFAULT_PERCENTAGE = 10.0
@@ -109,7 +109,7 @@ class ReleaseRoutes:
     @needs_database
     async def get_canary(self, request: web.Request) -> web.Response:
         """Return a canary: its evidence while it runs, how it ended after that."""
-        name, trial = _parse_id(request)
+        name, trial = parse_id(request)
         release = self._releases.releases.get(name)
         if release is not None and release.strategy == "canary" and trial in (None, release.trial):
             document = CanaryDocument(
@@ -180,7 +180,7 @@ class ReleaseRoutes:
     @needs_database
     async def get_experiment(self, request: web.Request) -> web.Response:
         """Return an experiment with its results by variant."""
-        name, trial = _parse_id(request)
+        name, trial = parse_id(request)
         release = self._releases.releases.get(name)
         row: ExperimentRow | None = await self._registry.experiment(name, trial)
         if release is not None and release.strategy == "ab" and trial in (None, release.trial):
@@ -217,7 +217,7 @@ class ReleaseRoutes:
         return wish
 
     def _running(self, request: web.Request, strategy: Strategy) -> Release:
-        name, trial = _parse_id(request)
+        name, trial = parse_id(request)
         release = self._releases.releases.get(name)
         if release is None:
             raise NotFound(f"there is no release of {name[:80]!r}", field="id")
@@ -245,12 +245,6 @@ class ReleaseRoutes:
 
     def _deployment(self, release: Release) -> DeploymentDocument:
         return DeploymentDocument.of(release, self._deployer.usable(release.model))
-
-
-def _parse_id(request: web.Request) -> tuple[str, int | None]:
-    """Return a model's name and, where the path names one, its trial: `fraud` is whatever runs, `fraud.7` that one."""
-    name, _, trial = request.match_info["id"].partition(".")
-    return name, int(trial) if trial.isascii() and trial.isdigit() and len(trial) < 10 else None if not trial else -1
 
 
 def _experiment(row: ExperimentRow, results: dict[str, Any] | None) -> ExperimentDocument:

@@ -57,3 +57,9 @@ def paging(request: web.Request) -> tuple[int, int]:
             raise InvalidInput(f"{name} must be a whole number from 1 to {most}", field=name)
         found.append(int(text))
     return found[0], found[1]
+
+
+def parse_id(request: web.Request) -> tuple[str, int | None]:
+    """Return a model's name and, where the path names one, its trial: `fraud` is whatever runs, `fraud.7` that one."""
+    name, _, trial = request.match_info["id"].partition(".")
+    return name, int(trial) if trial.isascii() and trial.isdigit() and len(trial) < 10 else None if not trial else -1

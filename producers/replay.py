@@ -12,22 +12,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from pydantic import ValidationError
 
-from ..broker.connection import make_consumer
+from ..broker.stretch import read_stretch
 from ..models.adapters.base import Predictor
 from ..models.bodies import read_question
 from ..models.tensors import Tensors, shape_key, stack
 from ..schemas.errors import InvalidInput, MalformedRecord, ModelMeshError, NotFound
+from ..schemas.labels import Label
 from ..schemas.profiles import Profile
 from ..schemas.records import JSON, PredictionRequest, Reply
 from ..schemas.settings import Settings
-from ..schemas.topics import Topic
 from ..stats.log_histogram import add_value
 from .replay_report import ReplayReport, plain
 
 BATCH = 64
-FETCH = 2000
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,11 @@ class Progress:
 
 @dataclass
 class Replay:
-    """One replay; `run` returns its report."""
+    """One replay; `run` returns its report.
+
+    `labels` by request id go before those on the labels topic. Rows in `earlier` are taken as they are, and not handed to
+    `on_row` again.
+    """
 
     settings: Settings
     stretch: Stretch
@@ -61,6 +64,7 @@ class Replay:
     labels: Mapping[str, Any] = field(default_factory=dict)
     on_progress: Callable[[Progress], None] = lambda _: None
     on_row: Callable[[dict[str, Any]], None] = lambda _: None
+    earlier: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # rows of a run that was interrupted
     progress: Progress = field(default_factory=Progress)
     model_seconds: float = 0.0
 
@@ -69,6 +73,7 @@ class Replay:
         if self.stretch.end <= self.stretch.begin:
             raise InvalidInput("the stretch ends before it begins", field="to")
         report = ReplayReport(self.profile)
+        self.labels = {**await self._labels(), **self.labels}
         recorded = await self._replies(report)
         began = time.monotonic()
         async for batch in self._batches(report):
@@ -84,11 +89,25 @@ class Replay:
             )
         return report
 
+    async def _labels(self) -> dict[str, Any]:
+        """Return what has been said since to be right; the last word counts."""
+        found: dict[str, Any] = {}
+        async for record in read_stretch(
+            self.settings, self.settings.topics().labels, self.stretch.begin, time.time() + 1
+        ):
+            try:
+                label = Label.model_validate_json(record.value or b"")
+            except ValidationError:
+                continue
+            if label.model == self.stretch.model:
+                found[label.request_id] = label.values()
+        return found
+
     async def _replies(self, report: ReplayReport) -> dict[str, dict[str, Any]]:
         """Return the first good answer to each request; one may come as late as the longest deadline allows."""
         found: dict[str, dict[str, Any]] = {}
         end = self.stretch.end + self.settings.max_deadline
-        async for record in self._read(self.settings.topics().replies, self.stretch.begin, end):
+        async for record in read_stretch(self.settings, self.settings.topics().replies, self.stretch.begin, end):
             try:
                 reply = Reply.from_record(record.headers, record.value)
             except MalformedRecord:
@@ -110,7 +129,7 @@ class Replay:
         key: object = None
         began, first = time.monotonic(), None
         topic = self.settings.topics().requests
-        async for record in self._read(topic, self.stretch.begin, self.stretch.end):
+        async for record in read_stretch(self.settings, topic, self.stretch.begin, self.stretch.end):
             try:
                 request = PredictionRequest.from_record(record.headers, record.value)
             except MalformedRecord:
@@ -151,6 +170,11 @@ class Replay:
     ) -> None:
         inputs = stack([tensors for _, tensors, _ in batch])
         report.inputs(inputs)
+        # All of a batch or none: the last bits of an answer may depend on who shared the batch with it.
+        if self.earlier and all(request.request_id in self.earlier for request, _, _ in batch):
+            for request, _, _ in batch:
+                self._take(self.earlier[request.request_id], report, new=False)
+            return
         started = time.perf_counter()
         try:
             outputs = self.predictor.predict(inputs)
@@ -160,48 +184,29 @@ class Replay:
                     report.rows -= one[2]
                     self._run_batch([one], recorded, report)
                 return
-            report.failed += 1
-            self.on_row({"request_id": batch[0][0].request_id, "error": f"{type(error).__name__}: {error}"[:200]})
+            request_id = batch[0][0].request_id
+            failed = {"request_id": request_id, "error": f"{type(error).__name__}: {error}"[:200]}
+            self._take(failed, report, new=request_id not in self.earlier)
             return
         finally:
             self.model_seconds += time.perf_counter() - started
         begin = 0
         for request, _, rows in batch:
-            ours, theirs = plain(outputs, begin, begin + rows), recorded.get(request.request_id)
-            truth = self.labels.get(request.request_id)
-            agrees = report.answered(ours, theirs, truth)
-            self.on_row({"request_id": request.request_id, "replayed": ours, "recorded": theirs, "agrees": agrees})
+            row: dict[str, Any] = {
+                "request_id": request.request_id,
+                "replayed": plain(outputs, begin, begin + rows),
+                "recorded": recorded.get(request.request_id),
+            }
+            self._take(row, report, new=request.request_id not in self.earlier)
             begin += rows
 
-    async def _read(self, topic: Topic, begin: float, end: float) -> AsyncIterator[ConsumerRecord]:
-        """Iterate over the records of all partitions between two moments: by partition, in order, so always the same."""
-        # A fetch that waits at the broker for more would hold up the first one of the next partition.
-        consumer = make_consumer(self.settings, fetch_max_wait_ms=5)
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-            firsts = await _offsets(consumer, partitions, begin)
-            lasts = await _offsets(consumer, partitions, end)
-            for partition in partitions:
-                if firsts[partition] >= lasts[partition]:
-                    continue
-                consumer.assign([partition])
-                consumer.seek(partition, firsts[partition])
-                at = firsts[partition]
-                while at < lasts[partition]:
-                    batches = await consumer.getmany(partition, timeout_ms=1000, max_records=FETCH)
-                    for record in batches.get(partition, ()):
-                        if record.offset >= lasts[partition]:
-                            break
-                        yield record
-                    at = await consumer.position(partition)
-        finally:
-            await consumer.stop()
-
-
-async def _offsets(
-    consumer: AIOKafkaConsumer, partitions: list[TopicPartition], at: float
-) -> dict[TopicPartition, int]:
-    ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-    found = await consumer.offsets_for_times({partition: int(1000 * at) for partition in partitions})
-    return {p: found[p].offset if found.get(p) is not None else ends[p] for p in partitions}
+    def _take(self, row: dict[str, Any], report: ReplayReport, *, new: bool) -> None:
+        """Count what came of one request."""
+        if "error" in row:
+            report.failed += 1
+        else:
+            truth = self.labels.get(row["request_id"])
+            values = truth if isinstance(truth, list) or truth is None else [truth]
+            row["agrees"] = report.answered(row["replayed"], row["recorded"], values)
+        if new:
+            self.on_row(row)

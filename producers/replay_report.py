@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import orjson
 from ..models.difference import difference
 from ..models.profile import count_rows
 from ..models.tensors import Tensors
+from ..models.truth import Tally, compare_with_truth
 from ..schemas.profiles import Profile
 from ..stats.drift import compare_feature
 from ..stats.intervals import wilson
@@ -35,9 +37,8 @@ class ReplayReport:
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
     distances: Bins = field(default_factory=dict)
     largest_distance: float = 0.0
-    labelled: int = 0
-    right_recorded: int = 0
-    right_replayed: int = 0
+    truth_of_recorded: Tally = field(default_factory=Tally)
+    truth_of_replayed: Tally = field(default_factory=Tally)
     recorded_ms: Bins = field(default_factory=dict)
     counts: list[list[int]] = field(default_factory=list)
     rows: int = 0
@@ -52,7 +53,9 @@ class ReplayReport:
                 for ours, theirs in zip(self.counts or [[0] * len(one) for one in found], found, strict=True)
             ]
 
-    def answered(self, outputs: dict[str, Any], recorded: dict[str, Any] | None, truth: Any = None) -> bool | None:
+    def answered(
+        self, outputs: dict[str, Any], recorded: dict[str, Any] | None, truth: Sequence[Any] | None = None
+    ) -> bool | None:
         """Compare an answer with the recorded one; return whether they agree, None where there is none to compare with.
 
         Both are outputs by name, each a list with a value for each row. They agree where all labels are equal; without
@@ -75,11 +78,10 @@ class ReplayReport:
                 for ours, theirs in zip(outputs["label"], recorded["label"], strict=False):
                     if ours != theirs:
                         self.changes[str(theirs), str(ours)] += 1
-        if truth is not None and "label" in outputs:
-            self.labelled += 1
-            self.right_replayed += all(str(label) == str(truth) for label in outputs["label"])
-            if recorded is not None and "label" in recorded:
-                self.right_recorded += all(str(label) == str(truth) for label in recorded["label"])
+        if truth is not None:
+            self.truth_of_replayed.add(compare_with_truth(outputs, truth))
+            if recorded is not None:
+                self.truth_of_recorded.add(compare_with_truth(recorded, truth))
         return agrees
 
     def document(self) -> dict[str, Any]:
@@ -111,11 +113,10 @@ class ReplayReport:
             },
             "recorded_ms": percentiles(self.recorded_ms),
         }
-        if self.labelled:
-            document["accuracy"] = {
-                "labelled": self.labelled,
-                "recorded": self.right_recorded / self.labelled,
-                "replayed": self.right_replayed / self.labelled,
+        if self.truth_of_replayed.rows:
+            document["truth"] = {
+                "recorded": self.truth_of_recorded.figures(),
+                "replayed": self.truth_of_replayed.figures(),
             }
         if self.profile is not None and self.counts:
             drifts = [

@@ -8,6 +8,7 @@ from . import records
 from .chaos import Fault
 from .commands import Command, Event
 from .keys import ApiKey
+from .labels import Label
 from .observations import Summary
 from .releases import Release
 from .replicas import Heartbeat
@@ -69,6 +70,7 @@ def asyncapi_document(topics: Topics, kafka: str, version: str) -> dict[str, Any
         topics.replicas.name: ("Heartbeat", None, Heartbeat),
         topics.chaos.name: ("Fault", None, Fault),
         topics.keys.name: ("ApiKey", None, ApiKey),
+        topics.labels.name: ("Label", None, Label),
     }
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}

@@ -172,6 +172,15 @@ class Topics:
             read_by="the router that asked for it (its own partition)",
             holds="copies of answers that a router keeps in the prediction cache",
         )
+        self.labels = Topic(
+            f"{prefix}.labels",
+            1,
+            30 * day,
+            key="request id",
+            written_by="clients, gateway",
+            read_by="recorder, replay",
+            holds="what was right, said after the fact, by request id",
+        )
         # Its tables share the commands' keys and partitions.
         self.changelogs = tuple(
             Topic(
@@ -214,5 +223,6 @@ class Topics:
             self.chaos,
             self.keys,
             self.cache_fills,
+            self.labels,
             *self.changelogs,
         )

@@ -8,10 +8,12 @@ import os
 import ssl
 import tempfile
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import orjson
@@ -24,6 +26,7 @@ from .prediction import Prediction
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 REFERENCE_ROWS = 5000
+LABELS_AT_ONCE = 5000
 
 
 def rows_of(data: Any) -> list[Any]:
@@ -159,18 +162,31 @@ class AsyncModelMeshClient:
         return registered
 
     async def predict(
-        self, name: str, inputs: Any, *, routing_key: str | None = None, timeout: float | None = None
+        self,
+        name: str,
+        inputs: Any,
+        *,
+        routing_key: str | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
     ) -> Prediction:
-        """Return the prediction for one row, several rows or an object of named features."""
+        """Return the prediction for one row, several rows or an object of named features.
+
+        The same `request_id` is the same request: sent again, it is answered as the first time. Without one it gets an id
+        of its own, which the prediction carries.
+        """
+        request_id = request_id or uuid4().hex
         if self._kafka is not None:
-            answer = await self._kafka.predict(name, inputs_of(inputs), routing_key=routing_key or "", deadline=timeout)
-            return Prediction.from_document(answer)
-        headers = {"X-Routing-Key": routing_key} if routing_key else {}
+            answer = await self._kafka.predict(
+                name, inputs_of(inputs), routing_key=routing_key or "", deadline=timeout, request_id=request_id
+            )
+            return Prediction.from_document(answer, request_id)
+        headers = {"X-Request-Id": request_id} | ({"X-Routing-Key": routing_key} if routing_key else {})
         if timeout is not None:
             headers["X-Timeout-Ms"] = str(max(1, round(timeout * 1000)))
         body = _body(inputs_of(inputs))
         document = await self._request("POST", f"/predict/{name}", data=body, headers=headers)
-        return Prediction.from_document(document)
+        return Prediction.from_document(document, request_id)
 
     async def predict_stream(
         self,
@@ -286,6 +302,15 @@ class AsyncModelMeshClient:
         """Send everything to stable; needs no database."""
         return await self._change(f"/deployments/canary/{name}/rollback", wish)
 
+    async def counterfactual(self, name: str, **rules: Any) -> dict[str, Any]:
+        """Return how a recorded canary would have ended under other rules, by the model's name (the newest) or its id.
+
+        `rules` are those of a canary: auto_rollback_threshold, window_seconds, min_requests, alpha, latency_tolerance,
+        on_output_drift, steps; what is not given is as it was. Raises NotFound when its summaries are gone (after a day).
+        """
+        judged: dict[str, Any] = await self._request("POST", f"/deployments/canary/{name}/counterfactual", json=rules)
+        return judged
+
     async def create_shadow(
         self, name: str, production_version: str | None, shadow_version: str, percentage: float = 100.0, **wish: Any
     ) -> dict[str, Any]:
@@ -327,6 +352,28 @@ class AsyncModelMeshClient:
         """Return p50, p95 and p99 in ms over 1 min, 5 min and 1 h, by model and version."""
         query = {"model": name} if name else {}
         models: dict[str, Any] = (await self._request("GET", "/monitoring/latency", params=query))["models"]
+        return models
+
+    async def send_labels(self, name: str, labels: Mapping[str, Any]) -> int:
+        """Say what was right, by request id: one value, or for a request of several rows one for each. Return how many.
+
+        Each is compared with the answer within seconds: see `accuracy`. A later label replaces an earlier one.
+        """
+        taken, pairs = 0, iter(labels.items())
+        while part := dict(islice(pairs, LABELS_AT_ONCE)):
+            body = orjson.dumps({"labels": part}, option=orjson.OPT_SERIALIZE_NUMPY)
+            taken += (await self._request("POST", f"/labels/{name}", data=body))["accepted"]
+        return taken
+
+    async def accuracy(self, name: str) -> dict[str, Any]:
+        """Return how right each version's answers were, over 1 h, 24 h and all labels. Raises NotFound before the first."""
+        accuracy: dict[str, Any] = await self._request("GET", f"/monitoring/accuracy/{name}")
+        return accuracy
+
+    async def errors(self, name: str | None = None) -> dict[str, Any]:
+        """Return requests, failures and the failure rate of the present trial, by model and version."""
+        query = {"model": name} if name else {}
+        models: dict[str, Any] = (await self._request("GET", "/monitoring/errors", params=query))["models"]
         return models
 
     async def inference_log(

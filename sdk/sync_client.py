@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -68,10 +68,18 @@ class ModelMeshClient:
         return self._wait(self._client.register_model(name, model_object, framework, metadata, **options))
 
     def predict(
-        self, name: str, inputs: Any, *, routing_key: str | None = None, timeout: float | None = None
+        self,
+        name: str,
+        inputs: Any,
+        *,
+        routing_key: str | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
     ) -> Prediction:
         """Return the prediction for one row, several rows or an object of named features."""
-        return self._wait(self._client.predict(name, inputs, routing_key=routing_key, timeout=timeout))
+        return self._wait(
+            self._client.predict(name, inputs, routing_key=routing_key, request_id=request_id, timeout=timeout)
+        )
 
     def predict_stream(
         self,
@@ -141,6 +149,10 @@ class ModelMeshClient:
         """Send everything to stable."""
         return self._wait(self._client.rollback_canary(name, **wish))
 
+    def counterfactual(self, name: str, **rules: Any) -> dict[str, Any]:
+        """Return how a recorded canary would have ended under other rules."""
+        return self._wait(self._client.counterfactual(name, **rules))
+
     def create_shadow(
         self, name: str, production_version: str | None, shadow_version: str, percentage: float = 100.0, **wish: Any
     ) -> dict[str, Any]:
@@ -172,6 +184,18 @@ class ModelMeshClient:
     def latency(self, name: str | None = None) -> dict[str, Any]:
         """Return p50, p95 and p99 in ms over 1 min, 5 min and 1 h."""
         return self._wait(self._client.latency(name))
+
+    def send_labels(self, name: str, labels: Mapping[str, Any]) -> int:
+        """Say what was right, by request id; return how many labels were taken."""
+        return self._wait(self._client.send_labels(name, labels))
+
+    def accuracy(self, name: str) -> dict[str, Any]:
+        """Return how right each version's answers were, over 1 h, 24 h and all labels."""
+        return self._wait(self._client.accuracy(name))
+
+    def errors(self, name: str | None = None) -> dict[str, Any]:
+        """Return requests, failures and the failure rate of the present trial, by model and version."""
+        return self._wait(self._client.errors(name))
 
     def inference_log(
         self,

@@ -5,6 +5,7 @@ import contextlib
 import random
 
 import pytest
+from modelmesh.cli.main import app
 from modelmesh.schemas.errors import (
     Conflict,
     IllegalTransition,
@@ -15,6 +16,7 @@ from modelmesh.schemas.errors import (
     StaleGeneration,
     VersionNotFound,
 )
+from typer.testing import CliRunner
 
 from .traffic import Traffic, history, release_of, strategy_is
 from .waiting import until
@@ -62,7 +64,22 @@ async def test_the_users_threshold_rolls_back_beside_the_comparison(sdk, kafka_c
         traffic.flagged = 1.0
         await strategy_is(sdk, model, "full")
     assert traffic.wrong == []
-    assert "threshold of 20.0%" in (await history(sdk, model, "canary.rolled_back"))["data"]["reason"]
+    event = await history(sdk, model, "canary.rolled_back")
+    assert "threshold of 20.0%" in event["data"]["reason"]
+    # The same summaries by other rules: as it was, with a threshold that nothing reaches, and with nothing that judges.
+    as_it_was = await sdk.counterfactual(model)
+    assert (as_it_was["recorded"]["decision"], as_it_was["would_have"]["decision"]) == ("rolled_back", "rollback")
+    assert as_it_was["would_have"]["reason"] == event["data"]["reason"]
+    assert (await sdk.counterfactual(event["data"]["id"], auto_rollback_threshold=1.0))["would_have"][
+        "decision"
+    ] == "hold"
+    shown = CliRunner().invoke(app, ["counterfactual", model, "--rollback-at", "none", "--url", sdk.url])
+    assert "was rolled back after" in shown.output
+    assert "under these rules: hold" in shown.output
+    with pytest.raises(InvalidInput, match="alpha"):
+        await sdk.counterfactual(model, alpha=3)
+    with pytest.raises(NotFound, match="whose rules were recorded"):
+        await sdk.counterfactual("failing-nobody")
 
 
 async def test_a_good_candidate_goes_up_its_steps_and_is_promoted(sdk, kafka_client, register):

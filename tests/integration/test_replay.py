@@ -5,8 +5,10 @@ import json
 import time
 from datetime import UTC, datetime
 
+import pyarrow.parquet
 import pytest
 from modelmesh.cli.main import app
+from modelmesh.models.adapters.onnx_adapter import OnnxAdapter
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.producers.replay import Replay, Stretch
 from modelmesh.schemas.errors import InvalidInput, NotFound
@@ -33,13 +35,7 @@ async def recorded(sdk, kafka_client, cancer, tmp_path_factory):
 
 def test_the_report_is_what_comparing_by_hand_gives_and_the_same_twice(mesh, recorded, tmp_path, monkeypatch):
     begin, end, asked, rows, labels, first, second = recorded
-    for name, value in (
-        ("kafka", mesh.settings.kafka),
-        ("data", mesh.settings.data),
-        ("database", mesh.settings.database),
-        ("pickles", "allow"),
-    ):
-        monkeypatch.setenv(f"MODELMESH_{name.upper()}", str(value))
+    environment(mesh, monkeypatch)
     truths = tmp_path / "labels.csv"
     with truths.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -62,8 +58,8 @@ def test_the_report_is_what_comparing_by_hand_gives_and_the_same_twice(mesh, rec
     assert report["requests"] == report["agreement"]["compared"] == REQUESTS
     assert report["agreement"]["agreed"] == (ours == theirs).sum()
     assert sum(change["count"] for change in report["label_changes"]) == (ours != theirs).sum()
-    assert report["accuracy"]["replayed"] == pytest.approx((ours == labels[numbers]).mean())
-    assert report["accuracy"]["recorded"] == pytest.approx((theirs == labels[numbers]).mean())
+    assert report["truth"]["replayed"]["accuracy"] == pytest.approx((ours == labels[numbers]).mean())
+    assert report["truth"]["recorded"]["accuracy"] == pytest.approx((theirs == labels[numbers]).mean())
     assert len(report["drift"]) == rows.shape[1]
     written = [json.loads(line) for line in (tmp_path / "0" / "rows.jsonl").read_text().splitlines()]
     assert {row["request_id"] for row in written} == set(asked)
@@ -82,6 +78,67 @@ async def replay(mesh, recorded, tmp_path, model="replayed", **stretch):
     predictor = adapter_for("sklearn").load(path, None, rows[:5].tolist(), 1)
     where = Stretch(model, **({"begin": begin, "end": end} | stretch))
     return await Replay(mesh.settings, where, predictor).run()
+
+
+def test_an_interrupted_replay_goes_on_and_says_the_same(mesh, recorded, tmp_path, monkeypatch):
+    begin, end, _, *_ = recorded
+    environment(mesh, monkeypatch)
+    command = [
+        "replay",
+        "--model",
+        "replayed",
+        "--from",
+        text(begin),
+        "--to",
+        text(end),
+        "--version",
+        "2.0.0",
+        "--json",
+    ]
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    expected = json.loads(CliRunner().invoke(app, [*command, "--out", str(whole)], catch_exceptions=False).output)
+    CliRunner().invoke(app, [*command, "--out", str(part), "--parquet"], catch_exceptions=False)
+    assert pyarrow.parquet.read_table(part / "rows.parquet")["request_id"].to_pylist() == [
+        json.loads(line)["request_id"] for line in (whole / "rows.jsonl").read_text().splitlines()
+    ]
+    # As a kill in the middle of a row leaves it.
+    (part / "report.json").unlink()
+    lines = (part / "rows.jsonl").read_bytes().splitlines(keepends=True)
+    (part / "rows.jsonl").write_bytes(b"".join(lines[:100]) + lines[100][:7])
+    ran = []
+    load = OnnxAdapter.load
+
+    def counted(self, *arguments):
+        predictor = load(self, *arguments)
+        return CountedPredictor(predictor, ran)
+
+    monkeypatch.setattr(OnnxAdapter, "load", counted)
+    done = CliRunner().invoke(app, ["replay", "--resume", "--out", str(part), "--json"], catch_exceptions=False)
+    assert json.loads(done.output)["report"] == expected["report"]
+    assert (part / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
+    assert 0 < sum(ran) < REQUESTS
+
+
+class CountedPredictor:
+    """Notes how many rows the model was asked for."""
+
+    def __init__(self, predictor, ran):
+        self._predictor, self._ran = predictor, ran
+        self.signature = predictor.signature
+
+    def predict(self, tensors):
+        self._ran.append(len(next(iter(tensors.values()))))
+        return self._predictor.predict(tensors)
+
+
+def environment(mesh, monkeypatch):
+    for name, value in (
+        ("kafka", mesh.settings.kafka),
+        ("data", mesh.settings.data),
+        ("database", mesh.settings.database),
+        ("pickles", "allow"),
+    ):
+        monkeypatch.setenv(f"MODELMESH_{name.upper()}", str(value))
 
 
 async def test_a_version_agrees_with_itself_and_a_limit_holds(mesh, recorded, tmp_path):
@@ -108,6 +165,9 @@ async def test_a_stretch_without_requests_is_said_to_be_one(mesh, recorded, tmp_
         (["--from", "2026-01-01T00:00", "--version", "2.0.0", "--speed", "fast"], "fast"),
         (["--from", "2026-01-01T00:00", "--file", "/nowhere.onnx"], "/nowhere.onnx"),
         (["--from", "2026-01-01T00:00", "--version", "2.0.0", "--labels", "/nowhere.csv"], "/nowhere.csv"),
+        (["--resume", "--out", "/nowhere"], "/nowhere"),
+        (["--resume"], "--out"),
+        (["--version", "2.0.0"], "--from"),
     ],
 )
 def test_what_cannot_be_replayed_is_explained(mesh, monkeypatch, options, says):

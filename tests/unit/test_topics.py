@@ -5,8 +5,8 @@ from modelmesh.schemas.topics import Topics
 def test_each_mesh_has_its_own_names_and_shadow_replies_pair_with_replies():
     topics = Topics("mine")
     names = [topic.name for topic in topics]
-    assert len(set(names)) == len(names) == 13
-    assert all(name.startswith("mine.") for name in [*names, topics.model("fraud").name])
+    assert len(set(names)) == len(names) == 18
+    assert all(name.startswith(("mine.", "mine-control-")) for name in [*names, topics.model("fraud").name])
     assert topics.replies.partitions == topics.shadow_replies.partitions
 
 

@@ -32,11 +32,12 @@ def page(document: dict[str, Any]) -> str:
         ("recorded p99 in the worker, ms", report["recorded_ms"].get("p99")),
         ("replayed, ms a request in the model", document["run"]["model_ms_per_request"]),
     ]
-    if "accuracy" in report:
-        figures += [
-            ("accuracy as recorded", f"{report['accuracy']['recorded']:.2%}"),
-            ("accuracy replayed", f"{report['accuracy']['replayed']:.2%}"),
-        ]
+    for who, truth in report.get("truth", {}).items():
+        figures.append((f"rows with labels, {who}", truth["rows"]))
+        if "accuracy" in truth:
+            figures.append((f"accuracy, {who}", f"{truth['accuracy']:.2%}"))
+        if "mean_absolute_error" in truth:
+            figures.append((f"mean absolute error, {who}", f"{truth['mean_absolute_error']:.4g}"))
     parts.append(_table(["", ""], [[escape(str(name)), escape(str(value))] for name, value in figures]))
     if report["label_changes"]:
         most = report["label_changes"][0]["count"]
