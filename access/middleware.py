@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from ..schemas.errors import Unauthorized
-from ..schemas.keys import ApiKey, Scope
-from ..schemas.settings import Settings
-from .api_keys import check_key, is_api_key
+from ..schemas.keys import Scope
 from .caller import Caller, caller
-from .json_web_tokens import JsonWebTokens
-from .rate_limiter import RateLimiter
+from .gatekeeper import Gatekeeper
 
 # What says whether the service is well, and what it can do, is no secret.
 PUBLIC = frozenset(
@@ -48,29 +42,12 @@ def scope_of(method: str, route: str) -> Scope:
     return "deploy"
 
 
-def access_middleware(settings: Settings, find_key: Callable[[str], ApiKey | None]) -> Middleware:
-    """Return the middleware; with `auth` off it lets everybody through and only notes where they come from."""
-    tokens = JsonWebTokens(settings) if settings.jwt_jwks_url else None
-    limiter = RateLimiter(settings.redis, settings.prefix)
+def access_middleware(gatekeeper: Gatekeeper) -> Middleware:
+    """Return the middleware that has each HTTP request pass the gatekeeper."""
 
-    async def identify(request: web.Request, route: str) -> Caller:
-        given = request.headers.get("Authorization", "")
-        kind, _, token = given.partition(" ")
-        token = token.strip() if kind.lower() == "bearer" else request.headers.get("X-API-Key", "")
-        if not token:
-            raise Unauthorized("this needs an API key: send `Authorization: Bearer mm_...`")
-        if tokens is not None and not is_api_key(token):
-            found = await tokens.check(token)
-        else:
-            key = check_key(token, find_key, time.time())
-            found = Caller(
-                name=key.name,
-                scopes=frozenset(key.scopes),
-                models=frozenset(key.models),
-                key=key.id,
-                limit=key.requests_per_minute,
-                known=True,
-            )
+    async def admit(request: web.Request, route: str) -> Caller:
+        headers = request.headers
+        found = await gatekeeper.identify(headers.get("Authorization", ""), headers.get("X-API-Key", ""))
         scope = scope_of(request.method, route)
         # Whoever may release models may look at them too.
         found.check_scope(
@@ -87,12 +64,11 @@ def access_middleware(settings: Settings, find_key: Callable[[str], ApiKey | Non
         resource = request.match_info.route.resource
         route = resource.canonical.removeprefix("/v1") if resource is not None else ""
         headers: dict[str, str] = {}
-        if settings.auth == "off" or route in PUBLIC:
+        if gatekeeper.open or route in PUBLIC:
             found = Caller(source=source)
         else:
-            found = replace(await identify(request, route), source=source)
-            if found.limit is not None:
-                headers = (await limiter.take(found.key, found.limit)).headers()
+            found = replace(await admit(request, route), source=source)
+            headers = await gatekeeper.count(found)
         token = caller.set(found)
         try:
             response = await handler(request)

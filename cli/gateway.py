@@ -10,6 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from .. import __version__
+from ..access.gatekeeper import Gatekeeper
 from ..access.middleware import access_middleware
 from ..access.tls import tls_context
 from ..broker.connection import make_producer
@@ -40,6 +41,7 @@ from ..models.seals import Sealer
 from ..producers.client import PredictionClient
 from ..producers.dead_letter_routes import DeadLetterRoutes
 from ..producers.predict_routes import PredictRoutes
+from ..producers.served_models import ServedModels
 from ..producers.v2_routes import V2Routes
 from ..schemas.asyncapi import asyncapi_document
 from ..schemas.errors import SetupError
@@ -65,7 +67,7 @@ class Gateway(Role):
         self._sealer = Sealer(settings.seal_key) if settings.seal_key is not None else None
         self._engine = make_engine(settings.database_url)
         self._keys = KeysView(settings)
-        self._access = access_middleware(settings, self._keys.keys.get)
+        self._gatekeeper = Gatekeeper(settings, self._keys.keys.get)
         self._replicas = ReplicaView(settings)
         self._client = PredictionClient(settings, replicas=self._replicas)
         add_number(self.registry, "gauge", "in_flight", "Requests without an answer", lambda: self._client.in_flight)
@@ -74,6 +76,8 @@ class Gateway(Role):
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
         self._releases = ReleasesView(settings, None)
+        self._served = ServedModels(self._releases, self._replicas)
+        self._predict = PredictRoutes(settings, self._client, self.registry)
         self._statistics = StatisticsView(settings)
         self._events = EventPublisher(settings, self._outbox)
         self._commands = CommandClient(settings, self._outbox)
@@ -104,6 +108,7 @@ class Gateway(Role):
         """Serve HTTP until `stop` is set; open requests are answered first."""
         # In a thread: the server process that proofs are forked from imports for a second or two.
         preparing = asyncio.create_task(asyncio.to_thread(prepare_fresh_processes))
+        grpc = self._grpc_server()
         await self._producer.start()
         async with self._client:
             tasks = [
@@ -137,8 +142,12 @@ class Gateway(Role):
                         f"port {self._settings.port} on {self._settings.host} cannot be opened: {error.strerror}; "
                         "choose another with --port or MODELMESH_PORT"
                     ) from error
+                if grpc is not None:
+                    await grpc.start()
                 await self.until_stopped(stop, tasks)
             finally:
+                if grpc is not None:
+                    await grpc.stop(self._settings.drain_timeout)
                 await runner.cleanup()
                 for task in tasks:
                     task.cancel()
@@ -147,17 +156,28 @@ class Gateway(Role):
         await self._engine.dispose()
         self._traces.close()
 
+    def _grpc_server(self) -> Any:
+        if self._settings.grpc_port is None:
+            return None
+        try:
+            from ..producers.grpc_service import GrpcService, make_server
+        except ModuleNotFoundError as error:
+            raise SetupError(
+                f"MODELMESH_GRPC_PORT needs {error.name}: pip install 'modelmesh[grpc]', or leave it out"
+            ) from error
+        service = GrpcService(self._gatekeeper, self._client, self._served, self._predict)
+        return make_server(self._settings, service)
+
     def _application(self) -> web.Application:
         app = web.Application(
             middlewares=[
                 http_middleware(self.registry, self._traces, self._settings.access_log),
-                self._access,
+                access_middleware(self._gatekeeper),
             ],
             client_max_size=self._settings.max_body_bytes,
         )
-        predict = PredictRoutes(self._settings, self._client, self.registry)
-        predict.add_to(app)
-        V2Routes(predict, self._releases, self._replicas).add_to(app)
+        self._predict.add_to(app)
+        V2Routes(self._predict, self._served).add_to(app)
         deployer = Deployer(self._settings, self._commands, self._releases, self._replicas)
         ModelRoutes(self._settings, self._registry, deployer, self._releases, self._replicas, self._events).add_to(app)
         DeadLetterRoutes(self._settings).add_to(app)

@@ -11,13 +11,13 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
 
 from ..models.tensors import parse_body
-from ..schemas.errors import InvalidInput, ModelMeshError, ModelNotFound, RequestTooLarge
-from ..schemas.names import MODEL_NAME
+from ..schemas.errors import InvalidInput, ModelMeshError, RequestTooLarge
 from ..schemas.records import JSON, PROBLEM_JSON, Reply
 from ..schemas.settings import Settings
 from ..telemetry.http import REQUEST_ID_KEY, SECONDS, TRACEPARENT_KEY, json_response
 from .client import PredictionClient
 from .http_requests import read_body, read_deadline
+from .served_models import check_served_name
 
 
 class PredictRoutes:
@@ -43,7 +43,11 @@ class PredictRoutes:
     async def predict(self, request: web.Request) -> web.Response:
         """Pass the body on unopened; the worker reads it."""
         body = await read_body(request, self.settings.max_body_bytes)
-        return _response(await self.send(request, self._model(request), body, deadline=read_deadline(request)))
+        return _response(
+            await self.send(
+                request, check_served_name(request.match_info["model"]), body, deadline=read_deadline(request)
+            )
+        )
 
     async def send(
         self,
@@ -67,12 +71,12 @@ class PredictRoutes:
             traceparent=request[TRACEPARENT_KEY],
             pin=pin,
         )
-        self._observe(reply, began)
+        self.observe(reply, began)
         return reply
 
     async def predict_batch(self, request: web.Request) -> web.Response:
         """Make each row a request of its own: a bad row costs only itself, and the rows spread over the workers."""
-        model, deadline = self._model(request), read_deadline(request)
+        model, deadline = check_served_name(request.match_info["model"]), read_deadline(request)
         rows = parse_body(await read_body(request, self.settings.max_body_bytes))
         if not isinstance(rows, list) or not rows:
             raise InvalidInput("inputs must be a list of rows, one at least", field="inputs")
@@ -97,7 +101,7 @@ class PredictRoutes:
                     )
             except ModelMeshError as error:
                 return {"error": error.problem()}
-            self._observe(reply, began)
+            self.observe(reply, began)
             document: dict[str, Any] = orjson.loads(reply.body)
             return document if reply.ok else {"error": document}
 
@@ -108,15 +112,10 @@ class PredictRoutes:
             return json_response({"predictions": answers, "failed": failed}, answers[0]["error"]["status"])
         return json_response({"predictions": answers, "failed": failed})
 
-    def _observe(self, reply: Reply, began: float) -> None:
+    def observe(self, reply: Reply, began: float) -> None:
+        """Note how long an answer took."""
         if reply.version:  # else nobody served it, and its model may not exist
             self._latency.labels(reply.model, reply.version).observe(time.perf_counter() - began)
-
-    def _model(self, request: web.Request) -> str:
-        model = request.match_info["model"]
-        if not MODEL_NAME.fullmatch(model):
-            raise ModelNotFound(f"there is no model named {model[:80]!r}", field="model")
-        return model
 
 
 def _response(reply: Reply) -> web.Response:

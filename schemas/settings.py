@@ -48,6 +48,9 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="address that the gateway listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="port that the gateway listens on")
+    grpc_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port for the Open Inference Protocol over gRPC; none: not offered"
+    )
     admin_port: int = Field(
         default=0, ge=0, le=65535, description="port of a role's /health and /metrics; 0: any free one"
     )

@@ -7,6 +7,7 @@ import aiohttp
 import numpy as np
 import pandas as pd
 import pytest
+from modelmesh.broker.embedded import free_port
 from modelmesh.broker.progress import no_progress
 from modelmesh.cli.mesh import Mesh
 from modelmesh.producers.client import PredictionClient
@@ -23,6 +24,7 @@ from benchmarks.chaos_models import SAMPLE, chaos_model
 
 from .otlp_collector import Collector
 from .redis_server import RedisServer
+from .traffic import strategy_is
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +50,9 @@ async def mesh(request, tmp_path_factory, collector):
             "database": request.getfixturevalue("postgres").database("mesh"),
             "redis": request.getfixturevalue("redis_server").url,
         }
-    settings = Settings(data=tmp_path_factory.mktemp("mesh"), port=0, chaos=True, breaker_recovery=1.0, **parts)
+    settings = Settings(
+        data=tmp_path_factory.mktemp("mesh"), port=0, chaos=True, breaker_recovery=1.0, grpc_port=free_port(), **parts
+    )
     running = Mesh(
         settings,
         workers=2,
@@ -124,6 +128,19 @@ async def register(sdk, tmp_path_factory):
         return name
 
     return register_versions
+
+
+@pytest.fixture(scope="session")
+async def doubler(sdk, tmp_path_factory):
+    """A model whose version 1 doubles, and whose candidate, on half of the traffic, triples."""
+    folder = tmp_path_factory.mktemp("v2")
+    for number, scale in ((1, 2.0), (2, 3.0)):
+        path = chaos_model(folder / f"{number}.onnx", scale=scale)
+        await sdk.register_model("doubler", path, sample=SAMPLE, version=f"{number}.0.0")
+    await sdk.create_canary("doubler", "2.0.0", 50, latency_tolerance=None)
+    await strategy_is(sdk, "doubler", "canary")
+    yield "doubler"
+    await sdk.rollback_canary("doubler")
 
 
 def kill(mesh, name, number=signal.SIGKILL):

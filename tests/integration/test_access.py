@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import grpc
 import joblib
 import jwt
 import pytest
@@ -22,6 +23,8 @@ from modelmesh.broker.embedded import free_port
 from modelmesh.cli.main import app
 from modelmesh.schemas.errors import Forbidden, PickleRefused, RateLimited, Unauthorized
 from modelmesh.sdk import AsyncModelMeshClient
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
 from typer.testing import CliRunner
 
 from ..certificates import certificate
@@ -53,6 +56,7 @@ class Guarded:
     url: str
     cert: Path
     log: Path
+    grpc: str
     admin: str  # a key that may do all
 
     def client(self, key):
@@ -88,7 +92,7 @@ async def guarded(mesh, forest, issuer, tmp_path_factory):
     """The address of a gateway with keys, tokens and TLS, the certificate to trust, and its log."""
     folder = tmp_path_factory.mktemp("guarded")
     cert, key = certificate(folder, "gateway")
-    port = free_port()
+    port, grpc_port = free_port(), free_port()
     settings = {
         "kafka": mesh.settings.kafka,
         "prefix": mesh.settings.prefix,
@@ -97,6 +101,7 @@ async def guarded(mesh, forest, issuer, tmp_path_factory):
         "redis": mesh.settings.redis,
         "auth": "keys",
         "port": port,
+        "grpc_port": grpc_port,
         "name": "guarded",
         "tls_cert": cert,
         "tls_key": key,
@@ -128,7 +133,7 @@ async def guarded(mesh, forest, issuer, tmp_path_factory):
     await until(ready, "the guarded gateway is ready")
     first = command_of(mesh, "keys", "create", "root", "--scope", "admin", "--json")
     assert first.returncode == 0, first.stderr
-    yield Guarded(url, cert, log, json.loads(first.stdout)["key"])
+    yield Guarded(url, cert, log, f"127.0.0.1:{grpc_port}", json.loads(first.stdout)["key"])
     process.send_signal(signal.SIGTERM)
     assert await process.wait() == 0
 
@@ -150,6 +155,39 @@ async def test_without_a_key_nothing_but_health_and_documents_is_to_be_had(guard
                 document = await answer.json()
                 assert (answer.status, document["code"]) == (401, "unauthorized"), path
                 assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_keys_scopes_and_limits_hold_over_grpc_too(guarded, forest):
+    (limited, deploy, other) = [
+        (await make_key(guarded, name, scope, **options))["key"]
+        for name, scope, options in (
+            ("grpc-predict", "predict", {"requests_per_minute": 2}),
+            ("grpc-deploy", "deploy", {}),
+            ("grpc-other", "predict", {"models": ["another"]}),
+        )
+    ]
+    credentials = grpc.ssl_channel_credentials(guarded.cert.read_bytes())
+    async with grpc.aio.secure_channel(guarded.grpc, credentials) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert (await stub.ServerLive(pb.ServerLiveRequest())).live
+
+        async def code(key):
+            try:
+                await stub.ModelMetadata(
+                    pb.ModelMetadataRequest(name=forest), metadata=(("authorization", f"Bearer {key}"),) if key else ()
+                )
+            except grpc.aio.AioRpcError as error:
+                return error.code()
+            return None
+
+        codes = grpc.StatusCode
+        assert [await code(key) for key in ("", "mm_wrong", deploy, other)] == [
+            codes.UNAUTHENTICATED,
+            codes.UNAUTHENTICATED,
+            codes.PERMISSION_DENIED,
+            codes.PERMISSION_DENIED,
+        ]
+        assert [await code(limited) for _ in range(3)] == [None, None, codes.RESOURCE_EXHAUSTED]
 
 
 async def test_a_key_may_do_what_its_scope_says_and_no_more(mesh, guarded, forest, cancer):

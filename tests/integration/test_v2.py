@@ -6,10 +6,6 @@ import numpy as np
 import pytest
 from modelmesh.schemas.records import V2_JSON, v2_content_type, v2_header_bytes
 
-from benchmarks.chaos_models import SAMPLE, chaos_model
-
-from .traffic import strategy_is
-
 
 async def call(http, method, path, status=200, **options):
     async with http.request(method, path, **options) as answer:
@@ -20,19 +16,6 @@ async def call(http, method, path, status=200, **options):
 
 def tensor(rows):
     return {"name": "x", "shape": [len(rows), 2], "datatype": "FP32", "data": rows}
-
-
-@pytest.fixture(scope="module")
-async def doubler(sdk, tmp_path_factory):
-    """A model whose version 1 doubles, and whose candidate, on half of the traffic, triples."""
-    folder = tmp_path_factory.mktemp("v2")
-    for number, scale in ((1, 2.0), (2, 3.0)):
-        path = chaos_model(folder / f"{number}.onnx", scale=scale)
-        await sdk.register_model("doubler", path, sample=SAMPLE, version=f"{number}.0.0")
-    await sdk.create_canary("doubler", "2.0.0", 50, latency_tolerance=None)
-    await strategy_is(sdk, "doubler", "canary")
-    yield "doubler"
-    await sdk.rollback_canary("doubler")
 
 
 async def test_what_a_server_says_of_itself_and_its_models(http, doubler):

@@ -1,0 +1,46 @@
+"""Who a caller is, by key or token, and how many requests it has left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ..schemas.errors import Unauthorized
+from ..schemas.keys import ApiKey
+from ..schemas.settings import Settings
+from .api_keys import check_key, is_api_key
+from .caller import Caller
+from .json_web_tokens import JsonWebTokens
+from .rate_limiter import RateLimiter
+
+
+class Gatekeeper:
+    """Says who a caller is, and what it may do and how often. With `auth` off everybody may do everything."""
+
+    def __init__(self, settings: Settings, find_key: Callable[[str], ApiKey | None]) -> None:
+        self.open = settings.auth == "off"
+        self._find_key = find_key
+        self._tokens = JsonWebTokens(settings) if settings.jwt_jwks_url else None
+        self._limiter = RateLimiter(settings.redis, settings.prefix)
+
+    async def identify(self, authorization: str, api_key: str) -> Caller:
+        """Return who shows this `Authorization` or `X-API-Key`. Raises Unauthorized."""
+        kind, _, token = authorization.partition(" ")
+        token = token.strip() if kind.lower() == "bearer" else api_key
+        if not token:
+            raise Unauthorized("this needs an API key: send `Authorization: Bearer mm_...`")
+        if self._tokens is not None and not is_api_key(token):
+            return await self._tokens.check(token)
+        key = check_key(token, self._find_key, time.time())
+        return Caller(
+            name=key.name,
+            scopes=frozenset(key.scopes),
+            models=frozenset(key.models),
+            key=key.id,
+            limit=key.requests_per_minute,
+            known=True,
+        )
+
+    async def count(self, found: Caller) -> dict[str, str]:
+        """Count one request; return the headers that say how many are left. Raises RateLimited."""
+        return {} if found.limit is None else (await self._limiter.take(found.key, found.limit)).headers()
