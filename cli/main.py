@@ -12,26 +12,10 @@ from rich.console import Console
 from ..schemas.errors import ModelMeshError
 from ..schemas.settings import Settings
 from ..telemetry.logs import configure_logs
-from . import (
-    chaos_commands,
-    counterfactual_command,
-    db_commands,
-    dead_letter_commands,
-    demo_command,
-    doctor_command,
-    import_command,
-    key_commands,
-    load_command,
-    mesh_commands,
-    model_commands,
-    monitoring_commands,
-    release_commands,
-    replay_command,
-    role_commands,
-    top_command,
-)
+from .lazy_commands import LazyCommands
 
 app = typer.Typer(
+    cls=LazyCommands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Serve machine-learning models over a Kafka log.",
@@ -43,24 +27,6 @@ app = typer.Typer(
 def _quiet() -> None:
     """What a command has to say goes to standard output; logs are a role's, which configures them itself."""
     configure_logs("error", "cli", "cli")
-
-
-mesh_commands.add_to(app)
-model_commands.add_to(app)
-release_commands.add_to(app)
-monitoring_commands.add_to(app)
-load_command.add_to(app)
-demo_command.add_to(app)
-doctor_command.add_to(app)
-import_command.add_to(app)
-dead_letter_commands.add_to(app)
-db_commands.add_to(app)
-key_commands.add_to(app)
-replay_command.add_to(app)
-counterfactual_command.add_to(app)
-top_command.add_to(app)
-chaos_commands.add_to(app)
-role_commands.add_to(app)
 
 
 def main() -> None:

@@ -1,6 +1,9 @@
 import json
+import subprocess
+import sys
 
 import pytest
+from modelmesh.cli.lazy_commands import COMMANDS, commands_of
 from modelmesh.cli.main import app, main
 from modelmesh.cli.model_commands import read_json
 from modelmesh.schemas.errors import InvalidInput
@@ -72,3 +75,18 @@ def test_what_nobody_foresaw_is_one_line_and_not_a_traceback(monkeypatch, capsys
     monkeypatch.setenv("MODELMESH_LOG_LEVEL", "debug")
     with pytest.raises(RuntimeError):
         main()
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_every_command_is_found_under_its_name(module):
+    assert tuple(commands_of(module)) == COMMANDS[module]
+    for name in COMMANDS[module]:
+        assert name in CliRunner().invoke(app, ["--help"]).output
+        assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
+
+
+def test_a_role_imports_nothing_of_the_other_commands():
+    code = "import sys; from modelmesh.cli.lazy_commands import commands_of; commands_of('role_commands'); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "modelmesh.cli.role_commands" in loaded
+    assert not {"alembic", "scipy", "sklearn", "modelmesh.sdk"} & set(loaded)

@@ -1,0 +1,50 @@
+"""Import a command's module when somebody calls it: a role must be up again in no time, and a command answer at once."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+# In the order in which the help shows them.
+COMMANDS = {
+    "mesh_commands": ("up", "status", "settings"),
+    "model_commands": ("register", "predict", "models", "versions", "deploy"),
+    "release_commands": ("canary", "shadow", "experiment"),
+    "monitoring_commands": ("drift", "latency", "errors", "accuracy", "label", "watch"),
+    "load_command": ("load",),
+    "demo_command": ("demo",),
+    "doctor_command": ("doctor",),
+    "import_command": ("import",),
+    "dead_letter_commands": ("dead-letters",),
+    "db_commands": ("db",),
+    "key_commands": ("keys",),
+    "replay_command": ("replay",),
+    "counterfactual_command": ("counterfactual",),
+    "top_command": ("top",),
+    "chaos_commands": ("chaos",),
+    "role_commands": ("gateway", "router", "worker", "control", "recorder", "broker"),
+}
+_MODULES = {name: module for module, names in COMMANDS.items() for name in names}
+
+
+class LazyCommands(TyperGroup):
+    """The commands, each imported from its module when it is looked up."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return their names."""
+        return list(_MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return one, or None if there is none of the name."""
+        module = _MODULES.get(cmd_name)
+        return commands_of(module)[cmd_name] if module is not None else None
+
+
+def commands_of(module: str) -> dict[str, Any]:
+    """Return the commands that a module registers, by name."""
+    app = typer.Typer()
+    import_module(f".{module}", __package__).add_to(app)
+    return dict(typer.main.get_group(app).commands)
