@@ -35,12 +35,17 @@ from ..control_plane.model_routes import ModelRoutes
 from ..control_plane.monitoring_routes import MonitoringRoutes
 from ..control_plane.registry import Registry
 from ..control_plane.release_routes import ReleaseRoutes
+from ..control_plane.replay_queue import ReplayQueue
+from ..control_plane.replay_routes import ReplayRoutes
+from ..control_plane.replay_store import ReplayStore
 from ..models.artifact_store import ArtifactStore
 from ..models.proof import prepare_fresh_processes
 from ..models.seals import Sealer
 from ..producers.client import PredictionClient
 from ..producers.dead_letter_routes import DeadLetterRoutes
 from ..producers.predict_routes import PredictRoutes
+from ..producers.replay_page import page
+from ..producers.replay_runs import run_replay
 from ..producers.served_models import ServedModels
 from ..producers.v2_routes import V2Routes
 from ..schemas.asyncapi import asyncapi_document
@@ -81,6 +86,8 @@ class Gateway(Role):
         self._statistics = StatisticsView(settings)
         self._events = EventPublisher(settings, self._outbox)
         self._commands = CommandClient(settings, self._outbox)
+        self._replay_store = ReplayStore(self._engine)
+        self._replays = ReplayQueue(self._replay_store, run_replay, settings.data / "replays" / settings.name)
         self._registry = Registry(self._engine, ArtifactStore(settings.artifacts_url), self._sealer)
 
     def health(self) -> dict[str, Any]:
@@ -120,6 +127,7 @@ class Gateway(Role):
                     self._statistics.run(),
                     self._commands.run(),
                     self._keys.run(),
+                    self._replays.run(),
                 )
             ]
             runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=self._settings.drain_timeout)
@@ -186,6 +194,7 @@ class Gateway(Role):
         ReleaseRoutes(self._registry, deployer, self._releases, self._statistics).add_to(app)
         CounterfactualRoutes(self._settings, self._registry).add_to(app)
         InferenceRoutes(InferenceLog(self._engine)).add_to(app)
+        ReplayRoutes(self._registry, self._replay_store, self._replays, page).add_to(app)
         MonitoringRoutes(self._statistics, self._releases, self._commands).add_to(app)
         DashboardRoutes(self._releases, self._statistics, self._replicas, self._commands).add_to(app)
         app.router.add_get("/health", self._health)

@@ -32,6 +32,7 @@ from ..control_plane.release_documents import (
     StopExperimentRequest,
     Wish,
 )
+from ..control_plane.replay_routes import ReplayDocument, ReplayPage, ReplayRequest
 from ..producers.dead_letter_routes import DeadLetterDocument, DeadLetterList, Redriven
 
 
@@ -193,6 +194,12 @@ OPERATIONS = (
     Operation("get", "/monitoring/accuracy/{name}", "Show how right each version was, where labels say so", Monitored, None,
               (404,)),
     Operation("post", "/labels/{model}", "Say what was right, by request id", LabelsTaken, LabelsRequest, (400, 422, 503), 202),
+    Operation("post", "/replays", "Run recorded requests against a version, away from production", ReplayDocument, ReplayRequest,
+              (400, 404, 422, 503), 202),
+    Operation("get", "/replays", "List the replays, newest first, without their reports", ReplayPage, None, (422, 503),
+              query=(*_PAGE, "model")),
+    Operation("get", "/replays/{replay}", "Show how far a replay is, and its report", ReplayDocument, None, (404, 503)),
+    Operation("get", "/replays/{replay}/page", "A replay's report as a page", None, None, (404, 503)),
     Operation("get", "/inference-log", "List requests and their outcomes, newest first", InferencePage, None, (422, 503),
               query=(*_PAGE, "model", "version", "status")),
     Operation("get", "/inference-log/{request_id}", "Show a request and its outcome", Inference, None, (404, 503)),

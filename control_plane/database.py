@@ -180,6 +180,23 @@ class LabelRow(Base):
     error: Mapped[float | None] = mapped_column(Float)
 
 
+class ReplayRow(Base):
+    """A replay that somebody asked for over HTTP; whoever runs it says every second that it still does."""
+
+    __tablename__ = "replays"
+
+    id: Mapped[str] = mapped_column(String(96), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    asked: Mapped[dict[str, Any]] = mapped_column(JSON)
+    actor: Mapped[str] = mapped_column(String(128))
+    state: Mapped[str] = mapped_column(String(16))
+    progress: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
 class LogOffsetRow(Base):
     """How far a partition has been written down, in the transaction of the rows that came from it."""
 

@@ -54,6 +54,12 @@ class MalformedRecord(ModelMeshError):
     status, code = 400, "malformed_record"
 
 
+class ReplayFailed(ModelMeshError):
+    """The replay ended with an error."""
+
+    status, code = 500, "replay_failed"
+
+
 class Unauthorized(ModelMeshError):
     """This needs a valid API key or token."""
 

@@ -9,6 +9,7 @@ import ssl
 import tempfile
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -375,6 +376,28 @@ class AsyncModelMeshClient:
         query = {"model": name} if name else {}
         models: dict[str, Any] = (await self._request("GET", "/monitoring/errors", params=query))["models"]
         return models
+
+    async def start_replay(self, name: str, version: str, begin: datetime, **options: Any) -> dict[str, Any]:
+        """Have recorded requests run against a version, away from production; see `replay` for what comes of it.
+
+        `options` are to (a datetime), speed (times the recorded rate) and limit. Raises VersionNotFound, Overloaded.
+        """
+        wish = {"model": name, "version": version, "from": begin, **options}
+        started: dict[str, Any] = await self._request(
+            "POST", "/replays", data=orjson.dumps(wish, option=orjson.OPT_NAIVE_UTC)
+        )
+        return started
+
+    async def replay(self, replay_id: str) -> dict[str, Any]:
+        """Return how far a replay is, and its report when it is done. Raises NotFound."""
+        found: dict[str, Any] = await self._request("GET", f"/replays/{replay_id}")
+        return found
+
+    async def replays(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return the newest replays without their reports."""
+        query = {"model": name} if name else {}
+        found: list[dict[str, Any]] = (await self._request("GET", "/replays", params=query))["replays"]
+        return found
 
     async def inference_log(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -196,6 +197,18 @@ class ModelMeshClient:
     def errors(self, name: str | None = None) -> dict[str, Any]:
         """Return requests, failures and the failure rate of the present trial, by model and version."""
         return self._wait(self._client.errors(name))
+
+    def start_replay(self, name: str, version: str, begin: datetime, **options: Any) -> dict[str, Any]:
+        """Have recorded requests run against a version, away from production."""
+        return self._wait(self._client.start_replay(name, version, begin, **options))
+
+    def replay(self, replay_id: str) -> dict[str, Any]:
+        """Return how far a replay is, and its report when it is done."""
+        return self._wait(self._client.replay(replay_id))
+
+    def replays(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return the newest replays without their reports."""
+        return self._wait(self._client.replays(name))
 
     def inference_log(
         self,

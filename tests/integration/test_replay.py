@@ -1,5 +1,6 @@
 """A stretch of recorded requests against another version: the comparison is right, and the same each time."""
 
+import asyncio
 import csv
 import json
 import time
@@ -14,6 +15,8 @@ from modelmesh.producers.replay import Replay, Stretch
 from modelmesh.schemas.errors import InvalidInput, NotFound
 from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner
+
+from .waiting import until
 
 REQUESTS = 120
 
@@ -117,6 +120,65 @@ def test_an_interrupted_replay_goes_on_and_says_the_same(mesh, recorded, tmp_pat
     assert json.loads(done.output)["report"] == expected["report"]
     assert (part / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
     assert 0 < sum(ran) < REQUESTS
+
+
+async def ended(sdk, replay_id):
+    """The replay, once it is over."""
+    found = {}
+
+    async def over():
+        found.update(await sdk.replay(replay_id))
+        return found["state"] not in ("queued", "running")
+
+    await until(over, f"{replay_id} is over")
+    return found
+
+
+async def test_a_replay_over_http_gives_the_same_report_and_waits_for_its_turn(sdk, http, mesh, recorded, monkeypatch):
+    begin, end, *_ = recorded
+    environment(mesh, monkeypatch)
+    command = [
+        "replay",
+        "--model",
+        "replayed",
+        "--from",
+        text(begin),
+        "--to",
+        text(end),
+        "--version",
+        "2.0.0",
+        "--json",
+    ]
+    expected = json.loads((await asyncio.to_thread(CliRunner().invoke, app, command, catch_exceptions=False)).output)
+    stretch = {"to": datetime.fromtimestamp(end, UTC)}
+    whole, few, nothing = [
+        await sdk.start_replay("replayed", "2.0.0", datetime.fromtimestamp(since, UTC), **options)
+        for since, options in (
+            (begin, stretch),
+            (begin, stretch | {"limit": 5}),
+            (end + 3600, {"to": datetime.fromtimestamp(end + 7200, UTC)}),
+        )
+    ]
+    assert whole["state"] == "queued"
+    done = await ended(sdk, whole["id"])
+    assert (done["state"], done["error"], done["report"]["report"]) == ("done", "", expected["report"])
+    assert (await ended(sdk, few["id"]))["report"]["report"]["requests"] == 5
+    failed = await ended(sdk, nothing["id"])
+    assert (failed["state"], failed["report"]) == ("failed", None)
+    assert "no request for replayed lies between" in failed["error"]
+    listed = await sdk.replays("replayed")
+    assert [replay["id"] for replay in listed] == [nothing["id"], few["id"], whole["id"]]
+    async with http.get(f"/replays/{whole['id']}/page") as answer:
+        assert "Replay of replayed" in await answer.text()
+    for wish, error in (
+        ({"version": "9.0.0", "model": "replayed", "from": text(begin)}, 404),
+        ({"version": "2.0.0", "model": "replayed", "from": "yesterday"}, 422),
+        ({"version": "2.0.0", "model": "replayed", "from": text(end), "to": text(begin)}, 422),
+    ):
+        async with http.post("/replays", json=wish) as answer:
+            assert answer.status == error, await answer.text()
+    with pytest.raises(NotFound, match="no replay"):
+        await sdk.replay("replayed.nobody")
 
 
 class CountedPredictor:
