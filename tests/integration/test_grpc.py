@@ -99,7 +99,7 @@ async def test_a_stream_goes_on_after_a_bad_request(stub, doubler):
         ({"model_name": "No Such"}, grpc.StatusCode.NOT_FOUND, "No Such"),
         ({"model_version": "9.0.0"}, grpc.StatusCode.NOT_FOUND, "9.0.0"),
         ({"outputs": [{"name": "no"}]}, grpc.StatusCode.INVALID_ARGUMENT, "value"),
-        ({"raw_input_contents": [b"1234"]}, grpc.StatusCode.INVALID_ARGUMENT, "4 bytes are left"),
+        ({"raw_input_contents": [b"1234"]}, grpc.StatusCode.INVALID_ARGUMENT, "takes 8 bytes"),
         ({"raw_input_contents": [b"12345678", b""]}, grpc.StatusCode.INVALID_ARGUMENT, "raw_input_contents"),
         (
             {"inputs": [{"name": "x", "datatype": "FP99", "shape": [1, 2]}]},
