@@ -16,7 +16,7 @@ from ..producers.faults import FaultInjector
 from ..schemas.chaos import FAULT_KINDS, Fault, FaultKind
 from ..schemas.errors import InvalidInput
 from ..schemas.settings import Settings
-from .model_commands import JsonOption
+from .options import JsonOption, say
 
 console = Console()
 app = typer.Typer(
@@ -37,6 +37,7 @@ def start(
     share: Annotated[float, typer.Option(help="Share of what matches, above 0 and up to 1.")] = 1.0,
     milliseconds: Annotated[float, typer.Option(help="latency: so much is added.")] = 100.0,
     seconds: Annotated[float, typer.Option("--for", min=0.1, max=3600, help="Seconds until it ends by itself.")] = 30.0,
+    as_json: JsonOption = False,
 ) -> None:
     """Switch a fault on for a while."""
     if kind not in FAULT_KINDS:
@@ -58,7 +59,8 @@ def start(
         actor=getpass.getuser(),
     )
     asyncio.run(_start(fault))
-    console.print(f"{fault.fault_id}: {kind} for {seconds:g} s; `modelmesh chaos stop {fault.fault_id}` ends it")
+    text = f"{fault.fault_id}: {kind} for {seconds:g} s; `modelmesh chaos stop {fault.fault_id}` ends it"
+    say(text, fault.model_dump(), as_json=as_json)
 
 
 async def _start(fault: Fault) -> None:
@@ -96,18 +98,21 @@ async def _active() -> list[Fault]:
 def stop(
     fault_id: Annotated[str | None, typer.Argument(help="The fault, as the list shows it.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All that are on.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Switch a fault off."""
     if (fault_id is None) != every:
         raise InvalidInput("give either a fault or --all", field="fault_id")
-    asyncio.run(_stop(fault_id))
+    stopped = asyncio.run(_stop(fault_id))
+    say("\n".join(f"{one} is off" for one in stopped) or "no fault is on", {"stopped": stopped}, as_json=as_json)
 
 
-async def _stop(fault_id: str | None) -> None:
+async def _stop(fault_id: str | None) -> list[str]:
     async with FaultInjector(Settings()) as injector:
-        for chosen in [fault_id] if fault_id is not None else [fault.fault_id for fault in injector.active()]:
-            await injector.stop(chosen)
-            console.print(f"{chosen} is off")
+        chosen = [fault_id] if fault_id is not None else [fault.fault_id for fault in injector.active()]
+        for one in chosen:
+            await injector.stop(one)
+        return chosen
 
 
 def add_to(parent: typer.Typer) -> None:

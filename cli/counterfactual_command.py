@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ..schemas.errors import InvalidInput
 from ..sdk import ModelMeshClient
-from .model_commands import DEFAULT_URL, JsonOption, UrlOption
+from .options import DEFAULT_URL, JsonOption, UrlOption
 
 console = Console()
 

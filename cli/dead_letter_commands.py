@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,7 +15,7 @@ from ..producers.dead_letters import DeadLetter, DeadLetters
 from ..schemas.errors import InvalidInput
 from ..schemas.records import Reply
 from ..schemas.settings import Settings
-from .model_commands import JsonOption
+from .options import JsonOption, say
 
 console = Console()
 app = typer.Typer(no_args_is_help=True, help="Records that could not be processed.", rich_markup_mode=None)
@@ -66,29 +66,30 @@ def show(number: Number, as_json: JsonOption = False) -> None:
 def redrive(
     number: Annotated[int | None, typer.Argument(min=0, help="The dead letter's number, as the list shows it.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All that have not been sent again yet.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Send a record on its way again. A request goes in under a new id, and its answer is shown."""
     if (number is None) != every:
         raise InvalidInput("give either the number of a dead letter or --all", field="number")
-    failed = asyncio.run(_redrive(number))
-    if failed:
+    outcomes = asyncio.run(_redrive(number))
+    text = "\n".join(f"{outcome['number']}: {outcome['outcome']}" for outcome in outcomes)
+    say(text or "there is nothing to send again", outcomes, as_json=as_json)
+    if any(outcome["failed"] for outcome in outcomes):
         raise typer.Exit(1)
 
 
-async def _redrive(number: int | None) -> int:
+async def _redrive(number: int | None) -> list[dict[str, Any]]:
     letters = DeadLetters(Settings())
     if number is not None:
         chosen = [await letters.get(number)]
     else:
         chosen = [letter for letter in await letters.list() if not letter.redriven]
-    failed = 0
+    outcomes = []
     for letter in chosen:
         reply = await letters.redrive(letter)
-        failed += reply is not None and not reply.ok
-        console.print(f"{letter.number}: {_outcome(letter, reply)}", markup=False, highlight=False)
-    if not chosen:
-        console.print("there is nothing to send again")
-    return failed
+        failed = reply is not None and not reply.ok
+        outcomes.append({"number": letter.number, "failed": failed, "outcome": _outcome(letter, reply)})
+    return outcomes
 
 
 def _outcome(letter: DeadLetter, reply: Reply | None) -> str:

@@ -22,7 +22,7 @@ from ..broker.java import find_java
 from ..control_plane import migrate
 from ..schemas.errors import ModelMeshError
 from ..schemas.settings import Settings
-from .model_commands import DEFAULT_URL, JsonOption, UrlOption
+from .options import DEFAULT_URL, JsonOption, UrlOption
 
 LEAST_DISK = 2 * 1024**3
 MOST_SECONDS_OFF = 1.0

@@ -26,6 +26,7 @@ from ..control_plane.counterfactual_routes import CounterfactualRoutes
 from ..control_plane.dashboard_routes import DashboardRoutes
 from ..control_plane.database import make_engine
 from ..control_plane.deployer import Deployer
+from ..control_plane.idempotency import Idempotency, idempotency_middleware
 from ..control_plane.inference_log import InferenceLog
 from ..control_plane.inference_routes import InferenceRoutes
 from ..control_plane.key_routes import KeyRoutes
@@ -181,6 +182,7 @@ class Gateway(Role):
             middlewares=[
                 http_middleware(self.registry, self._traces, self._settings.access_log),
                 access_middleware(self._gatekeeper),
+                idempotency_middleware(Idempotency(self._engine)),
             ],
             client_max_size=self._settings.max_body_bytes,
         )

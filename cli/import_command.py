@@ -8,13 +8,10 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 
 from ..schemas.errors import InvalidInput
 from ..sdk import ModelMeshClient
-from .model_commands import DEFAULT_URL, UrlOption
-
-console = Console()
+from .options import DEFAULT_URL, JsonOption, UrlOption, say
 
 
 def import_model(
@@ -22,13 +19,14 @@ def import_model(
     name: Annotated[str, typer.Option(help="The model's name here.")],
     version: Annotated[str | None, typer.Option(help="MAJOR.MINOR.PATCH; else the major is raised.")] = None,
     url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
 ) -> None:
     """Register a model that MLflow saved; its input example is the sample, its run is in the lineage."""
     folder = Path(source.removeprefix("mlflow:"))
     path, framework, sample, metadata = read_mlflow(folder)
     with ModelMeshClient(url, timeout=600) as client:
         made = client.register_model(name, path, framework, metadata, version=version, sample=sample)["version"]
-    console.print(f"{name} {made['version']} is registered (served as {made['served_as']})", highlight=False)
+    say(f"{name} {made['version']} is registered (served as {made['served_as']})", made, as_json=as_json)
 
 
 def read_mlflow(folder: Path) -> tuple[Path, str, list[Any] | None, dict[str, Any]]:

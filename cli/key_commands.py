@@ -27,7 +27,7 @@ from ..schemas.commands import EventKind
 from ..schemas.errors import InvalidInput, NotFound
 from ..schemas.keys import ApiKey, Scope
 from ..schemas.settings import Settings
-from .model_commands import JsonOption
+from .options import JsonOption, say
 
 BROKER_TIMEOUT = 10.0
 console = Console()
@@ -104,6 +104,7 @@ def list_keys(as_json: JsonOption = False) -> None:
 @app.command()
 def revoke(
     key: Annotated[str, typer.Argument(help="The key's id, or its name where that is one key's alone.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Revoke a key: every gateway refuses it from now on."""
     found = [known for known in asyncio.run(_read()).values() if key in (known.id, known.name)]
@@ -112,8 +113,9 @@ def revoke(
         raise NotFound(f"there is no key {key[:80]!r}: `modelmesh keys list` shows them", field="key")
     if len(found) > 1:
         raise InvalidInput(f"{len(found)} keys are named {key!r}: give the id", field="key")
-    asyncio.run(_write(found[0].model_copy(update={"revoked_at": time.time()}), "key.revoked"))
-    console.print(f"{found[0].name} ({found[0].id}) is revoked", highlight=False)
+    revoked = found[0].model_copy(update={"revoked_at": time.time()})
+    asyncio.run(_write(revoked, "key.revoked"))
+    say(f"{revoked.name} ({revoked.id}) is revoked", KeyDocument.of(revoked).model_dump(), as_json=as_json)
 
 
 def _me() -> str:

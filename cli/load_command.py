@@ -21,7 +21,8 @@ from ..schemas.settings import Settings
 from ..schemas.signatures import Signature, TensorSpec
 from ..sdk import AsyncModelMeshClient
 from .asking import asking_http, asking_kafka, bodies_of
-from .model_commands import DEFAULT_URL, UrlOption, read_json
+from .model_commands import read_json
+from .options import DEFAULT_URL, UrlOption
 
 console = Console(stderr=True)
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from ..schemas.settings import Settings
 from .mesh import Mesh
+from .options import JsonOption, say
 from .progress_bar import TerminalProgress
 from .status import mesh_status
 from .supervisor import Member
@@ -40,6 +41,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port of the HTTP gateway.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of workers.")] = 2,
     routers: Annotated[int, typer.Option(min=1, help="Number of routers.")] = 1,
+    as_json: JsonOption = False,
 ) -> None:
     """Bring up a whole mesh and keep it running until Ctrl-C; with MODELMESH_KAFKA set, on that Kafka."""
     mesh = Mesh(
@@ -47,13 +49,14 @@ def up(
         workers=workers,
         routers=routers,
         external_kafka="MODELMESH_KAFKA" in os.environ,
-        progress=TerminalProgress(console),
-        on_restart=say_restart,
+        # With --json standard output has the one line that says where it is.
+        progress=TerminalProgress(Console(stderr=True) if as_json else console),
+        on_restart=say_restart if not as_json else lambda _, code: None,
     )
-    asyncio.run(_keep_up(mesh))
+    asyncio.run(_keep_up(mesh, as_json=as_json))
 
 
-async def _keep_up(mesh: Mesh) -> None:
+async def _keep_up(mesh: Mesh, *, as_json: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -66,8 +69,9 @@ async def _keep_up(mesh: Mesh) -> None:
         return
     entering.result()
     try:
-        console.print(f"ready after {mesh.ready_seconds:.1f} s: {mesh.url}/docs  (Kafka at {mesh.settings.kafka})")
-        console.print("Ctrl-C stops everything.", style="dim")
+        ready = f"ready after {mesh.ready_seconds:.1f} s: {mesh.url}/docs  (Kafka at {mesh.settings.kafka})"
+        document = {"url": mesh.url, "kafka": mesh.settings.kafka, "ready_seconds": round(mesh.ready_seconds, 1)}
+        say(f"{ready}\nCtrl-C stops everything.", document, as_json=as_json)
         await stop.wait()
     finally:
         stopping.cancel()
@@ -76,7 +80,7 @@ async def _keep_up(mesh: Mesh) -> None:
 
 def status(
     data: DataOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the roles with their pids, health and lag. Exit code 1 when one is not well."""
     document = asyncio.run(mesh_status(with_options(data)))
@@ -96,7 +100,7 @@ def status(
         raise typer.Exit(1)
 
 
-def settings(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def settings(as_json: JsonOption = False) -> None:
     """List every setting, its value now and what it means."""
     current = Settings()
     rows = [

@@ -14,11 +14,9 @@ from rich.table import Table
 
 from ..schemas.errors import InvalidInput
 from ..sdk import ModelMeshClient
+from .options import DEFAULT_URL, JsonOption, UrlOption
 
 console = Console()
-UrlOption = Annotated[str, typer.Option("--url", envvar="MODELMESH_URL", help="The gateway.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
-DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def read_json(text: str, what: str) -> Any:

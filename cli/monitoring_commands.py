@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ..sdk import ModelMeshClient
 from .label_file import read_labels
-from .model_commands import DEFAULT_URL, JsonOption, UrlOption
+from .options import DEFAULT_URL, JsonOption, UrlOption
 
 console = Console()
 

@@ -13,6 +13,8 @@ from pydantic.json_schema import models_json_schema
 from .. import __version__
 from ..access.middleware import PUBLIC
 from ..control_plane.counterfactual_routes import Counterfactual, CounterfactualRequest
+from ..control_plane.idempotency import HEADER as IDEMPOTENCY
+from ..control_plane.idempotency import takes_idempotency_key
 from ..control_plane.inference_routes import Inference, InferencePage
 from ..control_plane.key_routes import KeyList, KeyRequest, NewKey
 from ..control_plane.label_routes import LabelsRequest, LabelsTaken
@@ -263,7 +265,8 @@ def _operation(operation: Operation, names: Any) -> dict[str, Any]:
     path_names = [part[1:-1] for part in parts if part.startswith("{")]
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in path_names]
     parameters += [{"name": name, "in": "query", "schema": {"type": "string"}} for name in operation.query]
-    parameters += [{"name": name, "in": "header", "schema": {"type": "string"}} for name in operation.headers]
+    headers = (*operation.headers, *((IDEMPOTENCY,) if takes_idempotency_key(operation.method, operation.path) else ()))
+    parameters += [{"name": name, "in": "header", "schema": {"type": "string"}} for name in headers]
     document: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": responses}
     if not public:
         # {} as well: authentication may be off.

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..schemas.errors import InvalidInput
 from ..sdk import ModelMeshClient
-from .model_commands import DEFAULT_URL, JsonOption, UrlOption
+from .options import DEFAULT_URL, JsonOption, UrlOption
 
 console = Console()
 NameArgument = Annotated[str, typer.Argument(help="The model's name, or the id of what runs.")]

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from ..sdk import ModelMeshClient
-from .model_commands import DEFAULT_URL, JsonOption, UrlOption
+from .options import DEFAULT_URL, JsonOption, UrlOption
 
 console = Console()
 

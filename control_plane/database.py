@@ -197,6 +197,20 @@ class ReplayRow(Base):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
+class IdempotencyRow(Base):
+    """The answer to a change that was asked for under a key of the caller's; without a status it is not done."""
+
+    __tablename__ = "idempotency"
+
+    key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    caller: Mapped[str] = mapped_column(String(128), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int | None] = mapped_column(Integer)
+    content_type: Mapped[str | None] = mapped_column(String(128))
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+
+
 class LogOffsetRow(Base):
     """How far a partition has been written down, in the transaction of the rows that came from it."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -26,13 +27,20 @@ def needs_database(
 
     @wraps(route)
     async def guarded(self: Routes, request: web.Request) -> web.Response:
-        try:
+        with database_there():
             return await route(self, request)
-        except (OperationalError, InterfaceError, OSError) as error:
-            log.warning("database.unavailable", error=str(error)[:300])
-            raise Unavailable("the database does not answer or has no tables yet; predictions go on") from error
 
     return guarded
+
+
+@contextlib.contextmanager
+def database_there() -> Iterator[None]:
+    """Raise Unavailable where the block cannot reach the database."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, OSError) as error:
+        log.warning("database.unavailable", error=str(error)[:300])
+        raise Unavailable("the database does not answer or has no tables yet; predictions go on") from error
 
 
 def answer(document: BaseModel, status: int = 200) -> web.Response:

@@ -115,6 +115,7 @@ class AsyncModelMeshClient:
         batching: dict[str, Any] | None = None,
         cache_ttl_seconds: float = 0.0,
         data: Any | None = None,
+        idempotency_key: str | None = None,
     ) -> dict[str, Any]:
         """Register a model object or the path of a file; return what was registered.
 
@@ -122,7 +123,8 @@ class AsyncModelMeshClient:
         proves itself on them. `data` is the training data: its digest is kept, and its first 5,000 rows are what live rows
         are compared with to see drift; without it the first live rows are. Without a version the
         major is raised. With `cache_ttl_seconds` an answer to the same inputs is given again for so long, which only a
-        model that answers the same rows the same way may ask for. Raises RegistrationRefused, VersionExists, InvalidInput.
+        model that answers the same rows the same way may ask for. Sent again with the same `idempotency_key`, within a day, it
+        is not registered again. Raises RegistrationRefused, VersionExists, InvalidInput.
         """
         documents = {
             "metadata": metadata,
@@ -142,7 +144,7 @@ class AsyncModelMeshClient:
             path, kind = await asyncio.to_thread(_save, model_object, framework, sample, Path(folder))
             fields["framework"] = kind
             try:
-                return await self._register(path, fields)
+                return await self._register(path, fields, idempotency_key)
             except PickleRefused:
                 adapter = adapter_for(kind)
                 if isinstance(model_object, str | Path) or not isinstance(adapter, SavesSafely):
@@ -150,16 +152,17 @@ class AsyncModelMeshClient:
                 # The deployment takes no pickles: send the same estimator in a form that cannot run code.
                 safe = Path(folder) / "model.skops"
                 await asyncio.to_thread(adapter.save_safely, model_object, safe)
-                return await self._register(safe, fields)
+                return await self._register(safe, fields, idempotency_key)
 
-    async def _register(self, path: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    async def _register(self, path: Path, fields: dict[str, Any], key: str | None) -> dict[str, Any]:
         form = aiohttp.FormData()
         for field, value in fields.items():
             if value is not None:
                 form.add_field(field, value)
         with path.open("rb") as file:
             form.add_field("artifact", file, filename=path.name)
-            registered: dict[str, Any] = await self._request("POST", "/models", data=form)
+            headers = {"Idempotency-Key": key} if key else {}
+            registered: dict[str, Any] = await self._request("POST", "/models", data=form, headers=headers)
         return registered
 
     async def predict(

@@ -90,3 +90,22 @@ def test_a_role_imports_nothing_of_the_other_commands():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "modelmesh.cli.role_commands" in loaded
     assert not {"alembic", "scipy", "sklearn", "modelmesh.sdk"} & set(loaded)
+
+
+def leaves(commands, path=()):
+    for name, command in commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command.commands, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+def test_every_command_speaks_json():
+    silent = {
+        name
+        for module in COMMANDS
+        for name, command in leaves(commands_of(module))
+        if not any("--json" in option.opts for option in command.params)
+    }
+    # An answer is JSON either way; the demo is a story, and a role's log is JSON.
+    assert silent == {"predict", "demo", "gateway", "router", "worker", "control", "recorder", "broker"}
