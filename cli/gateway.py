@@ -195,7 +195,7 @@ class Gateway(Role):
         LabelRoutes(self._settings, self._outbox).add_to(app)
         ReleaseRoutes(self._registry, deployer, self._releases, self._statistics).add_to(app)
         CounterfactualRoutes(self._settings, self._registry).add_to(app)
-        InferenceRoutes(InferenceLog(self._engine)).add_to(app)
+        InferenceRoutes(self._settings, InferenceLog(self._engine)).add_to(app)
         ReplayRoutes(self._registry, self._replay_store, self._replays, page).add_to(app)
         MonitoringRoutes(self._statistics, self._releases, self._commands).add_to(app)
         DashboardRoutes(self._releases, self._statistics, self._replicas, self._commands).add_to(app)

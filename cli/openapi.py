@@ -15,7 +15,7 @@ from ..access.middleware import PUBLIC
 from ..control_plane.counterfactual_routes import Counterfactual, CounterfactualRequest
 from ..control_plane.idempotency import HEADER as IDEMPOTENCY
 from ..control_plane.idempotency import takes_idempotency_key
-from ..control_plane.inference_routes import Inference, InferencePage
+from ..control_plane.inference_routes import Inference, InferencePage, RequestRecords
 from ..control_plane.key_routes import KeyList, KeyRequest, NewKey
 from ..control_plane.label_routes import LabelsRequest, LabelsTaken
 from ..control_plane.model_documents import ModelDocument, ModelPage, Registered, VersionDocument
@@ -205,6 +205,8 @@ OPERATIONS = (
     Operation("get", "/inference-log", "List requests and their outcomes, newest first", InferencePage, None, (422, 503),
               query=(*_PAGE, "model", "version", "status")),
     Operation("get", "/inference-log/{request_id}", "Show a request and its outcome", Inference, None, (404, 503)),
+    Operation("get", "/inference-log/{request_id}/records", "Show a request's records on the topics", RequestRecords, None,
+              (404, 503)),
     Operation("get", "/dead-letters", "List the newest records that were put aside", DeadLetterList, None, (503,)),
     Operation("get", "/dead-letters/{number}", "Show one", DeadLetterDocument, None, (404, 422, 503)),
     Operation("post", "/dead-letters/{number}/redrive", "Send one on its way again", Redriven, None, (404, 422, 503, 504)),

@@ -37,6 +37,11 @@ def _model(release: Release, statistics: StatisticsView) -> dict[str, Any]:
         "decision": judged.get("decision") if judged else None,
         "latency": (statistics.get(name, "latency") or {}).get("versions", {}),
         "drift": (statistics.get(name, "drift") or {}).get("versions", {}),
+        "accuracy": {
+            version: windows["24 h"]
+            for version, windows in (statistics.get(name, "accuracy") or {}).get("versions", {}).items()
+            if "24 h" in windows
+        },
         "shadow": statistics.of_trial(release, "shadow"),
     }
 
@@ -50,6 +55,8 @@ def _replica(beat: Heartbeat) -> dict[str, Any]:
         "queued": sum(load.queued for load in loads),
         "in_service": sum(load.in_service for load in loads),
         "answered": sum(load.answered for load in loads),
+        "lag": sum(load.lag for load in loads),
+        "batch_requests": max((load.batch_requests for load in loads), default=0.0),
         "service_ms": max((load.service_ms for load in loads), default=0.0),
         "loaded": {model: list(load.loaded) for model, load in beat.models.items()},
         "failed": {model: load.failed for model, load in beat.models.items() if load.failed},

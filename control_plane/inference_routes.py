@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import base64
+import time
 from datetime import datetime
 from typing import Any
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from ..schemas.errors import InvalidInput, NotFound
+from ..schemas.settings import Settings
 from .database import InferenceRow
 from .inference_log import InferenceLog
+from .request_records import RecordDocument, records_of, shown
 from .route_tools import answer, needs_database, paging
 
 
@@ -41,16 +42,25 @@ class InferencePage(BaseModel):
     total: int
 
 
-class InferenceRoutes:
-    """`GET /inference-log` and `GET /inference-log/{request_id}`."""
+class RequestRecords(BaseModel):
+    """Everything that the topics hold of one request, in the order in which it was written."""
 
-    def __init__(self, rows: InferenceLog) -> None:
+    request_id: str
+    records: list[RecordDocument]
+
+
+class InferenceRoutes:
+    """`GET /inference-log`, `GET /inference-log/{request_id}` and its records on the topics."""
+
+    def __init__(self, settings: Settings, rows: InferenceLog) -> None:
+        self._settings = settings
         self._rows = rows
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
         app.router.add_get("/inference-log", self.list_requests)
         app.router.add_get("/inference-log/{request_id}", self.show_request)
+        app.router.add_get("/inference-log/{request_id}/records", self.show_records)
 
     @needs_database
     async def list_requests(self, request: web.Request) -> web.Response:
@@ -72,10 +82,21 @@ class InferenceRoutes:
     @needs_database
     async def show_request(self, request: web.Request) -> web.Response:
         """Return one request."""
+        return answer(_document(await self._row(request)))
+
+    @needs_database
+    async def show_records(self, request: web.Request) -> web.Response:
+        """Return the records of one request."""
+        row = await self._row(request)
+        ended = row.answered_at.timestamp() if row.answered_at is not None else time.time()
+        records = await records_of(self._settings, row.model, row.request_id, row.at.timestamp(), ended)
+        return answer(RequestRecords(request_id=row.request_id, records=records))
+
+    async def _row(self, request: web.Request) -> InferenceRow:
         row = await self._rows.get(request.match_info["request_id"])
         if row is None:
             raise NotFound("the inference log has no such request (yet)", field="request_id")
-        return answer(_document(row))
+        return row
 
 
 def _document(row: InferenceRow) -> Inference:
@@ -90,15 +111,6 @@ def _document(row: InferenceRow) -> Inference:
         variant=row.variant,
         worker=row.worker,
         latency_ms=waited,
-        request=_shown(row.request),
-        reply=_shown(row.reply),
+        request=shown(row.request),
+        reply=shown(row.reply),
     )
-
-
-def _shown(body: bytes | None) -> Any:
-    if body is None:
-        return None
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {"base64": base64.b64encode(body).decode()}

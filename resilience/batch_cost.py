@@ -28,6 +28,11 @@ class BatchCost:
         self._variance = (1 - step) * (self._variance + step * size_off * size_off)
         self._covariance = (1 - step) * (self._covariance + step * size_off * time_off)
 
+    @property
+    def mean_size(self) -> float:
+        """Requests in a batch, on average of late; 0 before the first."""
+        return self._size
+
     def full_batch(self, size: int) -> float:
         """Return the milliseconds that each request costs when they come in batches of so many; 0 before the first."""
         if not self._weight:

@@ -30,6 +30,8 @@ class ModelLoad(BaseModel):
     queued: int = 0
     in_service: int = 0
     answered: int = Field(default=0, description="requests answered in this life of the worker")
+    lag: int = Field(default=0, description="records of its partitions that are not finished")
+    batch_requests: float = Field(default=0.0, description="requests in a batch, on average of late")
     service_ms: float = Field(default=0.0, description="peak EWMA of one batch's time in the model")
     request_ms: float = Field(default=0.0, description="what a request costs when the batches are full")
 

@@ -139,6 +139,8 @@ class ModelPool:
             queued=sum(server.queued for server in servers),
             in_service=sum(server.in_service for server in servers),
             answered=self._requests.answered,
+            lag=int(sum(records for _, records in self._loop.lag())),
+            batch_requests=round(max((server.batch_requests for server in servers), default=0.0), 1),
             service_ms=max((server.service_ms for server in servers), default=0.0),
             request_ms=max((server.request_ms for server in servers), default=0.0),
         )

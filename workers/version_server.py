@@ -105,6 +105,11 @@ class VersionServer(Generic[Token]):
         return max(self._service.read(now), 1000 * running)
 
     @property
+    def batch_requests(self) -> float:
+        """Requests in a batch, on average of late."""
+        return self._cost.mean_size
+
+    @property
     def request_ms(self) -> float:
         """What a request costs when the batches are full, in ms."""
         return self._cost.full_batch(self.spec.batching.max_batch_size)

@@ -56,6 +56,11 @@ const percent = (value) => (value === null || value === undefined ? "–" : `${(
 const whole = (value) => value.toFixed(0);
 const number = (value) => (value === null || value === undefined ? "–" : Charts.round(value));
 
+function right(figures) {
+  if (!figures) return "–";
+  return figures.accuracy === undefined ? `± ${number(figures.mean_absolute_error)}` : `${percent(figures.accuracy)} of ${whole(figures.rows)}`;
+}
+
 function drawModel(model, at) {
   const card = make("article", { "data-model": model.name, "aria-label": model.name });
   const buttons = make("div", { class: "buttons" });
@@ -75,9 +80,9 @@ function drawModel(model, at) {
     traffic.push({ name: variant.version, points: remember(`${name}|rate`, at, persecond) });
     const ms = figures.latency_ms || {};
     return [`${variant.version} (${variant.role})`, percent(variant.weight), number(persecond), percent(figures.failure_rate),
-      number(ms.p50), number(ms.p95), number(ms.p99)];
+      number(ms.p50), number(ms.p95), number(ms.p99), right(model.accuracy[variant.version])];
   });
-  card.append(table(`versions of ${model.name}`, ["version", "share", "a second", "failed", "p50 ms", "p95", "p99"], rows));
+  card.append(table(`versions of ${model.name}`, ["version", "share", "a second", "failed", "p50 ms", "p95", "p99", "right"], rows));
   card.append(chart("requests a second", traffic.map((one) => one.name), Charts.lines(`requests a second of ${model.name}`, traffic)));
 
   const comparisons = Object.entries(model.comparisons);
@@ -128,12 +133,15 @@ function draw(state) {
     $("replicas").replaceChildren(...state.replicas.map((replica) => make("tr", {},
       make("td", {}, replica.replica), make("td", {}, replica.role),
       make("td", { class: "rate" }, whole(answersASecond(replica, state.at))),
-      make("td", {}, whole(replica.queued)), make("td", {}, whole(replica.in_service)), make("td", {}, number(replica.service_ms)),
+      make("td", {}, whole(replica.queued)), make("td", {}, whole(replica.in_service)),
+      make("td", {}, whole(replica.lag)), make("td", {}, number(replica.batch_requests)), make("td", {}, number(replica.service_ms)),
       make("td", replica.breakers.length ? { class: "bad" } : {},
         replica.breakers.map((one) => `${one.model} ${one.version} ${one.state}`).join(", ") || "closed"))));
   }
   const alive = new Set(state.models.map((model) => model.id));
-  for (const name of history.keys()) if (!alive.has(name.split("|")[0])) history.delete(name);
+  for (const kept of [history, before]) {
+    for (const name of kept.keys()) if (name.includes("|") && !alive.has(name.split("|")[0])) kept.delete(name);
+  }
 }
 
 function tell(event) {
@@ -192,8 +200,9 @@ $("key-form").addEventListener("submit", (submitted) => {
 
 $("log-form").addEventListener("submit", async (submitted) => {
   submitted.preventDefault();
-  const answer = await fetch(`/inference-log/${encodeURIComponent($("request-id").value.trim())}`, { headers: headers() });
-  $("log").textContent = JSON.stringify(await answer.json(), null, 2);
+  const path = `/inference-log/${encodeURIComponent($("request-id").value.trim())}`;
+  const found = await Promise.all([path, `${path}/records`].map(async (one) => (await fetch(one, { headers: headers() })).json()));
+  $("log").textContent = found.map((one) => JSON.stringify(one, null, 2)).join("\n");
 });
 
 follow();

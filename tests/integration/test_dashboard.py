@@ -146,4 +146,13 @@ async def test_a_request_is_looked_up_by_its_id(page, kafka_client, forest, canc
     await until(written, "the request is in the log")
     await page.fill("#request-id", "seen-on-the-page")
     await page.press("#request-id", "Enter")
-    await page.locator("#log", has_text="seen-on-the-page").wait_for()
+    await page.locator("#log", has_text=f"modelmesh.model.{forest}").wait_for()
+    async with http.get("/inference-log/seen-on-the-page/records") as answer:
+        records = (await answer.json())["records"]
+    assert [record["topic"] for record in records] == [
+        "modelmesh.requests",
+        f"modelmesh.model.{forest}",
+        "modelmesh.replies",
+    ]
+    assert records[0]["value"]["inputs"] == cancer[0][0].tolist()
+    assert records[2]["headers"]["status"] == "200"
