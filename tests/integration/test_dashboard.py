@@ -155,4 +155,4 @@ async def test_a_request_is_looked_up_by_its_id(page, kafka_client, forest, canc
         "modelmesh.replies",
     ]
     assert records[0]["value"]["inputs"] == cancer[0][0].tolist()
-    assert records[2]["headers"]["status"] == "200"
+    assert records[2]["headers"]["mm-status"] == "200"
