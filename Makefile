@@ -5,7 +5,7 @@ PACKAGES := access broker cli control_plane models producers resilience router s
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test unit lint audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways up parts clean
+.PHONY: install demo test unit lint audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
 
 install: $(STAMP)
 
@@ -72,6 +72,14 @@ bench-sizing: $(STAMP)
 
 bench-ways: $(STAMP)
 	@$(BIN)/python -m benchmarks ways
+
+# 50 models and a browser; MINUTES says how long.
+bench-dashboard: $(STAMP)
+	@$(BIN)/python -m benchmarks dashboard
+
+# A clone, an install and the tutorial, on an empty home; some minutes and 5 GB.
+bench-newcomer: $(STAMP)
+	@$(BIN)/python -m benchmarks newcomer
 
 up: $(STAMP)
 	@$(BIN)/modelmesh up

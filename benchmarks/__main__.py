@@ -11,9 +11,11 @@ import uvloop
 from . import (
     cache,
     canary_simulation,
+    dashboard,
     drift_simulation,
     faults,
     faults_page,
+    newcomer,
     overhead,
     pipeline,
     pipeline_page,
@@ -76,7 +78,15 @@ def _say_aims(say: report.Clock, aims: list[list[str]]) -> None:
         say(f"{aim}: {found} ({met.strip('*')})")
 
 
-WHOLE = {"soak": soak, "cache": cache, "overhead": overhead, "sizing": sizing, "ways": ways_in}
+WHOLE = {
+    "soak": soak,
+    "cache": cache,
+    "overhead": overhead,
+    "sizing": sizing,
+    "ways": ways_in,
+    "dashboard": dashboard,
+    "newcomer": newcomer,
+}
 BENCHMARKS = {
     "pipeline": run_pipeline,
     "releases": run_releases,
