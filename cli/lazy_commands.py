@@ -27,6 +27,7 @@ COMMANDS = {
     "chaos_commands": ("chaos",),
     "role_commands": ("gateway", "router", "worker", "control", "recorder", "broker"),
 }
+NAMES = tuple(name for names in COMMANDS.values() for name in names)
 _MODULES = {name: module for module, names in COMMANDS.items() for name in names}
 
 
@@ -35,7 +36,7 @@ class LazyCommands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return their names."""
-        return list(_MODULES)
+        return list(NAMES)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return one, or None if there is none of the name."""
