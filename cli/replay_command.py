@@ -30,7 +30,7 @@ from ..producers.replay_folder import ReplayFolder
 from ..schemas.errors import InvalidInput
 from ..schemas.profiles import Profile
 from ..schemas.settings import Settings
-from ..sdk.client import framework_of_file
+from ..sdk.model_file import framework_of_file
 from .label_file import read_labels
 
 BROKER_TIMEOUT = 10.0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-import ssl
 import tempfile
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
@@ -20,32 +18,17 @@ import aiohttp
 import orjson
 
 from ..models.adapters.base import SavesSafely
-from ..models.adapters.registry import adapter_for, framework_of
+from ..models.adapters.registry import adapter_for
 from ..producers.client import PredictionClient
-from ..schemas.errors import InvalidInput, ModelMeshError, PickleRefused, Unavailable, from_problem
+from ..schemas.errors import ModelMeshError, PickleRefused, from_problem
+from .gateway_session import AllRowsFailed, GatewaySession
+from .model_file import save_model
 from .prediction import Prediction
+from .rows import body_of, data_digest, inputs_of, rows_of
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 REFERENCE_ROWS = 5000
 LABELS_AT_ONCE = 5000
-
-
-def rows_of(data: Any) -> list[Any]:
-    """Return a DataFrame, an array, a tensor or a list of rows as JSON rows."""
-    if hasattr(data, "to_dict") and hasattr(data, "columns"):
-        return list(data.to_dict("records"))
-    if hasattr(data, "detach"):
-        data = data.detach().cpu()
-    return list(data.tolist()) if hasattr(data, "tolist") else list(data)
-
-
-def inputs_of(inputs: Any) -> Any:
-    """Return inputs as /predict takes them: arrays, DataFrames and tensors become lists."""
-    if isinstance(inputs, dict | list):
-        return inputs
-    if hasattr(inputs, "to_dict") and not hasattr(inputs, "columns"):  # a pandas Series is one row
-        return inputs.to_dict()
-    return rows_of(inputs)
 
 
 class AsyncModelMeshClient:
@@ -71,24 +54,20 @@ class AsyncModelMeshClient:
         """
         self.url = url.rstrip("/")
         self._kafka = PredictionClient(kafka=kafka) if kafka else None
-        self._api_key = api_key or os.environ.get("MODELMESH_API_KEY", "")
-        self._ca = ca or os.environ.get("MODELMESH_CA")
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._session: aiohttp.ClientSession | None = None
+        self._http = GatewaySession(
+            url,
+            timeout=timeout,
+            api_key=api_key or os.environ.get("MODELMESH_API_KEY", ""),
+            ca=ca or os.environ.get("MODELMESH_CA"),
+        )
 
     async def __aenter__(self) -> AsyncModelMeshClient:
-        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
-        self._session = aiohttp.ClientSession(
-            timeout=self._timeout,
-            json_serialize=lambda d: orjson.dumps(d).decode(),
-            headers=headers,
-            connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self._ca) if self._ca else True),
-        )
+        self._http.open()
         if self._kafka is not None:
             try:
                 await self._kafka.__aenter__()
             except BaseException:
-                await self._session.close()
+                await self._http.close()
                 raise
         return self
 
@@ -97,8 +76,7 @@ class AsyncModelMeshClient:
     ) -> None:
         if self._kafka is not None:
             await self._kafka.__aexit__(kind, error, trace)
-        if self._session is not None:
-            await self._session.close()
+        await self._http.close()
 
     async def register_model(
         self,
@@ -141,7 +119,7 @@ class AsyncModelMeshClient:
             if value is not None:
                 fields[field] = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
         with tempfile.TemporaryDirectory() as folder:
-            path, kind = await asyncio.to_thread(_save, model_object, framework, sample, Path(folder))
+            path, kind = await asyncio.to_thread(save_model, model_object, framework, sample, Path(folder))
             fields["framework"] = kind
             try:
                 return await self._register(path, fields, idempotency_key)
@@ -162,7 +140,7 @@ class AsyncModelMeshClient:
         with path.open("rb") as file:
             form.add_field("artifact", file, filename=path.name)
             headers = {"Idempotency-Key": key} if key else {}
-            registered: dict[str, Any] = await self._request("POST", "/models", data=form, headers=headers)
+            registered: dict[str, Any] = await self._http.request("POST", "/models", data=form, headers=headers)
         return registered
 
     async def predict(
@@ -188,8 +166,8 @@ class AsyncModelMeshClient:
         headers = {"X-Request-Id": request_id} | ({"X-Routing-Key": routing_key} if routing_key else {})
         if timeout is not None:
             headers["X-Timeout-Ms"] = str(max(1, round(timeout * 1000)))
-        body = _body(inputs_of(inputs))
-        document = await self._request("POST", f"/predict/{name}", data=body, headers=headers)
+        body = body_of(inputs_of(inputs))
+        document = await self._http.request("POST", f"/predict/{name}", data=body, headers=headers)
         return Prediction.from_document(document, request_id)
 
     async def predict_stream(
@@ -236,8 +214,8 @@ class AsyncModelMeshClient:
     async def predict_batch(self, name: str, rows: Any) -> list[Prediction | ModelMeshError]:
         """Return a prediction for each row, or the error of a row that failed, in the order of the rows."""
         try:
-            document = await self._request("POST", f"/predict/{name}/batch", data=_body(rows_of(rows)))
-        except _AllRowsFailed as failed:
+            document = await self._http.request("POST", f"/predict/{name}/batch", data=body_of(rows_of(rows)))
+        except AllRowsFailed as failed:
             document = failed.document
         return [
             from_problem(answer["error"]) if "error" in answer else Prediction.from_document(answer)
@@ -247,12 +225,12 @@ class AsyncModelMeshClient:
     async def models(self, *, page: int = 1, per_page: int = 50, framework: str | None = None) -> list[dict[str, Any]]:
         """Return one page of models by name."""
         query: dict[str, Any] = {"page": page, "per_page": per_page} | ({"framework": framework} if framework else {})
-        models: list[dict[str, Any]] = (await self._request("GET", "/models", params=query))["models"]
+        models: list[dict[str, Any]] = (await self._http.request("GET", "/models", params=query))["models"]
         return models
 
     async def versions(self, name: str) -> list[dict[str, Any]]:
         """Return a model's versions, oldest first. Raises ModelNotFound."""
-        versions: list[dict[str, Any]] = (await self._request("GET", f"/models/{name}/versions"))["versions"]
+        versions: list[dict[str, Any]] = (await self._http.request("GET", f"/models/{name}/versions"))["versions"]
         return versions
 
     async def deploy(
@@ -263,7 +241,7 @@ class AsyncModelMeshClient:
         Raises StaleGeneration when the release has moved on since `generation`, ControlPlaneUnavailable.
         """
         wish = {"model": name, "version": version, "generation": generation, "actor": actor, "reason": reason}
-        deployed: dict[str, Any] = await self._request("POST", "/deployments", json=wish)
+        deployed: dict[str, Any] = await self._http.request("POST", "/deployments", json=wish)
         return deployed
 
     async def create_canary(
@@ -291,7 +269,7 @@ class AsyncModelMeshClient:
 
     async def canary(self, name: str) -> dict[str, Any]:
         """Return a canary with its evidence, by the model's name or the canary's id. Raises NotFound."""
-        canary: dict[str, Any] = await self._request("GET", f"/deployments/canary/{name}")
+        canary: dict[str, Any] = await self._http.request("GET", f"/deployments/canary/{name}")
         return canary
 
     async def set_canary_percentage(self, name: str, percentage: float, **wish: Any) -> dict[str, Any]:
@@ -312,7 +290,9 @@ class AsyncModelMeshClient:
         `rules` are those of a canary: auto_rollback_threshold, window_seconds, min_requests, alpha, latency_tolerance,
         on_output_drift, steps; what is not given is as it was. Raises NotFound when its summaries are gone (after a day).
         """
-        judged: dict[str, Any] = await self._request("POST", f"/deployments/canary/{name}/counterfactual", json=rules)
+        judged: dict[str, Any] = await self._http.request(
+            "POST", f"/deployments/canary/{name}/counterfactual", json=rules
+        )
         return judged
 
     async def create_shadow(
@@ -340,7 +320,7 @@ class AsyncModelMeshClient:
 
     async def experiment(self, name: str) -> dict[str, Any]:
         """Return an experiment with its results, by the model's name or the experiment's id. Raises NotFound."""
-        experiment: dict[str, Any] = await self._request("GET", f"/experiments/{name}")
+        experiment: dict[str, Any] = await self._http.request("GET", f"/experiments/{name}")
         return experiment
 
     async def stop_experiment(self, name: str, winner: str = "", **wish: Any) -> dict[str, Any]:
@@ -349,13 +329,13 @@ class AsyncModelMeshClient:
 
     async def drift(self, name: str) -> dict[str, Any]:
         """Return how the live inputs differ from the reference, by version and feature. Raises NotFound."""
-        drift: dict[str, Any] = await self._request("GET", f"/monitoring/drift/{name}")
+        drift: dict[str, Any] = await self._http.request("GET", f"/monitoring/drift/{name}")
         return drift
 
     async def latency(self, name: str | None = None) -> dict[str, Any]:
         """Return p50, p95 and p99 in ms over 1 min, 5 min and 1 h, by model and version."""
         query = {"model": name} if name else {}
-        models: dict[str, Any] = (await self._request("GET", "/monitoring/latency", params=query))["models"]
+        models: dict[str, Any] = (await self._http.request("GET", "/monitoring/latency", params=query))["models"]
         return models
 
     async def send_labels(self, name: str, labels: Mapping[str, Any]) -> int:
@@ -366,18 +346,18 @@ class AsyncModelMeshClient:
         taken, pairs = 0, iter(labels.items())
         while part := dict(islice(pairs, LABELS_AT_ONCE)):
             body = orjson.dumps({"labels": part}, option=orjson.OPT_SERIALIZE_NUMPY)
-            taken += (await self._request("POST", f"/labels/{name}", data=body))["accepted"]
+            taken += (await self._http.request("POST", f"/labels/{name}", data=body))["accepted"]
         return taken
 
     async def accuracy(self, name: str) -> dict[str, Any]:
         """Return how right each version's answers were, over 1 h, 24 h and all labels. Raises NotFound before the first."""
-        accuracy: dict[str, Any] = await self._request("GET", f"/monitoring/accuracy/{name}")
+        accuracy: dict[str, Any] = await self._http.request("GET", f"/monitoring/accuracy/{name}")
         return accuracy
 
     async def errors(self, name: str | None = None) -> dict[str, Any]:
         """Return requests, failures and the failure rate of the present trial, by model and version."""
         query = {"model": name} if name else {}
-        models: dict[str, Any] = (await self._request("GET", "/monitoring/errors", params=query))["models"]
+        models: dict[str, Any] = (await self._http.request("GET", "/monitoring/errors", params=query))["models"]
         return models
 
     async def start_replay(self, name: str, version: str, begin: datetime, **options: Any) -> dict[str, Any]:
@@ -386,20 +366,20 @@ class AsyncModelMeshClient:
         `options` are to (a datetime), speed (times the recorded rate) and limit. Raises VersionNotFound, Overloaded.
         """
         wish = {"model": name, "version": version, "from": begin, **options}
-        started: dict[str, Any] = await self._request(
+        started: dict[str, Any] = await self._http.request(
             "POST", "/replays", data=orjson.dumps(wish, option=orjson.OPT_NAIVE_UTC)
         )
         return started
 
     async def replay(self, replay_id: str) -> dict[str, Any]:
         """Return how far a replay is, and its report when it is done. Raises NotFound."""
-        found: dict[str, Any] = await self._request("GET", f"/replays/{replay_id}")
+        found: dict[str, Any] = await self._http.request("GET", f"/replays/{replay_id}")
         return found
 
     async def replays(self, name: str | None = None) -> list[dict[str, Any]]:
         """Return the newest replays without their reports."""
         query = {"model": name} if name else {}
-        found: list[dict[str, Any]] = (await self._request("GET", "/replays", params=query))["replays"]
+        found: list[dict[str, Any]] = (await self._http.request("GET", "/replays", params=query))["replays"]
         return found
 
     async def inference_log(
@@ -414,125 +394,50 @@ class AsyncModelMeshClient:
         """Return requests with their outcomes, newest first; `status` "none": those that have none yet."""
         query = {"model": name, "version": version, "status": status, "page": page, "per_page": per_page}
         given = {key: str(value) for key, value in query.items() if value is not None}
-        rows: list[dict[str, Any]] = (await self._request("GET", "/inference-log", params=given))["requests"]
+        rows: list[dict[str, Any]] = (await self._http.request("GET", "/inference-log", params=given))["requests"]
         return rows
 
     async def inference(self, request_id: str) -> dict[str, Any]:
         """Return one request with its outcome. Raises NotFound while the log does not have it."""
-        row: dict[str, Any] = await self._request("GET", f"/inference-log/{request_id}")
+        row: dict[str, Any] = await self._http.request("GET", f"/inference-log/{request_id}")
         return row
 
     async def shadow(self, name: str) -> dict[str, Any]:
         """Return how a shadow's answers differ from production's. Raises NotFound."""
-        shadow: dict[str, Any] = await self._request("GET", f"/monitoring/shadow/{name}")
+        shadow: dict[str, Any] = await self._http.request("GET", f"/monitoring/shadow/{name}")
         return shadow
 
     async def watch(self, name: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """Iterate over events as they come, of one model or of all, without end."""
-        query = {"model": name} if name else {}
-        session, forever = self._open(), aiohttp.ClientTimeout(total=None)
-        try:
-            async with session.get(self.url + "/events", params=query, timeout=forever) as response:
-                if response.status != 200:
-                    raise from_problem(orjson.loads(await response.read()))
-                async for line in response.content:
-                    if line.startswith(b"data: "):
-                        yield orjson.loads(line[6:])
-        except aiohttp.ClientError as error:
-            raise Unavailable(f"the gateway at {self.url} cannot be reached ({error})") from error
+        async for event in self._http.events("/events", params={"model": name} if name else {}):
+            yield event
 
     async def _change(self, path: str, wish: dict[str, Any]) -> dict[str, Any]:
         body = {field: value for field, value in wish.items() if value is not None}
-        changed: dict[str, Any] = await self._request("POST", path, json=body)
+        changed: dict[str, Any] = await self._http.request("POST", path, json=body)
         return changed
 
     async def deployments(self) -> list[dict[str, Any]]:
         """Return every model's release as it is now."""
-        deployments: list[dict[str, Any]] = (await self._request("GET", "/deployments"))["deployments"]
+        deployments: list[dict[str, Any]] = (await self._http.request("GET", "/deployments"))["deployments"]
         return deployments
 
     async def history(self, name: str | None = None) -> list[dict[str, Any]]:
         """Return what happened to the releases, newest first."""
         query = {"model": name} if name else {}
-        events: list[dict[str, Any]] = (await self._request("GET", "/deployments/history", params=query))["events"]
+        events: list[dict[str, Any]] = (await self._http.request("GET", "/deployments/history", params=query))["events"]
         return events
 
     async def delete_version(self, name: str, version: str) -> None:
         """Forget a version. Raises VersionInUse while a release sends requests to it."""
-        await self._request("DELETE", f"/models/{name}/versions/{version}")
+        await self._http.request("DELETE", f"/models/{name}/versions/{version}")
 
     async def dashboard_state(self) -> dict[str, Any]:
         """Return what the dashboard shows now: every model with what the judge knows, and every live replica."""
-        document: dict[str, Any] = await self._request("GET", "/ui/state")
+        document: dict[str, Any] = await self._http.request("GET", "/ui/state")
         return document
 
     async def health(self) -> dict[str, Any]:
         """Return what works; not being ready is no error here."""
-        document: dict[str, Any] = await self._request("GET", "/health", accept=(503,))
+        document: dict[str, Any] = await self._http.request("GET", "/health", accept=(503,))
         return document
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("use the client as a context manager: async with AsyncModelMeshClient() as client")
-        return self._session
-
-    async def _request(self, method: str, path: str, *, accept: tuple[int, ...] = (), **options: Any) -> Any:
-        try:
-            async with self._open().request(method, self.url + path, **options) as response:
-                body = await response.read()
-        except (aiohttp.ClientConnectionError, TimeoutError) as error:
-            why = "did not answer in time" if isinstance(error, TimeoutError) else f"cannot be reached ({error})"
-            raise Unavailable(f"the gateway at {self.url} {why}; is it running? `modelmesh up` starts one") from error
-        document = orjson.loads(body) if body else None
-        if response.status < 400 or response.status in accept:
-            return document
-        if isinstance(document, dict) and "predictions" in document:
-            raise _AllRowsFailed(document)
-        raise from_problem(document if isinstance(document, dict) else {"detail": f"HTTP {response.status}"})
-
-
-class _AllRowsFailed(Exception):  # not an answer to anybody: predict_batch turns it into one error a row
-    def __init__(self, document: dict[str, Any]) -> None:
-        self.document = document
-        super().__init__()
-
-
-def _body(inputs: Any) -> bytes:
-    try:
-        return orjson.dumps({"inputs": inputs}, option=orjson.OPT_SERIALIZE_NUMPY)
-    except orjson.JSONEncodeError as error:
-        raise InvalidInput(f"the inputs cannot be written as JSON: {error}", field="inputs") from None
-
-
-def _save(model: Any, framework: str | None, sample: Any | None, folder: Path) -> tuple[Path, str]:
-    """Return the model's file and framework; an object is written into the folder."""
-    if isinstance(model, str | Path):
-        path = Path(model)
-        if not path.is_file():
-            raise InvalidInput(f"there is no file {path}", field="model_object")
-        return path, framework or framework_of_file(path)
-    kind = framework or framework_of(model)
-    adapter = adapter_for(kind)
-    path = folder / f"model{adapter.suffix}"
-    adapter.save(model, path, None if sample is None else rows_of(sample))
-    return path, kind
-
-
-def framework_of_file(path: Path) -> str:
-    """Return the framework that a file's name says. Raises InvalidInput where it says none."""
-    kinds = {
-        ".joblib": "sklearn",
-        ".pkl": "sklearn",
-        ".skops": "sklearn",
-        ".onnx": "onnx",
-        ".pt2": "torch",
-        ".pt": "torch",
-    }
-    if path.suffix not in kinds:
-        raise InvalidInput(f"{path.name} does not say what it is: name the framework", field="framework")
-    return kinds[path.suffix]
-
-
-def data_digest(data: Any) -> str:
-    """Return the SHA-256 of a table's or an array's rows as JSON, in hex: the same rows give the same digest."""
-    return hashlib.sha256(orjson.dumps(rows_of(data), option=orjson.OPT_SERIALIZE_NUMPY)).hexdigest()

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,29 @@ class Prediction:
     def from_document(cls, document: dict[str, Any], request_id: str = "") -> Prediction:
         """Return the prediction that an answer's body describes."""
         return cls(document["model"], document["version"], document["outputs"], request_id)
+
+    def to_numpy(self, name: str | None = None) -> NDArray[Any]:
+        """Return an output as an array with a row for each row that was asked; without a name the only one.
+
+        Raises KeyError for an output that there is not, and where several are there to choose from.
+        """
+        if name is None:
+            if len(self.outputs) != 1:
+                raise KeyError(f"name one of {', '.join(self.outputs)}")
+            (name,) = self.outputs
+        return np.asarray(self.outputs[name])
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a table with a row for each row that was asked; an output of several numbers a row has a column for each."""
+        import pandas as pd  # half a second that whoever wants no table need not wait for
+
+        columns: dict[str, Any] = {}
+        for name, values in self.outputs.items():
+            if values and isinstance(values[0], list):
+                columns |= {f"{name}_{place}": column for place, column in enumerate(zip(*values, strict=True))}
+            else:
+                columns[name] = values
+        return pd.DataFrame(columns)
 
     @property
     def label(self) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+
+from rich.progress import track
 
 from ..schemas.errors import ModelMeshError
 from .client import DEFAULT_URL, AsyncModelMeshClient
@@ -89,9 +91,19 @@ class ModelMeshClient:
         *,
         in_flight: int = 256,
         on_progress: Callable[[int], None] | None = None,
+        progress: bool = False,
         **options: Any,
     ) -> Iterator[Prediction | ModelMeshError]:
-        """Iterate over the predictions for many rows, in their order, with so many in flight and no more in memory."""
+        """Iterate over the predictions for many rows, in their order, with so many in flight and no more in memory.
+
+        A row that failed gives its error in place of a prediction. `progress` shows a bar, with the time left where the number
+        of rows is known; `on_progress` gets how many are answered.
+        """
+        if progress:
+            answered = self.predict_stream(name, rows, in_flight=in_flight, on_progress=on_progress, **options)
+            total = len(rows) if isinstance(rows, Sized) else None
+            yield from track(answered, description=name, total=total, transient=True)
+            return
         answers = self._client.predict_stream(name, rows, in_flight=in_flight, on_progress=on_progress, **options)
 
         async def step() -> Prediction | ModelMeshError | None:
