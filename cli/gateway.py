@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -168,6 +169,9 @@ class Gateway(Role):
     def _grpc_server(self) -> Any:
         if self._settings.grpc_port is None:
             return None
+        # Its notes on standard error would stand between the lines of JSON; processes that are started here make no calls.
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         try:
             from ..producers.grpc_service import GrpcService, make_server
         except ModuleNotFoundError as error:

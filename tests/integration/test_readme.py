@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import modelmesh.sdk
@@ -23,7 +24,12 @@ def addressed(mesh, monkeypatch):
             super().__init__(url, **options)
 
         def watch(self, name):
-            return iter(self.history(name))  # what has happened so far, and no waiting for more
+            """What has happened so far, once the canary is among it, and no waiting for more."""
+            give_up = time.monotonic() + 30
+            while not any(event["kind"] == "canary.started" for event in (found := self.history(name))):
+                assert time.monotonic() < give_up, found
+                time.sleep(0.05)
+            return iter(found)
 
     monkeypatch.setattr(modelmesh.sdk, "ModelMeshClient", Client)
 
