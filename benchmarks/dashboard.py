@@ -24,7 +24,8 @@ from .pipeline import Say, temporary_mesh
 
 MODELS = 50
 RATE = 1000
-MINUTES = int(os.environ.get("MINUTES", "5"))
+MINUTES = int(os.environ.get("MINUTES", "9"))
+# A line keeps five minutes, so what it keeps grows until then.
 # The gaps between two frames of the page, as its own clock saw them.
 FRAMES = """() => { window.gaps = []; let last = performance.now();
   const step = (now) => { window.gaps.push(now - last); last = now; requestAnimationFrame(step); };
