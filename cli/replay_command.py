@@ -24,6 +24,7 @@ from ..models.adapters.registry import adapter_for
 from ..models.artifact_check import check_artifact
 from ..models.artifact_store import ArtifactStore, fetch
 from ..models.proof import Limits
+from ..models.serving_process import load_version
 from ..producers.replay import Progress as HowFar
 from ..producers.replay import Replay, Stretch
 from ..producers.replay_folder import ReplayFolder
@@ -168,8 +169,7 @@ async def _load(settings: Settings, asked: Asked) -> tuple[Predictor, Profile | 
     finally:
         await engine.dispose()
     path = await asyncio.to_thread(fetch, spec.artifact, spec.digest, settings.data / "cache")
-    check_artifact(path, spec.served_as, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
-    return adapter_for(spec.served_as).load(path, spec.signature, spec.sample, 1), spec.profile
+    return await asyncio.to_thread(load_version, path, spec, limits), spec.profile
 
 
 async def _sample(settings: Settings, model: str) -> list[Any]:

@@ -12,36 +12,13 @@ from typing import Any
 
 from ..models.adapters.base import Predictor
 from ..models.adapters.registry import adapter_for
-from ..models.artifact_check import check_artifact
-from ..models.isolation import isolate, start_forkserver
+from ..models.isolation import start_forkserver
 from ..models.proof import Limits
-from ..models.tensors import Tensors, read_inputs
+from ..models.serving_process import load_checked, load_in_process, predict_in_process
+from ..models.tensors import Tensors
 from ..schemas.chaos import Fault
 from ..schemas.errors import ModelFailed, ModelMeshError
 from ..schemas.releases import VersionSpec
-
-_in_process: Predictor | None = None  # the model of a serving process, which has exactly one
-
-
-def _load(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> Predictor:
-    check_artifact(path, spec.served_as, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
-    predictor = adapter_for(spec.served_as).load(path, spec.signature, spec.sample, threads)
-    inputs, _ = read_inputs(spec.sample, spec.signature)
-    first = {name: array[:1] for name, array in inputs.items()}
-    for rows in (first, inputs):  # the first run of each kind allocates
-        predictor.predict(rows)
-    return predictor
-
-
-def _load_in_process(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> None:
-    global _in_process
-    isolate(limits.memory_bytes, limits.file_bytes)
-    _in_process = _load(path, spec, threads, limits)
-
-
-def _predict_in_process(inputs: Tensors) -> Tensors:
-    assert _in_process is not None
-    return _in_process.predict(inputs)
 
 
 class LoadedModel:
@@ -71,10 +48,10 @@ class LoadedModel:
         arguments: tuple[Any, ...] = (self._path, self.spec, self._threads, self._limits)
         try:
             if self._by_thread:
-                self._predictor = await loop.run_in_executor(self._executor, _load, *arguments)
+                self._predictor = await loop.run_in_executor(self._executor, load_checked, *arguments)
             else:
                 await asyncio.to_thread(start_forkserver)
-                await loop.run_in_executor(self._executor, _load_in_process, *arguments)
+                await loop.run_in_executor(self._executor, load_in_process, *arguments)
         except Exception as error:  # the model is somebody's code
             self.close()
             raise ModelFailed(f"version {self.spec.version} does not load: {error}") from error
@@ -92,7 +69,7 @@ class LoadedModel:
         try:
             if self._predictor is not None:
                 return await loop.run_in_executor(self._executor, self._predictor.predict, inputs)
-            return await loop.run_in_executor(self._executor, _predict_in_process, inputs)
+            return await loop.run_in_executor(self._executor, predict_in_process, inputs)
         except BrokenProcessPool as error:
             self.close()
             self._start_executor()

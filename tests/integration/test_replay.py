@@ -11,6 +11,7 @@ import pytest
 from modelmesh.cli.main import app
 from modelmesh.models.adapters.onnx_adapter import OnnxAdapter
 from modelmesh.models.adapters.registry import adapter_for
+from modelmesh.models.adapters.sklearn_adapter import SklearnAdapter
 from modelmesh.producers.replay import Replay, Stretch
 from modelmesh.schemas.errors import InvalidInput, NotFound
 from sklearn.linear_model import LogisticRegression
@@ -179,6 +180,22 @@ async def test_a_replay_over_http_gives_the_same_report_and_waits_for_its_turn(s
             assert answer.status == error, await answer.text()
     with pytest.raises(NotFound, match="no replay"):
         await sdk.replay("replayed.nobody")
+
+
+async def test_what_may_be_a_pickle_is_replayed_in_a_process_of_its_own(mesh, sdk, kafka_client, cancer, monkeypatch):
+    rows, _, forest = cancer
+    await sdk.register_model("unpickled", forest, sample=rows[:20], compile=False)
+    begin = time.time()
+    for row in rows[:10].tolist():
+        await kafka_client.predict("unpickled", row)
+    environment(mesh, monkeypatch)
+    command = ["replay", "--model", "unpickled", "--from", text(begin), "--version", "1.0.0", "--json"]
+    loaded_here = []
+    monkeypatch.setattr(SklearnAdapter, "load", lambda self, *arguments: loaded_here.append(arguments))
+    done = await asyncio.to_thread(CliRunner().invoke, app, command, catch_exceptions=False)
+    report = json.loads(done.output)["report"]
+    assert (report["requests"], report["agreement"]["share"]) == (10, 1.0)
+    assert loaded_here == []
 
 
 class CountedPredictor:

@@ -1,0 +1,69 @@
+"""Load a registered version, in this process or in one of its own that has none of this one's secrets."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from ..schemas.errors import ModelFailed
+from ..schemas.releases import VersionSpec
+from .adapters.base import Predictor
+from .adapters.registry import adapter_for
+from .artifact_check import check_artifact
+from .isolation import hide_from_children, isolate, start_forkserver
+from .proof import Limits
+from .tensors import Tensors, read_inputs
+
+_in_process: Predictor | None = None  # the model of a serving process, which has exactly one
+
+
+def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> Predictor:
+    """Check the artifact, load it, and run it once for a row and once for the sample: the first run of each kind allocates."""
+    check_artifact(path, spec.served_as, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
+    predictor = adapter_for(spec.served_as).load(path, spec.signature, spec.sample, threads)
+    inputs, _ = read_inputs(spec.sample, spec.signature)
+    first = {name: array[:1] for name, array in inputs.items()}
+    for rows in (first, inputs):
+        predictor.predict(rows)
+    return predictor
+
+
+def load_in_process(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> None:
+    """Load the one model of this process, under limits."""
+    global _in_process
+    isolate(limits.memory_bytes, limits.file_bytes)
+    _in_process = load_checked(path, spec, threads, limits)
+
+
+def predict_in_process(inputs: Tensors) -> Tensors:
+    """Ask this process's model."""
+    assert _in_process is not None
+    return _in_process.predict(inputs)
+
+
+class ServingProcess:
+    """A predictor whose model runs in a process of its own."""
+
+    def __init__(self, path: Path, spec: VersionSpec, limits: Limits) -> None:
+        """Load it. Raises what loading it raises."""
+        self.signature = spec.signature
+        hide_from_children()
+        start_forkserver()
+        self._executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"))
+        self._executor.submit(load_in_process, path, spec, 1, limits).result()
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Return the outputs. Raises what the model raises, ModelFailed once its process has died."""
+        try:
+            return self._executor.submit(predict_in_process, inputs).result()
+        except BrokenProcessPool:
+            raise ModelFailed("the model's process has died") from None
+
+
+def load_version(path: Path, spec: VersionSpec, limits: Limits) -> Predictor:
+    """Load a version as a worker would: one that may be a pickle in a process of its own."""
+    if adapter_for(spec.served_as).releases_gil:
+        return load_checked(path, spec, 1, limits)
+    return ServingProcess(path, spec, limits)
