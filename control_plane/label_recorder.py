@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 import orjson
 import structlog
+from aiokafka import ConsumerRecord
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..broker.burst_reader import BurstReader, burst_consumer
 from ..broker.outbox import Outbox
+from ..schemas.records import dead_letter_headers
 from ..schemas.settings import Settings
 from .inference_log import retention_limit
 from .keep_writing import keep_writing
@@ -44,6 +46,12 @@ class LabelRecorder:
     def _say(self, state: str) -> None:
         self.state = state
 
+    def _put_aside(self, record: ConsumerRecord, reason: str) -> None:
+        source = f"{record.topic}/{record.partition}/{record.offset}"
+        log.warning("record.dead_letter", source=source, reason=reason)
+        headers = dead_letter_headers(list(record.headers), reason=reason, source=source, key=record.key)
+        self._outbox.send(self._topics.dead_letters.name, record.value or b"", key=source, headers=headers)
+
     async def _record(self, engine: AsyncEngine) -> None:
         labels = Labels(engine)
         consumer = burst_consumer(self._settings)
@@ -55,9 +63,8 @@ class LabelRecorder:
             while True:
                 async for batches in reader.read():
                     for partition, records in batches.items():
-                        unreadable = await labels.write(records, {partition: records[-1].offset + 1})
-                        if unreadable:
-                            log.warning("labels.unreadable", records=unreadable)
+                        for record, reason in await labels.write(records, {partition: records[-1].offset + 1}):
+                            self._put_aside(record, reason)
                 for model in await labels.compare():
                     document = {"at": time.time(), "versions": await labels.accuracy(model)}
                     self._outbox.send(self._topics.statistics.name, orjson.dumps(document), key=f"{model}|accuracy")

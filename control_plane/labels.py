@@ -32,18 +32,21 @@ class Labels:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def write(self, records: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]) -> int:
-        """Write labels down with the offsets they came from; return how many records were none.
+    async def write(
+        self, records: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]
+    ) -> list[tuple[ConsumerRecord, str]]:
+        """Write labels down with the offsets they came from; return the records that were none, and why.
 
         A later label for the same request takes the place of the earlier one.
         """
         rows: dict[str, dict[str, Any]] = {}
-        unreadable = 0
+        unreadable: list[tuple[ConsumerRecord, str]] = []
         for record in records:
             try:
                 label = Label.model_validate_json(record.value or b"")
-            except ValidationError:
-                unreadable += 1
+            except ValidationError as error:
+                problem = error.errors()[0]
+                unreadable.append((record, f"not a label: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"))
                 continue
             rows[label.request_id] = {
                 "request_id": label.request_id,

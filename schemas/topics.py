@@ -140,7 +140,7 @@ class Topics:
             1,
             30 * day,
             key="request id",
-            written_by="router, workers, control plane",
+            written_by="router, workers, control plane, recorder",
             read_by="people",
             holds="records that could not be processed, with the reason",
         )

@@ -18,4 +18,9 @@ async def test_nothing_is_lost_doubled_or_wrong_while_parts_die():
     for name in ("kill -9 a worker", "kill -9 a router", "kill -9 the Faust app"):
         assert found[name]["errors"] == {}, name
     # While there is no broker a request is answered or clearly refused.
-    assert set(found["restart the broker"]["errors"]) <= {"broker_unavailable", "deadline_exceeded", "no_worker", "overloaded"}
+    assert set(found["restart the broker"]["errors"]) <= {
+        "broker_unavailable",
+        "deadline_exceeded",
+        "no_worker",
+        "overloaded",
+    }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from modelmesh.broker.connection import make_producer
 from modelmesh.cli.main import app
+from modelmesh.producers.dead_letters import DeadLetters
 from modelmesh.schemas.errors import InvalidInput, NotFound
 from sklearn.linear_model import LinearRegression
 from typer.testing import CliRunner
@@ -78,6 +79,12 @@ async def test_nonsense_among_the_labels_stops_nobody(sdk, http, mesh, register)
     async with make_producer(mesh.settings) as producer:
         for value in (b"", b"{", b'{"request_id": "a b", "model": "x", "label": 1}', b'{"label": NaN}', b"\xff" * 100):
             await producer.send_and_wait(mesh.settings.topics().labels.name, value)
+
+    async def put_aside():
+        letters = await DeadLetters(mesh.settings).list(200)
+        return sum(letter.source.startswith(mesh.settings.topics().labels.name) for letter in letters) == 5
+
+    await until(put_aside, "each of them is a dead letter")
     answer = await sdk.predict("still-labelled", [0.0, 1.0])
     await sdk.send_labels("still-labelled", {answer.request_id: "a\0b"})
     await sdk.send_labels("still-labelled", {answer.request_id: answer.value})
