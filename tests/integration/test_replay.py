@@ -45,16 +45,9 @@ def test_the_report_is_what_comparing_by_hand_gives_and_the_same_twice(mesh, rec
         writer = csv.writer(file)
         writer.writerow(["request_id", "label"])
         writer.writerows((request_id, labels[number]) for request_id, number in asked.items())
-    command = ["replay", "--model", "replayed", "--from", text(begin), "--to", text(end), "--version", "2.0.0"]
     documents = []
     for number in range(2):
-        done = CliRunner().invoke(
-            app,
-            [*command, "--labels", str(truths), "--out", str(tmp_path / str(number)), "--json"],
-            catch_exceptions=False,
-        )
-        assert done.exit_code == 0, done.output
-        documents.append(json.loads(done.output))
+        documents.append(report_of(begin, end, "--labels", str(truths), "--out", str(tmp_path / str(number))))
     report = documents[0]["report"]
     assert report == documents[1]["report"]
     numbers = list(asked.values())
@@ -69,6 +62,18 @@ def test_the_report_is_what_comparing_by_hand_gives_and_the_same_twice(mesh, rec
     assert {row["request_id"] for row in written} == set(asked)
     assert (tmp_path / "0" / "rows.jsonl").read_bytes() == (tmp_path / "1" / "rows.jsonl").read_bytes()
     assert "<script" not in (tmp_path / "0" / "report.html").read_text()
+
+
+def report_of(begin, end, *options):
+    """What the command says of version 2.0.0 and the stretch."""
+    stretch = ["--from", text(begin), "--to", text(end)]
+    done = CliRunner().invoke(
+        app,
+        ["replay", "--model", "replayed", "--version", "2.0.0", *stretch, "--json", *options],
+        catch_exceptions=False,
+    )
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)
 
 
 def text(moment):
@@ -87,21 +92,9 @@ async def replay(mesh, recorded, tmp_path, model="replayed", **stretch):
 def test_an_interrupted_replay_goes_on_and_says_the_same(mesh, recorded, tmp_path, monkeypatch):
     begin, end, _, *_ = recorded
     environment(mesh, monkeypatch)
-    command = [
-        "replay",
-        "--model",
-        "replayed",
-        "--from",
-        text(begin),
-        "--to",
-        text(end),
-        "--version",
-        "2.0.0",
-        "--json",
-    ]
     whole, part = tmp_path / "whole", tmp_path / "part"
-    expected = json.loads(CliRunner().invoke(app, [*command, "--out", str(whole)], catch_exceptions=False).output)
-    CliRunner().invoke(app, [*command, "--out", str(part), "--parquet"], catch_exceptions=False)
+    expected = report_of(begin, end, "--out", str(whole))
+    report_of(begin, end, "--out", str(part), "--parquet")
     assert pyarrow.parquet.read_table(part / "rows.parquet")["request_id"].to_pylist() == [
         json.loads(line)["request_id"] for line in (whole / "rows.jsonl").read_text().splitlines()
     ]
@@ -138,19 +131,7 @@ async def ended(sdk, replay_id):
 async def test_a_replay_over_http_gives_the_same_report_and_waits_for_its_turn(sdk, http, mesh, recorded, monkeypatch):
     begin, end, *_ = recorded
     environment(mesh, monkeypatch)
-    command = [
-        "replay",
-        "--model",
-        "replayed",
-        "--from",
-        text(begin),
-        "--to",
-        text(end),
-        "--version",
-        "2.0.0",
-        "--json",
-    ]
-    expected = json.loads((await asyncio.to_thread(CliRunner().invoke, app, command, catch_exceptions=False)).output)
+    expected = await asyncio.to_thread(report_of, begin, end)
     stretch = {"to": datetime.fromtimestamp(end, UTC)}
     whole, few, nothing = [
         await sdk.start_replay("replayed", "2.0.0", datetime.fromtimestamp(since, UTC), **options)
