@@ -45,9 +45,9 @@ def test_the_report_is_what_comparing_by_hand_gives_and_the_same_twice(mesh, rec
         writer = csv.writer(file)
         writer.writerow(["request_id", "label"])
         writer.writerows((request_id, labels[number]) for request_id, number in asked.items())
-    documents = []
-    for number in range(2):
-        documents.append(report_of(begin, end, "--labels", str(truths), "--out", str(tmp_path / str(number))))
+    documents = [
+        report_of(begin, end, "--labels", str(truths), "--out", str(tmp_path / str(number))) for number in range(2)
+    ]
     report = documents[0]["report"]
     assert report == documents[1]["report"]
     numbers = list(asked.values())
