@@ -27,7 +27,7 @@ class Store:
             self.spoken.notify_all()
 
     async def until_said(self, *states):
-        """Return once these states were said, in this order among others."""
+        """Return once these are the last states that were said."""
         async with asyncio.timeout(10), self.spoken:
             await self.spoken.wait_for(lambda: [state for _, state, _ in self.said][-len(states) :] == list(states))
 
