@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import ctypes
+import random
 import signal
 import socket
 import subprocess
@@ -38,9 +39,14 @@ Configuration:
 """
 
 
+# Below those that Linux gives to outgoing connections, any of which could take a port before its owner is up.
+PORTS = range(20_000, 32_000)
+
+
 def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
-    """Return `preferred` if nobody listens on it, else a port that is free now."""
-    for port in dict.fromkeys((preferred, 0)):
+    """Return `preferred` if nobody listens on it, else a port that is free now and likely to stay so for a while."""
+    candidates: list[int] = [preferred] if preferred else []
+    for port in [*candidates, *random.SystemRandom().sample(PORTS, 100)]:
         with socket.socket() as probe:
             # As the JVM does; else a port in TIME_WAIT after a restart would count as taken.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -48,7 +54,7 @@ def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
                 probe.bind((host, port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            return port
     raise SetupError(f"no free port on {host}")
 
 
