@@ -226,6 +226,8 @@ class EmbeddedKafka:
             "-Xms128m",
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=20",
+            # The first compiler alone: the second one works for minutes after a start, on the cores that requests need.
+            "-XX:TieredStopAtLevel=1",
             f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}",
             "-cp",
             ":".join(map(str, jars)),
