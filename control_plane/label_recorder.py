@@ -60,17 +60,22 @@ class LabelRecorder:
             reader = self._reader = await reader_from(consumer, engine, self._topics.labels)
             self.state = "following"
             clean_at = time.monotonic()
+            # What was compared before a crash may not have been told.
+            await self._publish(labels, await labels.models())
             while True:
                 async for batches in reader.read():
                     for partition, records in batches.items():
                         for record, reason in await labels.write(records, {partition: records[-1].offset + 1}):
                             self._put_aside(record, reason)
-                for model in await labels.compare():
-                    document = {"at": time.time(), "versions": await labels.accuracy(model)}
-                    self._outbox.send(self._topics.statistics.name, orjson.dumps(document), key=f"{model}|accuracy")
+                await self._publish(labels, await labels.compare())
                 if time.monotonic() >= clean_at:
                     clean_at = time.monotonic() + CLEAN_EVERY
                     await labels.forget(retention_limit(self._settings.inference_log_days))
                 await asyncio.sleep(INTERVAL)
         finally:
             await consumer.stop()
+
+    async def _publish(self, labels: Labels, models: set[str]) -> None:
+        for model in models:
+            document = {"at": time.time(), "versions": await labels.accuracy(model)}
+            self._outbox.send(self._topics.statistics.name, orjson.dumps(document), key=f"{model}|accuracy")

@@ -89,6 +89,12 @@ class Labels:
             if len(found) < AT_ONCE:
                 return models
 
+    async def models(self) -> set[str]:
+        """Return the models of which some answers have met their labels."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(select(_LABELS.c.model).where(_LABELS.c.rows > 0).distinct())
+            return set(found.scalars())
+
     async def accuracy(self, model: str) -> dict[str, dict[str, Any]]:
         """Return {version: {window: figures}}: the rows that have labels, and how right their answers were."""
         versions: dict[str, dict[str, Any]] = {}

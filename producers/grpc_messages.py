@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import orjson
 from tritonclient.grpc import service_pb2 as pb
 
+from ..models.inference_protocol import DATATYPES
 from ..schemas.errors import InvalidInput, MalformedRequest
 
 # Which typed field of a tensor's contents holds a datatype's values.
@@ -29,23 +31,22 @@ _CONTENTS = {
 def to_body(request: Any) -> tuple[bytes, int]:
     """Return a ModelInferRequest as a v2 body, and the length of its JSON. Raises MalformedRequest, InvalidInput."""
     raw = list(request.raw_input_contents)
-    if raw and len(raw) != len(request.inputs):
+    if not raw:
+        raw = [_raw(tensor) for tensor in request.inputs]
+    elif len(raw) != len(request.inputs):
         raise MalformedRequest(
             f"{len(request.inputs)} inputs and {len(raw)} raw_input_contents: give one for each input, or none",
             field="raw_input_contents",
         )
-    inputs = []
-    for number, tensor in enumerate(request.inputs):
-        document: dict[str, Any] = {
+    inputs = [
+        {
             "name": tensor.name,
             "datatype": tensor.datatype,
             "shape": list(tensor.shape),
+            "parameters": {"binary_data_size": len(data)},
         }
-        if raw:
-            document["parameters"] = {"binary_data_size": len(raw[number])}
-        else:
-            document["data"] = _values(tensor)
-        inputs.append(document)
+        for tensor, data in zip(request.inputs, raw, strict=True)
+    ]
     header = orjson.dumps(
         {
             "id": request.id,
@@ -72,18 +73,19 @@ def to_response(body: bytes, header_bytes: int | None) -> Any:
     return response
 
 
-def _values(tensor: Any) -> list[Any]:
-    field = _CONTENTS.get(tensor.datatype)
+def _raw(tensor: Any) -> bytes:
+    """Return the values of a tensor's typed field as raw_input_contents would have them."""
+    name, datatype = tensor.name[:80], tensor.datatype
+    field = _CONTENTS.get(datatype)
     if field is None:
         raise InvalidInput(
-            f"the datatype {tensor.datatype[:20]!r} of {tensor.name[:80]!r} has no contents field: send it in "
-            "raw_input_contents",
-            field=tensor.name[:80],
+            f"the datatype {datatype[:20]!r} of {name!r} has no contents field: send it in raw_input_contents",
+            field=name,
         )
-    values = list(getattr(tensor.contents, field))
-    if field != "bytes_contents":
-        return values
+    values = getattr(tensor.contents, field)
+    if datatype == "BYTES":
+        return b"".join(len(value).to_bytes(4, "little") + value for value in values)
     try:
-        return [value.decode() for value in values]
-    except UnicodeDecodeError:
-        raise InvalidInput(f"the texts of {tensor.name[:80]!r} are not UTF-8", field=tensor.name[:80]) from None
+        return np.array(values, DATATYPES[datatype]).tobytes()
+    except OverflowError:
+        raise InvalidInput(f"a value of {name!r} is too large for {datatype}", field=name) from None

@@ -76,22 +76,22 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
         self._models = models
         self._predict = predict
 
-    async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+    async def ServerLive(self, request: Any, context: Any) -> Any:
         return pb.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+    async def ServerReady(self, request: Any, context: Any) -> Any:
         return pb.ServerReadyResponse(ready=self._models.ready())
 
-    async def ServerMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+    async def ServerMetadata(self, request: Any, context: Any) -> Any:
         return pb.ServerMetadataResponse(name="modelmesh", version=__version__, extensions=EXTENSIONS)
 
     @_plainly
-    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+    async def ModelReady(self, request: Any, context: Any) -> Any:
         await self._admit(context, request.name)
         return pb.ModelReadyResponse(ready=self._models.model_ready(request.name, request.version))
 
     @_plainly
-    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:
         await self._admit(context, request.name)
         document = self._models.metadata(request.name, request.version)
         tensor = pb.ModelMetadataResponse.TensorMetadata
@@ -104,10 +104,10 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
         )
 
     @_plainly
-    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+    async def ModelInfer(self, request: Any, context: Any) -> Any:
         return await self._infer(request, context)
 
-    async def ModelStreamInfer(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802, D102
+    async def ModelStreamInfer(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         async for request in requests:
             try:
                 yield pb.ModelStreamInferResponse(infer_response=await self._infer(request, context))
@@ -115,20 +115,20 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
                 yield pb.ModelStreamInferResponse(error_message=error.detail)
 
     @_plainly
-    async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+    async def RepositoryIndex(self, request: Any, context: Any) -> Any:
         await self._admit(context)
         return pb.RepositoryIndexResponse(
             models=[pb.RepositoryIndexResponse.ModelIndex(**one) for one in self._models.index(ready=request.ready)]
         )
 
     @_plainly
-    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
         await self._admit(context, request.model_name, "deploy")
         self._models.load(request.model_name)
         return pb.RepositoryModelLoadResponse()
 
     @_plainly
-    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
         await self._admit(context, request.model_name, "deploy")
         self._models.unload(request.model_name)
         return pb.RepositoryModelUnloadResponse()

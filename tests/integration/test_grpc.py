@@ -66,6 +66,11 @@ async def test_values_in_typed_fields_and_texts(stub, sdk, doubler, payments):
     answer = await stub.ModelInfer(request)
     assert np.frombuffer(answer.raw_output_contents[0], np.float32).tolist() == [10.0]
 
+    # What JSON has no word for.
+    tensor.contents.fp32_contents[:] = [0.0, float("inf")]
+    answer = await stub.ModelInfer(request)
+    assert np.frombuffer(answer.raw_output_contents[0], np.float32).tolist() == [float("inf")]
+
     table, model = payments
     await sdk.register_model("grpc-payments", model, sample=table[:20])
     request = pb.ModelInferRequest(model_name="grpc-payments", outputs=[{"name": "label"}])
