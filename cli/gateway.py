@@ -196,7 +196,7 @@ class Gateway(Role):
         ModelRoutes(self._settings, self._registry, deployer, self._releases, self._replicas, self._events).add_to(app)
         DeadLetterRoutes(self._settings).add_to(app)
         KeyRoutes(self._keys, KeyWriter(self._settings, self._outbox)).add_to(app)
-        LabelRoutes(self._settings, self._outbox).add_to(app)
+        LabelRoutes(self._settings, self._outbox, self._releases).add_to(app)
         ReleaseRoutes(self._registry, deployer, self._releases, self._statistics).add_to(app)
         CounterfactualRoutes(self._settings, self._registry).add_to(app)
         InferenceRoutes(self._settings, InferenceLog(self._engine)).add_to(app)

@@ -195,7 +195,7 @@ OPERATIONS = (
               query=("model",)),
     Operation("get", "/monitoring/accuracy/{name}", "Show how right each version was, where labels say so", Monitored, None,
               (404,)),
-    Operation("post", "/labels/{model}", "Say what was right, by request id", LabelsTaken, LabelsRequest, (400, 422, 503), 202),
+    Operation("post", "/labels/{model}", "Say what was right, by request id", LabelsTaken, LabelsRequest, (400, 404, 422, 503), 202),
     Operation("post", "/replays", "Run recorded requests against a version, away from production", ReplayDocument, ReplayRequest,
               (400, 404, 422, 503), 202),
     Operation("get", "/replays", "List the replays, newest first, without their reports", ReplayPage, None, (422, 503),

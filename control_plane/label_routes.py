@@ -6,6 +6,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..broker.outbox import Outbox
+from ..broker.releases_view import ReleasesView
+from ..schemas.errors import ModelNotFound
 from ..schemas.labels import Label, Truth
 from ..schemas.names import check_model_name
 from ..schemas.settings import Settings
@@ -32,9 +34,10 @@ class LabelsTaken(BaseModel):
 class LabelRoutes:
     """`POST /labels/{model}`."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: Settings, outbox: Outbox, releases: ReleasesView) -> None:
         self._topic = settings.topics().labels.name
         self._outbox = outbox
+        self._releases = releases
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -43,6 +46,8 @@ class LabelRoutes:
     async def send(self, request: web.Request) -> web.Response:
         """Write labels to the log; return once it has them."""
         model = check_model_name(request.match_info["model"])
+        if model not in self._releases.releases:
+            raise ModelNotFound(f"there is no model named {model!r} with a release", field="model")
         wish: LabelsRequest = parse(LabelsRequest, await read_json(request))
         labels: list[Label] = [
             parse(Label, {"request_id": request_id, "model": model, "label": label})

@@ -7,7 +7,7 @@ import pytest
 from modelmesh.broker.connection import make_producer
 from modelmesh.cli.main import app
 from modelmesh.producers.dead_letters import DeadLetters
-from modelmesh.schemas.errors import InvalidInput, NotFound
+from modelmesh.schemas.errors import InvalidInput, ModelNotFound, NotFound
 from sklearn.linear_model import LinearRegression
 from typer.testing import CliRunner
 
@@ -97,5 +97,7 @@ async def test_nonsense_among_the_labels_stops_nobody(sdk, http, mesh, register)
         async with http.post("/labels/still-labelled", json=body) as response:
             assert response.status == 422
             assert says in (await response.json())["detail"]
+    with pytest.raises(ModelNotFound, match="nobody"):
+        await sdk.send_labels("nobody", {"a": 1})
     with pytest.raises(InvalidInput, match="model name"):
         await sdk.send_labels("No Such", {"a": 1})
