@@ -1,12 +1,15 @@
 # One image for every role: `docker run modelmesh worker`. BASE is any Debian or slim image with Python 3.11+.
 ARG BASE=python:3.12-slim
 FROM ${BASE} AS build
+# Optional parts by their names in pyproject.toml, separated by spaces: --build-arg EXTRAS="grpc torch".
+ARG EXTRAS=
 WORKDIR /src
 RUN python3 -m venv /opt/modelmesh
 # The dependencies first: they change far less often than the code.
 COPY pyproject.toml .
-RUN python3 -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" \
-      > requirements.txt \
+RUN python3 -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      extras = [one for name in sys.argv[1:] for one in project['optional-dependencies'][name]]; \
+      print('\n'.join(project['dependencies'] + extras))" ${EXTRAS} > requirements.txt \
     && /opt/modelmesh/bin/pip install --quiet --no-cache-dir -r requirements.txt
 COPY . .
 RUN /opt/modelmesh/bin/pip install --quiet --no-cache-dir --no-deps .
