@@ -7,12 +7,10 @@ import random
 import time
 
 import structlog
-from aiokafka import ConsumerRecord
-from pydantic import ValidationError
 
 from ..schemas.chaos import Fault, FaultKind
 from ..schemas.settings import Settings
-from .topic_follower import TopicFollower
+from .faults_view import FaultsView
 
 log = structlog.get_logger(__name__)
 
@@ -22,35 +20,23 @@ class Chaos:
 
     def __init__(self, settings: Settings) -> None:
         self._replica = settings.name
-        self._faults: dict[str, Fault] = {}
-        self._follower = TopicFollower(settings, settings.topics().chaos, self._on_record) if settings.chaos else None
+        self._view = FaultsView(settings, self._warn) if settings.chaos else None
 
     async def run(self) -> None:
         """Follow the faults until cancelled; where chaos is switched off there is nothing to follow."""
-        if self._follower is not None:
-            await self._follower.run()
+        if self._view is not None:
+            await self._view.run()
         await asyncio.Event().wait()
 
     def find(self, kind: FaultKind, **where: str) -> Fault | None:
         """Return the fault of this kind that hits here and now, if one does."""
-        if not self._faults:
+        if self._view is None or not self._view.faults:
             return None
         now = time.time()
-        self._faults = {fault_id: fault for fault_id, fault in self._faults.items() if fault.until > now}
-        for fault in self._faults.values():
+        for fault in self._view.active():
             if fault.kind == kind and fault.hits(self._replica, now, **where) and random.random() < fault.share:
                 return fault
         return None
 
-    def _on_record(self, record: ConsumerRecord) -> None:
-        key = (record.key or b"").decode(errors="replace")
-        if record.value is None:
-            self._faults.pop(key, None)
-            return
-        try:
-            fault = Fault.model_validate_json(record.value)
-        except ValidationError:
-            return
-        if fault.until > time.time():
-            log.warning("chaos.on", fault=fault.model_dump(exclude_defaults=True))
-            self._faults[key] = fault
+    def _warn(self, fault: Fault) -> None:
+        log.warning("chaos.on", fault=fault.model_dump(exclude_defaults=True))

@@ -8,15 +8,13 @@ import time
 from collections.abc import AsyncIterator
 from types import TracebackType
 
-from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
 from ..broker.connection import make_producer
 from ..broker.event_publisher import EventPublisher
+from ..broker.faults_view import FaultsView
 from ..broker.heartbeats import ReplicaView
 from ..broker.outbox import Outbox
-from ..broker.topic_follower import TopicFollower
 from ..schemas.chaos import Fault
 from ..schemas.errors import BrokerUnavailable, NotFound, Unavailable
 from ..schemas.settings import Settings
@@ -30,7 +28,7 @@ class FaultInjector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topic = settings.topics().chaos
-        self._faults: dict[str, Fault] = {}
+        self._view = FaultsView(settings)
 
     async def __aenter__(self) -> FaultInjector:
         self._producer = make_producer(self._settings)
@@ -41,9 +39,8 @@ class FaultInjector:
             raise BrokerUnavailable(f"Kafka at {self._settings.kafka} cannot be reached: {error}") from error
         self._outbox = Outbox(self._producer)
         self._events = EventPublisher(self._settings, self._outbox)
-        follower = TopicFollower(self._settings, self._topic, self._on_record)
-        self._following = asyncio.create_task(follower.run())
-        await follower.ready.wait()
+        self._following = asyncio.create_task(self._view.run())
+        await self._view.ready.wait()
         return self
 
     async def __aexit__(
@@ -55,8 +52,7 @@ class FaultInjector:
 
     def active(self) -> list[Fault]:
         """Return the faults that are on."""
-        now = time.time()
-        return [fault for fault in self._faults.values() if fault.until > now]
+        return self._view.active()
 
     async def start(self, fault: Fault) -> None:
         """Switch a fault on. Raises Unavailable when no replica would take notice."""
@@ -65,14 +61,14 @@ class FaultInjector:
         await self._producer.send_and_wait(
             self._topic.name, fault.model_dump_json().encode(), key=fault.fault_id.encode()
         )
-        self._faults[fault.fault_id] = fault
+        self._view.faults[fault.fault_id] = fault
         shown = fault.model_dump(exclude_defaults=True)
         self._events.publish("chaos.started", fault.model, f"the fault {fault.kind} was switched on", fault=shown)
         await self._outbox.flushed()
 
     async def stop(self, fault_id: str) -> None:
         """Switch a fault off. Raises NotFound."""
-        fault = self._faults.pop(fault_id, None)
+        fault = self._view.faults.pop(fault_id, None)
         if fault is None:
             raise NotFound(f"there is no fault {fault_id}: `modelmesh chaos list` shows those that are on")
         await self._producer.send_and_wait(self._topic.name, None, key=fault_id.encode())
@@ -103,11 +99,3 @@ class FaultInjector:
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
-
-    def _on_record(self, record: ConsumerRecord) -> None:
-        key = (record.key or b"").decode(errors="replace")
-        if record.value is None:
-            self._faults.pop(key, None)
-            return
-        with contextlib.suppress(ValidationError):
-            self._faults[key] = Fault.model_validate_json(record.value)

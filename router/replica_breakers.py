@@ -44,7 +44,3 @@ class ReplicaBreakers:
         """Whether requests may go to the replica; half open they may: its answers are the probes."""
         breaker = self._breakers.get(replica)
         return breaker is None or breaker.state(now) != "open"
-
-    def states(self, now: float) -> dict[str, State]:
-        """Return the state of each breaker that was ever needed."""
-        return {replica: breaker.state(now) for replica, breaker in self._breakers.items()}

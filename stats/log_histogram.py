@@ -7,7 +7,6 @@ relative-error guarantees", VLDB 2019). Merging adds counts, so order and groupi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 ACCURACY = 0.02
 _GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
@@ -28,11 +27,6 @@ def bin_value(number: int) -> float:
     return 2 * _GAMMA**number / (1 + _GAMMA)
 
 
-def bin_upper(number: int) -> float:
-    """Return the largest value of a bin."""
-    return float(_GAMMA**number)
-
-
 def add_value(bins: Bins, value: float) -> None:
     """Count one value."""
     number = bin_of(value)
@@ -43,14 +37,6 @@ def merge_bins(into: Bins, other: Bins) -> None:
     """Add the counts of another sketch."""
     for number, count in other.items():
         into[number] = into.get(number, 0) + count
-
-
-def merged(sketches: Iterable[Bins]) -> Bins:
-    """Return the sum of several sketches."""
-    total: Bins = {}
-    for sketch in sketches:
-        merge_bins(total, sketch)
-    return total
 
 
 def quantile_bin(bins: Bins, share: float) -> int | None:
