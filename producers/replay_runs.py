@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sys
 from collections.abc import AsyncGenerator, Mapping
@@ -33,6 +34,8 @@ async def run_replay(asked: Mapping[str, Any], folder: Path) -> AsyncGenerator[d
     )  # fmt: skip
     try:
         psutil.Process(process.pid).nice(NICENESS)
+        with contextlib.suppress(OSError):  # Linux: where memory runs out, this goes before the gateway
+            Path(f"/proc/{process.pid}/oom_score_adj").write_text("500")
         complaint = asyncio.create_task(process.communicate())
         watched = ReplayFolder(folder)
         while not complaint.done():
