@@ -66,7 +66,8 @@ class ReplayQueue:
                         await self._still_there(row, said)
         except ModelMeshError as error:
             await self._finally(row, "failed", error=error.detail)
-        except OSError as error:
+        except Exception as error:  # whatever one replay does, the gateway goes on
+            log.exception("replay.failed", replay=row.id)
             await self._finally(row, "failed", error=f"the replay could not be run: {error}")
         else:
             await self._finally(row, "done", report=said)

@@ -33,8 +33,9 @@ async def run_replay(asked: Mapping[str, Any], folder: Path) -> AsyncGenerator[d
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        psutil.Process(process.pid).nice(NICENESS)
-        with contextlib.suppress(OSError):  # Linux: where memory runs out, this goes before the gateway
+        with contextlib.suppress(psutil.Error, OSError):
+            psutil.Process(process.pid).nice(NICENESS)
+            # Linux: where memory runs out, this goes before the gateway.
             Path(f"/proc/{process.pid}/oom_score_adj").write_text("500")
         complaint = asyncio.create_task(process.communicate())
         watched = ReplayFolder(folder)

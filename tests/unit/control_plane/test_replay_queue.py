@@ -74,6 +74,17 @@ async def test_a_failure_is_said_once_the_database_is_back_and_the_next_one_runs
     assert store.said == [(row.id, "failed", {"error": "no request lies there"})]
 
 
+async def test_an_error_that_nobody_thought_of_fails_one_replay_and_no_more(tmp_path):
+    store = Store()
+    queue = ReplayQueue(store, run_of(fails=RuntimeError("surprise")), tmp_path)
+    running = asyncio.create_task(queue.run())
+    for number in range(2):
+        await queue.add("m", number, "ada")
+    await store.until_said("failed", "failed")
+    running.cancel()
+    assert "surprise" in store.said[0][2]["error"]
+
+
 async def test_what_is_not_done_when_it_stops_was_interrupted(tmp_path):
     store = Store()
     queue = ReplayQueue(store, run_of({"share": 0.1}, forever=True), tmp_path)
