@@ -37,6 +37,7 @@ BLOCKS = (
     "promote it, predict",
     "register a broken version, start a canary, 200 predictions",
     "see that it was rolled back",
+    "judge it again",
 )
 
 

@@ -20,12 +20,13 @@ def test_the_tutorial_can_be_followed(mesh, monkeypatch, capsys):
             exec(compile(text, "tutorial.md", "exec"), names)
             said.append(capsys.readouterr().out.strip())
     names["client"].close()
-    first, running, promoted, versions, rolled_back = said
+    first, running, promoted, versions, rolled_back, judged = said
     assert first in ("0", "1")
     assert running == "running"
     assert promoted == "2.0.0"
     assert versions == "{'2.0.0'}"
     assert "rolled back" in rolled_back
+    assert judged.startswith("rollback it fails more often")
 
     for name in ("kafka", "data", "database"):
         monkeypatch.setenv(f"MODELMESH_{name.upper()}", str(getattr(mesh.settings, name)))
