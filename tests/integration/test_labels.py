@@ -76,10 +76,9 @@ async def test_a_label_may_come_before_its_answer_and_for_several_rows_of_a_regr
 
 async def test_nonsense_among_the_labels_stops_nobody(sdk, http, mesh, register):
     await register("still-labelled")
-    nonsense = []
+    values = (b"", b"{", b'{"request_id": "a b", "model": "x", "label": 1}', b'{"label": NaN}', b"\xff" * 100)
     async with make_producer(mesh.settings) as producer:
-        for value in (b"", b"{", b'{"request_id": "a b", "model": "x", "label": 1}', b'{"label": NaN}', b"\xff" * 100):
-            nonsense.append(await producer.send_and_wait(mesh.settings.topics().labels.name, value))
+        nonsense = [await producer.send_and_wait(mesh.settings.topics().labels.name, value) for value in values]
 
     async def put_aside():
         found = {letter.source for letter in await DeadLetters(mesh.settings).list(200)}
