@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from modelmesh.control_plane.replay_queue import MOST_WAITING, ReplayQueue
 from modelmesh.schemas.errors import Overloaded, ReplayFailed
+from structlog.testing import capture_logs
 
 
 class Store:
@@ -77,12 +78,15 @@ async def test_a_failure_is_said_once_the_database_is_back_and_the_next_one_runs
 async def test_an_error_that_nobody_thought_of_fails_one_replay_and_no_more(tmp_path):
     store = Store()
     queue = ReplayQueue(store, run_of(fails=RuntimeError("surprise")), tmp_path)
-    running = asyncio.create_task(queue.run())
-    for number in range(2):
-        await queue.add("m", number, "ada")
-    await store.until_said("failed", "failed")
-    running.cancel()
+    # Captured: a traceback that is drawn for a terminal can take seconds.
+    with capture_logs() as logged:
+        running = asyncio.create_task(queue.run())
+        for number in range(2):
+            await queue.add("m", number, "ada")
+        await store.until_said("failed", "failed")
+        running.cancel()
     assert "surprise" in store.said[0][2]["error"]
+    assert [line["event"] for line in logged].count("replay.failed") == 2
 
 
 async def test_what_is_not_done_when_it_stops_was_interrupted(tmp_path):
