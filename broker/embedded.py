@@ -226,7 +226,7 @@ class EmbeddedKafka:
             "-Xms128m",
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=20",
-            # The first compiler alone: the second one works for minutes after a start, on the cores that requests need.
+            # The first compiler alone: for a minute or two after a start the second one takes the cores that requests need.
             "-XX:TieredStopAtLevel=1",
             f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}",
             "-cp",
