@@ -36,7 +36,7 @@ const Charts = (() => {
       svg.append(element("line", { x1: 0, x2: WIDTH, y1: y, y2: y, class: "line limit" }));
     }
     series.forEach((one, number) => {
-      if (one.points.length > 1) svg.append(element("polyline", { points: one.points.map(place).join(" "), class: `line s${number % 3}` }));
+      if (one.points.length > 1) svg.append(element("polyline", { points: one.points.map(place).join(" "), class: `line s${number % 4}` }));
     });
     return svg;
   }

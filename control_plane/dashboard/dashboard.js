@@ -48,7 +48,7 @@ function table(caption, head, rows) {
 }
 
 function chart(caption, names, svg) {
-  const legend = names.map((name, number) => make("span", { class: `k${number % 3}` }, ` ■ ${name}`));
+  const legend = names.map((name, number) => make("span", { class: `k${number % 4}` }, ` ■ ${name}`));
   return make("figure", {}, make("figcaption", {}, caption, ...legend), svg);
 }
 
