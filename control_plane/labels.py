@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -52,7 +51,7 @@ class Labels:
                 "request_id": label.request_id,
                 "model": label.model,
                 # PostgreSQL takes no NUL, not in JSON either.
-                "label": json.loads(json.dumps(label.values()).replace("\\u0000", "")),
+                "label": [value.replace("\0", "") if isinstance(value, str) else value for value in label.values()],
                 "at": now(),
             }
         insert = upsert(self._engine)(_LABELS)

@@ -52,15 +52,15 @@ def _document(record: ConsumerRecord) -> RecordDocument:
         at=record.timestamp / 1000,
         key=(record.key or b"").decode(errors="replace"),
         headers={name: (value or b"").decode(errors="replace") for name, value in record.headers},
-        value=shown(record.value),
+        value=shown(record.value, MOST_BODY),
     )
 
 
-def shown(body: bytes | None) -> Any:
-    """Return a body as JSON, or what is no JSON as base64; the beginning of a long one."""
+def shown(body: bytes | None, most: int | None = None) -> Any:
+    """Return a body as JSON, or what is no JSON as base64: of a long one the first `most` bytes."""
     if body is None:
         return None
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return {"base64": base64.b64encode(body[:MOST_BODY]).decode(), "bytes": len(body)}
+        return {"base64": base64.b64encode(body[:most]).decode(), "bytes": len(body)}

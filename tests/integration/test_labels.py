@@ -87,6 +87,7 @@ async def test_nonsense_among_the_labels_stops_nobody(sdk, http, mesh, register)
     await until(put_aside, "each of them is a dead letter")
     answer = await sdk.predict("still-labelled", [0.0, 1.0])
     await sdk.send_labels("still-labelled", {answer.request_id: "a\0b"})
+    await sdk.send_labels("still-labelled", {answer.request_id: r"a\u0000"})
     await sdk.send_labels("still-labelled", {answer.request_id: answer.value})
     assert (await figures(sdk, "still-labelled", 1))["mean_absolute_error"] == 0.0
     for body, says in (
