@@ -24,10 +24,9 @@ from .pipeline import Say, temporary_mesh
 
 MODELS = 50
 RATE = 1000
-MINUTES = int(os.environ.get("MINUTES", "9"))
 # A line keeps five minutes, so what it keeps grows until then.
-# The gaps between two frames of the page, as its own clock saw them.
-# Counted by the millisecond: a list of them would be what grows.
+MINUTES = int(os.environ.get("MINUTES", "9"))
+# The gaps between two frames of the page, as its own clock saw them, counted by the millisecond: a list would be what grows.
 FRAMES = """() => { window.gaps = new Uint32Array(5000); let last = performance.now();
   const step = (now) => { window.gaps[Math.min(4999, Math.round(now - last))]++; last = now; requestAnimationFrame(step); };
   requestAnimationFrame(step); }"""

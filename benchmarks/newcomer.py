@@ -19,7 +19,7 @@ from . import report
 ROOT = Path(__file__).parent.parent
 # Runs in the clone's own Python: the blocks of the page in their order, each with its time.
 DRIVER = """
-import contextlib, io, json, re, sys, time
+import contextlib, io, json, re, time
 from pathlib import Path
 blocks = re.findall(r"```python\\n(.*?)```", Path("docs/tutorial.md").read_text(), re.DOTALL)
 names, found = {}, []

@@ -8,6 +8,7 @@ import structlog
 from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 
+from ..schemas.errors import ModelNotFound
 from ..schemas.records import dead_letter_headers
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
@@ -37,6 +38,13 @@ class ReleasesView:
     async def run(self) -> None:
         """Follow the topic until cancelled."""
         await self._follower.run()
+
+    def get(self, model: str, field: str = "model") -> Release:
+        """Return a model's release. Raises ModelNotFound naming the field that the name came in."""
+        release = self.releases.get(model)
+        if release is None:
+            raise ModelNotFound(f"there is no model named {model[:80]!r} with a release", field=field)
+        return release
 
     def _on_record(self, record: ConsumerRecord) -> None:
         if record.value is None:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ..sdk import ModelMeshClient
 from .label_file import read_labels
-from .options import DEFAULT_URL, JsonOption, UrlOption
+from .options import DEFAULT_URL, JsonOption, UrlOption, say
 
 console = Console()
 
@@ -124,7 +124,7 @@ def label(
     labels = read_labels(file)
     with ModelMeshClient(url) as client:
         taken = client.send_labels(name, labels)
-    print(json.dumps({"accepted": taken})) if as_json else console.print(f"{taken} labels sent", highlight=False)
+    say(f"{taken} labels sent", {"accepted": taken}, as_json=as_json)
 
 
 def watch(

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..broker.stretch import read_stretch
-from ..schemas.errors import InvalidInput, NotFound
+from ..schemas.errors import NotFound
 from ..schemas.observations import Summary
 from ..schemas.releases import CanaryPlan, Rules, Step
 from ..schemas.settings import Settings
@@ -42,12 +42,7 @@ class CounterfactualRequest(BaseModel):
         """Return the plan with these in place of its own. Raises InvalidInput."""
         # Given and null means off: no threshold, or latency not judged.
         given = {name: getattr(self, name) for name in self.model_fields_set if name in Rules.model_fields}
-        try:
-            rules = Rules.model_validate({**plan.rules.model_dump(), **given})
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise InvalidInput(f"{field}: {first['msg']}", field=field) from None
+        rules = parse(Rules, {**plan.rules.model_dump(), **given})
         steps = plan.steps if self.steps is None else tuple(self.steps)
         return CanaryPlan(steps=steps, rules=rules)
 

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
-from ..schemas.errors import ModelNotFound
 from ..schemas.labels import Label, Truth
 from ..schemas.names import check_model_name
 from ..schemas.settings import Settings
@@ -46,8 +45,7 @@ class LabelRoutes:
     async def send(self, request: web.Request) -> web.Response:
         """Write labels to the log; return once it has them."""
         model = check_model_name(request.match_info["model"])
-        if model not in self._releases.releases:
-            raise ModelNotFound(f"there is no model named {model!r} with a release", field="model")
+        self._releases.get(model)
         wish: LabelsRequest = parse(LabelsRequest, await read_json(request))
         labels: list[Label] = [
             parse(Label, {"request_id": request_id, "model": model, "label": label})

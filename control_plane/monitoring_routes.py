@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ..broker.releases_view import ReleasesView
 from ..broker.statistics_view import StatisticsView
-from ..schemas.errors import ModelNotFound, NotFound
+from ..schemas.errors import NotFound
 from ..telemetry.http import json_response
 from .command_client import CommandClient
 from .event_streams import EventStreams
@@ -84,8 +84,7 @@ class MonitoringRoutes:
         document = self._statistics.get(name, what)
         if document is not None:
             return document
-        if name not in self._releases.releases:
-            raise ModelNotFound(f"there is no model named {name[:80]!r} with a release", field="name")
+        self._releases.get(name, field="name")
         comes = "labels: POST /labels/{model}" if what == "accuracy" else "requests"
         raise NotFound(f"nothing is known of the {what} of {name} yet: it comes with the first {comes}", field="name")
 

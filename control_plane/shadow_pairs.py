@@ -87,7 +87,7 @@ class ShadowPairs:
             if self._bins is not None:
                 arrays = {output: np.asarray(values) for output, values in outputs.items()}
                 count_labels(self._sides[name].outputs, output_labels(self._bins, arrays))
-        found = difference(answer, document)
+        found = difference(answer["outputs"], document["outputs"])
         self.compared += 1
         self.agreed += found.agree
         self.labels_changed += found.label_changed

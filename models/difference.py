@@ -21,9 +21,8 @@ class Difference:
     measured: bool
 
 
-def difference(first: dict[str, Any], second: dict[str, Any]) -> Difference:
+def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> Difference:
     """Compare two answers' outputs: by their labels where both have one, else number by number."""
-    ours, theirs = first["outputs"], second["outputs"]
     distance, measured, close = 0.0, False, ours.keys() == theirs.keys()
     for name in ours.keys() & theirs.keys():
         a, b = np.asarray(ours[name]), np.asarray(theirs[name])

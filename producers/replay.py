@@ -173,7 +173,7 @@ class Replay:
         # All of a batch or none: the last bits of an answer may depend on who shared the batch with it.
         if self.earlier and all(request.request_id in self.earlier for request, _, _ in batch):
             for request, _, _ in batch:
-                self._take(self.earlier[request.request_id], report, new=False)
+                self._take(self.earlier[request.request_id], report)
             return
         started = time.perf_counter()
         try:
@@ -184,9 +184,8 @@ class Replay:
                     report.rows -= one[2]
                     self._run_batch([one], recorded, report)
                 return
-            request_id = batch[0][0].request_id
-            failed = {"request_id": request_id, "error": f"{type(error).__name__}: {error}"[:200]}
-            self._take(failed, report, new=request_id not in self.earlier)
+            error_text = f"{type(error).__name__}: {error}"[:200]
+            self._take({"request_id": batch[0][0].request_id, "error": error_text}, report)
             return
         finally:
             self.model_seconds += time.perf_counter() - started
@@ -197,16 +196,16 @@ class Replay:
                 "replayed": plain(outputs, begin, begin + rows),
                 "recorded": recorded.get(request.request_id),
             }
-            self._take(row, report, new=request.request_id not in self.earlier)
+            self._take(row, report)
             begin += rows
 
-    def _take(self, row: dict[str, Any], report: ReplayReport, *, new: bool) -> None:
-        """Count what came of one request."""
+    def _take(self, row: dict[str, Any], report: ReplayReport) -> None:
+        """Count what came of one request, and hand it on if it is new."""
         if "error" in row:
             report.failed += 1
         else:
             truth = self.labels.get(row["request_id"])
             values = truth if isinstance(truth, list) or truth is None else [truth]
             row["agrees"] = report.answered(row["replayed"], row["recorded"], values)
-        if new:
+        if row["request_id"] not in self.earlier:
             self.on_row(row)

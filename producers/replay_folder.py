@@ -81,7 +81,7 @@ class ReplayFolder:
         (self.path / "report.html").write_text(page(document))
         self._report.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
-    def write_parquet(self) -> Path:
+    def write_parquet(self) -> None:
         """Write the rows as Parquet too. Raises InvalidInput without pyarrow, or where rows do not make one table."""
         if importlib.util.find_spec("pyarrow") is None:
             raise InvalidInput("Parquet needs pyarrow: pip install 'modelmesh[parquet]'", field="parquet")
@@ -89,14 +89,12 @@ class ReplayFolder:
         import pyarrow.json
         import pyarrow.parquet
 
-        path = self.path / "rows.parquet"
         try:
-            pyarrow.parquet.write_table(pyarrow.json.read_json(self._rows), path)
+            pyarrow.parquet.write_table(pyarrow.json.read_json(self._rows), self.path / "rows.parquet")
         except pyarrow.ArrowInvalid as error:
             raise InvalidInput(
                 f"the rows do not make one table: {error}; {self._rows} has them", field="parquet"
             ) from None
-        return path
 
 
 def _write(file: Any, row: dict[str, Any]) -> None:

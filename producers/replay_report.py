@@ -67,7 +67,7 @@ class ReplayReport:
             self.without_reply += 1
         else:
             self.compared += 1
-            found = difference({"outputs": recorded}, {"outputs": outputs})
+            found = difference(recorded, outputs)
             agrees = found.agree
             self.agreed += agrees
             if found.measured:

@@ -73,10 +73,7 @@ class ServedModels:
         return self._replicas.serves(release.model, release.stable.version)
 
     def _named(self, model: str, version: str) -> tuple[Release, str]:
-        check_served_name(model)
-        release = self._releases.releases.get(model)
-        if release is None:
-            raise ModelNotFound(f"there is no model named {model!r} with a release", field="model")
+        release = self._releases.get(check_served_name(model))
         version = version or release.stable.version
         if version not in release.versions:
             raise VersionNotFound(

@@ -94,6 +94,6 @@ def test_one_whose_partner_never_comes_is_alone():
     ],
 )
 def test_answers_agree_by_label_or_within_one_percent(ours, theirs, agree, changed, distance):
-    found = difference({"outputs": ours}, {"outputs": theirs})
+    found = difference(ours, theirs)
     assert (found.agree, found.label_changed) == (agree, changed)
     assert found.distance == pytest.approx(distance)
