@@ -37,8 +37,12 @@ DATATYPES: dict[str, Any] = {
     "BYTES": np.object_,
 }
 _NAMES = {np.dtype(kind): name for name, kind in DATATYPES.items()}
+# A moment is text in ISO 8601, and so is what a column of any values is called: this protocol has no name for either.
 DATATYPE_OF: dict[DType, str] = {
-    "float64": "FP64", "float32": "FP32", "int64": "INT64", "int32": "INT32", "bool": "BOOL", "string": "BYTES"
+    "float64": "FP64", "float32": "FP32", "float16": "FP16",
+    "int64": "INT64", "int32": "INT32", "int16": "INT16", "int8": "INT8",
+    "uint64": "UINT64", "uint32": "UINT32", "uint16": "UINT16", "uint8": "UINT8",
+    "bool": "BOOL", "string": "BYTES", "datetime": "BYTES", "object": "BYTES",
 }  # fmt: skip
 _LENGTH = struct.Struct("<I")
 

@@ -17,10 +17,19 @@ Tensors: TypeAlias = dict[str, NDArray[Any]]
 NUMPY_DTYPES: dict[str, Any] = {
     "float64": np.float64,
     "float32": np.float32,
+    "float16": np.float16,
     "int64": np.int64,
     "int32": np.int32,
+    "int16": np.int16,
+    "int8": np.int8,
+    "uint64": np.uint64,
+    "uint32": np.uint32,
+    "uint16": np.uint16,
+    "uint8": np.uint8,
     "bool": np.bool_,
     "string": np.object_,
+    "datetime": np.dtype("M8[us]"),
+    "object": np.object_,
 }
 _JSON_KINDS = {"f": "number", "i": "number", "u": "number", "b": "bool", "U": "string", "O": "other"}
 

@@ -161,6 +161,12 @@ class InvalidInput(ModelMeshError):
     status, code = 422, "invalid_input"
 
 
+class ModelRefusedInput(ModelMeshError):
+    """The model itself refuses these inputs: its error says what it does not take."""
+
+    status, code = 422, "model_refused_input"
+
+
 class RegistrationRefused(ModelMeshError):
     """The model was not accepted because it did not prove itself."""
 

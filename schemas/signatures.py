@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-DType = Literal["float64", "float32", "int64", "int32", "bool", "string"]
+# `datetime` is a moment (datetime64 in microseconds where nothing else is said);
+# `object` is a column of any values: text, numbers, true and false.
+DType = Literal[
+    "float64",
+    "float32",
+    "float16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint64",
+    "uint32",
+    "uint16",
+    "uint8",
+    "bool",
+    "string",
+    "datetime",
+    "object",
+]
+Category: TypeAlias = bool | int | float | str
 
 
 class TensorSpec(BaseModel):
-    """One named tensor. The first dimension of `shape` counts rows and is -1; the others are per row (-1: any)."""
+    """One named tensor. The first dimension of `shape` counts rows and is -1; the others are per row (-1: any).
+
+    `dtype` is what travels. `pandas` is what a column of a table becomes before the model sees it, where that is not the
+    numpy type: "Int64", "boolean", "category", "datetime64[ns, UTC]"; `categories` are then those of training, in their order.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(min_length=1)
     dtype: DType
     shape: tuple[int, ...] = (-1,)
+    missing: bool = Field(default=False, description="whether null and NaN are values that the model takes here")
+    none: bool = Field(default=False, description="whether a missing value is None for the model; else NaN, NaT or NA")
+    pandas: str = ""
+    categories: tuple[Category, ...] = ()
+    ordered: bool = False
 
     @field_validator("shape")
     @classmethod
