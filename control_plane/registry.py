@@ -36,6 +36,7 @@ def spec_of(row: VersionRow) -> VersionSpec:
             "artifact": row.artifact_url,
             "digest": row.artifact_digest,
             "seal": row.seal,
+            "domain": row.parity.get("domain"),
             "signature": row.signature,
             "batching": row.batching,
             "cache_ttl_seconds": row.cache_ttl_seconds,
@@ -98,7 +99,7 @@ class Registry:
                         batching=(registration.batching or Batching()).model_dump(mode="json"),
                         cache_ttl_seconds=registration.cache_ttl_seconds,
                         sample=proof.sample,
-                        parity=proof.parity,
+                        parity=proof.parity | {"domain": proof.domain.model_dump() if proof.domain else None},
                         proof=proof.model_dump(
                             mode="json", include={"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_given"}
                         ),

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
+from ..schemas.compiled_domain import Domain
 from ..schemas.errors import ModelMeshError, RegistrationRefused, from_problem
 from ..schemas.profiles import OutputBins, Profile
 from ..schemas.releases import Framework
@@ -46,6 +47,7 @@ class Proof(BaseModel):
     served_as: Framework
     compiled: bool
     parity: dict[str, Any]
+    domain: Domain | None = Field(default=None, description="where the compiled form is the same function")
     sample: list[Any]
     sample_given: bool
     load_ms: float

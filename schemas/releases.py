@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .compiled_domain import Domain
 from .profiles import OutputBins, Profile
 from .signatures import Signature
 
@@ -34,6 +35,9 @@ class VersionSpec(BaseModel):
     artifact: str
     digest: str = Field(description="SHA-256 of the served artifact, in hex")
     seal: str = Field(default="", description="ed25519 signature over model, version and digest, in base64")
+    domain: Domain | None = Field(
+        default=None, description="where the compiled form is the same function; None: on all inputs, or not compiled"
+    )
     signature: Signature
     batching: Batching = Batching()
     cache_ttl_seconds: float = Field(default=0.0, description="how long an answer may be given again; 0: never")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...schemas.errors import InvalidInput
 from ...schemas.releases import Framework
 from ...schemas.signatures import DType, Signature, TensorSpec
+from ..compiled.domain import SURE, only_sure
 from ..tensors import NUMPY_DTYPES, Tensors
 from .base import Predictor
 
@@ -69,16 +70,17 @@ class OnnxPredictor:
             raise InvalidInput(f"this is not an ONNX model that ONNX Runtime can run: {error}") from None
         self._inputs = self._session.get_inputs()
         self._output_names = [output.name for output in self._session.get_outputs()]
+        self._guarded = SURE in self._output_names
         self._one_row_at_a_time = any(tensor.shape and tensor.shape[0] == 1 for tensor in self._inputs)
         self.signature = signature or Signature(inputs=tuple(map(_spec, self._inputs)))
         self._joins_columns = len(self._inputs) == 1 and len(self.signature.inputs) > 1
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """Run the session."""
+        """Run the session. Raises OutsideDomain for rows that a compiled form leaves to the model."""
         feeds = self._feeds(inputs)
         if not self._one_row_at_a_time:
             outputs = dict(zip(self._output_names, map(_output_array, self._session.run(None, feeds)), strict=True))
-            return self._as_signed(outputs)
+            return self._as_signed(outputs if not self._guarded else only_sure(outputs))
         rows = len(next(iter(feeds.values())))
         singles = [
             [_output_array(out) for out in self._session.run(None, {k: v[n : n + 1] for k, v in feeds.items()})]
