@@ -10,7 +10,8 @@ from ..schemas.errors import MalformedRequest
 from ..schemas.records import JSON, V2_JSON, v2_content_type, v2_header_bytes
 from ..schemas.signatures import Signature
 from .inference_protocol import read_request, write_response
-from .tensors import Tensors, parse_body, read_inputs, write_outputs
+from .outputs import write_outputs
+from .tensors import Tensors, parse_body, read_inputs
 
 # Called with model, version, outputs and the rows that are this request's; returns the body and its content type.
 Write: TypeAlias = Callable[[str, str, Tensors, int, int], tuple[bytes, str]]

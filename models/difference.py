@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .label_values import same_label
+
 # Numbers that differ by so little, relative to the first answer's above 1, agree.
 TOLERANCE = 0.01
 
@@ -27,12 +29,12 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> Difference:
     for name in ours.keys() & theirs.keys():
         a, b = np.asarray(ours[name]), np.asarray(theirs[name])
         if a.shape != b.shape or a.dtype.kind not in "fiub" or b.dtype.kind not in "fiub":
-            close = close and ours[name] == theirs[name]
+            close = close and same_label(ours[name], theirs[name])
         elif name != "label" and a.size:
             measured = True
             apart = np.abs(a.astype(float) - b.astype(float))
             distance = max(distance, float(apart.max()))
             close = close and bool((apart <= TOLERANCE * np.maximum(1.0, np.abs(a.astype(float)))).all())
     labelled = "label" in ours and "label" in theirs
-    changed = labelled and ours["label"] != theirs["label"]
+    changed = labelled and not same_label(ours["label"], theirs["label"])
     return Difference(not changed if labelled else close, changed, distance, measured)

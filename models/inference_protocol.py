@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 
 from ..schemas.errors import InvalidInput, MalformedRequest
 from ..schemas.signatures import DType, Signature, TensorSpec
-from .tensors import NUMPY_DTYPES, Tensors
+from .columns import numpy_dtype, read_column
+from .outputs import plain_array
+from .tensors import Tensors
 
 DATATYPES: dict[str, Any] = {
     "BOOL": np.bool_,
@@ -44,6 +47,9 @@ DATATYPE_OF: dict[DType, str] = {
     "uint64": "UINT64", "uint32": "UINT32", "uint16": "UINT16", "uint8": "UINT8",
     "bool": "BOOL", "string": "BYTES", "datetime": "BYTES", "object": "BYTES",
 }  # fmt: skip
+_DTYPE_OF: dict[str, DType] = {
+    name: "string" if name == "BYTES" else dtype for dtype, name in DATATYPE_OF.items() if dtype != "object"
+}
 _LENGTH = struct.Struct("<I")
 
 
@@ -80,6 +86,8 @@ def read_request(body: bytes, header_bytes: int | None, signature: Signature) ->
     at = 0
     for number, tensor in enumerate(inputs):
         name, shape, datatype = _described(tensor, number)
+        if len(specs) == len(inputs) == 1:  # which one is meant is clear, whatever it is called
+            (name,) = specs
         spec = specs.get(name)
         if spec is None or name in tensors:
             why = "is given twice" if name in tensors else f"is unknown: the model takes {', '.join(specs)}"
@@ -117,9 +125,7 @@ def write_response(
             raise InvalidInput(
                 f"there is no output {name[:80]!r}: the model gives {', '.join(outputs)}", field=name[:80]
             )
-        part = outputs[name][begin:end]
-        if part.dtype.kind in "OUS":
-            part = part.astype(object)
+        part = plain_array(outputs[name][begin:end])
         datatype = _NAMES.get(part.dtype, "FP64")
         tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(part.shape)}
         if wanted.all_binary or name in wanted.binary:
@@ -127,15 +133,19 @@ def write_response(
             tensor["parameters"] = {"binary_data_size": len(data)}
             raw.append(data)
         else:
-            tensor["data"] = part.ravel().tolist() if datatype == "BYTES" else np.ascontiguousarray(part).ravel()
+            tensor["data"] = _texts(part) if datatype == "BYTES" else np.ascontiguousarray(part).ravel()
             if datatype == "FP16":
                 tensor["data"] = tensor["data"].tolist()
         described.append(tensor)
     document: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": described}
     if wanted.id:
         document["id"] = wanted.id
-    header = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY, default=str)
+    header = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return (header + b"".join(raw), len(header)) if raw else (header, None)
+
+
+def _texts(array: NDArray[Any]) -> list[str | None]:
+    return [None if value is None else str(value) for value in array.ravel().tolist()]
 
 
 def tensor_document(spec: TensorSpec) -> dict[str, Any]:
@@ -164,41 +174,24 @@ def _parameters(holder: Any) -> dict[str, Any]:
 
 
 def _from_json(data: Any, name: str, shape: tuple[int, ...], datatype: str) -> NDArray[Any]:
+    """Return the data as an array of the datatype; with null among them, as objects that the signature has a say in."""
     if not isinstance(data, list):
         raise MalformedRequest(f"the tensor {name[:80]!r} has neither data nor binary_data_size", field=name[:80])
-    kind = DATATYPES[datatype]
-    flat = np.empty(0, kind)
+    flat = data
+    while flat and isinstance(flat[0], list):
+        if set(map(type, flat)) != {list}:
+            raise InvalidInput(f"the data of {name[:80]!r} differ in depth", field=name[:80])
+        flat = list(chain.from_iterable(flat))
+    spec = TensorSpec(name=name, dtype=_DTYPE_OF[datatype], missing=True)
     try:
-        if datatype == "BYTES":
-            flat = np.array(_flat_texts(data), dtype=object)
-        else:
-            found = np.array(data)
-            if found.size and (found.dtype.kind == "b") != (datatype == "BOOL"):
-                raise TypeError
-            if found.size and found.dtype.kind not in "biuf":
-                raise TypeError
-            flat = found.astype(kind).ravel()
-            if found.dtype.kind == "f" and flat.dtype.kind in "iu" and not np.array_equal(flat, found.ravel()):
-                raise TypeError
-            if found.dtype.kind in "iu" and flat.dtype.kind in "iu" and not np.array_equal(flat, found.ravel()):
-                raise OverflowError
-    except (TypeError, ValueError):
-        raise InvalidInput(f"the data of {name[:80]!r} are not all {datatype}", field=name[:80]) from None
-    except OverflowError:
-        raise InvalidInput(f"a value of {name[:80]!r} is too large for {datatype}", field=name[:80]) from None
-    return _shaped(flat, name, shape)
-
-
-def _flat_texts(data: Any) -> list[str]:
-    texts: list[str] = []
-    for value in data:
-        if isinstance(value, list):
-            texts += _flat_texts(value)
-        elif isinstance(value, str):
-            texts.append(value)
-        else:
-            raise TypeError
-    return texts
+        array = read_column(flat, spec) if flat else np.empty(0, DATATYPES[datatype])
+    except InvalidInput as error:
+        why = "too large for" if "too large" in error.detail else "not all"
+        raise InvalidInput(f"the data of {name[:80]!r} are {why} {datatype}: {error.detail}", field=name[:80]) from None
+    if array.dtype.kind == "f" and datatype.startswith("FP") and None in flat:
+        array = array.astype(object)
+        array[np.array([value is None for value in flat])] = None
+    return _shaped(array, name, shape)
 
 
 def _from_raw(
@@ -241,7 +234,7 @@ def _texts_from_raw(part: bytes, name: str) -> NDArray[Any]:
 
 def _to_raw(array: NDArray[Any], datatype: str) -> bytes:
     if datatype == "BYTES":
-        elements = [str(value).encode() for value in array.ravel()]
+        elements = [b"" if value is None else str(value).encode() for value in array.ravel()]
         return b"".join(_LENGTH.pack(len(element)) + element for element in elements)
     wide = np.ascontiguousarray(array, dtype=np.dtype(DATATYPES[datatype]).newbyteorder("<"))
     return wide.tobytes()
@@ -266,17 +259,28 @@ def _fitted(array: NDArray[Any], spec: TensorSpec, datatype: str) -> NDArray[Any
         raise InvalidInput(
             f"{spec.name}: the model takes shape {list(spec.shape)}, found {list(array.shape)}", field=spec.name
         )
-    wanted = np.dtype(NUMPY_DTYPES[spec.dtype])
+    wanted = numpy_dtype(spec)
+    if wanted.kind not in "fiub" or array.dtype.kind not in "fiub":
+        return _fitted_values(array, spec, datatype)
     if array.dtype == wanted:
         return array
-    both_floating = array.dtype.kind == wanted.kind == "f"  # one may become narrower
-    if not both_floating and not np.can_cast(array.dtype, wanted, "safe"):
+    safe = np.can_cast(array.dtype, wanted, "safe")
+    if wanted.kind in "iu" and array.dtype.kind != "b" and not safe:
+        return _fitted_values(array, spec, datatype)  # whole numbers within its limits are
+    if not safe and not array.dtype.kind == wanted.kind == "f":  # among these, one may become narrower
         raise InvalidInput(f"{spec.name}: the model takes {DATATYPE_OF[spec.dtype]}, found {datatype}", field=spec.name)
     with np.errstate(over="ignore"):
         fitted = array.astype(wanted)
-    if fitted.dtype.kind == "f" and not np.array_equal(np.isfinite(fitted), np.isfinite(array)):
+    if array.dtype.kind == "f" and not np.array_equal(np.isfinite(fitted), np.isfinite(array)):
         raise InvalidInput(f"{spec.name}: a value is too large for {DATATYPE_OF[spec.dtype]}", field=spec.name)
     return fitted
+
+
+def _fitted_values(array: NDArray[Any], spec: TensorSpec, datatype: str) -> NDArray[Any]:
+    """Read the values one by one, as those of JSON are: what has gaps, moments, text, whole numbers in another type."""
+    if (datatype == "BYTES") != (spec.dtype in ("string", "datetime")) and spec.dtype != "object":
+        raise InvalidInput(f"{spec.name}: the model takes {DATATYPE_OF[spec.dtype]}, found {datatype}", field=spec.name)
+    return read_column(array.tolist(), spec)
 
 
 def _wanted(document: dict[str, Any], signature: Signature) -> Wanted:

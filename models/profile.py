@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.profiles import FeatureProfile, OutputBins, Profile
+from .label_values import label_key
 from .tensors import Tensors
 
 BINS = 20
@@ -93,7 +94,7 @@ def output_bins_of(outputs: Tensors) -> OutputBins | None:
     """Return how to count answers like these: by the label if there is one, else the first output, by tenths of these."""
     name = "label" if "label" in outputs else next(iter(outputs))
     values = outputs[name]
-    if values.ndim == 1 and values.dtype.kind == "f":
+    if name != "label" and values.ndim == 1 and values.dtype.kind == "f":
         edges = np.unique(np.quantile(values[np.isfinite(values)], np.linspace(0, 1, 11)[1:-1]))
         return OutputBins(output=name, edges=tuple(edges.tolist())) if len(edges) else None
     return OutputBins(output=name) if values.ndim in (1, 2) else None
@@ -108,7 +109,7 @@ def output_labels(bins: OutputBins, outputs: Tensors) -> Sequence[str]:
         return [str(number) for number in np.searchsorted(np.asarray(bins.edges), values.astype(np.float64))]
     if values.ndim == 2:
         values = values.argmax(axis=1)
-    return [str(value) for value in values.tolist()]
+    return [label_key(value) for value in values.tolist()]
 
 
 def count_labels(counts: dict[str, int], labels: Iterable[str]) -> None:

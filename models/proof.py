@@ -30,6 +30,7 @@ from .adapters.registry import adapter_for
 from .artifact_check import check_artifact
 from .infer_signature import make_rows, output_specs
 from .isolation import isolate, start_forkserver
+from .missing import find_missing
 from .parity import Parity, compare
 from .profile import build_profile, columns_of, output_bins_of
 from .tensors import Tensors, read_inputs
@@ -99,14 +100,16 @@ def prove(
     except ModelMeshError as error:
         raise RegistrationRefused(error.detail, field=error.field) from error
     load_ms = (time.perf_counter() - started) * 1000
-    inputs_known = Signature(inputs=predictor.signature.inputs)
-    rows = sample or make_rows(inputs_known.inputs, _SYNTHETIC_ROWS)
+    specs = predictor.signature.inputs
+    # Whether the model takes gaps shows when it runs on them.
+    inputs_known = Signature(inputs=tuple(spec.model_copy(update={"missing": True}) for spec in specs))
+    rows = sample or make_rows(specs, _SYNTHETIC_ROWS, getattr(predictor, "examples", None))
     try:
         inputs, count = read_inputs(rows, inputs_known)
     except ModelMeshError as error:
         raise RegistrationRefused(f"the sample does not fit the model: {error.detail}", field=error.field) from error
     outputs = _run(predictor, inputs, count)
-    found = Signature(inputs=predictor.signature.inputs, outputs=output_specs(outputs))
+    found = Signature(inputs=find_missing(predictor, inputs, specs), outputs=output_specs(outputs))
     served, parity = (predictor, {"attempted": False}) if not compile_model else _compile(
         adapter, predictor, found, path, inputs, compiled_path
     )  # fmt: skip

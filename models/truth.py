@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..stats.intervals import wilson
+from .label_values import same_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,14 @@ class Tally:
 def compare_with_truth(outputs: dict[str, Any], truth: Sequence[Any]) -> Verdict | None:
     """Compare an answer's outputs, one entry a row, with the truth; None where the two do not fit together.
 
-    Labels are compared by their text: a table of truths rarely says whether 1 is a number. Without an output named
-    `label` the truth must be numbers, and is compared with the first output that has one number a row.
+    Labels are compared as `same_label` does where it is lenient: a table of truths rarely says whether 1 is a number. Without
+    an output named `label` the truth must be numbers, and is compared with the first output that has one number a row.
     """
     labels = outputs.get("label")
     if labels is not None:
         if len(labels) != len(truth):
             return None
-        right = sum(str(ours) == str(theirs) for ours, theirs in zip(labels, truth, strict=True))
+        right = sum(same_label(ours, theirs, lenient=True) for ours, theirs in zip(labels, truth, strict=True))
         return Verdict(len(truth), right, None)
     for values in outputs.values():
         if len(values) == len(truth) and all(map(_is_number, values)):

@@ -22,6 +22,7 @@ from ..broker.connection import make_producer
 from ..broker.heartbeats import ReplicaView
 from ..broker.outbox import Outbox
 from ..broker.topic_follower import TopicFollower
+from ..models.json_values import json_of
 from ..resilience.retries import RetryBudget, RetryDelay
 from ..schemas import records
 from ..schemas.errors import (
@@ -128,10 +129,7 @@ class PredictionClient:
         `inputs` is a row, a list of rows or an object of named features; `deadline` is in seconds from now. Raises the
         typed error of the reply (InvalidInput, ModelNotFound, NoWorker, ModelFailed, ...) or DeadlineExceeded.
         """
-        try:
-            body = orjson.dumps({"inputs": inputs}, option=orjson.OPT_SERIALIZE_NUMPY)
-        except orjson.JSONEncodeError as error:
-            raise MalformedRequest(f"the inputs cannot be written as JSON: {error}", field="inputs") from None
+        body = json_of({"inputs": inputs})
         reply = await self.send(model, body, routing_key=routing_key, deadline=deadline, request_id=request_id)
         document: dict[str, Any] = orjson.loads(reply.body)
         if not reply.ok:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import orjson
 
 from ..models.difference import difference
+from ..models.label_values import label_key, same_label
+from ..models.outputs import json_rows
 from ..models.profile import count_rows
 from ..models.tensors import Tensors
 from ..models.truth import Tally, compare_with_truth
@@ -76,8 +77,8 @@ class ReplayReport:
                 self.largest_distance = max(self.largest_distance, found.distance)
             if found.label_changed:
                 for ours, theirs in zip(outputs["label"], recorded["label"], strict=False):
-                    if ours != theirs:
-                        self.changes[str(theirs), str(ours)] += 1
+                    if not same_label(ours, theirs):
+                        self.changes[label_key(theirs), label_key(ours)] += 1
         if truth is not None:
             self.truth_of_replayed.add(compare_with_truth(outputs, truth))
             if recorded is not None:
@@ -134,9 +135,6 @@ class ReplayReport:
 
 def plain(outputs: Tensors, begin: int, end: int) -> dict[str, Any]:
     """Return rows of the outputs as their JSON would be read back, so that both sides are compared in the same form."""
-    rows = {
-        name: array[begin:end].tolist() if array.dtype.kind in "OUS" else np.ascontiguousarray(array[begin:end])
-        for name, array in outputs.items()
-    }
+    rows = {name: json_rows(array[begin:end]) for name, array in outputs.items()}
     document: dict[str, Any] = orjson.loads(orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY))
     return document

@@ -78,6 +78,10 @@ class Signature(BaseModel):
 
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)
     outputs: tuple[TensorSpec, ...] = ()
+    of_sample: bool = Field(
+        default=False,
+        description="the inputs are the types of the sample's columns: the model's own names and order count",
+    )
 
     @field_validator("inputs", "outputs")
     @classmethod
@@ -102,7 +106,7 @@ def differences(one: Signature, other: Signature) -> list[str]:
         for name in ours.keys() & theirs.keys():
             a, b = ours[name], theirs[name]
             kinds = (
-                (a.dtype, b.dtype) if side == "inputs" else (a.dtype.rstrip("0123456789"), b.dtype.rstrip("0123456789"))
+                (a.dtype, b.dtype) if side == "inputs" else (a.dtype.strip("u0123456789"), b.dtype.strip("u0123456789"))
             )
             if kinds[0] != kinds[1]:
                 found.append(f"{side}: {name} is {b.dtype}, not {a.dtype}")

@@ -19,16 +19,25 @@ import orjson
 
 from ..models.adapters.base import SavesSafely
 from ..models.adapters.registry import adapter_for
+from ..models.json_values import json_of
 from ..producers.client import PredictionClient
-from ..schemas.errors import ModelMeshError, PickleRefused, from_problem
+from ..schemas.errors import InvalidInput, ModelMeshError, PickleRefused, from_problem
+from .column_types import signature_of
 from .gateway_session import AllRowsFailed, GatewaySession
 from .model_file import save_model
 from .prediction import Prediction
-from .rows import body_of, data_digest, inputs_of, rows_of
+from .rows import body_of, data_digest, inputs_of, is_table, rows_of
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 REFERENCE_ROWS = 5000
 LABELS_AT_ONCE = 5000
+
+
+def address(url: str | None, base_url: str | None) -> str:
+    """Return the gateway's address by whichever of its two names was used. Raises InvalidInput where they differ."""
+    if url is not None and base_url is not None and url != base_url:
+        raise InvalidInput("url and base_url are two names of one address: give one", field="base_url")
+    return url or base_url or DEFAULT_URL
 
 
 class AsyncModelMeshClient:
@@ -41,17 +50,20 @@ class AsyncModelMeshClient:
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        url: str | None = None,
         *,
+        base_url: str | None = None,
         kafka: str | None = None,
         timeout: float = 60.0,
         api_key: str | None = None,
         ca: str | Path | None = None,
     ) -> None:
-        """Take the gateway's address, an API key (else MODELMESH_API_KEY) and who signed its certificate, if nobody known.
+        """Take the gateway's address (`base_url` is the same as `url`), an API key (else MODELMESH_API_KEY) and who signed
+        its certificate, if nobody known.
 
         With `kafka` ("host:9092") predictions go straight over the log, without the gateway; all else still asks it.
         """
+        url = address(url, base_url)
         self.url = url.rstrip("/")
         self._kafka = PredictionClient(kafka=kafka) if kafka else None
         self._http = GatewaySession(
@@ -97,13 +109,16 @@ class AsyncModelMeshClient:
     ) -> dict[str, Any]:
         """Register a model object or the path of a file; return what was registered.
 
-        `sample` is a few input rows (a DataFrame, an array or a list): the signature is inferred from them, and the model
-        proves itself on them. `data` is the training data: its digest is kept, and its first 5,000 rows are what live rows
-        are compared with to see drift; without it the first live rows are. Without a version the
-        major is raised. With `cache_ttl_seconds` an answer to the same inputs is given again for so long, which only a
-        model that answers the same rows the same way may ask for. Sent again with the same `idempotency_key`, within a day, it
-        is not registered again. Raises RegistrationRefused, VersionExists, InvalidInput.
+        `sample` is a few input rows (a DataFrame, an array or a list): the signature is inferred from them and their types,
+        and the model proves itself on them; without them, on the first rows of `data`, or on what the model itself says it
+        has seen. `data` is the training data: its digest is kept, and its first 5,000 rows are what live rows are compared
+        with to see drift; without it the first live rows are. Without a version the major is raised. With
+        `cache_ttl_seconds` an answer to the same inputs is given again for so long, which only a model that answers the same
+        rows the same way may ask for. Sent again with the same `idempotency_key`, within a day, it is not registered again.
+        Raises RegistrationRefused, VersionExists, InvalidInput.
         """
+        if sample is None and data is not None:
+            sample = data[:100] if is_table(data) else rows_of(data)[:100]
         documents = {
             "metadata": metadata,
             "sample": None if sample is None else rows_of(sample)[:100],
@@ -117,10 +132,12 @@ class AsyncModelMeshClient:
             fields["data_digest"] = await asyncio.to_thread(data_digest, data)
         for field, value in documents.items():
             if value is not None:
-                fields[field] = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+                fields[field] = json_of(value).decode()
         with tempfile.TemporaryDirectory() as folder:
             path, kind = await asyncio.to_thread(save_model, model_object, framework, sample, Path(folder))
             fields["framework"] = kind
+            if kind == "sklearn" and sample is not None and (typed := signature_of(sample)) is not None:
+                fields["signature"] = typed.model_dump_json(exclude_defaults=True)
             try:
                 return await self._register(path, fields, idempotency_key)
             except PickleRefused:
@@ -345,7 +362,7 @@ class AsyncModelMeshClient:
         """
         taken, pairs = 0, iter(labels.items())
         while part := dict(islice(pairs, LABELS_AT_ONCE)):
-            body = orjson.dumps({"labels": part}, option=orjson.OPT_SERIALIZE_NUMPY)
+            body = json_of({"labels": part})
             taken += (await self._http.request("POST", f"/labels/{name}", data=body))["accepted"]
         return taken
 

@@ -1,41 +1,135 @@
-"""DataFrames, arrays, tensors and lists, as the rows of JSON that travel."""
+"""DataFrames, arrays, tensors, lists and the values in them, as the JSON that travels."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Any
 
+import numpy as np
 import orjson
 
+from ..models.json_values import json_of, plain, refuse_lossy
 from ..schemas.errors import InvalidInput
 
 
 def rows_of(data: Any) -> list[Any]:
-    """Return a DataFrame, an array, a tensor or a list of rows as JSON rows."""
-    if hasattr(data, "to_dict") and hasattr(data, "columns"):
-        return list(data.to_dict("records"))
+    """Return a DataFrame, an array, a tensor or a list of rows as JSON rows; a dict is one row, or columns of equal length.
+
+    Raises InvalidInput for a table whose columns have no names of their own.
+    """
+    if isinstance(data, dict):
+        return _rows_of_dict(data)
+    if is_table(data):
+        return _rows_of_table(data)
+    if hasattr(data, "to_dicts"):  # polars
+        return list(data.to_dicts())
     if hasattr(data, "detach"):
         data = data.detach().cpu()
-    return list(data.tolist()) if hasattr(data, "tolist") else list(data)
+    if hasattr(data, "toarray"):  # a sparse matrix
+        data = data.toarray()
+    if hasattr(data, "tolist") and not hasattr(data, "to_dict"):
+        refuse_lossy(data)
+        return list(data.tolist())
+    return [_row(row) for row in data]
 
 
 def inputs_of(inputs: Any) -> Any:
     """Return inputs as /predict takes them: arrays, DataFrames and tensors become lists."""
-    if isinstance(inputs, dict | list):
+    if isinstance(inputs, dict):
         return inputs
-    if hasattr(inputs, "to_dict") and not hasattr(inputs, "columns"):  # a pandas Series is one row
-        return inputs.to_dict()
+    if isinstance(inputs, list):
+        return (
+            inputs if not inputs or type(inputs[0]) in (dict, list, float, int, str) else [_row(row) for row in inputs]
+        )
+    if isinstance(inputs, tuple) or is_series(inputs):
+        return _row(inputs)
     return rows_of(inputs)
 
 
+def is_table(data: Any) -> bool:
+    """Whether this is a pandas DataFrame."""
+    return hasattr(data, "iloc") and hasattr(data, "columns")
+
+
+def is_series(data: Any) -> bool:
+    """Whether this is a pandas Series."""
+    return hasattr(data, "iloc") and hasattr(data, "index") and not hasattr(data, "columns")
+
+
+def numbered(columns: Any) -> bool:
+    """Whether a table's columns have no names, only places, as those of a DataFrame made of an array have.
+
+    Raises InvalidInput for columns of the same name, and for names that are text in part.
+    """
+    names = list(columns)
+    if all(isinstance(name, str) for name in names):
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InvalidInput(f"two columns of the table are named {twice[:80]!r}", field=twice[:80])
+        return False
+    if any(isinstance(name, str) for name in names):
+        odd = next(name for name in names if not isinstance(name, str))
+        raise InvalidInput(f"the column name {odd!r} is no text, as others are: rename it", field="inputs")
+    return True
+
+
 def body_of(inputs: Any) -> bytes:
-    """Return the body of a prediction request. Raises InvalidInput for what is no JSON."""
-    try:
-        return orjson.dumps({"inputs": inputs}, option=orjson.OPT_SERIALIZE_NUMPY)
-    except orjson.JSONEncodeError as error:
-        raise InvalidInput(f"the inputs cannot be written as JSON: {error}", field="inputs") from None
+    """Return the body of a prediction request. Raises InvalidInput naming the value that JSON does not have."""
+    return json_of({"inputs": inputs})
 
 
 def data_digest(data: Any) -> str:
     """Return the SHA-256 of a table's or an array's rows as JSON, in hex: the same rows give the same digest."""
-    return hashlib.sha256(orjson.dumps(rows_of(data), option=orjson.OPT_SERIALIZE_NUMPY)).hexdigest()
+    return hashlib.sha256(
+        orjson.dumps(rows_of(data), default=_for_digest, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    ).hexdigest()
+
+
+def _for_digest(value: Any) -> Any:
+    try:
+        return plain(value)
+    except TypeError:
+        return str(value)
+
+
+def _row(row: Any) -> Any:
+    """Return one row of many as JSON has it."""
+    if is_series(row) or hasattr(row, "detach"):
+        return plain(row)
+    if isinstance(row, np.ndarray):
+        refuse_lossy(row)
+        return _moments(row) if row.dtype.kind == "M" else row.tolist()
+    return list(row) if isinstance(row, tuple) else row
+
+
+def _rows_of_dict(data: dict[Any, Any]) -> list[Any]:
+    columns = {name: _row(values) for name, values in data.items()}
+    lengths = {len(values) for values in columns.values() if isinstance(values, list)}
+    if len(lengths) == 1 and all(isinstance(values, list) for values in columns.values()):
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [data]
+
+
+def _rows_of_table(table: Any) -> list[Any]:
+    columns = [_values(table.iloc[:, place]) for place in range(len(table.columns))]
+    if numbered(table.columns):
+        return [list(row) for row in zip(*columns, strict=True)]
+    names = [str(name) for name in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(series: Any) -> list[Any]:
+    """Return a column's values; a moment as text with all its digits, in UTC where it has a time zone."""
+    if series.dtype.kind == "M":
+        zone = getattr(series.dtype, "tz", None)
+        moments = _moments((series.dt.tz_convert("UTC").dt.tz_localize(None) if zone else series).to_numpy())
+        return [moment + "Z" if zone and moment else moment for moment in moments]
+    if series.dtype.kind == "m":
+        name = str(series.name)
+        raise InvalidInput(f"{name}: spans of time cannot be written as JSON: make numbers of them", field=name)
+    return list(series.tolist())
+
+
+def _moments(array: np.ndarray[Any, Any]) -> list[Any]:
+    texts = np.datetime_as_string(array).astype(object)
+    return [None if gap else text for gap, text in zip(np.isnat(array).tolist(), texts.tolist(), strict=True)]

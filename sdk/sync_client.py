@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from rich.progress import track
 
 from ..schemas.errors import ModelMeshError
-from .client import DEFAULT_URL, AsyncModelMeshClient
+from .client import AsyncModelMeshClient, address
 from .prediction import Prediction
 
 T = TypeVar("T")
@@ -29,13 +29,15 @@ class ModelMeshClient:
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        url: str | None = None,
         *,
+        base_url: str | None = None,
         kafka: str | None = None,
         timeout: float = 60.0,
         api_key: str | None = None,
         ca: str | Path | None = None,
     ) -> None:
+        url = address(url, base_url)
         # A loop of its own in a thread: it works where a loop runs already, as in a notebook.
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="modelmesh-client", daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 
 from ...schemas.errors import InvalidInput, ModelMeshError
 from ...schemas.releases import Framework
-from ...schemas.signatures import Signature
+from ...schemas.signatures import Signature, TensorSpec
 from ..artifact_check import is_skops, trusted_types
 from ..compile_forest import compile_forest, is_forest
-from ..infer_signature import infer_inputs
+from ..fitted_types import seen_columns, takes_numbers_by_value, takes_text
+from ..infer_signature import INPUT, as_floats, infer_inputs
+from ..tables import frame_of, matrix_of
 from ..tensors import Tensors
 from .base import Predictor
 from .registry import module_roots
@@ -21,11 +24,12 @@ from .registry import module_roots
 class SklearnPredictor:
     """An estimator. Outputs: `label` and `probabilities` of a classifier, `label` of a clusterer, else `value`."""
 
-    def __init__(self, model: Any, signature: Signature) -> None:
+    def __init__(self, model: Any, signature: Signature, examples: dict[str, Sequence[Any]] | None = None) -> None:
         from sklearn.base import is_classifier, is_clusterer, is_outlier_detector
 
         self.model = model
         self.signature = signature
+        self.examples = examples or {}  # values of columns that the model has seen, where nobody gave a sample
         self.names_features = hasattr(model, "feature_names_in_")
         kinds = (is_classifier, is_clusterer, is_outlier_detector) if hasattr(model, "__sklearn_tags__") else ()
         self._answer = "label" if any(kind(model) for kind in kinds) else "value"
@@ -42,25 +46,24 @@ class SklearnPredictor:
         return outputs
 
     def _features(self, inputs: Tensors) -> Any:
+        """Return the rows as training had them: a table with its types, a matrix, or a list of texts."""
+        specs = self.signature.inputs
         if self.names_features:
-            import pandas as pd
-
             columns = [str(name) for name in self.model.feature_names_in_]
-            if len(inputs) == 1 and len(columns) > 1:
-                return pd.DataFrame(next(iter(inputs.values())), columns=columns)
-            return pd.DataFrame({name: inputs[name] for name in columns})
-        if len(inputs) == 1:
-            (array,) = inputs.values()
-            return array if array.ndim > 1 or self._takes_text() else array[:, None]
-        if any(array.dtype.kind == "O" for array in inputs.values()):
-            import pandas as pd
-
-            return pd.DataFrame({spec.name: inputs[spec.name] for spec in self.signature.inputs})
-        return np.column_stack([inputs[spec.name] for spec in self.signature.inputs])
-
-    def _takes_text(self) -> bool:
-        """A vectorizer at the front takes a list of texts, not a table."""
-        return self.signature.inputs[0].dtype == "string"
+            if len(specs) == 1 and specs[0].row_shape:
+                return frame_of(inputs, specs, columns)
+            by_name = {spec.name: spec for spec in specs}
+            return frame_of(inputs, [by_name[name] for name in columns], columns)
+        if len(specs) == 1:
+            (spec,), (given,) = specs, inputs.values()
+            array = matrix_of(given, spec)
+            if spec.pandas:
+                return frame_of({spec.name: given}, specs, range(array.shape[1] if array.ndim > 1 else 1))
+            return array if array.ndim > 1 or spec.dtype == "string" else array[:, None]
+        if any(spec.pandas or inputs[spec.name].dtype.kind in "OM" for spec in specs):
+            numbered = [spec.name for spec in specs] == [str(number) for number in range(len(specs))]
+            return frame_of(inputs, specs, range(len(specs)) if numbered else [spec.name for spec in specs])
+        return np.column_stack([inputs[spec.name] for spec in specs])
 
 
 class SklearnAdapter:
@@ -107,13 +110,13 @@ class SklearnAdapter:
             raise InvalidInput(f"the file does not load: {type(error).__name__}: {error}") from error
         if not hasattr(model, "predict"):
             raise InvalidInput(f"{type(model).__name__} has no predict(): it is not a model")
-        if signature is None:
-            names = getattr(model, "feature_names_in_", None)
-            count = getattr(model, "n_features_in_", None)
-            signature = Signature(
-                inputs=infer_inputs(sample, names=None if names is None else list(map(str, names)), count=count)
-            )
-        return SklearnPredictor(model, signature)
+        if signature is not None and not signature.of_sample:
+            return SklearnPredictor(model, signature)
+        typed = () if signature is None else signature.inputs
+        if sample or typed:
+            return SklearnPredictor(model, Signature(inputs=_inputs(model, sample, typed)))
+        specs, examples = _inputs_seen(model)
+        return SklearnPredictor(model, Signature(inputs=specs), examples)
 
     def compile(self, predictor: Predictor, path: Path) -> list[bytes]:
         """Return the ONNX form on doubles, then on floats: linear models need the first, trees may only have the second."""
@@ -132,6 +135,38 @@ class SklearnAdapter:
     def libraries(self) -> list[str]:
         """scikit-learn and what its arrays are."""
         return ["scikit-learn", "numpy", "joblib", "skl2onnx", "onnxruntime"]
+
+
+def _inputs(model: Any, sample: list[Any], typed: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Return a model's inputs by its sample and the types of the sample's columns."""
+    names = getattr(model, "feature_names_in_", None)
+    count = getattr(model, "n_features_in_", None)
+    specs = infer_inputs(
+        sample, names=None if names is None else list(map(str, names)), count=count, dtype=None, typed=typed
+    )
+    if len(specs) == count:
+        # Where training had None among its values, or an imputer that fills it, a missing value is None.
+        nones = {place for place, column in seen_columns(model, count).items() if column.none}
+        specs = tuple(
+            spec.model_copy(update={"none": True}) if place in nones else spec for place, spec in enumerate(specs)
+        )
+    return as_floats(specs) if takes_numbers_by_value(model) else specs
+
+
+def _inputs_seen(model: Any) -> tuple[tuple[TensorSpec, ...], dict[str, Sequence[Any]]]:
+    """Return the inputs that a fitted estimator itself says it takes, and values that it has seen in them."""
+    if takes_text(model):
+        return (TensorSpec(name=INPUT, dtype="string"),), {}
+    count = int(getattr(model, "n_features_in_", 0))
+    seen = seen_columns(model, count)
+    names = list(map(str, getattr(model, "feature_names_in_", [])))
+    if not names and all(column.dtype in ("float64", "int64") for column in seen.values()):
+        return infer_inputs([], names=None, count=count or None), {}
+    names = names or [str(place) for place in range(count)]
+    typed = [column.spec(names[place]) for place, column in seen.items()]
+    specs = infer_inputs([], names=names, count=count, typed=typed)
+    examples: dict[str, Sequence[Any]] = {names[place]: column.examples for place, column in seen.items()}
+    return as_floats(specs) if takes_numbers_by_value(model) else specs, examples
 
 
 def _to_onnx(predictor: SklearnPredictor, wide: bool) -> bytes:

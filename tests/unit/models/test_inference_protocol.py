@@ -119,7 +119,11 @@ def test_each_request_gets_its_own_rows_and_only_what_it_wants():
         (body(tensor("image", "x", "FP32", [0] * 6)), MalformedRequest, "shape"),
         (body(tensor("image", [1, -2, 3], "FP32", [0] * 6)), MalformedRequest, "shape"),
         (body(tensor("image", [1, 2, 3], "FP32")), MalformedRequest, "neither data"),
-        (body(tensor("picture", [1, 2, 3], "FP32", [0] * 6)), InvalidInput, "takes image"),
+        (
+            body(*[tensor(name, [1, 2, 3], "FP32", [0] * 6) for name in ("image", "picture")]),
+            InvalidInput,
+            "takes image",
+        ),
         (body(*[tensor("image", [1, 2, 3], "FP32", [0] * 6)] * 2), InvalidInput, "twice"),
         (body(tensor("image", [1, 2, 3], "FP32", [0] * 5)), InvalidInput, "6 values, found 5"),
         (body(tensor("image", [1, 3, 2], "FP32", [0] * 6)), InvalidInput, "shape"),

@@ -5,7 +5,8 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.models.tensors import parse_body, read_inputs, stack, write_outputs
+from modelmesh.models.outputs import write_outputs
+from modelmesh.models.tensors import parse_body, read_inputs, stack
 from modelmesh.schemas.errors import InvalidInput, MalformedRequest
 from modelmesh.schemas.signatures import Signature, TensorSpec
 
@@ -65,9 +66,9 @@ def test_every_form_of_inputs_is_read(inputs, signature, rows):
         ({"amount": [1], "merchant": "a", "known": True}, TABLE, "amount", "shape"),
         ([1, "a"], TABLE, "inputs", "3 features are expected, found 2"),
         ([{"amount": 1, "merchant": "a", "known": True}, 3], TABLE, "inputs", "row 1"),
-        ([1.5, 2], COUNTS, "n", "whole numbers"),
-        ([2**40, 2], COUNTS, "n", "too large"),
-        ([[[1, 1e39], [3, 4]]], IMAGE, "pixels", "too large"),
+        ([1.5, 2], COUNTS, "n[0]", "a whole number is expected, found 1.5"),
+        ([2**40, 2], COUNTS, "n[0]", "too large"),
+        ([[[1, 1e39], [3, 4]]], IMAGE, "pixels[1]", "too large"),
     ],
 )
 def test_what_does_not_fit_is_named(inputs, signature, field, words):
