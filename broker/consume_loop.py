@@ -20,6 +20,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from ..schemas.errors import BrokerUnavailable
 from .offsets import OffsetTracker
+from .send_errors import is_permanent
 from .suspects import CLEAN, IN_USE, TRYING, Suspects
 
 log = structlog.get_logger(__name__)
@@ -40,11 +41,17 @@ class Delivery:
         self._loop._finish(self.partition, self.offset)
 
     def acknowledged(self, acknowledgement: asyncio.Future[object]) -> None:
-        """Finish by the broker's answer to the result; without one the loop fails and the record comes again."""
+        """Finish by the broker's answer to the result; without one the loop fails and the record comes again.
+
+        A result that is refused for good finishes too: it would be refused again for each time that the record came.
+        """
         if acknowledgement.cancelled():
             return
         error = acknowledgement.exception()
-        if error is None:
+        if error is None or is_permanent(error):
+            if error is not None:
+                where = {"topic": self.partition.topic, "partition": self.partition.partition, "offset": self.offset}
+                log.error("result.refused", **where, error=f"{type(error).__name__}: {error}"[:300])
             self._loop._finish(self.partition, self.offset)
         else:
             self._loop.fail(error)
@@ -187,7 +194,11 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             self._handler(record, delivery)
         except Exception as error:  # a record that nobody thought of must not stop those behind it
             log.exception("record.unhandled", topic=record.topic, partition=record.partition, offset=record.offset)
-            self._put_aside(record, delivery, f"{type(error).__name__}: {error}", traceback.format_exc())
+            try:
+                self._put_aside(record, delivery, f"{type(error).__name__}: {error}", traceback.format_exc())
+            except Exception:  # not even that: the log above names it
+                log.exception("record.lost", topic=record.topic, partition=record.partition, offset=record.offset)
+                delivery.finish()
 
     async def _inspect(self, firsts: dict[TopicPartition, int]) -> None:
         """Look at what the last owner of newly assigned partitions left behind; `firsts` are their next offsets."""

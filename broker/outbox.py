@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from ..schemas.errors import BrokerUnavailable
 from ..schemas.records import Headers
 from .chaos import Chaos
+from .send_errors import answer_for, is_permanent
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,14 +60,22 @@ class Outbox:
             self._queue(outgoing)
 
     async def write(self, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
-        """Send records, each a key and a value, and return once the log has them. Raises BrokerUnavailable."""
+        """Send records, each a key and a value, and return once the log has them.
+
+        Raises BrokerUnavailable, or RequestTooLarge where one is larger than a record may be.
+        """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def acknowledged(sent: asyncio.Future[object]) -> None:
             if sent.cancelled() or written.done():
                 return
             if (error := sent.exception()) is not None:
-                written.set_exception(BrokerUnavailable(f"Kafka did not take what was written to {topic}: {error}"))
+                what = f"what was written to {topic}"
+                written.set_exception(
+                    answer_for(error, what)
+                    if is_permanent(error)
+                    else BrokerUnavailable(f"Kafka did not take {what}: {error}")
+                )
             else:
                 written.set_result(None)
 

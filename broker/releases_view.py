@@ -8,8 +8,8 @@ import structlog
 from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 
+from ..schemas.dead_letters import dead_letter
 from ..schemas.errors import ModelNotFound
-from ..schemas.records import dead_letter_headers
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
 from .outbox import Outbox
@@ -31,6 +31,7 @@ class ReleasesView:
         self.releases: dict[str, Release] = {}
         self._outbox = outbox
         self._dead_letters = topics.dead_letters.name
+        self._whole = settings.max_body_bytes
         self._on_change = on_change
         self._follower = TopicFollower(settings, topics.deployments, self._on_record)
         self.ready = self._follower.ready
@@ -59,8 +60,10 @@ class ReleasesView:
             log.warning("record.malformed", topic=record.topic, offset=record.offset, reason=reason)
             if self._outbox is not None:
                 source = f"{record.topic}/{record.partition}/{record.offset}"
-                headers = dead_letter_headers(record.headers, reason=reason, source=source, key=record.key)
-                self._outbox.send(self._dead_letters, record.value, key=source, headers=headers)
+                value, headers = dead_letter(
+                    record.headers, record.value, whole=self._whole, reason=reason, source=source, key=record.key
+                )
+                self._outbox.send(self._dead_letters, value, key=source, headers=headers)
             return
         known = self.releases.get(release.model)
         if known is not None and known.generation > release.generation:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import orjson
 import structlog
 from aiokafka import ConsumerRecord
 
-from ..schemas.errors import MalformedRecord, ModelFailed, ModelMeshError, PoisonousRequest
-from ..schemas.records import ASKED_VERSION, DIGEST, JSON, PredictionRequest, Reply, dead_letter_headers
+from ..schemas.dead_letters import dead_letter
+from ..schemas.errors import MalformedRecord, ModelFailed, ModelMeshError, PoisonousRequest, RequestTooLarge
+from ..schemas.records import (
+    ASKED_VERSION,
+    DIGEST,
+    JSON,
+    MOST_HEADER_BYTES,
+    MOST_HEADERS,
+    PredictionRequest,
+    Reply,
+    header_bytes,
+)
 from ..schemas.settings import Settings
 from .chaos import Chaos
 from .consume_loop import Delivery
 from .outbox import Outbox
+from .send_errors import answer_for, is_permanent
 
 log = structlog.get_logger(__name__)
 
@@ -29,17 +42,34 @@ class Answerer:
         self._dead_letters = topics.dead_letters.name
         self._fills = topics.cache_fills
         self.put_aside_count = 0
-        self._largest = settings.max_record_bytes - 16 * 1024
+        self._largest = settings.max_record_bytes - 48 * 1024  # headers take the rest
+        self._largest_request = settings.max_body_bytes
         self._name = settings.name
         self._outbox = outbox
 
     def read_request(self, record: ConsumerRecord, delivery: Delivery) -> PredictionRequest | None:
-        """Return the record's request; one that cannot be read or answered goes to the dead letters, and None returns."""
+        """Return the record's request, or None: one that cannot be read or answered goes to the dead letters, and one that
+        is larger than a request may be is answered with 413."""
         try:
-            return self._answerable(record)
+            request = self._answerable(record)
         except MalformedRecord as error:
             self.dead_letter(record, delivery, error.detail)
             return None
+        if len(request.body) > self._largest_request:
+            self._too_large(request, delivery, f"the request has {len(request.body)} bytes", self._largest_request)
+            return None
+        if len(record.headers) > MOST_HEADERS or header_bytes(record.headers) > MOST_HEADER_BYTES:
+            what = f"the record has {len(record.headers)} headers with {header_bytes(record.headers)} bytes"
+            self._too_large(request, delivery, what, MOST_HEADER_BYTES)
+            return None
+        return request
+
+    def _too_large(self, request: PredictionRequest, delivery: Delivery, what: str, limit: int) -> None:
+        """Answer with nothing of the caller's that has no bound."""
+        bounded = replace(
+            request, model=request.model[:128], version="", variant="", content_type=JSON, traceparent="", fill=-1
+        )
+        self.reply(bounded, delivery, RequestTooLarge(f"{what}, more than may be ({limit})"))
 
     def _answerable(self, record: ConsumerRecord) -> PredictionRequest:
         request = PredictionRequest.from_record(record.headers, record.value)
@@ -99,7 +129,7 @@ class Answerer:
             key=reply.request_id,
             partition=request.reply_partition,
             headers=reply.headers(),
-            acknowledged=delivery.acknowledged,
+            acknowledged=partial(self._replied, reply, topic, request.reply_partition, delivery),
         )
         if 0 <= request.fill < self._fills.partitions and request.role == "primary" and not cached:
             # Nobody waits for its acknowledgement: without it the cache is missing an answer, and that is all.
@@ -115,6 +145,33 @@ class Answerer:
                 ],
             )
 
+    def _replied(
+        self, reply: Reply, topic: str, partition: int, delivery: Delivery, sent: asyncio.Future[object]
+    ) -> None:
+        """Finish the record; where the log refuses the answer for good, its caller is told so."""
+        error = None if sent.cancelled() else sent.exception()
+        if error is None or not is_permanent(error):
+            delivery.acknowledged(sent)
+            return
+        log.error("reply.refused", topic=topic, request_id=reply.request_id[:140], error=str(error)[:200])
+        problem = answer_for(error, "the answer")
+        instead = replace(
+            reply,
+            status=problem.status,
+            body=orjson.dumps(problem.problem()),
+            model=reply.model[:128],
+            content_type=JSON,
+            traceparent="",
+        )
+        self._outbox.send(
+            topic,
+            instead.body,
+            key=instead.request_id,
+            partition=partition,
+            headers=instead.headers(),
+            acknowledged=delivery.acknowledged,
+        )
+
     def put_aside(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str) -> None:
         """Give up on a record: it goes to the dead letters, and then its caller, where it has one, gets an error."""
         try:
@@ -124,10 +181,11 @@ class Answerer:
             return
 
         def then_reply(sent: asyncio.Future[object]) -> None:
-            if sent.cancelled() or sent.exception() is not None:
+            error = None if sent.cancelled() else sent.exception()
+            if sent.cancelled() or (error is not None and not is_permanent(error)):
                 delivery.acknowledged(sent)
             else:
-                self.reply(request, delivery, PoisonousRequest(f"the request was put aside: {reason}"))
+                self.reply(request, delivery, PoisonousRequest(f"the request was put aside: {reason[:1000]}"))
 
         self._send_dead_letter(record, reason, stack, then_reply)
 
@@ -139,12 +197,15 @@ class Answerer:
         self, record: ConsumerRecord, reason: str, stack: str, acknowledged: Callable[[asyncio.Future[object]], None]
     ) -> None:
         source = f"{record.topic}/{record.partition}/{record.offset}"
-        log.warning("record.dead_letter", source=source, reason=reason)
+        log.warning("record.dead_letter", source=source, reason=reason[:500])
         self.put_aside_count += 1
-        self._outbox.send(
-            self._dead_letters,
+        value, headers = dead_letter(
+            record.headers,
             record.value,
-            key=source,
-            headers=dead_letter_headers(record.headers, reason=reason, source=source, key=record.key, stack=stack),
-            acknowledged=acknowledged,
+            whole=self._largest_request,
+            reason=reason,
+            source=source,
+            key=record.key,
+            stack=stack,
         )
+        self._outbox.send(self._dead_letters, value, key=source, headers=headers, acknowledged=acknowledged)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..producers.dead_letters import DeadLetter, DeadLetters
-from ..schemas.errors import InvalidInput
+from ..schemas.errors import InvalidInput, RequestTooLarge
 from ..schemas.records import Reply
 from ..schemas.settings import Settings
 from .options import JsonOption, say
@@ -54,7 +54,7 @@ def show(number: Number, as_json: JsonOption = False) -> None:
     if as_json:
         print(json.dumps(document))
         return
-    for name in ("number", "source", "reason", "redriven", "key", "value"):
+    for name in ("number", "source", "reason", "redriven", "cut", "key", "value"):
         console.print(f"{name}: {document[name]}", markup=False, highlight=False)
     for name, value in document["headers"]:
         console.print(f"  {name}: {value}", markup=False, highlight=False)
@@ -86,7 +86,11 @@ async def _redrive(number: int | None) -> list[dict[str, Any]]:
         chosen = [letter for letter in await letters.list() if not letter.redriven]
     outcomes = []
     for letter in chosen:
-        reply = await letters.redrive(letter)
+        try:
+            reply = await letters.redrive(letter)
+        except RequestTooLarge as error:  # the others go on
+            outcomes.append({"number": letter.number, "failed": True, "outcome": error.detail})
+            continue
         failed = reply is not None and not reply.ok
         outcomes.append({"number": letter.number, "failed": failed, "outcome": _outcome(letter, reply)})
     return outcomes

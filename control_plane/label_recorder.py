@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..broker.burst_reader import BurstReader, burst_consumer
 from ..broker.outbox import Outbox
-from ..schemas.records import dead_letter_headers
+from ..schemas.dead_letters import dead_letter
 from ..schemas.settings import Settings
 from .inference_log import retention_limit
 from .keep_writing import keep_writing
@@ -49,8 +49,15 @@ class LabelRecorder:
     def _put_aside(self, record: ConsumerRecord, reason: str) -> None:
         source = f"{record.topic}/{record.partition}/{record.offset}"
         log.warning("record.dead_letter", source=source, reason=reason)
-        headers = dead_letter_headers(list(record.headers), reason=reason, source=source, key=record.key)
-        self._outbox.send(self._topics.dead_letters.name, record.value or b"", key=source, headers=headers)
+        value, headers = dead_letter(
+            record.headers,
+            record.value,
+            whole=self._settings.max_body_bytes,
+            reason=reason,
+            source=source,
+            key=record.key,
+        )
+        self._outbox.send(self._topics.dead_letters.name, value, key=source, headers=headers)
 
     async def _record(self, engine: AsyncEngine) -> None:
         labels = Labels(engine)

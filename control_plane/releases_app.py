@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from ..broker.security import security_options
 from ..schemas.commands import Command
+from ..schemas.dead_letters import dead_letter
 from ..schemas.observations import Summary
-from ..schemas.records import dead_letter_headers
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
 from ..schemas.topics import CONTROL_TABLES
@@ -37,6 +37,7 @@ class ReleasesApp:
     def __init__(self, settings: Settings) -> None:
         topics = settings.topics()
         self.app = _make_app(settings)
+        self._whole = settings.max_body_bytes
         self._commands = self._topic(topics.commands.name)
         self._observations = self._topic(topics.observations.name)
         self._deployments = self._topic(topics.deployments.name)
@@ -133,8 +134,10 @@ class ReleasesApp:
             # Faust gives them as a mapping or as pairs.
             found = message.headers or ()
             kept = list(found.items() if isinstance(found, Mapping) else found)
-            headers = dead_letter_headers(kept, reason=reason, source=source, key=message.key)
-            await self._dead_letters.send(key=source.encode(), value=message.value or b"", headers=headers)
+            value, headers = dead_letter(
+                kept, message.value or b"", whole=self._whole, reason=reason, source=source, key=message.key
+            )
+            await self._dead_letters.send(key=source.encode(), value=value, headers=headers)
             return None
 
 

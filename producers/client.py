@@ -21,6 +21,7 @@ from ..broker.chaos import Chaos
 from ..broker.connection import make_producer
 from ..broker.heartbeats import ReplicaView
 from ..broker.outbox import Outbox
+from ..broker.send_errors import answer_for, is_permanent
 from ..broker.topic_follower import TopicFollower
 from ..models.json_values import json_of
 from ..resilience.retries import RetryBudget, RetryDelay
@@ -31,6 +32,7 @@ from ..schemas.errors import (
     MalformedRecord,
     MalformedRequest,
     Overloaded,
+    RequestTooLarge,
     from_problem,
 )
 from ..schemas.names import REQUEST_ID
@@ -169,6 +171,12 @@ class PredictionClient:
             raise MalformedRequest(f"request {request_id} is in flight already", field="request_id")
         if len(self._pending) >= self._settings.max_in_flight:
             raise Overloaded(f"{len(self._pending)} requests are in flight already, as many as may be")
+        if len(body) > self._settings.max_body_bytes:
+            raise RequestTooLarge(
+                f"the request has {len(body)} bytes, more than may be ({self._settings.max_body_bytes}, the setting "
+                "max_body_bytes): send fewer rows at a time",
+                field="inputs",
+            )
         if self._bytes + len(body) > self._settings.max_in_flight_bytes:
             raise Overloaded(f"requests with {self._bytes} bytes are in flight already, as many as may be")
         if self._unacknowledged >= self._settings.max_in_flight:
@@ -255,7 +263,11 @@ class PredictionClient:
                 # Only now: what Kafka has not taken yet needs no second copy, only patience.
                 self._send_again_later(pending)
         elif not pending.acknowledged and not pending.future.done():
-            pending.future.set_exception(BrokerUnavailable(f"Kafka did not take the request: {error}"))
+            pending.future.set_exception(
+                answer_for(error, "the request")
+                if is_permanent(error)
+                else BrokerUnavailable(f"Kafka did not take the request: {error}")
+            )
 
     def _on_record(self, record: ConsumerRecord) -> None:
         pending = self._pending.get(record.key)

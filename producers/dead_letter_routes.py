@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ..schemas.errors import InvalidInput
 from ..schemas.settings import Settings
@@ -24,6 +24,9 @@ class DeadLetterDocument(BaseModel):
     reason: str
     stack: str
     redriven: bool
+    cut: str = Field(
+        description="what of the record is missing here, in words; empty: nothing. What is cut is not sent again"
+    )
     key: str | None
     value: str | None
     headers: list[list[str | None]]

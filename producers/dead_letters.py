@@ -12,12 +12,22 @@ from aiokafka.errors import KafkaError
 
 from ..broker.connection import make_consumer, make_producer
 from ..schemas import records
-from ..schemas.errors import BrokerUnavailable, MalformedRecord, NotFound
+from ..schemas.errors import BrokerUnavailable, MalformedRecord, NotFound, RequestTooLarge
 from ..schemas.records import PredictionRequest, Reply
 from ..schemas.settings import Settings
 from .client import PredictionClient
 
-_ADDED = frozenset((records.REASON, records.SOURCE, records.STACK, records.SOURCE_KEY))
+_ADDED = frozenset(
+    (
+        records.REASON,
+        records.SOURCE,
+        records.STACK,
+        records.SOURCE_KEY,
+        records.CUT_BYTES,
+        records.CUT_SHA256,
+        records.CUT_HEADERS,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class DeadLetter:
     headers: list[tuple[str, bytes]]
     value: bytes | None
     redriven: bool = False
+    cut: str = ""  # what of the record is missing here, in words; empty: nothing
 
     @property
     def topic(self) -> str:
@@ -56,6 +67,7 @@ class DeadLetter:
             "reason": self.reason,
             "stack": self.stack,
             "redriven": self.redriven,
+            "cut": self.cut,
             "key": _text(self.key),
             "value": _text(self.value),
             "headers": [[name, _text(value)] for name, value in self.headers],
@@ -78,7 +90,20 @@ class DeadLetter:
             key=added.get(records.SOURCE_KEY),
             headers=[header for header in record.headers if header[0] not in _ADDED],
             value=record.value,
+            cut=_missing(added, record.value),
         )
+
+
+def _missing(added: dict[str, bytes], value: bytes | None) -> str:
+    missing = []
+    if (full := added.get(records.CUT_BYTES)) is not None:
+        digest = added.get(records.CUT_SHA256, b"").decode(errors="replace")
+        missing.append(
+            f"it holds the first {len(value or b'')} of {full.decode(errors='replace')} bytes (SHA-256 {digest})"
+        )
+    if (count := added.get(records.CUT_HEADERS)) is not None:
+        missing.append(f"it does not hold all of the {count.decode(errors='replace')} headers as they were")
+    return " and ".join(missing)
 
 
 def _text(value: bytes | None) -> str | None:
@@ -116,8 +141,13 @@ class DeadLetters:
         """Send a record on its way again, and note that; return the reply if it is a prediction request.
 
         A request goes in anew, under an id and a deadline of its own: the old id has its outcome. Any other record goes back
-        to its topic as it was.
+        to its topic as it was. Raises RequestTooLarge for a letter that does not hold the whole record.
         """
+        if letter.cut:
+            raise RequestTooLarge(
+                f"dead letter {letter.number} cannot be sent again: {letter.cut}; the record is at {letter.source}, for "
+                "as long as its topic keeps it"
+            )
         reply = None
         request = letter.request
         if request is not None:

@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from ..broker.outbox import Outbox, Together
 from ..broker.releases_view import ReleasesView
 from ..broker.replies import Answerer
 from ..broker.role import Role
+from ..broker.send_errors import answer_for, is_permanent
 from ..resilience.circuit_breaker import STATES, BreakerRules, State
 from ..schemas import records
 from ..schemas.errors import DeadlineExceeded, ModelMeshError, Overloaded
@@ -165,14 +167,22 @@ class Router(Role):
             asked.append((records.TRACEPARENT, traceparent_of(span).encode()))
             span.end()
         if route.shadow is None:
-            self._forward(request, record.value, [*kept, *asked], route, delivery.acknowledged)
+            self._forward(request, record.value, [*kept, *asked], route, partial(self._forwarded, request, delivery))
             return
         # The record is finished when both are safe; the primary goes first, since somebody waits for it.
-        both = Together(2, delivery.acknowledged)
+        both = Together(2, partial(self._forwarded, request, delivery))
         primary = [*kept, *asked, (records.SHADOW, route.shadow.version.encode())]
         self._forward(request, record.value, primary, route, both.acknowledged)
         copy = [*kept, *_assigned(route.shadow), (records.ROLE, b"shadow")]
         self._forward(request, record.value, copy, route.shadow, both.acknowledged)
+
+    def _forwarded(self, request: records.PredictionRequest, delivery: Delivery, sent: asyncio.Future[object]) -> None:
+        """Finish the record; where the log refuses it for good, its caller is told so."""
+        error = None if sent.cancelled() else sent.exception()
+        if error is None or not is_permanent(error):
+            delivery.acknowledged(sent)
+        else:
+            self._answerer.reply(request, delivery, answer_for(error, "the request"))
 
     def _follow(self, request: records.PredictionRequest, route: Route) -> Span | None:
         attributes: dict[str, str | int] = {

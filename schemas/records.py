@@ -39,15 +39,27 @@ SOURCE = "mm-source"
 STACK = "mm-stack"
 SOURCE_KEY = "mm-source-key"
 REDRIVES = "mm-redrives"
+CUT_BYTES = "mm-cut-bytes"
+CUT_SHA256 = "mm-cut-sha256"
+CUT_HEADERS = "mm-cut-headers"
 FILL = "mm-fill"
 PIN = "mm-pin"
 ASKED_VERSION = "mm-asked-version"
 CACHED = "mm-cached"
 
+# What a request may bring in its headers: many are copied from record to record, and an answer must fit beside them.
+MOST_HEADERS = 128
+MOST_HEADER_BYTES = 32 * 1024
+
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 # Open Inference Protocol bodies; `header` counts the bytes of JSON before the raw tensors.
 V2_JSON = "application/vnd.open-inference.v2+json"
+
+
+def header_bytes(headers: Iterable[tuple[str, bytes | None]]) -> int:
+    """Return how many bytes headers take."""
+    return sum(len(name) + len(value or b"") for name, value in headers)
 
 
 def v2_content_type(header_bytes: int | None) -> str:
@@ -291,15 +303,3 @@ class Reply:
             content_type=content_type if status == 200 else JSON,
             traceparent=traceparent,
         )
-
-
-def dead_letter_headers(
-    headers: Headers, *, reason: str, source: str, key: bytes | None = None, stack: str = ""
-) -> list[tuple[str, bytes]]:
-    """Return the original headers and, with them, why the record was put aside and where it came from."""
-    added = [(REASON, reason.encode()), (SOURCE, source.encode())]
-    if key is not None:
-        added.append((SOURCE_KEY, key))
-    if stack:
-        added.append((STACK, stack.encode()))
-    return [*headers, *added]
