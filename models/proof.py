@@ -24,19 +24,17 @@ from ..schemas.profiles import OutputBins, Profile
 from ..schemas.releases import Framework
 from ..schemas.settings import Settings
 from ..schemas.signatures import Signature
-from .adapters.base import Adapter, Predictor
-from .adapters.onnx_adapter import OnnxPredictor
+from .adapters.base import Predictor
 from .adapters.registry import adapter_for
 from .artifact_check import check_artifact
+from .compiled.proof import compiled_form
 from .infer_signature import make_rows, output_specs
 from .isolation import isolate, start_forkserver
 from .missing import find_missing
-from .parity import Parity, compare
 from .profile import build_profile, columns_of, output_bins_of
 from .tensors import Tensors, read_inputs
 
 _SYNTHETIC_ROWS = 32
-_PERTURBED_ROWS = 200
 _SERVED_SAMPLE_ROWS = 8
 _OUTPUT_ROWS = 1000  # of the reference rows, those that the output bins are made from
 
@@ -110,7 +108,7 @@ def prove(
         raise RegistrationRefused(f"the sample does not fit the model: {error.detail}", field=error.field) from error
     outputs = _run(predictor, inputs, count)
     found = Signature(inputs=find_missing(predictor, inputs, specs), outputs=output_specs(outputs))
-    served, parity = (predictor, {"attempted": False}) if not compile_model else _compile(
+    served, parity, domain = (predictor, {"attempted": False}, None) if not compile_model else compiled_form(
         adapter, predictor, found, path, inputs, compiled_path
     )  # fmt: skip
     one = {name: array[:1] for name, array in inputs.items()}
@@ -121,6 +119,7 @@ def prove(
         served_as="onnx" if served is not predictor else framework,
         compiled=served is not predictor,
         parity=parity,
+        domain=domain,
         sample=rows[:_SERVED_SAMPLE_ROWS],
         sample_given=bool(sample),
         load_ms=load_ms,
@@ -157,73 +156,6 @@ def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
         if array.ndim == 0 or len(array) != rows:
             raise RegistrationRefused(f"output {name} has shape {array.shape} for {rows} rows: one row in, one row out")
     return outputs
-
-
-def _compile(
-    adapter: Adapter, predictor: Predictor, signature: Signature, path: Path, inputs: Tensors, compiled_path: Path
-) -> tuple[Predictor, dict[str, Any]]:
-    """Return the form to serve and the parity found; the form is the predictor itself where none agrees with it."""
-    probes = _with_perturbed_rows(inputs)
-    expected = predictor.predict(probes)
-    report: dict[str, Any] = {"attempted": True, "holds": False, "why": "there is no ONNX form of this model"}
-    for form in adapter.compile(predictor, path):
-        try:
-            compiled = OnnxPredictor(form, signature, threads=1)
-            outputs = compiled.predict(probes)
-            parity = compare(expected, _by_position(expected, outputs))
-        except Exception as error:  # what the converter made may not load or run
-            parity = Parity(0, False, float("inf"), f"the ONNX form does not run: {error}"[:300])
-        report = {
-            "attempted": True,
-            "holds": parity.holds,
-            "rows": parity.rows,
-            "labels_equal": parity.labels_equal,
-            "largest_difference": parity.largest_difference if np.isfinite(parity.largest_difference) else None,
-            "why": parity.why,
-        }
-        if parity.holds:
-            if outputs.keys() != expected.keys():
-                form = _with_output_names(form, list(expected))
-                compiled = OnnxPredictor(form, signature, threads=1)
-            compiled_path.write_bytes(form)
-            return compiled, report
-    return predictor, report
-
-
-def _by_position(expected: Tensors, outputs: Tensors) -> Tensors:
-    """A converter may name the outputs as it likes; their order is the model's."""
-    if outputs.keys() == expected.keys() or len(outputs) != len(expected):
-        return outputs
-    return dict(zip(expected, outputs.values(), strict=True))
-
-
-def _with_output_names(form: bytes, names: list[str]) -> bytes:
-    """Give the graph's outputs the model's own names, by an Identity each."""
-    import onnx
-
-    model = onnx.load_from_string(form)
-    for output, name in zip(model.graph.output, names, strict=True):
-        if output.name != name:
-            model.graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
-            output.name = name
-    data: bytes = model.SerializeToString()
-    return data
-
-
-def _with_perturbed_rows(inputs: Tensors) -> Tensors:
-    """Add rows beside the sample's, so that parity is not found on three rows alone: numbers drawn between those given."""
-    rows = len(next(iter(inputs.values())))
-    generator = np.random.default_rng(0)
-    picked = generator.integers(0, rows, _PERTURBED_ROWS)
-    others = generator.integers(0, rows, _PERTURBED_ROWS)
-    mixed: Tensors = {}
-    for name, array in inputs.items():
-        extra = array[picked]
-        if array.dtype.kind == "f":
-            share = generator.random((_PERTURBED_ROWS,) + (1,) * (array.ndim - 1))
-            extra = (share * array[picked] + (1 - share) * array[others]).astype(array.dtype)
-        mixed[name] = np.concatenate([array, extra])
-    return mixed
 
 
 @dataclass(frozen=True, slots=True)

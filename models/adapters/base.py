@@ -27,6 +27,8 @@ class Adapter(Protocol):
     suffix: str
     # Whether predict() runs outside of the GIL for most of its time: then threads serve, else a process.
     releases_gil: bool
+    # How far numbers of a compiled form may lie from the model's, relative above 1.
+    tolerance: float
 
     def recognises(self, model: Any) -> bool:
         """Whether the object is a model of this framework; must not import the framework for that."""
@@ -44,7 +46,10 @@ class Adapter(Protocol):
         ...
 
     def compile(self, predictor: Predictor, path: Path) -> list[bytes]:
-        """Return ONNX forms of the model at `path` to try in this order; none where there is no such form."""
+        """Return ONNX forms of the model at `path` to try in this order; none where there is no such form.
+
+        Raises NotCompiled where it can say why.
+        """
         ...
 
     def libraries(self) -> list[str]:

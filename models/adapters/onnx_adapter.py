@@ -12,6 +12,7 @@ from ...schemas.errors import InvalidInput
 from ...schemas.releases import Framework
 from ...schemas.signatures import DType, Signature, TensorSpec
 from ..compiled.domain import SURE, only_sure
+from ..parity import TOLERANCE
 from ..tensors import NUMPY_DTYPES, Tensors
 from .base import Predictor
 
@@ -70,7 +71,7 @@ class OnnxPredictor:
             raise InvalidInput(f"this is not an ONNX model that ONNX Runtime can run: {error}") from None
         self._inputs = self._session.get_inputs()
         self._output_names = [output.name for output in self._session.get_outputs()]
-        self._guarded = SURE in self._output_names
+        self.guarded = SURE in self._output_names
         self._one_row_at_a_time = any(tensor.shape and tensor.shape[0] == 1 for tensor in self._inputs)
         self.signature = signature or Signature(inputs=tuple(map(_spec, self._inputs)))
         self._joins_columns = len(self._inputs) == 1 and len(self.signature.inputs) > 1
@@ -80,7 +81,7 @@ class OnnxPredictor:
         feeds = self._feeds(inputs)
         if not self._one_row_at_a_time:
             outputs = dict(zip(self._output_names, map(_output_array, self._session.run(None, feeds)), strict=True))
-            return self._as_signed(outputs if not self._guarded else only_sure(outputs))
+            return self._as_signed(outputs if not self.guarded else only_sure(outputs))
         rows = len(next(iter(feeds.values())))
         singles = [
             [_output_array(out) for out in self._session.run(None, {k: v[n : n + 1] for k, v in feeds.items()})]
@@ -121,6 +122,7 @@ class OnnxAdapter:
     framework: Framework = "onnx"
     suffix = ".onnx"
     releases_gil = True
+    tolerance = TOLERANCE
 
     def recognises(self, model: Any) -> bool:
         """A ModelProto."""

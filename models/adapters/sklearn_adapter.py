@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
+from numpy.typing import NDArray
 
 from ...schemas.errors import InvalidInput, ModelMeshError
 from ...schemas.releases import Framework
 from ...schemas.signatures import Signature, TensorSpec
 from ..artifact_check import is_skops, trusted_types
-from ..compile_forest import compile_forest, is_forest
+from ..compiled.compiler import compile_estimator
+from ..compiled.graph import TOLERANCE
 from ..fitted_types import seen_columns, takes_numbers_by_value, takes_text
 from ..infer_signature import INPUT, as_floats, infer_inputs
 from ..tables import frame_of, matrix_of
@@ -20,9 +24,13 @@ from ..tensors import Tensors
 from .base import Predictor
 from .registry import module_roots
 
+_WIDEST = 10_000  # numbers in one row of an answer
+
 
 class SklearnPredictor:
-    """An estimator. Outputs: `label` and `probabilities` of a classifier, `label` of a clusterer, else `value`."""
+    """An estimator. Outputs: `label` and `probabilities` of a classifier, `label` of a clusterer or outlier detector, else
+    `value`: a regressor's numbers, or what a transformer that ends a pipeline makes of the rows.
+    """
 
     def __init__(self, model: Any, signature: Signature, examples: dict[str, Sequence[Any]] | None = None) -> None:
         from sklearn.base import is_classifier, is_clusterer, is_outlier_detector
@@ -36,9 +44,11 @@ class SklearnPredictor:
         self._has_probabilities = self._answer == "label" and hasattr(model, "predict_proba")
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """Call predict, and predict_proba where there is one."""
+        """Call predict, and predict_proba where there is one; transform where there is no predict."""
         features = self._features(inputs)
-        outputs: Tensors = {self._answer: np.asarray(self.model.predict(features))}
+        if not hasattr(self.model, "predict"):
+            return {"value": _plain(self.model.transform(features))}
+        outputs: Tensors = {self._answer: _plain(self.model.predict(features))}
         if self._has_probabilities:
             probabilities = self.model.predict_proba(features)
             if isinstance(probabilities, np.ndarray):  # several outputs give a list; their labels must do
@@ -66,22 +76,50 @@ class SklearnPredictor:
         return np.column_stack([inputs[spec.name] for spec in specs])
 
 
+def _plain(answers: Any) -> NDArray[Any]:
+    """Return answers as an array that can be written: no sparse matrix, no bytes. Raises InvalidInput for one too wide."""
+    if hasattr(answers, "toarray"):
+        if answers.shape[-1] > _WIDEST:
+            raise InvalidInput(
+                f"an answer of {answers.shape[-1]} numbers a row is too wide to be written: end the pipeline in fewer "
+                f"than {_WIDEST} columns"
+            )
+        answers = answers.toarray()
+    array = np.asarray(answers)
+    return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
+
+
 class SklearnAdapter:
-    """Serves estimators; compiles them with skl2onnx."""
+    """Serves estimators, and compiles those for which the compiled form is the same function."""
 
     framework: Framework = "sklearn"
     suffix = ".joblib"
     releases_gil = False
+    tolerance = TOLERANCE
 
     def recognises(self, model: Any) -> bool:
-        """Anything built on scikit-learn that predicts."""
-        return "sklearn" in module_roots(model) and hasattr(model, "predict")
+        """Anything built on scikit-learn that predicts or transforms."""
+        return "sklearn" in module_roots(model) and (hasattr(model, "predict") or hasattr(model, "transform"))
 
     def save(self, model: Any, path: Path, sample: Any | None) -> None:
-        """Write a joblib file."""
+        """Write a joblib file. Classes and functions of the script itself travel inside it, as their code.
+
+        Raises InvalidInput for a model that cannot be pickled.
+        """
         import joblib
 
-        joblib.dump(model, path)
+        try:
+            joblib.dump(model, path)
+            if b"__main__" not in path.read_bytes():
+                return
+        except (pickle.PicklingError, AttributeError, TypeError):  # a lambda, or a class within a function
+            pass
+        try:
+            path.write_bytes(cloudpickle.dumps(model))
+        except Exception as error:  # whatever somebody's object raises
+            raise InvalidInput(
+                f"this model cannot be written to a file: {type(error).__name__}: {error}", field="model"
+            ) from error
 
     def save_safely(self, model: Any, path: Path) -> None:
         """Write a skops file, which cannot run code. Raises InvalidInput for an estimator that skops cannot hold."""
@@ -106,10 +144,15 @@ class SklearnAdapter:
                 model = joblib.load(path)
         except ModelMeshError:
             raise
+        except (ModuleNotFoundError, AttributeError) as error:
+            raise InvalidInput(
+                f"the file needs code that is not installed where models are served ({error}): install its package there, "
+                "or define the class in the script that registers the model, then it travels with the model",
+                field="artifact",
+            ) from error
         except Exception as error:  # a file from outside can raise anything
             raise InvalidInput(f"the file does not load: {type(error).__name__}: {error}") from error
-        if not hasattr(model, "predict"):
-            raise InvalidInput(f"{type(model).__name__} has no predict(): it is not a model")
+        _check_answers(model)
         if signature is not None and not signature.of_sample:
             return SklearnPredictor(model, signature)
         typed = () if signature is None else signature.inputs
@@ -119,22 +162,13 @@ class SklearnAdapter:
         return SklearnPredictor(model, Signature(inputs=specs), examples)
 
     def compile(self, predictor: Predictor, path: Path) -> list[bytes]:
-        """Return the ONNX form on doubles, then on floats: linear models need the first, trees may only have the second."""
+        """Return the one form that is the same function. Raises NotCompiled with the reason where there is none."""
         assert isinstance(predictor, SklearnPredictor)
-        specs = predictor.signature.inputs
-        if is_forest(predictor.model) and all(spec.dtype == "float64" for spec in specs):
-            return [compile_forest(predictor.model, specs[0].name if len(specs) == 1 else "inputs")]
-        forms = []
-        for wide in (True, False):
-            try:
-                forms.append(_to_onnx(predictor, wide))
-            except Exception:
-                continue
-        return forms
+        return [compile_estimator(predictor.model, predictor.signature)]
 
     def libraries(self) -> list[str]:
         """scikit-learn and what its arrays are."""
-        return ["scikit-learn", "numpy", "joblib", "skl2onnx", "onnxruntime"]
+        return ["scikit-learn", "numpy", "joblib", "onnxruntime"]
 
 
 def _inputs(model: Any, sample: list[Any], typed: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
@@ -169,42 +203,13 @@ def _inputs_seen(model: Any) -> tuple[tuple[TensorSpec, ...], dict[str, Sequence
     return as_floats(specs) if takes_numbers_by_value(model) else specs, examples
 
 
-def _to_onnx(predictor: SklearnPredictor, wide: bool) -> bytes:
-    from skl2onnx import convert_sklearn
-    from skl2onnx.common.data_types import BooleanTensorType, DoubleTensorType, FloatTensorType, StringTensorType
-
-    number = DoubleTensorType if wide else FloatTensorType
-    kinds = {"string": StringTensorType, "bool": BooleanTensorType}
-    specs = predictor.signature.inputs
-    steps = [step for _, step in getattr(predictor.model, "steps", [])]
-    # A table stays a table only where a step selects columns by name; anything else takes one matrix.
-    by_column = any(type(step).__name__ == "ColumnTransformer" for step in [predictor.model, *steps])
-    if by_column:
-        types = [(spec.name, kinds.get(spec.dtype, number)([None, 1])) for spec in specs]
-    elif len(specs) == 1:
-        width = specs[0].row_shape[0] if specs[0].row_shape else 1
-        types = [(specs[0].name, kinds.get(specs[0].dtype, number)([None, width]))]
-    else:
-        types = [("inputs", number([None, len(specs)]))]
-    options: dict[int, dict[str, bool]] = {}
-    if hasattr(predictor.model, "predict_proba"):
-        options = {id(predictor.model): {"zipmap": False}}
-    model = convert_sklearn(predictor.model, initial_types=types, options=options)
-    names = {"output_label": "label", "label": "label", "output_probability": "probabilities", "variable": "value"}
-    _rename_outputs(model, names)
-    data: bytes = model.SerializeToString()
-    return data
-
-
-def _rename_outputs(model: Any, names: dict[str, str]) -> None:
-    """Give the graph's outputs the names that the estimator's outputs have here."""
-    for output in model.graph.output:
-        new = names.get(output.name, output.name)
-        for node in model.graph.node:
-            for position, name in enumerate(node.output):
-                if name == output.name:
-                    node.output[position] = new
-            for position, name in enumerate(node.input):
-                if name == output.name:
-                    node.input[position] = new
-        output.name = new
+def _check_answers(model: Any) -> None:
+    """Raise InvalidInput for what cannot answer rows that it was not fitted on."""
+    if hasattr(model, "predict") or hasattr(model, "transform"):
+        return
+    name = type(model).__name__
+    if hasattr(model, "fit_predict") or hasattr(model, "fit_transform"):
+        raise InvalidInput(
+            f"{name} has neither predict() nor transform() for new rows, only for those that it is fitted on: it cannot be served"
+        )
+    raise InvalidInput(f"{name} has neither predict() nor transform(): it is not a model")

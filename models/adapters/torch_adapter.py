@@ -13,6 +13,7 @@ from ...schemas.errors import InvalidInput, SetupError
 from ...schemas.releases import Framework
 from ...schemas.signatures import DType, Signature, TensorSpec
 from ..infer_signature import infer_inputs
+from ..parity import TOLERANCE
 from ..tensors import Tensors
 from .base import Predictor
 from .registry import module_roots
@@ -62,6 +63,7 @@ class TorchAdapter:
     framework: Framework = "torch"
     suffix = ".pt2"
     releases_gil = True
+    tolerance = TOLERANCE
 
     def recognises(self, model: Any) -> bool:
         """A module or an exported program."""

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from modelmesh.models.adapters.onnx_adapter import OnnxPredictor
 from modelmesh.models.adapters.registry import adapter_for, framework_of
-from modelmesh.models.compile_forest import compile_forest
+from modelmesh.models.compiled.compiler import compile_estimator
 from modelmesh.models.parity import compare
 from modelmesh.models.proof import Limits, prove, prove_in_fresh_process
 from modelmesh.models.tensors import read_inputs
 from modelmesh.schemas.errors import InvalidInput, RegistrationRefused
+from modelmesh.schemas.signatures import Signature, TensorSpec
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
@@ -40,6 +41,11 @@ def prove_sklearn(model, tmp_path, sample=(), compile_model=True):
     return prove(path, "sklearn", None, list(sample), compile_model, tmp_path / "model.onnx")
 
 
+def plain(model):
+    """The signature of a model of one matrix."""
+    return Signature(inputs=(TensorSpec(name="inputs", dtype="float64", shape=(-1, model.n_features_in_)),))
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -55,7 +61,7 @@ def prove_sklearn(model, tmp_path, sample=(), compile_model=True):
 def test_a_compiled_forest_answers_as_the_forest(kind, names):
     target = Y if names is None or "Regressor" in kind.__name__ else names[Y]
     model = kind(random_state=0).fit(X[:300], target[:300])
-    compiled = OnnxPredictor(compile_forest(model, "inputs"), None, threads=1).predict({"inputs": X[300:]})
+    compiled = OnnxPredictor(compile_estimator(model, plain(model)), None, threads=1).predict({"inputs": X[300:]})
     expected = {"label" if hasattr(model, "classes_") else "value": model.predict(X[300:])}
     if hasattr(model, "classes_"):
         expected["probabilities"] = model.predict_proba(X[300:])
@@ -66,7 +72,7 @@ def test_a_tie_goes_to_the_first_class_as_in_sklearn():
     rows = np.array([[0.0]] * 5 + [[1.0]] * 5)
     model = RandomForestClassifier(10, max_depth=1, random_state=0).fit(rows, [0, 1, 0, 1, 0, 1, 0, 1, 0, 1])
     grid = np.linspace(-1, 2, 50)[:, None]
-    compiled = OnnxPredictor(compile_forest(model, "inputs"), None, threads=1).predict({"inputs": grid})
+    compiled = OnnxPredictor(compile_estimator(model, plain(model)), None, threads=1).predict({"inputs": grid})
     assert (compiled["label"] == model.predict(grid)).all()
 
 
@@ -74,7 +80,7 @@ def test_thresholds_between_two_floats_decide_as_in_double():
     generator = np.random.default_rng(1)
     rows = generator.random((400, 3)).astype(np.float32).astype(np.float64)
     model = DecisionTreeClassifier(random_state=0).fit(rows, generator.integers(0, 2, 400))
-    compiled = OnnxPredictor(compile_forest(model, "inputs"), None, threads=1).predict({"inputs": rows})
+    compiled = OnnxPredictor(compile_estimator(model, plain(model)), None, threads=1).predict({"inputs": rows})
     assert (compiled["label"] == model.predict(rows)).all()
 
 
@@ -130,7 +136,7 @@ def test_a_table_needs_its_columns_in_the_sample(tmp_path):
 def test_what_is_no_model_is_refused(tmp_path):
     path = tmp_path / "x.joblib"
     joblib.dump({"not": "a model"}, path)
-    with pytest.raises(RegistrationRefused, match="no predict"):
+    with pytest.raises(RegistrationRefused, match="neither predict"):
         prove(path, "sklearn", None, [], True, tmp_path / "y")
     path.write_bytes(b"junk")
     for framework in ("sklearn", "onnx", "torch"):

@@ -1,0 +1,261 @@
+"""Forests, gradient boosting and histogram boosting from the arrays that scikit-learn keeps.
+
+All compare as scikit-learn does: trees and gradient boosting a float32 with a double, histogram boosting a double with a double.
+Missing values go where training sent them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .answers import Outputs, first_largest, labels, regression, two_columns
+from .graph import Block, Graph, NotCompiled
+
+_LEAF = -1
+_FLOAT_BITS = 24
+_VOTE_BITS = 54  # what a vote's parts hold together
+
+
+def _round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the largest float32 not above each threshold: for a float32 x, x <= t then says what it says in float64."""
+    with np.errstate(over="ignore"):
+        narrow = thresholds.astype(np.float32)
+    return np.where(narrow > thresholds, np.nextafter(narrow, np.float32(-np.inf)), narrow)
+
+
+def _tree_input(graph: Graph, model: Any, block: Block) -> str:
+    """Return the floats that trees compare, guarded against what the model refuses."""
+    from sklearn.utils import get_tags
+
+    if block.error is not None:
+        raise NotCompiled("trees stand behind a step whose numbers are rounded in another order")
+    narrow = graph.cast(block.values, np.float32)
+    if get_tags(model).input_tags.allow_nan and not block.sparse:
+        graph.guard_no_infinity(narrow)
+    else:
+        graph.guard_finite(narrow, np.float32)
+    return narrow
+
+
+def _split_votes(votes: NDArray[np.float64], trees: int) -> list[NDArray[np.float32]]:
+    """Return parts that add up to the votes (0 to 1), each so short that floats add it up over all trees without rounding."""
+    bits = _FLOAT_BITS - int(np.ceil(np.log2(trees + 1)))
+    parts, rest, step = [], votes, 1.0
+    for _ in range(-(-_VOTE_BITS // bits)):
+        step *= 2.0**-bits
+        part = np.floor(rest / step) * step
+        parts.append(part.astype(np.float32))
+        rest = rest - part
+    return parts
+
+
+def _forest_nodes(estimators: list[Any], classes: int) -> tuple[dict[str, Any], int]:
+    """Return the attributes of TreeEnsembleRegressor, whose targets are the parts of each class's votes, and how many parts."""
+    found: dict[str, list[NDArray[Any]]] = {}
+
+    def add(name: str, array: NDArray[Any]) -> None:
+        found.setdefault(name, []).append(array)
+
+    for number, estimator in enumerate(estimators):
+        tree = estimator.tree_
+        nodes = np.arange(tree.node_count)
+        leaf = tree.children_left == _LEAF
+        add("nodes_treeids", np.full(tree.node_count, number))
+        add("nodes_nodeids", nodes)
+        add("nodes_featureids", np.where(leaf, 0, tree.feature))
+        add("nodes_values", np.where(leaf, np.float32(0), _round_down(tree.threshold)))
+        add("nodes_truenodeids", np.where(leaf, 0, tree.children_left))
+        add("nodes_falsenodeids", np.where(leaf, 0, tree.children_right))
+        add("nodes_missing_value_tracks_true", np.where(leaf, 0, tree.missing_go_to_left))
+        add("nodes_modes", np.where(leaf, b"LEAF", b"BRANCH_LEQ"))
+        votes = tree.value[leaf, 0, :]
+        if not ((votes >= 0) & (votes <= 1)).all():
+            raise NotCompiled("a leaf's votes are not shares")
+        for part, array in enumerate(_split_votes(votes, len(estimators))):
+            rows, targets = np.nonzero(array)
+            add("target_treeids", np.full(len(rows), number))
+            add("target_nodeids", nodes[leaf][rows])
+            add("target_ids", targets + part * classes)
+            add("target_weights", array[rows, targets])
+    arrays = {name: np.concatenate(parts) for name, parts in found.items()}
+    parts = int(arrays["target_ids"].max()) // classes + 1
+    return {name: array.tolist() for name, array in arrays.items()}, parts
+
+
+def forest_classifier(graph: Graph, model: Any, block: Block) -> Outputs:
+    """Add a forest's or tree's votes, labels and probabilities.
+
+    The votes are added up exactly. scikit-learn rounds after each tree, so two classes nearer than that are not sure, unless
+    all votes are so short that it rounds nothing either (pure leaves): then ties are ties, and go to the first class.
+    """
+    if model.n_outputs_ != 1:
+        raise NotCompiled("it has several outputs")
+    estimators = list(getattr(model, "estimators_", [model]))
+    classes = len(model.classes_)
+    attributes, parts = _forest_nodes(estimators, classes)
+    votes = graph.op(
+        "TreeEnsembleRegressor", _tree_input(graph, model, block), domain="ai.onnx.ml", aggregate_function="SUM",
+        n_targets=parts * classes, **attributes,
+    )  # fmt: skip
+    votes = graph.cast(votes, np.float64)
+    if parts > 1:
+        pieces = [graph.columns(votes, list(range(at * classes, (at + 1) * classes))) for at in range(parts)]
+        votes = pieces.pop()
+        while pieces:  # the smallest first
+            votes = graph.op("Add", pieces.pop(), votes)
+    probabilities = graph.op("Div", votes, graph.constant(len(estimators))) if len(estimators) > 1 else votes
+    if parts > 1 and len(estimators) > 1 and classes > 1:
+        two = graph.op("TopK", probabilities, graph.constant([2], np.int64), axis=1, unused=1)
+        apart = graph.op("Sub", graph.columns(two, [0]), graph.columns(two, [1]))
+        graph.guard_all(graph.op("Greater", apart, graph.constant(4 * len(estimators) * 2.0**-53)))
+    found = labels(graph, first_largest(graph, probabilities), model.classes_)
+    return {**found, "probabilities": (probabilities, np.float64, classes)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """One tree's nodes and the one number of each leaf."""
+
+    left: NDArray[Any]
+    right: NDArray[Any]
+    leaf: NDArray[np.bool_]
+    feature: NDArray[Any]
+    threshold: NDArray[np.float64]
+    missing_left: NDArray[Any]
+    value: NDArray[np.float64]
+    target: int
+
+    @classmethod
+    def of(cls, tree: Any, scale: float, target: int) -> _Tree:
+        """A tree of scikit-learn's, its values times `scale`."""
+        leaf = tree.children_left == _LEAF
+        return cls(
+            tree.children_left, tree.children_right, leaf, tree.feature, tree.threshold, tree.missing_go_to_left,
+            scale * tree.value[:, 0, 0], target,
+        )  # fmt: skip
+
+    @classmethod
+    def of_histogram(cls, nodes: Any, target: int) -> _Tree:
+        """A tree of histogram boosting."""
+        if (nodes["is_categorical"] & (1 - nodes["is_leaf"])).any():
+            raise NotCompiled("it splits on categories")
+        return cls(
+            nodes["left"].astype(np.int64), nodes["right"].astype(np.int64), nodes["is_leaf"].astype(bool),
+            nodes["feature_idx"], nodes["num_threshold"], nodes["missing_go_to_left"], nodes["value"], target,
+        )  # fmt: skip
+
+    @classmethod
+    def constant(cls, value: float, target: int) -> _Tree:
+        """A tree that always says the same."""
+        none = np.zeros(1, np.int64)
+        return cls(none, none, np.ones(1, bool), none, np.zeros(1), none, np.array([value]), target)
+
+
+def _ensemble(graph: Graph, trees: list[_Tree], targets: int, floats: str) -> str:
+    """Return the sums (rows, targets) in double, added up tree after tree: the same roundings as in scikit-learn's loops."""
+    from onnx import numpy_helper
+
+    found: dict[str, list[Any]] = {}
+    roots: list[int] = []
+    nodes = leaves = 0
+
+    def add(name: str, array: Any) -> None:
+        found.setdefault(name, []).append(array)
+
+    for tree in trees:
+        inner, last = np.flatnonzero(~tree.leaf), np.flatnonzero(tree.leaf)
+        place = np.empty(len(tree.leaf), np.int64)
+        place[inner] = nodes + np.arange(len(inner))
+        place[last] = leaves + np.arange(len(last))
+        left, right, feature = tree.left[inner], tree.right[inner], tree.feature[inner]
+        threshold, missing = tree.threshold[inner], tree.missing_left[inner]
+        if not len(inner):  # the operator has no tree without a question: both answers lead to the one leaf
+            left = right = last
+            feature, threshold, missing = np.zeros(1, int), np.zeros(1), np.zeros(1, int)
+        roots.append(nodes)
+        add("nodes_featureids", feature)
+        add("nodes_splits", threshold)
+        add("nodes_truenodeids", place[left])
+        add("nodes_falsenodeids", place[right])
+        add("nodes_trueleafs", tree.leaf[left].astype(int))
+        add("nodes_falseleafs", tree.leaf[right].astype(int))
+        add("nodes_missing_value_tracks_true", missing.astype(int))
+        add("leaf_targetids", np.full(len(last), tree.target))
+        add("leaf_weights", tree.value[last])
+        nodes += len(left)
+        leaves += len(last)
+    arrays = {name: np.concatenate(parts) for name, parts in found.items()}
+    tensors = {"nodes_splits", "leaf_weights"}
+    attributes = {
+        name: numpy_helper.from_array(array.astype(np.float64), name) if name in tensors else array.tolist()
+        for name, array in arrays.items()
+    }
+    modes = numpy_helper.from_array(np.zeros(nodes, np.uint8), "modes")  # 0: less or equal
+    return graph.op(
+        "TreeEnsemble", floats, domain="ai.onnx.ml", aggregate_function=1, post_transform=0, n_targets=targets,
+        tree_roots=roots, nodes_modes=modes, **attributes,
+    )  # fmt: skip
+
+
+def forest_regressor(graph: Graph, model: Any, block: Block) -> Outputs:
+    """Add the mean of the trees."""
+    if model.n_outputs_ != 1:
+        raise NotCompiled("it has several outputs")
+    estimators = list(getattr(model, "estimators_", [model]))
+    wide = graph.cast(_tree_input(graph, model, block), np.float64)
+    total = _ensemble(graph, [_Tree.of(each.tree_, 1.0, 0) for each in estimators], 1, wide)
+    mean = graph.op("Div", total, graph.constant(len(estimators))) if len(estimators) > 1 else total
+    return regression(graph, Block(mean, 1), flat=True)
+
+
+def _boosted(graph: Graph, raw: str, width: int, model: Any, *, at_zero: bool, steepness: float = 1.0) -> Outputs:
+    """Return labels and probabilities from raw sums; `at_zero`: the sum 0 is the second class."""
+    if width > 1:
+        found = labels(graph, first_largest(graph, raw), model.classes_)
+        return {**found, "probabilities": (graph.op("Softmax", raw, axis=1), np.float64, width)}
+    above = graph.op("GreaterOrEqual" if at_zero else "Greater", graph.flat(raw), graph.constant(0))
+    if steepness != 1.0:
+        raw = graph.op("Mul", raw, graph.constant(steepness))
+    found = labels(graph, graph.cast(above, np.int64), model.classes_)
+    return {**found, "probabilities": (two_columns(graph, graph.op("Sigmoid", raw)), np.float64, 2)}
+
+
+def gradient_boosting(graph: Graph, model: Any, block: Block) -> Outputs:
+    """Add the stages of GradientBoostingClassifier or GradientBoostingRegressor."""
+    from sklearn.base import is_classifier
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+
+    if model.init_ != "zero" and type(model.init_) not in (DummyClassifier, DummyRegressor):
+        raise NotCompiled("it begins with an estimator of its own")
+    width = model.n_trees_per_iteration_
+    begin = model._raw_predict_init(np.zeros((1, model.n_features_in_), np.float32))[0]
+    wide = graph.cast(_tree_input(graph, model, block), np.float64)
+    trees = [_Tree.constant(value, target) for target, value in enumerate(begin)]
+    trees += [_Tree.of(tree.tree_, model.learning_rate, at) for row in model.estimators_ for at, tree in enumerate(row)]
+    raw = _ensemble(graph, trees, width, wide)
+    if not is_classifier(model):
+        return regression(graph, Block(raw, 1), flat=True)
+    return _boosted(graph, raw, width, model, at_zero=True, steepness=2.0 if model.loss == "exponential" else 1.0)
+
+
+def histogram_boosting(graph: Graph, model: Any, block: Block) -> Outputs:
+    """Add the iterations of HistGradientBoostingClassifier or HistGradientBoostingRegressor, which take NaN and infinity."""
+    from sklearn.base import is_classifier
+
+    if block.sparse or block.error is not None:
+        raise NotCompiled("trees stand behind a step whose numbers are rounded in another order")
+    if model.is_categorical_ is not None or model._preprocessor is not None:
+        raise NotCompiled("it splits on categories")
+    width = model.n_trees_per_iteration_
+    trees = [_Tree.constant(value, target) for target, value in enumerate(model._baseline_prediction.ravel())]
+    trees += [_Tree.of_histogram(each.nodes, at) for row in model._predictors for at, each in enumerate(row)]
+    raw = _ensemble(graph, trees, width, block.values)
+    if is_classifier(model):
+        return _boosted(graph, raw, width, model, at_zero=False)
+    if model.loss in ("poisson", "gamma"):
+        raw = graph.op("Exp", raw)
+    return regression(graph, Block(raw, 1), flat=True)
