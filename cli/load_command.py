@@ -15,10 +15,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ..models.infer_signature import make_rows
 from ..producers.load_generator import LoadGenerator, LoadReport
 from ..schemas.errors import InvalidInput
 from ..schemas.settings import Settings
-from ..schemas.signatures import Signature, TensorSpec
+from ..schemas.signatures import Signature
 from ..sdk import AsyncModelMeshClient
 from .asking import asking_http, asking_kafka, bodies_of
 from .model_commands import read_json
@@ -74,16 +75,7 @@ async def _made_up_rows(url: str, model: str) -> list[Any]:
     """Return one row that fits the newest version's signature."""
     async with AsyncModelMeshClient(url) as client:
         signature = Signature.model_validate((await client.versions(model))[-1]["signature"])
-    if len(signature.inputs) == 1:
-        return [_made_up(signature.inputs[0])]
-    return [{spec.name: _made_up(spec) for spec in signature.inputs}]
-
-
-def _made_up(spec: TensorSpec) -> Any:
-    value: Any = {"string": "a", "bool": True}.get(spec.dtype, 1)
-    for size in reversed(spec.row_shape):
-        value = [value] * max(size, 1)
-    return value
+    return make_rows(signature.inputs, 1)
 
 
 async def _show(report: LoadReport, duration: float) -> None:

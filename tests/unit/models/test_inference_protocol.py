@@ -187,3 +187,34 @@ def test_whatever_is_sent_is_read_or_refused(document, header_bytes, raw):
             read_request(orjson.dumps(document) + raw, header_bytes, signature)
         except ModelMeshError as error:
             assert error.status in (400, 422)
+
+
+def test_the_one_input_of_a_model_may_have_any_name():
+    tensors, rows, _ = read_request(body(tensor("input-0", [1, 2, 3], "FP32", [0] * 6)), None, IMAGE)
+    assert rows == 1
+    assert list(tensors) == ["image"]
+
+
+def test_null_is_a_missing_value_where_the_model_takes_one():
+    for missing in (True, False):
+        for name, datatype, value in (("string", "BYTES", "a"), ("float64", "FP64", 1.5), ("int64", "INT64", 1)):
+            signature = Signature(inputs=(TensorSpec(name="x", dtype=name, missing=missing),))
+            request = body(tensor("x", [2], datatype, [value, None]))
+            if missing:
+                tensors, _, _ = read_request(request, None, signature)
+                first, second = tensors["x"].tolist()
+                assert first == value
+                assert second is None or second != second
+            else:
+                with pytest.raises(InvalidInput, match=r"row 1: x: .* takes no missing value, found null"):
+                    read_request(request, None, signature)
+
+
+def test_whole_numbers_in_another_type_are_taken_where_they_fit():
+    signature = Signature(inputs=(TensorSpec(name="x", dtype="int32"),))
+    tensors, _, _ = read_request(body(tensor("x", [2], "FP64", [1.0, -2.0])), None, signature)
+    assert tensors["x"].dtype == np.int32
+    assert tensors["x"].tolist() == [1, -2]
+    for value in (1.5, 2.0**31):
+        with pytest.raises(InvalidInput, match="row 1: x"):
+            read_request(body(tensor("x", [2], "FP64", [1.0, value])), None, signature)
