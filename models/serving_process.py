@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,7 @@ from ..schemas.releases import VersionSpec
 from .adapters.base import Predictor
 from .adapters.registry import adapter_for
 from .artifact_check import check_artifact
+from .compiled.domain import OutsideDomain
 from .isolation import hide_from_children, isolate, start_forkserver
 from .proof import Limits
 from .tensors import Tensors, read_inputs
@@ -26,7 +28,8 @@ def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) ->
     inputs, _ = read_inputs(spec.sample, spec.signature)
     first = {name: array[:1] for name, array in inputs.items()}
     for rows in (first, inputs):
-        predictor.predict(rows)
+        with contextlib.suppress(OutsideDomain):
+            predictor.predict(rows)
     return predictor
 
 

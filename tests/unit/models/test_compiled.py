@@ -241,3 +241,15 @@ def test_the_proof_refuses_a_form_that_answers_otherwise(tmp_path, monkeypatch):
     adapter_for("sklearn").save(model, path, None)
     proof = prove(path, "sklearn", None, ROWS[:50].tolist(), True, tmp_path / "model.onnx")
     assert (proof.served_as, proof.parity["holds"]) == ("sklearn", False)
+
+
+def test_a_model_whose_sample_is_partly_outside_is_compiled_all_the_same(tmp_path):
+    rows = ROWS[:40].copy()
+    rows[3] = 0  # scores that are all the intercept, which is none here
+    path = tmp_path / "model.joblib"
+    model = LogisticRegression(fit_intercept=False).fit(ROWS, THREE)
+    adapter_for("sklearn").save(model, path, None)
+    proof = prove(path, "sklearn", None, rows.tolist(), True, tmp_path / "model.onnx")
+    assert proof.served_as == "onnx"
+    assert proof.domain is not None
+    assert proof.deterministic
