@@ -31,19 +31,20 @@ def matrix_of(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     """Return an array whose missing values are those that training had: NaN, where None was not among the values."""
     if array.dtype.kind != "O" or spec.none:
         return array
-    gaps = np.frompyfunc(lambda value: value is None, 1, 1)(array).astype(bool)
-    if not gaps.any():
+    values = array.ravel().tolist()
+    if None not in values:
         return array
-    array = array.copy()
-    array[gaps] = np.nan
-    return array
+    filled = np.empty(len(values), object)
+    filled[:] = [np.nan if value is None else value for value in values]
+    return filled.reshape(array.shape)
 
 
 def _series(array: NDArray[Any], spec: TensorSpec) -> Any:
     import pandas as pd
 
     if not spec.pandas:
-        return pd.Series(matrix_of(array, spec), dtype=array.dtype)
+        # pandas makes text of a column of objects that looks like it; training had objects.
+        return pd.Series(matrix_of(array, spec), dtype=object) if array.dtype.kind == "O" else array
     if spec.pandas == "object":
         return pd.Series(matrix_of(_as_objects(array, spec), spec), dtype=object)
     if spec.pandas == "category":

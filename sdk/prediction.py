@@ -34,13 +34,17 @@ class Prediction:
     def to_numpy(self, name: str | None = None) -> NDArray[Any]:
         """Return an output as an array with a row for each row that was asked; without a name the only one.
 
-        Raises KeyError for an output that there is not, and where several are there to choose from.
+        NaN and infinities, which JSON has not, are NaN. Raises KeyError for an output that there is not, and where several are
+        there to choose from.
         """
         if name is None:
             if len(self.outputs) != 1:
                 raise KeyError(f"name one of {', '.join(self.outputs)}")
             (name,) = self.outputs
-        return np.asarray(self.outputs[name])
+        array = np.asarray(self.outputs[name])
+        if array.dtype == object and {float, type(None)} == set(map(type, array.ravel().tolist())):
+            return array.astype(np.float64)
+        return array
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a table with a row for each row that was asked; an output of several numbers a row has a column for each."""

@@ -117,7 +117,7 @@ def seen_by_the_model(body, kind, signature):
 
 @pytest.mark.parametrize("road", ["json", "v2", "v2 binary"])
 @given(table=tables())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_the_table_that_reaches_the_model_is_the_callers(road, table):
     signature = signed(table)
     if road == "json":
@@ -138,7 +138,7 @@ JSON_VALUES = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | flo
 
 
 @given(table=tables(), value=JSON_VALUES, missing=st.booleans())
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 def test_any_other_value_is_itself_there_or_is_refused_by_its_place(table, value, missing):
     signature = signed(table)
     first = signature.inputs[0].model_copy(update={"missing": missing})
