@@ -19,6 +19,8 @@ from ..schemas.releases import Batching, VersionSpec
 from .database import DeploymentRow, ExperimentRow, ModelRow, VersionRow
 from .registration import Registration
 
+_KEPT_OF_PROOF = {"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_given", "alone", "why_alone"}
+
 
 def next_version(existing: list[str]) -> str:
     """Return the version after all others: the major raised by one."""
@@ -27,8 +29,15 @@ def next_version(existing: list[str]) -> str:
 
 
 def spec_of(row: VersionRow) -> VersionSpec:
-    """Return what a worker needs to serve this version."""
-    return VersionSpec.model_validate(
+    """Return what a worker needs to serve this version: its compiled form, unless that was seen to differ."""
+    compiled = row.artifact_digest != row.source_digest
+    original = {
+        "framework": row.framework,
+        "artifact": row.source_url,
+        "digest": row.source_digest,
+        "seal": row.proof.get("source_seal", ""),
+    }
+    spec = VersionSpec.model_validate(
         {
             "version": row.version,
             "framework": row.framework,
@@ -37,6 +46,8 @@ def spec_of(row: VersionRow) -> VersionSpec:
             "digest": row.artifact_digest,
             "seal": row.seal,
             "domain": row.parity.get("domain"),
+            "original": original if compiled else None,
+            "alone": row.proof.get("alone", False),
             "signature": row.signature,
             "batching": row.batching,
             "cache_ttl_seconds": row.cache_ttl_seconds,
@@ -45,6 +56,7 @@ def spec_of(row: VersionRow) -> VersionSpec:
             "output_bins": row.output_bins,
         }
     )
+    return spec.as_original() if compiled and row.parity.get("differs") else spec
 
 
 class Registry:
@@ -93,16 +105,15 @@ class Registry:
                         source_digest=source_digest,
                         artifact_url=url,
                         artifact_digest=digest,
-                        seal=self._sealer.seal(registration.name, version, digest) if self._sealer else "",
+                        seal=self._seal(registration, version, digest),
                         size=source.stat().st_size,
                         signature=proof.signature.model_dump(mode="json"),
                         batching=(registration.batching or Batching()).model_dump(mode="json"),
                         cache_ttl_seconds=registration.cache_ttl_seconds,
                         sample=proof.sample,
                         parity=proof.parity | {"domain": proof.domain.model_dump() if proof.domain else None},
-                        proof=proof.model_dump(
-                            mode="json", include={"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_given"}
-                        ),
+                        proof=proof.model_dump(mode="json", include=_KEPT_OF_PROOF)
+                        | {"source_seal": self._seal(registration, version, source_digest)},
                         profile=proof.profile.model_dump(mode="json") if proof.profile else None,
                         output_bins=proof.output_bins.model_dump(mode="json") if proof.output_bins else None,
                         libraries=proof.libraries,
@@ -120,6 +131,9 @@ class Registry:
                     if found is not None:
                         return found, False
         raise VersionExists(f"{registration.name}: too many registrations at once, try again")
+
+    def _seal(self, registration: Registration, version: str, digest: str) -> str:
+        return self._sealer.seal(registration.name, version, digest) if self._sealer else ""
 
     async def check_parent(self, registration: Registration) -> None:
         """Raise InvalidInput when the parent that a registration names is not there."""

@@ -28,6 +28,7 @@ from ..schemas.signatures import Signature
 from .adapters.base import Predictor
 from .adapters.registry import adapter_for
 from .artifact_check import check_artifact
+from .company import company_matters
 from .compiled.domain import OutsideDomain
 from .compiled.proof import compiled_form
 from .infer_signature import make_rows, output_specs
@@ -49,6 +50,8 @@ class Proof(BaseModel):
     compiled: bool
     parity: dict[str, Any]
     domain: Domain | None = Field(default=None, description="where the compiled form is the same function")
+    alone: bool = Field(default=False, description="requests share no batch: company changes the answers")
+    why_alone: str = ""
     sample: list[Any]
     sample_given: bool
     load_ms: float
@@ -114,6 +117,7 @@ def prove(
     served, parity, domain = (predictor, {"attempted": False}, None) if not compile_model else compiled_form(
         adapter, predictor, found, path, inputs, compiled_path
     )  # fmt: skip
+    why_alone = company_matters(predictor, inputs)
     one = {name: array[:1] for name, array in inputs.items()}
     known = _reference(reference, found) if reference else None
     answered = predictor.predict({name: array[:_OUTPUT_ROWS] for name, array in (known or inputs).items()})
@@ -123,6 +127,8 @@ def prove(
         compiled=served is not predictor,
         parity=parity,
         domain=domain,
+        alone=bool(why_alone),
+        why_alone=why_alone,
         sample=rows[:_SERVED_SAMPLE_ROWS],
         sample_given=bool(sample),
         load_ms=load_ms,

@@ -24,6 +24,17 @@ class Batching(BaseModel):
     max_latency_ms: float = Field(default=2.0, ge=0, le=60_000)
 
 
+class Original(BaseModel):
+    """The model that a served form was compiled from: asked where the form is not sure, and to check it now and then."""
+
+    model_config = ConfigDict(frozen=True)
+
+    framework: Framework
+    artifact: str
+    digest: str = Field(description="SHA-256, in hex")
+    seal: str = ""
+
+
 class VersionSpec(BaseModel):
     """What a worker needs to serve one version: where the bytes are, what they must hash to, how to run them."""
 
@@ -38,12 +49,28 @@ class VersionSpec(BaseModel):
     domain: Domain | None = Field(
         default=None, description="where the compiled form is the same function; None: on all inputs, or not compiled"
     )
+    original: Original | None = Field(default=None, description="what was compiled; None: it is served as it is")
+    alone: bool = Field(default=False, description="a row's answer depends on its company: requests share no batch")
     signature: Signature
     batching: Batching = Batching()
     cache_ttl_seconds: float = Field(default=0.0, description="how long an answer may be given again; 0: never")
     sample: list[Any] = Field(default_factory=list, description="a few input rows, for the warm-up")
     profile: Profile | None = Field(default=None, description="the reference rows; None: the first live rows become it")
     output_bins: OutputBins | None = Field(default=None, description="how its answers are counted")
+
+    def as_original(self) -> VersionSpec:
+        """Return the version served by the model itself. It must have an `original`."""
+        assert self.original is not None
+        return self.model_copy(
+            update={
+                "served_as": self.original.framework,
+                "artifact": self.original.artifact,
+                "digest": self.original.digest,
+                "seal": self.original.seal,
+                "domain": None,
+                "original": None,
+            }
+        )
 
 
 class Variant(BaseModel):
