@@ -24,12 +24,13 @@ from ..models.adapters.registry import adapter_for
 from ..models.artifact_check import check_artifact
 from ..models.artifact_store import ArtifactStore, fetch
 from ..models.proof import Limits
-from ..models.serving_process import load_version
+from ..models.serving_process import WithOriginal, load_version
 from ..producers.replay import Progress as HowFar
 from ..producers.replay import Replay, Stretch
 from ..producers.replay_folder import ReplayFolder
 from ..schemas.errors import InvalidInput
 from ..schemas.profiles import Profile
+from ..schemas.releases import VersionSpec
 from ..schemas.settings import Settings
 from ..sdk.model_file import framework_of_file
 from .label_file import read_labels
@@ -168,8 +169,14 @@ async def _load(settings: Settings, asked: Asked) -> tuple[Predictor, Profile | 
         spec = spec_of(await Registry(engine, ArtifactStore(settings.artifacts_url)).version(model, version or ""))
     finally:
         await engine.dispose()
-    path = await asyncio.to_thread(fetch, spec.artifact, spec.digest, settings.data / "cache")
-    return await asyncio.to_thread(load_version, path, spec, limits), spec.profile
+
+    def load(one: VersionSpec) -> Predictor:
+        return load_version(fetch(one.artifact, one.digest, settings.data / "cache"), one, limits)
+
+    predictor = await asyncio.to_thread(load, spec)
+    if spec.original is not None:
+        predictor = WithOriginal(predictor, lambda: load(spec.as_original()))
+    return predictor, spec.profile
 
 
 async def _sample(settings: Settings, model: str) -> list[Any]:

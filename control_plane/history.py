@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 import structlog
 from aiokafka import ConsumerRecord
 from pydantic import ValidationError
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from ..broker.connection import make_consumer
 from ..schemas.commands import Event
 from ..schemas.settings import Settings
-from .database import DeploymentRow, ExperimentRow, fitting
+from .database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, fitting
 from .keep_writing import keep_writing
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,7 @@ class HistoryProjection:
                     event = Event.model_validate_json(record.value or b"")
                     row = _row(event)
                     await _project_experiment(session, event)
+                    await _project_difference(session, event)
                 except (ValidationError, KeyError, ValueError, OverflowError) as error:
                     # Not an event, or one whose data nobody of ours wrote.
                     log.warning("record.malformed", topic=record.topic, offset=record.offset, error=str(error)[:200])
@@ -75,6 +77,17 @@ def _row(event: Event) -> DeploymentRow:
         problem=event.problem,
         at=datetime.fromtimestamp(event.at, UTC),
     )
+
+
+async def _project_difference(session: AsyncSession, event: Event) -> None:
+    """Let the registry know of a compiled form that is wrong: the version is deployed without it from now on."""
+    if event.kind != "version.differs":
+        return
+    named = (ModelRow.name == event.model, VersionRow.artifact_digest == event.data["digest"])
+    query = select(VersionRow).join(ModelRow).where(*named, VersionRow.version == event.data["version"])
+    row = await session.scalar(query)
+    if row is not None:
+        row.parity = row.parity | {"differs": event.data.get("reason") or event.summary}
 
 
 async def _project_experiment(session: AsyncSession, event: Event) -> None:

@@ -72,7 +72,7 @@ def version_document(row: VersionRow, live_versions: set[str]) -> VersionDocumen
     return VersionDocument(
         version=row.version,
         framework=row.framework,  # type: ignore[arg-type]
-        served_as=row.served_as,  # type: ignore[arg-type]
+        served_as=row.framework if row.parity.get("differs") else row.served_as,  # type: ignore[arg-type]
         parity=row.parity,
         signature=Signature.model_validate(row.signature),
         batching=Batching.model_validate(row.batching),

@@ -379,6 +379,27 @@ def _set_profile(release: Release | None, command: Command, now: float) -> _Outc
     return _Outcome(release.model_copy(update={"versions": versions}), "profile.learned", summary, data)
 
 
+def _serve_original(release: Release | None, command: Command, now: float) -> _Outcome:
+    """Serve a version by the model itself, for its compiled form was seen to answer otherwise."""
+    spec = _given(command)
+    known = release.versions.get(spec.version) if release is not None else None
+    if release is None or known is None or known.original is None or known.digest != spec.digest:
+        raise StaleGeneration(f"{spec.version} is not served by that compiled form", field="version")
+    after = release.model_copy(
+        update={
+            "generation": release.generation + 1,
+            "versions": release.versions | {spec.version: known.as_original()},
+            "updated_at": now,
+            "actor": command.actor,
+            "reason": command.reason,
+        }
+    )
+    summary = (
+        f"the compiled form of {command.model} {spec.version} answers otherwise than the model: the model answers now"
+    )
+    return _Outcome(after, "version.differs", summary, {"version": spec.version, "digest": spec.digest})
+
+
 _TRANSITIONS: dict[CommandKind, Callable[[Release | None, Command, float], _Outcome]] = {
     "deploy": _deploy,
     "start_canary": _start_canary,
@@ -390,6 +411,7 @@ _TRANSITIONS: dict[CommandKind, Callable[[Release | None, Command, float], _Outc
     "start_experiment": _start_experiment,
     "stop_experiment": _stop_experiment,
     "set_profile": _set_profile,
+    "serve_original": _serve_original,
 }
 
 

@@ -24,6 +24,8 @@ def company_matters(predictor: Predictor, inputs: Tensors) -> str:
     rows = len(next(iter(inputs.values())))
     every = np.arange(rows)
     together = predictor.predict(inputs)
+    if any(array.ndim == 0 or len(array) != rows for array in together.values()):
+        return "the answers are not one for each row"
     if not _alike(together, predictor.predict(inputs), every):
         return ""
     for row in range(min(rows, _ALONE)):
@@ -33,9 +35,13 @@ def company_matters(predictor: Predictor, inputs: Tensors) -> str:
         return "rows are answered otherwise in another order"
     if not _same(predictor, inputs, together, np.repeat(every, 2)):
         return "a row that is given twice is answered otherwise"
-    extreme = {name: np.concatenate([array, _extremes(array)]) for name, array in inputs.items()}
+    extreme = {name: np.concatenate([_extremes(array), array]) for name, array in inputs.items()}
+    total = len(next(iter(extreme.values())))
     try:
-        beside = {name: array[:rows] for name, array in predictor.predict(extreme).items()}
+        outputs = predictor.predict(extreme)
+        if any(len(array) != total for array in outputs.values()):
+            return "rows of extreme values are dropped"
+        beside = {name: array[total - rows :] for name, array in outputs.items()}
     except Exception:  # it does not take such rows: nobody will share a batch with them
         return ""
     return "" if _alike(together, beside, every) else "rows are answered otherwise beside rows of extreme values"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -70,3 +71,23 @@ def load_version(path: Path, spec: VersionSpec, limits: Limits) -> Predictor:
     if adapter_for(spec.served_as).releases_gil:
         return load_checked(path, spec, 1, limits)
     return ServingProcess(path, spec, limits)
+
+
+class WithOriginal:
+    """A compiled form, and behind it the model: batches of which the form is not sure in every row are the model's."""
+
+    def __init__(self, compiled: Predictor, load_original: Callable[[], Predictor]) -> None:
+        """`load_original` is called when the model is first needed."""
+        self.signature = compiled.signature
+        self._compiled = compiled
+        self._load_original = load_original
+        self._original: Predictor | None = None
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Return the outputs. Raises what the model raises."""
+        try:
+            return self._compiled.predict(inputs)
+        except OutsideDomain:
+            if self._original is None:
+                self._original = self._load_original()
+            return self._original.predict(inputs)

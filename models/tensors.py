@@ -13,7 +13,7 @@ from ..schemas.errors import InvalidInput, MalformedRequest
 from ..schemas.signatures import Signature
 from .columns import NUMPY_DTYPES, read_column
 
-__all__ = ["NUMPY_DTYPES", "Tensors", "parse_body", "read_column", "read_inputs", "shape_key", "stack"]
+__all__ = ["NUMPY_DTYPES", "Tensors", "parse_body", "read_column", "read_inputs", "row_bytes", "shape_key", "stack"]
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 
@@ -98,6 +98,22 @@ def stack(parts: Sequence[Tensors]) -> Tensors:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def shape_key(tensors: Tensors) -> tuple[tuple[int, ...], ...]:
-    """Return what must be equal for requests to share a batch: with free dimensions, rows may differ in shape."""
-    return tuple(array.shape[1:] for array in tensors.values())
+def shape_key(tensors: Tensors) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return what must be equal for requests to share a batch.
+
+    With free dimensions rows may differ in shape, and a whole number beside a gap is read as a float: joined, one request
+    would change the other's type.
+    """
+    return tuple((array.dtype.char, array.shape[1:]) for array in tensors.values())
+
+
+def row_bytes(tensors: Tensors, rows: int) -> int:
+    """Return how many bytes a row takes at most, text counted as numpy pads it: four bytes for each character."""
+    total = 0
+    for array in tensors.values():
+        if array.dtype.char == "O":
+            widest = max((len(value) if isinstance(value, str) else 2 for value in array.ravel()), default=0)
+            total += 4 * widest * (array.size // rows)
+        else:
+            total += array.nbytes // rows
+    return total

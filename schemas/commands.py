@@ -13,12 +13,13 @@ from .releases import CanaryPlan, Variant, VersionSpec
 CommandKind = Literal[
     "deploy", "start_canary", "step_canary", "promote", "rollback",
     "start_shadow", "stop_shadow", "start_experiment", "stop_experiment", "set_profile",
+    "serve_original",
 ]  # fmt: skip
 EventKind = Literal[
     "release.deployed", "canary.started", "canary.stepped", "canary.promoted", "canary.rolled_back", "canary.warned",
     "shadow.started", "shadow.stopped", "experiment.started", "experiment.stopped",
     "drift.detected", "profile.learned", "command.refused",
-    "model.registered", "model.deleted", "key.created", "key.revoked",
+    "version.differs", "model.registered", "model.deleted", "key.created", "key.revoked",
     "breaker.open", "breaker.half_open", "breaker.closed", "chaos.started", "chaos.stopped",
 ]  # fmt: skip
 

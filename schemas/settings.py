@@ -168,6 +168,15 @@ class Settings(BaseSettings):
         default=64 * 1024 * 1024, gt=0, description="largest prediction cache in a router's memory"
     )
     cache_patience: float = Field(default=0.005, gt=0, description="how long a lookup in Redis may take")
+    max_batch_bytes: int = Field(
+        default=16 * 1024 * 1024, gt=0, description="largest batch of several requests; its rows count as the widest"
+    )
+    watch_share: float = Field(
+        default=0.001, ge=0, le=1, description="share of a compiled form's batches that the model itself is asked too"
+    )
+    watch_interval: float = Field(
+        default=60.0, gt=0, description="seconds in which at least one such batch is asked of the model itself"
+    )
     chaos: bool = Field(default=False, description="whether `modelmesh chaos` may inject faults into this role")
     command_timeout: float = Field(default=5.0, gt=0, description="how long a command waits for the control plane")
     load_timeout: float = Field(

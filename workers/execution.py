@@ -12,12 +12,13 @@ from typing import Any
 
 from ..models.adapters.base import Predictor
 from ..models.adapters.registry import adapter_for
+from ..models.compiled.domain import OutsideDomain
 from ..models.isolation import start_forkserver
 from ..models.proof import Limits
 from ..models.serving_process import load_checked, load_in_process, predict_in_process
 from ..models.tensors import Tensors
 from ..schemas.chaos import Fault
-from ..schemas.errors import ModelFailed, ModelMeshError
+from ..schemas.errors import ModelFailed, ModelMeshError, ModelRefusedInput
 from ..schemas.releases import VersionSpec
 
 
@@ -57,9 +58,10 @@ class LoadedModel:
             raise ModelFailed(f"version {self.spec.version} does not load: {error}") from error
 
     async def predict(self, inputs: Tensors) -> Tensors:
-        """Run one batch. Raises ModelFailed with the model's own message.
+        """Run one batch. Raises ModelRefusedInput or ModelFailed with the model's own message.
 
-        A model that killed its process is loaded again for the next batch.
+        A compiled form raises OutsideDomain for rows that it leaves to the model. A model that killed its process is
+        loaded again for the next batch.
         """
         loop = asyncio.get_running_loop()
         if (fault := self.fault()) is not None:
@@ -75,8 +77,10 @@ class LoadedModel:
             self._start_executor()
             await self.load()
             raise ModelFailed("the model's process died while it ran this batch") from error
-        except ModelMeshError:
+        except (ModelMeshError, OutsideDomain):
             raise
+        except ValueError as error:  # what scikit-learn and those built like it say of inputs that they do not take
+            raise ModelRefusedInput(f"the model does not take these inputs: {error}"[:2000]) from error
         except Exception as error:  # the model is somebody's code
             raise ModelFailed(f"{type(error).__name__}: {error}") from error
 

@@ -22,6 +22,9 @@ class WorkerMetrics:
         self._predictions = Counter("predictions", "Requests answered", (*labels, "status"), registry=registry)
         self._batch_size = Histogram("batch_size", "Rows of a batch", labels, buckets=_ROWS, registry=registry)
         self._breaker_state = Gauge("breaker_state", "0 closed, 1 half open, 2 open", labels, registry=registry)
+        self._differences = Counter(
+            "compiled_differences", "Batches that a compiled form answered otherwise", labels, registry=registry
+        )
         self._seconds = Histogram(
             "inference_seconds", "Time of a batch in the model", labels, buckets=_SECONDS, registry=registry
         )
@@ -29,6 +32,10 @@ class WorkerMetrics:
         self._wait = Histogram(
             "queue_wait_seconds", "Time in the batch queue", labels, buckets=_SECONDS, registry=registry
         )
+
+    def differs(self, model: str, version: str) -> None:
+        """Count a compiled form that answered otherwise than its model."""
+        self._differences.labels(model, version).inc()
 
     def breaker(self, model: str, version: str, state: State) -> None:
         """Show a breaker's state."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -15,6 +17,7 @@ from ..broker.consume_loop import ConsumeLoop, Delivery
 from ..broker.group_commits import commits_of
 from ..broker.replies import Answerer
 from ..broker.topics import ensure_topics
+from ..models.adapters.registry import adapter_for
 from ..models.artifact_store import fetch
 from ..models.proof import Limits
 from ..models.seals import SealChecker
@@ -25,10 +28,14 @@ from ..schemas.records import PredictionRequest
 from ..schemas.releases import Release, VersionSpec
 from ..schemas.replicas import ModelLoad
 from ..schemas.settings import Settings
+from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces
+from .attempts import Attempt
+from .compiled_watch import CompiledWatch, WatchSchedule
 from .execution import LoadedModel
 from .metrics import WorkerMetrics
 from .observer import Observer
+from .original_model import OriginalModel
 from .request_server import RequestServer, Server
 from .version_server import VersionServer
 
@@ -53,8 +60,11 @@ class ModelPool:
         on_breaker: Callable[[str, str, State], None],
         traces: Traces,
         seals: SealChecker | None,
+        keep_books: Bookkeeping,
+        on_difference: Callable[[str, VersionSpec, str], None],
     ) -> None:
         self._seals = seals
+        self._on_difference = on_difference
         self._chaos = chaos
         self._settings = settings
         self._model = model
@@ -77,6 +87,7 @@ class ModelPool:
             why_not=self._why_not,
             on_breaker=lambda version, state: on_breaker(model, version, state),
             traces=traces,
+            keep_books=keep_books,
         )
         self._unloading: asyncio.Task[None] | None = None
         topic = settings.topics().model(model)
@@ -159,21 +170,8 @@ class ModelPool:
     async def _load(self, spec: VersionSpec) -> None:
         version = spec.version
         try:
-            if self._seals is not None:
-                self._seals.check(self._model, version, spec.digest, spec.seal)
-            path = await asyncio.to_thread(fetch, spec.artifact, spec.digest, self._cache())
-            loaded = LoadedModel(
-                spec,
-                path,
-                threads=self._settings.onnx_threads,
-                slots=self._settings.inference_threads,
-                limits=Limits.from_settings(self._settings),
-            )
-            await loaded.load()
-            loaded.fault = lambda: self._fault(version)
-            self._servers[version] = VersionServer(
-                spec, loaded, on_served=self._requests.answer, on_batch=self._requests.on_batch
-            )
+            loaded = await self._loaded(spec)
+            self._servers[version] = self._server(spec, loaded)
             self._metrics.breaker(self._model, version, "closed")
             log.info("version.loaded", model=self._model, version=version, served_as=spec.served_as)
         except ModelMeshError as error:
@@ -184,6 +182,45 @@ class ModelPool:
             self._on_change()
         for request, delivery in self._parked.pop(version, []):
             self._submit(request, delivery)
+
+    async def _loaded(self, spec: VersionSpec) -> LoadedModel:
+        """Fetch and load. Raises ModelFailed, NotFound or Unavailable."""
+        if self._seals is not None:
+            self._seals.check(self._model, spec.version, spec.digest, spec.seal)
+        path = await asyncio.to_thread(fetch, spec.artifact, spec.digest, self._cache())
+        loaded = LoadedModel(
+            spec,
+            path,
+            threads=self._settings.onnx_threads,
+            slots=self._settings.inference_threads,
+            limits=Limits.from_settings(self._settings),
+        )
+        await loaded.load()
+        loaded.fault = lambda: self._fault(spec.version)
+        return loaded
+
+    def _server(self, spec: VersionSpec, loaded: LoadedModel) -> Server:
+        """Return the version's server; behind a compiled form stands the model that it was compiled from."""
+        make = partial(
+            VersionServer[Attempt],
+            on_served=self._requests.answer,
+            on_batch=self._requests.on_batch,
+            max_batch_bytes=self._settings.max_batch_bytes,
+        )
+        if spec.original is None:
+            return make(spec, loaded)
+        as_original = spec.as_original()
+        original = OriginalModel(lambda: self._loaded(as_original))
+        server = make(spec, loaded, beyond=make(as_original, original))
+        now = asyncio.get_running_loop().time()
+        schedule = WatchSchedule(self._settings.watch_share, self._settings.watch_interval, random.random, now)
+
+        def differs(how: str) -> None:
+            server.leave_to_original()
+            self._on_difference(self._model, spec, how)
+
+        server.watch = CompiledWatch(original, schedule, adapter_for(spec.framework).tolerance, differs)
+        return server
 
     async def _unload_others(self, release: Release) -> None:
         """Requests that were routed by the release before may still come: they are served until the grace time is over."""

@@ -18,6 +18,7 @@ from ..schemas.observations import FeatureCounts, Summary, VersionCounts
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
 from ..stats.log_histogram import add_value
+from ..telemetry.bookkeeping import Bookkeeping
 from .version_server import Ran
 
 # After a failure the next summary goes at once, but a failing candidate must not flood the log.
@@ -35,7 +36,8 @@ class _Trial:
 class Observer:
     """Counts by model, trial and version, and sends what it has. Counting is cheap; binning waits for the summary."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, epoch: str) -> None:
+    def __init__(self, settings: Settings, outbox: Outbox, epoch: str, keep_books: Bookkeeping | None = None) -> None:
+        self._keep_books = keep_books or Bookkeeping()
         self._topic = settings.topics().observations.name
         self._worker = settings.name
         self._epoch = epoch
@@ -96,18 +98,27 @@ class Observer:
         """Send what there is."""
         trials, self._trials = self._trials, {}
         for (model, number), trial in trials.items():
-            self._seq += 1
-            summary = Summary(
-                model=model,
-                trial=number,
-                worker=self._worker,
-                epoch=self._epoch,
-                seq=self._seq,
-                at=time.time(),
-                versions=trial.versions,
-                features={version: self._features(model, version, rows) for version, rows in trial.rows.items()},
-            )
-            self._outbox.send(self._topic, summary.model_dump_json(exclude_defaults=True).encode(), key=model)
+            self._keep_books("statistics", self._send, model, number, trial)
+
+    def _send(self, model: str, number: int, trial: _Trial) -> None:
+        features: dict[str, FeatureCounts] = {}
+        for version, rows in trial.rows.items():
+            try:
+                features[version] = self._features(model, version, rows)
+            except Exception as error:  # the counts of requests and failures go out all the same
+                self._keep_books.failed("features", error)
+        self._seq += 1
+        summary = Summary(
+            model=model,
+            trial=number,
+            worker=self._worker,
+            epoch=self._epoch,
+            seq=self._seq,
+            at=time.time(),
+            versions=trial.versions,
+            features=features,
+        )
+        self._outbox.send(self._topic, summary.model_dump_json(exclude_defaults=True).encode(), key=model)
 
     def _counts(self, model: str, trial: int, version: str) -> VersionCounts:
         return self._trials.setdefault((model, trial), _Trial()).versions.setdefault(version, VersionCounts())

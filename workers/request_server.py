@@ -15,10 +15,11 @@ from ..broker.chaos import Chaos
 from ..broker.consume_loop import Delivery
 from ..broker.replies import Answerer
 from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
-from ..schemas.errors import CircuitOpen, DeadlineExceeded, ModelFailed, NoWorker, ShadowShed
+from ..schemas.errors import CircuitOpen, DeadlineExceeded, ModelFailed, ModelRefusedInput, NoWorker, ShadowShed
 from ..schemas.records import PredictionRequest
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
+from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces, failed, is_sampled
 from .attempts import Attempt
 from .metrics import WorkerMetrics
@@ -30,6 +31,9 @@ Server: TypeAlias = VersionServer[Attempt]
 # Copies gather for so long: a few larger batches a second are in fewer primaries' way than many small ones.
 SHADOW_PUMP_SECONDS = 0.1
 SHADOW_RETRY_SECONDS = 0.005
+# What a version may do wrong, as far as it alone can tell: a model that raises ValueError may be right about the inputs.
+Fault: TypeAlias = ModelFailed | ModelRefusedInput
+_FAULTS = (ModelFailed, ModelRefusedInput)
 
 
 class RequestServer:
@@ -49,8 +53,10 @@ class RequestServer:
         why_not: Callable[[str], str],
         on_breaker: Callable[[str, State], None],
         traces: Traces,
+        keep_books: Bookkeeping,
     ) -> None:
         self._traces = traces
+        self._keep_books = keep_books
         self._chaos = chaos
         self._on_breaker = on_breaker
         self._rules = BreakerRules.from_settings(settings)
@@ -135,10 +141,10 @@ class RequestServer:
 
     def on_batch(self, ran: Ran) -> None:
         """Count a batch that a version ran."""
-        self._metrics.batch(self._model, ran)
+        self._keep_books("batch metrics", self._metrics.batch, self._model, ran)
         if traced := [traceparent for traceparent in ran.traceparents if is_sampled(traceparent)]:
-            self._trace_batch(ran, traced)
-        self._observer.ran(self._model, ran)
+            self._keep_books("traces", self._trace_batch, ran, traced)
+        self._keep_books("statistics", self._observer.ran, self._model, ran)
 
     def _trace_batch(self, ran: Ran, traced: list[str]) -> None:
         """A batch runs for several requests: its span is in the first one's trace, with links to all of them."""
@@ -155,10 +161,10 @@ class RequestServer:
 
     def answer(self, served: Served[Attempt]) -> None:
         """Reply with what a version made of a request, or let stable try."""
-        self._metrics.served(self._model, served.version, served.outcome)
+        self._keep_books("metrics", self._metrics.served, self._model, served.version, served.outcome)
         attempt = served.token
         if served.request.role != "shadow" and isinstance(served.outcome, bytes | ModelFailed):
-            self._breaker(served.version).record(isinstance(served.outcome, bytes), self._now())
+            self._record(served.version, isinstance(served.outcome, bytes))
         if served.request.role == "shadow":
             self._reply(served, attempt)
             self._pump()
@@ -166,18 +172,21 @@ class RequestServer:
             self._rescue(served, attempt.rescues)
         elif not attempt.settled:
             attempt.cancel_timer()
-            if isinstance(served.outcome, ModelFailed) and self._rescuer_of(served) is not None:
+            if isinstance(served.outcome, _FAULTS) and self._rescuer_of(served) is not None:
                 if attempt.failure is None:
                     self._ask_stable(served.request, attempt, served.outcome)
                 return  # stable was asked already, when it was late
-            self._count(served, attempt)
+            self._keep_books("statistics", self._count, served, attempt)
             self._settle(served, attempt)
+
+    def _record(self, version: str, good: bool) -> None:
+        self._keep_books("breaker", self._breaker(version).record, good, self._now())
 
     def _rescuer_of(self, served: Served[Attempt]) -> Server | None:
         stable = self._stable_server() if not served.request.pin else None
         return stable if stable is not None and stable.spec.version != served.version else None
 
-    def _ask_stable(self, request: PredictionRequest, attempt: Attempt, failure: ModelFailed | None) -> None:
+    def _ask_stable(self, request: PredictionRequest, attempt: Attempt, failure: Fault | None) -> None:
         """Let stable answer what the candidate failed on, or has not answered in its share of the time."""
         stable = self._stable_server()
         if attempt.settled or stable is None:
@@ -185,23 +194,28 @@ class RequestServer:
         why = failure or DeadlineExceeded(f"no answer within {attempt.patience:.3f} s")
         attempt.fail(why)
         if failure is None and request.attempt == 1:
-            self._observer.failed(
-                self._model, request.trial, request.version, attempt.failed_after, why.detail, late=True
-            )
+            counted = (self._model, request.trial, request.version, attempt.failed_after, why.detail)
+            self._keep_books("statistics", self._observer.failed, *counted, late=True)
         stable.submit(request, Attempt(attempt.delivery, self._now(), attempt.patience, rescues=attempt))
 
     def _rescue(self, served: Served[Attempt], attempt: Attempt) -> None:
         if attempt.settled:
             return  # the candidate was faster after all
         failure = attempt.failure
-        if isinstance(failure, ModelFailed) and served.request.attempt == 1:
-            request, seconds = served.request, attempt.failed_after
-            if isinstance(served.outcome, bytes):
-                self._observer.failed(self._model, request.trial, request.version, seconds, failure.detail)
-            else:
-                # Stable cannot do it either: the fault is the request's, and no evidence against the candidate.
-                self._observer.answered(self._model, request.trial, request.version, seconds)
+        if isinstance(failure, ModelRefusedInput) and isinstance(served.outcome, bytes):
+            # Only now is it known that the inputs were good.
+            self._record(served.request.version, False)
+        if isinstance(failure, _FAULTS) and served.request.attempt == 1:
+            self._keep_books("statistics", self._count_rescued, served, failure, attempt.failed_after)
         self._settle(served, attempt, fallback=served.request.version)
+
+    def _count_rescued(self, served: Served[Attempt], failure: Fault, seconds: float) -> None:
+        request = served.request
+        if isinstance(served.outcome, bytes):
+            self._observer.failed(self._model, request.trial, request.version, seconds, failure.detail)
+        else:
+            # Stable cannot do it either: the fault is the request's, and no evidence against the candidate.
+            self._observer.answered(self._model, request.trial, request.version, seconds)
 
     def _count(self, served: Served[Attempt], attempt: Attempt) -> None:
         """Count an answer to the version that gave it; what is the caller's fault counts for nobody.
@@ -229,7 +243,7 @@ class RequestServer:
     def _reply(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:
         variant = self.release.stable.name if fallback and self.release is not None else ""
         if is_sampled(served.request.traceparent):
-            self._trace(served, attempt, fallback)
+            self._keep_books("traces", self._trace, served, attempt, fallback)
         self._answerer.reply(
             served.request,
             attempt.delivery,

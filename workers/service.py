@@ -22,9 +22,11 @@ from ..broker.replies import Answerer
 from ..broker.role import Role
 from ..models.seals import SealChecker
 from ..resilience.circuit_breaker import State
-from ..schemas.releases import Release
+from ..schemas.commands import Command
+from ..schemas.releases import Release, VersionSpec
 from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
+from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.readings import add_lag, add_number
 from ..telemetry.tracing import Traces
 from .metrics import WorkerMetrics
@@ -32,6 +34,8 @@ from .model_pool import ModelPool
 from .observer import Observer
 
 log = structlog.get_logger(__name__)
+# Seconds for which a control plane that is away may still be told that a compiled form is wrong.
+DIFFERENCE_KEPT = 7 * 86400.0
 
 
 class Worker(Role):
@@ -49,7 +53,8 @@ class Worker(Role):
         self._answerer = Answerer(settings, self._outbox, self._chaos)
         self._events = EventPublisher(settings, self._outbox)
         self._alone = asyncio.Lock()
-        self._observer = Observer(settings, self._outbox, self._epoch)
+        self._keep_books = Bookkeeping(self.registry)
+        self._observer = Observer(settings, self._outbox, self._epoch, self._keep_books)
         self._announcer = Announcer(settings, self._outbox, self._describe)
         self._releases = ReleasesView(settings, None, self._on_release)
         self._pools: dict[str, ModelPool] = {}
@@ -124,10 +129,28 @@ class Worker(Role):
                 on_breaker=self._breaker_changed,
                 traces=self._traces,
                 seals=self._seals,
+                keep_books=self._keep_books,
+                on_difference=self._compiled_differs,
             )
             task = self._running[model] = asyncio.create_task(pool.run())
             task.add_done_callback(self._pool_ended)
         pool.update(release)
+
+    def _compiled_differs(self, model: str, spec: VersionSpec, how: str) -> None:
+        """Have every worker serve the version by the model itself, also after a restart: the control plane writes that down."""
+        log.error("version.differs", model=model, version=spec.version, digest=spec.digest, how=how)
+        self._metrics.differs(model, spec.version)
+        now = time.time()
+        command = Command(
+            kind="serve_original",
+            model=model,
+            version=spec,
+            actor=self._settings.name,
+            reason=how,
+            issued_at=now,
+            expires_at=now + DIFFERENCE_KEPT,
+        )
+        self._outbox.send(self._settings.topics().commands.name, command.model_dump_json().encode(), key=model)
 
     def _breaker_changed(self, model: str, version: str, state: State) -> None:
         self._metrics.breaker(model, version, state)

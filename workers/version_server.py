@@ -1,4 +1,8 @@
-"""Serve one version: requests wait in a batch queue, batches run off the event loop, each request gets its own answer."""
+"""Serve one version: requests wait in a batch queue, batches run off the event loop, each request gets its own answer.
+
+A compiled form may leave some rows to the model that it was compiled from, and the model may be seen to answer otherwise. Then a
+server of the model itself, `beyond`, takes those requests, or from then on all of them.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from ..models.bodies import Question, read_question
-from ..models.tensors import Tensors, shape_key, stack
+from ..models.compiled.domain import OutsideDomain
+from ..models.tensors import Tensors, row_bytes, shape_key, stack
 from ..resilience.batch_cost import BatchCost
 from ..resilience.peak_ewma import PeakEwma
-from ..schemas.errors import DeadlineExceeded, ModelFailed, ModelMeshError
+from ..schemas.errors import DeadlineExceeded, ModelFailed, ModelMeshError, ModelRefusedInput
 from ..schemas.records import JSON, PredictionRequest
 from ..schemas.releases import VersionSpec
 from .batching import BatchQueue
+from .compiled_watch import CompiledWatch
 from .execution import LoadedModel
+from .original_model import OriginalModel
 
 # Seconds: answers change the estimated service time within one; without answers it fades much more slowly.
 SERVICE_DECAY, SERVICE_FADE = 1.0, 30.0
@@ -67,14 +76,21 @@ class VersionServer(Generic[Token]):
     def __init__(
         self,
         spec: VersionSpec,
-        loaded: LoadedModel,
+        loaded: LoadedModel | OriginalModel,
         *,
         on_served: Callable[[Served[Token]], None],
         on_batch: Callable[[Ran], None],
+        max_batch_bytes: int = 16 * 1024 * 1024,
+        beyond: VersionServer[Token] | None = None,
     ) -> None:
         self.spec = spec
         self._loaded = loaded
-        self._queue: BatchQueue[_Waiting[Token]] = BatchQueue(spec.batching, loaded.slots)
+        # One whose answers depend on company gets none: each request is a batch of its own.
+        batching = spec.batching.model_copy(update={"max_batch_size": 1}) if spec.alone else spec.batching
+        self._queue: BatchQueue[_Waiting[Token]] = BatchQueue(batching, loaded.slots, max_batch_bytes)
+        self._beyond = beyond
+        self._compiled_differs = False
+        self.watch: CompiledWatch | None = None
         self._on_served = on_served
         self._on_batch = on_batch
         self._running = 0
@@ -90,12 +106,12 @@ class VersionServer(Generic[Token]):
     @property
     def queued(self) -> int:
         """Requests that wait for a batch."""
-        return len(self._queue)
+        return len(self._queue) + (self._beyond.queued if self._beyond is not None else 0)
 
     @property
     def in_service(self) -> int:
         """Rows in the model now."""
-        return self._rows_running
+        return self._rows_running + (self._beyond.in_service if self._beyond is not None else 0)
 
     @property
     def service_ms(self) -> float:
@@ -122,7 +138,7 @@ class VersionServer(Generic[Token]):
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
-        return not self._queue and not self._running
+        return not self._queue and not self._running and (self._beyond is None or self._beyond.idle)
 
     def submit(self, request: PredictionRequest, token: Token) -> None:
         """Read the inputs and let the request wait for its batch; what cannot be read is answered at once."""
@@ -131,16 +147,36 @@ class VersionServer(Generic[Token]):
         except ModelMeshError as error:
             self._on_served(Served(request, token, error, self.spec.version, 0))
             return
-        now = self._loop.time()
-        waiting = _Waiting(request, token, question, now)
-        interactive = request.priority == "interactive"
-        self._queue.put(waiting, question.rows, shape_key(question.tensors), now, interactive=interactive)
+        waiting = _Waiting(request, token, question, self._loop.time())
+        if self._compiled_differs and self._beyond is not None:
+            self._beyond._wait(waiting)
+        else:
+            self._wait(waiting)
+
+    def _wait(self, waiting: _Waiting[Token]) -> None:
+        question, interactive = waiting.question, waiting.request.priority == "interactive"
+        self._queue.put(
+            waiting,
+            question.rows,
+            shape_key(question.tensors),
+            waiting.since,
+            interactive=interactive,
+            row_bytes=row_bytes(question.tensors, question.rows),
+        )
         if self._timer is None:
             # At the end of this turn of the loop: records that were fetched together go together.
             self._timer = self._loop.call_soon(self._dispatch)
 
+    def leave_to_original(self) -> None:
+        """The compiled form was seen to differ from the model: from now on the model answers."""
+        self._compiled_differs = True
+
     def close(self) -> None:
         """Let the model go."""
+        if self.watch is not None:
+            self.watch.stop()
+        if self._beyond is not None:
+            self._beyond.close()
         self._loaded.close()
 
     def _dispatch(self) -> None:
@@ -176,8 +212,11 @@ class VersionServer(Generic[Token]):
         rows = sum(waiting.rows for waiting in batch)
         inputs = stack([waiting.question.tensors for waiting in batch])
         try:
-            outputs = await self._loaded.predict(inputs)
-        except ModelFailed as error:
+            outputs = _checked(await self._loaded.predict(inputs), rows)
+        except OutsideDomain as outside:
+            self._leave_some(batch, inputs, outside, started)
+            return
+        except (ModelFailed, ModelRefusedInput) as error:
             if len(batch) == 1:
                 self._serve(batch[0], error, rows)
                 return
@@ -185,6 +224,13 @@ class VersionServer(Generic[Token]):
             for waiting in batch:
                 await self._answer_batch([waiting], self._loop.time())
             return
+        self._hand_out(batch, inputs, outputs, started)
+        if self.watch is not None:
+            self.watch.saw(inputs, outputs, self._loop.time())
+
+    def _hand_out(self, batch: list[_Waiting[Token]], inputs: Tensors, outputs: Tensors, started: float) -> None:
+        """Give each request its rows of the outputs."""
+        rows = sum(waiting.rows for waiting in batch)
         taken = self._loop.time() - started
         self._service.add(taken * 1000, self._loop.time())
         self._cost.add(len(batch), taken * 1000)
@@ -206,6 +252,27 @@ class VersionServer(Generic[Token]):
             self._serve_rows(waiting, outputs, begin, end, rows)
             begin = end
 
+    def _leave_some(
+        self, batch: list[_Waiting[Token]], inputs: Tensors, outside: OutsideDomain, started: float
+    ) -> None:
+        """Answer the requests of which the compiled form is sure in every row, and leave the others to the model."""
+        sure: list[_Waiting[Token]] = []
+        chosen: list[int] = []
+        begin = 0
+        for waiting in batch:
+            end = begin + waiting.rows
+            if outside.inside[begin:end].all():
+                sure.append(waiting)
+                chosen += range(begin, end)
+            elif self._beyond is not None:
+                self._beyond._wait(waiting)
+            else:
+                self._serve(waiting, ModelFailed("the compiled form is not sure, and the model is not at hand"), 0)
+            begin = end
+        if sure:
+            rows = np.array(chosen)
+            self._hand_out(sure, _rows_of(inputs, rows), _rows_of(outside.outputs, rows), started)
+
     def _without_the_late(self, batch: list[_Waiting[Token]]) -> list[_Waiting[Token]]:
         now = time.time()
         late = [waiting for waiting in batch if waiting.request.deadline <= now]
@@ -226,3 +293,16 @@ class VersionServer(Generic[Token]):
 
     def _serve(self, waiting: _Waiting[Token], outcome: ModelMeshError, rows: int) -> None:
         self._on_served(Served(waiting.request, waiting.token, outcome, self.spec.version, rows))
+
+
+def _rows_of(tensors: Tensors, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Tensors:
+    return {name: array[rows] for name, array in tensors.items()}
+
+
+def _checked(outputs: Tensors, rows: int) -> Tensors:
+    """Return the outputs. Raises ModelFailed unless each has a row for each row asked: else callers would get others'."""
+    for name, array in outputs.items():
+        if array.ndim == 0 or len(array) != rows:
+            found = len(array) if array.ndim else "no"
+            raise ModelFailed(f"the model gave {found} rows of {name} for {rows}: one row in, one row out")
+    return outputs

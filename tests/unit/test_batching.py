@@ -113,3 +113,32 @@ class BatcherMachine(RuleBasedStateMachine):
 
 BatcherMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestBatcherMachine = BatcherMachine.TestCase
+
+
+widths = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 50)), min_size=1, max_size=30)
+
+
+@given(widths, st.integers(1, 200))
+def test_a_batch_stays_below_its_bytes_with_every_row_as_wide_as_the_widest(items, most):
+    queue = BatchQueue(Batching(max_batch_size=1000), slots=1, most_bytes=most)
+    for number, (rows, row_bytes) in enumerate(items):
+        queue.put(number, rows, None, now=number, row_bytes=row_bytes)
+    seen = []
+    while queue:
+        batch = queue.take()
+        padded = sum(items[n][0] for n in batch) * max(items[n][1] for n in batch)
+        assert padded <= most or len(batch) == 1
+        seen += batch
+    assert seen == list(range(len(items)))
+
+
+def test_a_long_text_does_not_make_three_hundred_words_as_long_as_itself():
+    queue = BatchQueue(Batching(max_batch_size=512), slots=1)
+    for number in range(301):
+        queue.put(number, 1, None, now=number, row_bytes=4 * 300_000 if number == 150 else 20)
+    sizes = []
+    while queue:
+        sizes.append(len(queue.take()))
+    assert sizes[0] == 150
+    assert sizes[1] * 4 * 300_000 <= 16 * 1024 * 1024
+    assert sum(sizes) == 301

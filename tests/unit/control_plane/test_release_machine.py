@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from modelmesh.control_plane.release_machine import ReleaseState, step
 from modelmesh.models.profile import build_profile
 from modelmesh.schemas.commands import Command
-from modelmesh.schemas.releases import CanaryPlan, Step, Variant
+from modelmesh.schemas.releases import CanaryPlan, Original, Step, Variant
 from modelmesh.schemas.signatures import Signature, TensorSpec
 
 from ..releases import spec
@@ -220,3 +220,25 @@ class Releases(RuleBasedStateMachine):
 
 TestReleases = Releases.TestCase
 TestReleases.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+def test_a_compiled_form_that_differs_is_replaced_by_its_model_and_once_only():
+    original = Original(framework="sklearn", artifact="m", digest="model")
+    compiled = spec("1.0.0", original=original)
+    report = command("serve_original", "c2", version=compiled, reason="labels differ")
+    state, event = run(command("deploy", version=compiled), report, report)
+    served = state.release.versions["1.0.0"]
+    assert (served.digest, served.served_as, served.original) == ("model", "sklearn", None)
+    assert state.generation == 2
+    assert event.kind == "command.refused"  # another worker's word for the same: it is done already
+    _, event = run(command("deploy", version=compiled), report)
+    assert (event.kind, event.data["digest"], event.data["reason"]) == ("version.differs", "d", "labels differ")
+
+
+def test_a_report_on_bytes_that_are_served_no_more_changes_nothing():
+    original = Original(framework="sklearn", artifact="m", digest="model")
+    gone = spec("1.0.0", original=original).model_copy(update={"digest": "gone"})
+    state, event = run(
+        command("deploy", version=spec("1.0.0", original=original)), command("serve_original", version=gone)
+    )
+    assert (state.generation, event.kind) == (1, "command.refused")

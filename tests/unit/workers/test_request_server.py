@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmesh.broker.chaos import Chaos
-from modelmesh.schemas.errors import CircuitOpen, InvalidInput, ModelFailed, NoWorker, ShadowShed
+from modelmesh.schemas.errors import CircuitOpen, InvalidInput, ModelFailed, ModelRefusedInput, NoWorker, ShadowShed
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.schemas.settings import Settings
+from modelmesh.telemetry.bookkeeping import Bookkeeping
 from modelmesh.telemetry.tracing import Traces
 from modelmesh.workers.request_server import RequestServer
 from modelmesh.workers.shadow_queue import ShadowQueue
@@ -78,7 +79,7 @@ class Setup:
         self.server = RequestServer(
             Settings(candidate_share=share, shadow_queue=3), "m", {"1.0.0": self.stable, "2.0.0": self.candidate},
             self.answers, self.counts, self.counts, is_busy=lambda: self.busy, why_not=lambda version: f"no {version}",
-            chaos=Chaos(Settings()), traces=Traces("worker", "w", 0.0, None),
+            chaos=Chaos(Settings()), traces=Traces("worker", "w", 0.0, None), keep_books=Bookkeeping(),
             on_breaker=lambda version, state: self.breakers.append((version, state)),
         )  # fmt: skip
         self.server.release = release or canary()
@@ -246,3 +247,33 @@ def test_what_enters_the_shadow_queue_leaves_it_once(steps, limit):
         queue.pump(busy, 2, now)
     queue.shed_all()
     assert sorted(left) == list(range(len(steps)))
+
+
+async def test_inputs_that_stable_refuses_too_are_the_callers_fault_and_count_for_nobody(setup):
+    setup.ask()
+    setup.candidate.finish(ModelRefusedInput("unknown category"))
+    setup.stable.finish(ModelRefusedInput("unknown category"))
+    [(_, outcome, _)] = setup.answers.replies
+    assert outcome.status == 422
+    assert ("2.0.0", "failed") not in setup.counts.seen
+    assert not setup.breakers
+
+
+async def test_a_candidate_that_refuses_what_stable_takes_has_failed(setup):
+    for number in range(30):
+        setup.ask(number)
+        if not setup.candidate.held:
+            break  # its breaker is open
+        setup.candidate.finish(ModelRefusedInput("not fitted for this"))
+        setup.stable.finish(b"1")
+    assert setup.counts.seen.count(("2.0.0", "failed")) == len([1 for _ in setup.answers.replies])
+    assert ("2.0.0", "open") in setup.breakers
+
+
+async def test_stable_that_refuses_inputs_opens_no_breaker():
+    setup = Setup(full())
+    for number in range(50):
+        setup.ask(number, version="1.0.0")
+        setup.stable.finish(ModelRefusedInput("no"))
+    assert [outcome.status for _, outcome, _ in setup.answers.replies] == [422] * 50
+    assert not setup.breakers

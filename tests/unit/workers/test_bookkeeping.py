@@ -1,0 +1,119 @@
+"""Whatever keeps the books may raise: the answer goes out, the failure is counted."""
+
+import asyncio
+import time
+
+import numpy as np
+import orjson
+import pytest
+from modelmesh.broker.chaos import Chaos
+from modelmesh.schemas.records import PredictionRequest
+from modelmesh.schemas.settings import Settings
+from modelmesh.telemetry.bookkeeping import Bookkeeping
+from modelmesh.telemetry.tracing import Traces
+from modelmesh.workers.observer import Observer
+from modelmesh.workers.request_server import RequestServer
+from modelmesh.workers.version_server import Ran, VersionServer
+from prometheus_client import CollectorRegistry
+
+from ..releases import full
+from .test_odd_models import SPEC, Model, double
+
+SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Raises:
+    """Stands for metrics, observer or traces: whatever is called raises."""
+
+    def __getattr__(self, name):
+        def fail(*_, **__):
+            raise RuntimeError(f"{name} is broken")
+
+        return fail
+
+
+class Ignores:
+    """Whatever is called does nothing."""
+
+    def __getattr__(self, name):
+        return lambda *_, **__: None
+
+
+class Answers(list):
+    """Stands for the log."""
+
+    def reply(self, request, delivery, outcome, **options):
+        self.append(outcome)
+
+
+@pytest.mark.parametrize("broken", ["metrics", "observer", "traces", "on_breaker"])
+async def test_an_answer_goes_out_whatever_breaks_beside_it(broken):
+    registry, answers = CollectorRegistry(), Answers()
+    keep_books = Bookkeeping(registry)
+    parts = {"metrics": Ignores(), "observer": Ignores(), "traces": Traces("worker", "w", 0.0, None)}
+    parts |= {broken: Raises()} if broken in parts else {}
+    servers = {}
+
+    def on_breaker(version, state):
+        raise RuntimeError("the breaker's listener is broken")
+
+    release = full()
+    server = RequestServer(
+        Settings(), "m", servers, answers, parts["metrics"], parts["observer"], is_busy=lambda: False, why_not=str,
+        chaos=Chaos(Settings()), traces=parts["traces"], on_breaker=on_breaker, keep_books=keep_books,
+    )  # fmt: skip
+    server.release = release
+    spec = SPEC.model_copy(update={"version": release.stable.version})
+    servers[spec.version] = VersionServer(spec, Model(double), on_served=server.answer, on_batch=server.on_batch)
+    for number in range(3):
+        body = orjson.dumps({"inputs": {"a": number}})
+        request = PredictionRequest(
+            str(number), "m", time.time() + 60, "replies", 0, body, version=spec.version, traceparent=SAMPLED
+        )
+        server.submit(request, None)
+    async with asyncio.timeout(10):
+        while len(answers) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert [orjson.loads(answer)["outputs"]["value"][0] for answer in answers] == [0, 2, 4]
+    assert server.primaries == 0
+    failures = sum(
+        sample.value for family in registry.collect() for sample in family.samples if sample.name.endswith("_total")
+    )
+    assert failures > 0 or broken == "on_breaker"
+
+
+async def test_rows_that_cannot_be_summed_up_cost_no_count_of_requests():
+    sent = []
+
+    class Outbox:
+        def send(self, topic, value, *, key):
+            sent.append(orjson.loads(value))
+
+    observer = Observer(Settings(), Outbox(), "epoch")
+    release = full()
+    version = release.stable.version
+    observer.set_release("m", release)
+    for shape in ((2, 3), (2, 5), (4, 3, 3)):  # a free dimension
+        inputs = {"x": np.zeros(shape)}
+        observer.ran(
+            "m", Ran(version, release.trial, len(inputs["x"]), 0.1, inputs, {"value": np.zeros(shape[0])}, [], [])
+        )
+        observer.answered("m", release.trial, version, 0.1)
+    observer.flush()
+    assert sent[0]["versions"][version]["requests"] == 3
+
+
+async def test_a_summary_that_cannot_be_made_does_not_stop_the_next():
+    sent = []
+
+    class Outbox:
+        def send(self, topic, value, *, key):
+            if key == "bad":
+                raise RuntimeError("broken")
+            sent.append(key)
+
+    observer = Observer(Settings(), Outbox(), "epoch")
+    for model in ("bad", "good"):
+        observer.answered(model, 1, "1.0.0", 0.1)
+    observer.flush()
+    assert sent == ["good"]

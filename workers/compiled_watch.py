@@ -1,0 +1,67 @@
+"""A share of what a compiled form answered is asked of the model itself too: whatever the proof did not think of shows here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ..models.parity import compare
+from ..models.tensors import Tensors
+from ..schemas.errors import ModelFailed, ModelRefusedInput
+from .original_model import OriginalModel
+
+
+class WatchSchedule:
+    """Which batches are looked at: a random share, and one in each `interval` seconds at least while there are any."""
+
+    def __init__(self, share: float, interval: float, draw: Callable[[], float], now: float) -> None:
+        """`draw` gives numbers from 0 to 1."""
+        self._share = share
+        self._interval = interval
+        self._draw = draw
+        self._due = now + interval
+
+    def takes(self, now: float) -> bool:
+        """Whether this batch is one of them."""
+        if now < self._due and self._draw() >= self._share:
+            return False
+        self._due = now + self._interval
+        return True
+
+
+class CompiledWatch:
+    """Compares one batch at a time, when its answers have gone out. `on_difference` gets in words how a batch differed."""
+
+    def __init__(
+        self, original: OriginalModel, schedule: WatchSchedule, tolerance: float, on_difference: Callable[[str], None]
+    ) -> None:
+        self._original = original
+        self._schedule = schedule
+        self._tolerance = tolerance
+        self._on_difference = on_difference
+        self._task: asyncio.Task[None] | None = None
+
+    def saw(self, inputs: Tensors, outputs: Tensors, now: float) -> None:
+        """Look at a batch that was answered, if it is its turn and no other is being looked at."""
+        if self._schedule.takes(now) and (self._task is None or self._task.done()):
+            self._task = asyncio.get_running_loop().create_task(self._compare(inputs, outputs))
+
+    def stop(self) -> None:
+        """Look at no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _compare(self, inputs: Tensors, outputs: Tensors) -> None:
+        try:
+            expected = await self._original.predict(inputs)
+        except ModelRefusedInput as error:
+            self._on_difference(f"the model refuses what its compiled form answers: {error.detail}")
+            return
+        except ModelFailed:
+            return  # it did not load or died: nothing is known of the compiled form
+        parity = compare(expected, outputs, self._tolerance)
+        if not parity.holds:
+            why = parity.why or (
+                f"numbers lie {parity.largest_difference:.3g} apart" if parity.labels_equal else "labels differ"
+            )
+            self._on_difference(f"{parity.rows} rows: {why}")
