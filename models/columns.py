@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -44,6 +43,7 @@ _PLAIN: dict[DType, frozenset[type]] = {
     "object": frozenset({int, float, bool, str}),
 }
 _WHOLE = frozenset({int})
+_EXACT = 2**53
 # From so many values on, a look at the type of each takes longer than to make an array of them.
 MANY = 256
 _UNIT = re.compile(r"^datetime64\[(\w+)(?:, (.+))?\]$")
@@ -153,7 +153,7 @@ def _whole_numbers(rows: list[Any], flat: list[Any], spec: TensorSpec) -> NDArra
         raise _misfit(rows, spec, fits, f"too large for {spec.dtype}")
     if None not in whole:
         return np.array(whole, NUMPY_DTYPES[spec.dtype])
-    if all(value is None or abs(value) <= 2**53 for value in whole):
+    if all(value is None or abs(value) <= _EXACT for value in whole):
         return np.array(whole, np.float64)
     array = np.empty(len(whole), object)
     array[:] = whole
@@ -210,7 +210,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    return type(value) is int or (type(value) is float and math.isfinite(value) and value.is_integer())
+    # Beyond 2^53 what was written in floating point may have been another whole number.
+    return type(value) is int or (type(value) is float and abs(value) <= _EXACT and value.is_integer())
 
 
 _NUMBER: tuple[str, Callable[[Any], bool]] = ("number", _is_number)

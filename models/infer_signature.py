@@ -90,8 +90,9 @@ def _matrix(sample: list[Any], dtype: DType | None) -> TensorSpec:
         raise InvalidInput("sample: the rows differ in shape", field="sample")
     if any(type(value) not in (int, float, bool, str, type(None)) for value in values):
         raise InvalidInput("sample: rows must be numbers or text", field="sample")
-    found = _column(INPUT, values).dtype
-    if dtype is not None and found not in ("string", "bool"):
+    kinds = {float if kind is int else kind for kind in map(type, values) if kind is not type(None)}
+    found: DType = _column(INPUT, values).dtype if len(kinds) < 2 else "object"
+    if dtype is not None and found not in ("string", "bool", "object"):
         found = dtype
     return TensorSpec(name=INPUT, dtype=found, shape=(-1, *array.shape[1:]))
 

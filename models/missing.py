@@ -14,7 +14,7 @@ from .adapters.base import Predictor
 from .tensors import Tensors
 
 # Seconds for all columns together; columns that there was no time for take none.
-LONGEST = 5.0
+LONGEST = 10.0
 # Of a wider matrix only so many columns are tried one by one.
 MOST_COLUMNS = 128
 
@@ -31,10 +31,14 @@ def find_missing(predictor: Predictor, inputs: Tensors, specs: Sequence[TensorSp
         usual = predictor.predict(one)
     except Exception:  # what fails on one row alone is found elsewhere
         return tuple(spec.model_copy(update={"missing": _has_gaps(inputs[spec.name])}) for spec in specs)
+    gaps = {spec.name: _gaps(one[spec.name], spec) for spec in specs}
+    all_at_once = {name: rows[0] for name, rows in gaps.items() if rows}
+    if _answers(predictor, one | all_at_once, usual):
+        return tuple(spec.model_copy(update={"missing": spec.name in all_at_once or spec.missing}) for spec in specs)
     found = []
     for spec in specs:
         takes = spec.missing or _has_gaps(inputs[spec.name])
-        for gap in [] if takes else _gaps(one[spec.name], spec):
+        for gap in [] if takes else gaps[spec.name]:
             if time.monotonic() > until:
                 break
             if takes := _answers(predictor, one | {spec.name: gap}, usual):

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
+from modelmesh.models.bodies import read_question
 from modelmesh.models.json_values import json_of
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError
 from modelmesh.sdk.rows import inputs_of, rows_of
@@ -325,3 +326,24 @@ def test_columns_that_cannot_be_told_apart_are_refused():
         rows_of(pd.DataFrame([[1, 2]], columns=["a", "a"]))
     with pytest.raises(InvalidInput, match="the column name 3 is no text"):
         rows_of(pd.DataFrame([[1, 2]], columns=["a", 3]))
+
+
+def test_a_matrix_of_numbers_and_texts_is_one(tmp_path):
+    table = np.array([[1.5, "a"], [2.5, "b"], [0.5, "a"], [3.5, "b"]], dtype=object)
+    columns = ColumnTransformer([("n", StandardScaler(), [0]), ("t", OneHotEncoder(), [1])])
+    model = make_pipeline(columns, LogisticRegression()).fit(table, [0, 1, 0, 1])
+    for sample in (table, table.tolist()):
+        registered = Registered(model, tmp_path, sample)
+        np.testing.assert_array_equal(registered.numbers(table), model.predict_proba(table))
+    np.testing.assert_array_equal(Registered(model, tmp_path).numbers(table), model.predict_proba(table))
+
+
+def test_a_whole_number_written_in_floating_point_is_one_only_where_that_is_exact(tmp_path):
+    table = pd.DataFrame({"id": [10**17, 10**17 + 1]})
+    registered = Registered(Spy().fit(table), tmp_path, table)
+    question = b'{"inputs": [{"id": 9007199254740993}, {"id": 9007199254740992.0}]}'
+    tensors = read_question(question, "application/json", registered.signature).tensors
+    assert tensors["id"].tolist() == [2**53 + 1, 2**53]
+    for written in (b"9007199254740995.0", b"1e17", b"36893488147419103232"):
+        with pytest.raises(InvalidInput, match="row 0: id: a whole number is expected"):
+            read_question(b'{"inputs": [{"id": %s}]}' % written, "application/json", registered.signature)
