@@ -5,7 +5,7 @@ PACKAGES := access broker cli control_plane models producers resilience router s
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test unit lint audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
+.PHONY: install demo test unit parity lint audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
 
 install: $(STAMP)
 
@@ -26,6 +26,10 @@ test: $(STAMP)
 
 unit: $(STAMP)
 	@$(BIN)/python -m pytest tests/unit
+
+# Every estimator of scikit-learn against what is served of it; minutes. WORDS choose cases by name.
+parity: $(STAMP)
+	@$(BIN)/python -m benchmarks parity $(WORDS)
 
 # mypy wants a folder named like the package; the root is the package, so it gets one by a link.
 lint: $(STAMP)

@@ -95,4 +95,8 @@ BENCHMARKS = {
 }
 
 if __name__ == "__main__":
+    if sys.argv[1] == "parity":
+        from .parity.sweep import main
+
+        sys.exit(1 if main() else 0)
     BENCHMARKS[sys.argv[1]](report.Clock())

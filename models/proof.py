@@ -164,6 +164,8 @@ def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
     for name, array in outputs.items():
         if array.ndim == 0 or len(array) != rows:
             raise RegistrationRefused(f"output {name} has shape {array.shape} for {rows} rows: one row in, one row out")
+        if not array.size:
+            raise RegistrationRefused(f"output {name} has shape {array.shape}: the model answers nothing")
     return outputs
 
 

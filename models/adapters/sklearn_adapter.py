@@ -47,7 +47,10 @@ class SklearnPredictor:
         """Call predict, and predict_proba where there is one; transform where there is no predict."""
         features = self._features(inputs)
         if not hasattr(self.model, "predict"):
-            return {"value": _plain(self.model.transform(features))}
+            values = _plain(self.model.transform(features))
+            # Some give one row's numbers without the row around them.
+            alone = values.ndim == 1 and len(values) > 1 and len(next(iter(inputs.values()))) == 1
+            return {"value": values[None] if alone else values}
         outputs: Tensors = {self._answer: _plain(self.model.predict(features))}
         if self._has_probabilities:
             probabilities = self.model.predict_proba(features)
@@ -98,16 +101,17 @@ class SklearnAdapter:
     tolerance = TOLERANCE
 
     def recognises(self, model: Any) -> bool:
-        """Anything built on scikit-learn that predicts or transforms."""
-        return "sklearn" in module_roots(model) and (hasattr(model, "predict") or hasattr(model, "transform"))
+        """Anything built on scikit-learn; what cannot answer is refused with a reason when it is saved."""
+        return "sklearn" in module_roots(model) and hasattr(model, "fit")
 
     def save(self, model: Any, path: Path, sample: Any | None) -> None:
         """Write a joblib file. Classes and functions of the script itself travel inside it, as their code.
 
-        Raises InvalidInput for a model that cannot be pickled.
+        Raises InvalidInput for a model that cannot answer new rows, or cannot be pickled.
         """
         import joblib
 
+        _check_answers(model)
         try:
             joblib.dump(model, path)
             if b"__main__" not in path.read_bytes():

@@ -108,7 +108,10 @@ def borders(sample: Tensors, predict: _Predict, row_seconds: float) -> Iterator[
     low = {name: array[left[differ]] for name, array in sample.items()}
     high = {name: array[right[differ]] for name, array in sample.items()}
     ours = keys[left[differ]]
+    until = time.perf_counter() + _SECONDS
     for _ in range(_HALVINGS):
+        if time.perf_counter() > until:
+            return
         middle = {
             name: (low[name] + (high[name] - low[name]) / 2).astype(low[name].dtype)
             if low[name].dtype.kind == "f"

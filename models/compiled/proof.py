@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ...schemas.compiled_domain import Domain
 from ...schemas.signatures import Signature
@@ -38,6 +39,19 @@ def compiled_form(
         forms = adapter.compile(predictor, path)
     except NotCompiled as reason:
         return predictor, {**report, "why": str(reason)}, None
+    with threadpool_limits(1):  # many small questions: threads would wait for one another longer than they work
+        return _first_that_agrees(forms, adapter, predictor, signature, inputs, compiled_path, report)
+
+
+def _first_that_agrees(
+    forms: list[bytes],
+    adapter: Adapter,
+    predictor: Predictor,
+    signature: Signature,
+    inputs: Tensors,
+    compiled_path: Path,
+    report: dict[str, Any],
+) -> tuple[Predictor, dict[str, Any], Domain | None]:
     for form in forms:
         try:
             compiled = OnnxPredictor(form, signature, threads=1)

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answers import Outputs, first_largest, labels, regression, two_columns
-from .graph import Block, Graph, NotCompiled
+from .graph import UNIT, Block, Graph, NotCompiled
 
 _LEAF = -1
 _FLOAT_BITS = 24
-_VOTE_BITS = 54  # what a vote's parts hold together
+_VOTE_BITS = 32  # what a vote's parts hold together at least, where one part does not hold all of it
 
 
 def _round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -41,20 +41,25 @@ def _tree_input(graph: Graph, model: Any, block: Block) -> str:
     return narrow
 
 
-def _split_votes(votes: NDArray[np.float64], trees: int) -> list[NDArray[np.float32]]:
-    """Return parts that add up to the votes (0 to 1), each so short that floats add it up over all trees without rounding."""
-    bits = _FLOAT_BITS - int(np.ceil(np.log2(trees + 1)))
+def _split_votes(votes: NDArray[np.float64], trees: int) -> tuple[list[NDArray[np.float32]], float]:
+    """Return parts of votes (0 to 1), each so short that floats add it up over all trees without rounding.
+
+    And how far a vote can lie from the sum of its parts: not at all where one part is enough (pure leaves).
+    """
+    bits = _FLOAT_BITS - int(np.ceil(np.log2(trees + 1))) - 1
     parts, rest, step = [], votes, 1.0
     for _ in range(-(-_VOTE_BITS // bits)):
         step *= 2.0**-bits
-        part = np.floor(rest / step) * step
+        part = np.round(rest / step) * step
         parts.append(part.astype(np.float32))
         rest = rest - part
-    return parts
+        if not rest.any():
+            return parts, 0.0
+    return parts, step
 
 
-def _forest_nodes(estimators: list[Any], classes: int) -> tuple[dict[str, Any], int]:
-    """Return the attributes of TreeEnsembleRegressor, whose targets are the parts of each class's votes, and how many parts."""
+def _forest_nodes(estimators: list[Any]) -> dict[str, Any]:
+    """Return the attributes of TreeEnsembleRegressor that say how rows find their leaves."""
     found: dict[str, list[NDArray[Any]]] = {}
 
     def add(name: str, array: NDArray[Any]) -> None:
@@ -62,56 +67,73 @@ def _forest_nodes(estimators: list[Any], classes: int) -> tuple[dict[str, Any], 
 
     for number, estimator in enumerate(estimators):
         tree = estimator.tree_
-        nodes = np.arange(tree.node_count)
         leaf = tree.children_left == _LEAF
         add("nodes_treeids", np.full(tree.node_count, number))
-        add("nodes_nodeids", nodes)
+        add("nodes_nodeids", np.arange(tree.node_count))
         add("nodes_featureids", np.where(leaf, 0, tree.feature))
         add("nodes_values", np.where(leaf, np.float32(0), _round_down(tree.threshold)))
         add("nodes_truenodeids", np.where(leaf, 0, tree.children_left))
         add("nodes_falsenodeids", np.where(leaf, 0, tree.children_right))
         add("nodes_missing_value_tracks_true", np.where(leaf, 0, tree.missing_go_to_left))
         add("nodes_modes", np.where(leaf, b"LEAF", b"BRANCH_LEQ"))
-        votes = tree.value[leaf, 0, :]
-        if not ((votes >= 0) & (votes <= 1)).all():
-            raise NotCompiled("a leaf's votes are not shares")
-        for part, array in enumerate(_split_votes(votes, len(estimators))):
-            rows, targets = np.nonzero(array)
-            add("target_treeids", np.full(len(rows), number))
-            add("target_nodeids", nodes[leaf][rows])
-            add("target_ids", targets + part * classes)
-            add("target_weights", array[rows, targets])
-    arrays = {name: np.concatenate(parts) for name, parts in found.items()}
-    parts = int(arrays["target_ids"].max()) // classes + 1
-    return {name: array.tolist() for name, array in arrays.items()}, parts
+    return {name: np.concatenate(parts).tolist() for name, parts in found.items()}
+
+
+def _votes(graph: Graph, model: Any, estimators: list[Any], floats: str) -> tuple[str, float]:
+    """Return the votes (rows, classes) added up in double, and how far each can lie from their exact sum."""
+    leaves = [np.flatnonzero(each.tree_.children_left == _LEAF) for each in estimators]
+    votes = np.concatenate([each.tree_.value[leaf, 0, :] for each, leaf in zip(estimators, leaves, strict=True)])
+    if not ((votes >= 0) & (votes <= 1)).all():
+        raise NotCompiled("a leaf's votes are not shares")
+    parts, apart = _split_votes(votes, len(estimators))
+    classes = len(model.classes_)
+    second_only = classes == 2 and len(parts) > 1  # the first class has what is left
+    if second_only:
+        parts = [part[:, 1:] for part in parts]
+    width = parts[0].shape[1]
+    weights = np.concatenate(parts, axis=1)
+    wanted = weights != 0
+    wanted[:, 0] = True  # each leaf has something to say
+    rows, targets = np.nonzero(wanted)
+    summed = graph.op(
+        "TreeEnsembleRegressor", floats, domain="ai.onnx.ml", aggregate_function="SUM", n_targets=weights.shape[1],
+        target_treeids=np.repeat(np.arange(len(leaves)), list(map(len, leaves)))[rows].tolist(),
+        target_nodeids=np.concatenate(leaves)[rows].tolist(), target_ids=targets.tolist(),
+        target_weights=weights[rows, targets].tolist(), **_forest_nodes(estimators),
+    )  # fmt: skip
+    total = graph.cast(summed, np.float64)
+    if len(parts) > 1:
+        pieces = [graph.columns(total, list(range(at * width, (at + 1) * width))) for at in range(len(parts))]
+        total = pieces.pop()
+        while pieces:  # the smallest first
+            total = graph.op("Add", pieces.pop(), total)
+    if second_only:
+        total = graph.op("Concat", graph.op("Sub", graph.constant(len(estimators)), total), total, axis=1)
+    return total, apart * len(estimators)
 
 
 def forest_classifier(graph: Graph, model: Any, block: Block) -> Outputs:
     """Add a forest's or tree's votes, labels and probabilities.
 
-    The votes are added up exactly. scikit-learn rounds after each tree, so two classes nearer than that are not sure, unless
-    all votes are so short that it rounds nothing either (pure leaves): then ties are ties, and go to the first class.
+    Votes of pure leaves are added up exactly, here and in scikit-learn: ties are ties, and go to the first class. Others it
+    rounds after each tree: two classes nearer than that, or than the parts of the votes are long, are not sure.
     """
     if model.n_outputs_ != 1:
         raise NotCompiled("it has several outputs")
-    estimators = list(getattr(model, "estimators_", [model]))
     classes = len(model.classes_)
-    attributes, parts = _forest_nodes(estimators, classes)
-    votes = graph.op(
-        "TreeEnsembleRegressor", _tree_input(graph, model, block), domain="ai.onnx.ml", aggregate_function="SUM",
-        n_targets=parts * classes, **attributes,
-    )  # fmt: skip
-    votes = graph.cast(votes, np.float64)
-    if parts > 1:
-        pieces = [graph.columns(votes, list(range(at * classes, (at + 1) * classes))) for at in range(parts)]
-        votes = pieces.pop()
-        while pieces:  # the smallest first
-            votes = graph.op("Add", pieces.pop(), votes)
-    probabilities = graph.op("Div", votes, graph.constant(len(estimators))) if len(estimators) > 1 else votes
-    if parts > 1 and len(estimators) > 1 and classes > 1:
-        two = graph.op("TopK", probabilities, graph.constant([2], np.int64), axis=1, unused=1)
-        apart = graph.op("Sub", graph.columns(two, [0]), graph.columns(two, [1]))
-        graph.guard_all(graph.op("Greater", apart, graph.constant(4 * len(estimators) * 2.0**-53)))
+    floats = _tree_input(graph, model, block)
+    estimators = list(getattr(model, "estimators_", [model]))
+    trees = len(estimators)
+    if trees == 1:
+        copies = [_Tree.of(estimators[0].tree_, 1.0, each, each) for each in range(classes)]
+        probabilities = _ensemble(graph, copies, classes, graph.cast(floats, np.float64))
+    else:
+        votes, blur = _votes(graph, model, estimators, floats)
+        probabilities = graph.op("Div", votes, graph.constant(trees))
+        if blur and classes > 1:
+            two = graph.op("TopK", probabilities, graph.constant([2], np.int64), axis=1, unused=1)
+            apart = graph.op("Sub", graph.columns(two, [0]), graph.columns(two, [1]))
+            graph.guard_all(graph.op("Greater", apart, graph.constant(2 * blur / trees + 4 * trees * UNIT)))
     found = labels(graph, first_largest(graph, probabilities), model.classes_)
     return {**found, "probabilities": (probabilities, np.float64, classes)}
 
@@ -130,12 +152,12 @@ class _Tree:
     target: int
 
     @classmethod
-    def of(cls, tree: Any, scale: float, target: int) -> _Tree:
-        """A tree of scikit-learn's, its values times `scale`."""
+    def of(cls, tree: Any, scale: float, target: int, number: int = 0) -> _Tree:
+        """A tree of scikit-learn's, one of the numbers of its leaves times `scale`."""
         leaf = tree.children_left == _LEAF
         return cls(
             tree.children_left, tree.children_right, leaf, tree.feature, tree.threshold, tree.missing_go_to_left,
-            scale * tree.value[:, 0, 0], target,
+            scale * tree.value[:, 0, number], target,
         )  # fmt: skip
 
     @classmethod

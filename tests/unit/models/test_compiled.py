@@ -46,6 +46,15 @@ from sklearn.preprocessing import (
 )
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On a busy machine threads of OpenMP wait for one another longer than they work."""
+    with threadpool_limits(1):
+        yield
+
 
 ROWS = np.random.default_rng(0).normal(size=(400, 6))
 TWO = (ROWS[:, 0] + ROWS[:, 1] * ROWS[:, 2] > 0).astype(int)
@@ -226,16 +235,14 @@ def test_the_proof_refuses_a_form_that_answers_otherwise(tmp_path, monkeypatch):
     """The list may be wrong, or scikit-learn may change: then the probes see it, and the model is served as it is."""
     model = DecisionTreeClassifier(random_state=0).fit(ROWS, TWO)
     other = DecisionTreeClassifier(random_state=0).fit(ROWS, TWO)
-    # One threshold, as the form has it, moved by one float: no sample row sees it.
-    threshold = float(other.tree_.threshold[0])
-    nearest = np.float32(threshold)
-    below = nearest if nearest <= threshold else np.nextafter(nearest, np.float32(-np.inf))
-    above = np.nextafter(below, np.float32(np.inf))
+    # One threshold, as the form has it, moved by a float or two: no sample row sees it.
+    threshold = other.tree_.threshold[0]
+    above = np.float64(np.nextafter(np.nextafter(np.float32(threshold), np.float32(np.inf)), np.float32(np.inf)))
     form = compile_estimator(other, MATRIX)
-    assert form.count(below.tobytes()) == 1
+    assert form.count(threshold.tobytes()) == 2  # once for each class
     monkeypatch.setattr(
         "modelmesh.models.adapters.sklearn_adapter.compile_estimator",
-        lambda *_: form.replace(below.tobytes(), above.tobytes()),
+        lambda *_: form.replace(threshold.tobytes(), above.tobytes()),
     )
     path = tmp_path / "model.joblib"
     adapter_for("sklearn").save(model, path, None)

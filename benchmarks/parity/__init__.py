@@ -1,0 +1,1 @@
+"""Every estimator of scikit-learn through registration, compilation and serving, against itself."""
