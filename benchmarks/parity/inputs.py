@@ -32,7 +32,10 @@ def _numbers(seed: int, count: int) -> np.ndarray[Any, Any]:
 
 def _with_edges(rows: Any, fresh: Any, edges: list[tuple[int, Any]]) -> list[Any]:
     """Return all fresh rows together, one alone, all in another order, and a row with each edge value in its column."""
-    take = (lambda at: fresh.iloc[at]) if hasattr(fresh, "iloc") else (lambda at: fresh[at])
+
+    def take(at: Any) -> Any:
+        return fresh.iloc[at] if hasattr(fresh, "iloc") else fresh[at]
+
     order = np.random.default_rng(3).permutation(len(fresh))
     asked = [fresh, take(slice(3, 4)), take(order[:9]), rows[:30]]
     for column, value in edges:

@@ -159,7 +159,7 @@ def _same(want: Any, have: Any, name: str) -> bool:
         return (want == have and type(want) is type(have)) or (
             isinstance(have, str) and have in (str(want), "nan" if want is None else str(want))
         )
-    return abs(want - float(have)) <= _NEAR * max(1.0, abs(want))
+    return bool(abs(want - float(have)) <= _NEAR * max(1.0, abs(want)))
 
 
 def _possible_targets(model: Any, case: Case, learnable: dict[str, Any]) -> list[Any]:

@@ -209,9 +209,11 @@ def _inputs_seen(model: Any) -> tuple[tuple[TensorSpec, ...], dict[str, Sequence
 
 def _check_answers(model: Any) -> None:
     """Raise InvalidInput for what cannot answer rows that it was not fitted on."""
+    name = type(model).__name__
+    if name in ("LabelEncoder", "LabelBinarizer", "MultiLabelBinarizer"):
+        raise InvalidInput(f"{name} transforms labels, not rows: it cannot be served")
     if hasattr(model, "predict") or hasattr(model, "transform"):
         return
-    name = type(model).__name__
     if hasattr(model, "fit_predict") or hasattr(model, "fit_transform"):
         raise InvalidInput(
             f"{name} has neither predict() nor transform() for new rows, only for those that it is fitted on: it cannot be served"
