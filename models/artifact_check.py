@@ -11,6 +11,7 @@ from typing import IO
 from ..schemas.errors import InvalidInput, PickleRefused
 from ..schemas.releases import Framework
 from .archives import check_archive
+from .onnx_files import outside_data
 from .pickles import names_in
 
 # What the tensors in PyTorch's own archives are made of, and nothing that loads, calls or imports.
@@ -84,14 +85,12 @@ def _check_onnx(path: Path) -> None:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's own errors
         raise InvalidInput(f"the file is not an ONNX model: {error}"[:300], field="artifact") from None
-    tensors = list(model.graph.initializer)
-    tensors += [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
-    for tensor in tensors:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise InvalidInput(
-                f"the tensor {tensor.name[:80]!r} lies in another file: save the model with its data inside",
-                field="artifact",
-            )
+    if (outside := outside_data(model)) is not None:
+        raise InvalidInput(
+            f"the tensor {outside[0][:80]!r} lies in another file, {outside[1][:80]!r}: hand over the model with its data "
+            "inside, as register_model(name, onnx.load(path)), or register_model(name, folder) with the folder that holds both",
+            field="artifact",
+        )
 
 
 def _check_torch(archive: Path | IO[bytes], largest: int) -> None:

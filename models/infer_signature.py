@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..schemas.errors import InvalidInput
-from ..schemas.signatures import DType, TensorSpec
+from ..schemas.signatures import Category, DType, TensorSpec
 from .columns import NUMPY_DTYPES
 from .tables import FRAME
 from .tensors import Tensors
@@ -111,8 +111,8 @@ def as_floats(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     )
 
 
-def output_specs(outputs: Tensors) -> tuple[TensorSpec, ...]:
-    """Return the outputs as they came for the sample rows."""
+def output_specs(outputs: Tensors, classes: Mapping[str, tuple[Category, ...]] | None = None) -> tuple[TensorSpec, ...]:
+    """Return the outputs as they came for the sample rows; `classes` are what the columns of one stand for."""
     specs = []
     for name, array in outputs.items():
         dtype: DType = "string"
@@ -122,7 +122,8 @@ def output_specs(outputs: Tensors) -> tuple[TensorSpec, ...]:
             dtype = array.dtype.name if array.dtype.name in NUMPY_DTYPES else "float64"
         elif array.dtype.kind == "O" and not all(isinstance(value, str | bytes) for value in array.ravel()):
             dtype = "object"
-        specs.append(TensorSpec(name=name, dtype=dtype, shape=(-1, *array.shape[1:])))
+        meant = (classes or {}).get(name, ())
+        specs.append(TensorSpec(name=name, dtype=dtype, shape=(-1, *array.shape[1:]), categories=meant))
     return tuple(specs)
 
 

@@ -113,7 +113,10 @@ def prove(
     except ModelMeshError as error:
         raise RegistrationRefused(f"the sample does not fit the model: {error.detail}", field=error.field) from error
     outputs = _run(predictor, inputs, count)
-    found = Signature(inputs=find_missing(predictor, inputs, specs), outputs=output_specs(outputs))
+    found = Signature(
+        inputs=find_missing(predictor, inputs, specs),
+        outputs=output_specs(outputs, getattr(predictor, "classes", None)),
+    )
     served, parity, domain = (predictor, {"attempted": False}, None) if not compile_model else compiled_form(
         adapter, predictor, found, path, inputs, compiled_path
     )  # fmt: skip
@@ -159,6 +162,8 @@ def _reference(rows: list[Any], signature: Signature) -> Tensors:
 def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
     try:
         outputs = predictor.predict(inputs)
+    except ModelMeshError as error:
+        raise RegistrationRefused(f"the model fails on the sample rows: {error.detail}", field=error.field) from error
     except Exception as error:  # the model is somebody's code: it can raise anything
         raise RegistrationRefused(f"the model fails on the sample rows: {type(error).__name__}: {error}") from error
     for name, array in outputs.items():

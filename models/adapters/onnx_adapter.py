@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from ...schemas.errors import InvalidInput
 from ...schemas.releases import Framework
-from ...schemas.signatures import DType, Signature, TensorSpec
+from ...schemas.signatures import Category, DType, Signature, TensorSpec
 from ..compiled.domain import SURE, only_sure
+from ..onnx_files import in_words, outside_data, why_not_run, with_float32_edges
 from ..parity import TOLERANCE
 from ..tensors import NUMPY_DTYPES, Tensors
 from .base import Predictor
@@ -19,78 +21,167 @@ from .base import Predictor
 _DTYPES: dict[str, DType] = {
     "tensor(double)": "float64",
     "tensor(float)": "float32",
+    "tensor(float16)": "float16",
     "tensor(int64)": "int64",
     "tensor(int32)": "int32",
+    "tensor(int16)": "int16",
+    "tensor(int8)": "int8",
+    "tensor(uint64)": "uint64",
+    "tensor(uint32)": "uint32",
+    "tensor(uint16)": "uint16",
+    "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
     "tensor(string)": "string",
 }
+_NARROW = "tensor(bfloat16)"
 
 
 def _dtype(tensor: Any) -> DType:
     if tensor.type not in _DTYPES:
         raise InvalidInput(
-            f"the ONNX tensor {tensor.name} has type {tensor.type}, which is not served", field=tensor.name
+            f"the ONNX input {tensor.name} has type {tensor.type}, which is not served: tensors of numbers, text or true and "
+            "false are",
+            field=tensor.name,
         )
     return _DTYPES[tensor.type]
 
 
 def _spec(tensor: Any) -> TensorSpec:
+    dtype = _dtype(tensor)
     if not tensor.shape:
-        raise InvalidInput(f"the ONNX tensor {tensor.name} has no dimension for rows", field=tensor.name)
+        raise InvalidInput(
+            f"the ONNX input {tensor.name} has no dimension for rows: give it a shape whose first dimension counts rows, or, "
+            "where it is a setting, a default (an initializer of its name)",
+            field=tensor.name,
+        )
     per_row = tuple(size if isinstance(size, int) and size > 0 else -1 for size in tensor.shape[1:])
-    return TensorSpec(name=tensor.name, dtype=_dtype(tensor), shape=(-1, *per_row))
+    return TensorSpec(name=tensor.name, dtype=dtype, shape=(-1, *per_row))
 
 
-def _output_array(value: Any) -> NDArray[Any]:
-    """ZipMap gives a list of {class: probability}; everything else is an array already."""
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return np.array([list(row.values()) for row in value])
-    return np.asarray(value)
+def _check_outputs(outputs: list[Any]) -> None:
+    """Raise InvalidInput for outputs of types that have no numpy form: their bytes would pass for numbers."""
+    for output in outputs:
+        for inner in re.findall(r"\b\w+\((?:\w+)\)", output.type):
+            if inner not in _DTYPES:
+                raise InvalidInput(
+                    f"the ONNX output {output.name} has type {output.type}, which is not served: cast it to float or int64",
+                    field=output.name,
+                )
+
+
+def _check_rows(inputs: list[Any], outputs: list[Any]) -> None:
+    """Raise InvalidInput where the dimension that counts rows counts something else as well."""
+    rows = {tensor.shape[0] for tensor in inputs if isinstance(tensor.shape[0], str)}
+    for tensor in [*inputs, *outputs]:
+        again = [size for size in tensor.shape[1:] if size in rows and isinstance(size, str)]
+        if again:
+            raise InvalidInput(
+                f"{tensor.name} has shape {tensor.shape}: {again[0]!r} counts rows and cannot be a size within a row too",
+                field=tensor.name,
+            )
+
+
+def _fixed_rows(inputs: list[Any]) -> int | None:
+    """Return the number of rows that the graph is made for; None where it takes any."""
+    fixed = {tensor.shape[0]: tensor.name for tensor in inputs if tensor.shape and isinstance(tensor.shape[0], int)}
+    if len(fixed) > 1:
+        (one, first), (two, second), *_ = fixed.items()
+        raise InvalidInput(
+            f"the ONNX inputs {first} and {second} have {one} and {two} rows: the first dimension counts rows and must be one "
+            "for all inputs",
+            field=second,
+        )
+    return next(iter(fixed), None)
+
+
+def _by_class(name: str, rows: list[dict[Category, float]]) -> tuple[NDArray[Any], tuple[Category, ...]]:
+    """Return {class: probability} of each row as a matrix, and the classes of its columns, in order."""
+    classes = tuple(rows[0])
+    if any(row.keys() != rows[0].keys() for row in rows):
+        raise InvalidInput(f"the output {name} has other classes in some rows than in others", field=name)
+    return np.array([[row[each] for each in classes] for row in rows]), classes
 
 
 class OnnxPredictor:
     """An ONNX Runtime session; `run` is thread-safe and releases the GIL.
 
     The signature is the session's own, or that of the model it was compiled from: then columns are put together as the
-    session wants them, and integer or string columns become (rows, 1).
+    session wants them, and integer or string columns become (rows, 1). A graph made for a fixed number of rows is run as
+    often as it takes, the last time filled up with the last row. `classes` are those of each ZipMap's columns, once it has run.
     """
 
     def __init__(self, model: bytes | Path, signature: Signature | None, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # an error is raised; on standard error it would stand between the lines of JSON
-        # A thread that spins for work takes a core from its neighbours.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        source = model if isinstance(model, bytes) else str(model)
-        try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises its own classes straight from Exception
-            raise InvalidInput(f"this is not an ONNX model that ONNX Runtime can run: {error}") from None
+        self._session = _session(model, threads)
+        if any(_NARROW in tensor.type for tensor in [*self._session.get_inputs(), *self._session.get_outputs()]):
+            self._session = _session(with_float32_edges(_document(model)), threads)
         self._inputs = self._session.get_inputs()
-        self._output_names = [output.name for output in self._session.get_outputs()]
+        outputs = self._session.get_outputs()
+        self._output_names = [output.name for output in outputs]
         self.guarded = SURE in self._output_names
-        self._one_row_at_a_time = any(tensor.shape and tensor.shape[0] == 1 for tensor in self._inputs)
-        self.signature = signature or Signature(inputs=tuple(map(_spec, self._inputs)))
+        self.classes: dict[str, tuple[Category, ...]] = {}
+        self._at_once = _fixed_rows(self._inputs)
+        self._own = signature is None
+        if signature is None:
+            signature = Signature(inputs=tuple(map(_spec, self._inputs)))
+            _check_outputs(outputs)
+            _check_rows(self._inputs, outputs)
+        self.signature = signature
         self._joins_columns = len(self._inputs) == 1 and len(self.signature.inputs) > 1
+        self._shared_sizes = _shared_sizes(self._inputs)
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """Run the session. Raises OutsideDomain for rows that a compiled form leaves to the model."""
+        """Run the session. Raises OutsideDomain for rows that a compiled form leaves to the model, InvalidInput for what the
+        graph does not take.
+        """
         feeds = self._feeds(inputs)
-        if not self._one_row_at_a_time:
-            outputs = dict(zip(self._output_names, map(_output_array, self._session.run(None, feeds)), strict=True))
-            return self._as_signed(outputs if not self.guarded else only_sure(outputs))
+        if self._at_once is not None:
+            return self._in_parts(feeds, self._at_once)
+        outputs = self._run(feeds)
+        return self._as_signed(outputs if not self.guarded else only_sure(outputs))
+
+    def _run(self, feeds: Tensors) -> Tensors:
+        from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+
+        try:
+            answers = self._session.run(None, feeds)
+        except InvalidArgument as error:
+            raise InvalidInput(
+                f"the model does not take these inputs: {in_words(error)[:400]}", field="inputs"
+            ) from None
+        return {name: self._array(name, value) for name, value in zip(self._output_names, answers, strict=True)}
+
+    def _array(self, name: str, value: Any) -> NDArray[Any]:
+        """Return an output as an array: ZipMap gives a list of {class: probability}, a sequence a list of arrays."""
+        if isinstance(value, np.ndarray):
+            return value
+        if isinstance(value, dict):
+            value = [value]
+        if not isinstance(value, list) or any(each is None for each in value):
+            raise InvalidInput(f"the output {name} is {type(value).__name__}, not a tensor", field=name)
+        if value and isinstance(value[0], dict):
+            array, self.classes[name] = _by_class(name, value)
+            return array
+        if len({np.shape(each) for each in value}) > 1:
+            raise InvalidInput(f"the output {name} is a sequence of tensors that differ in shape", field=name)
+        return np.asarray(value)
+
+    def _in_parts(self, feeds: Tensors, size: int) -> Tensors:
         rows = len(next(iter(feeds.values())))
-        singles = [
-            [_output_array(out) for out in self._session.run(None, {k: v[n : n + 1] for k, v in feeds.items()})]
-            for n in range(rows)
-        ]
-        return {
-            name: np.concatenate(parts)
-            for name, parts in zip(self._output_names, zip(*singles, strict=True), strict=True)
-        }
+        parts = []
+        for start in range(0, rows, size):
+            part = {name: array[start : start + size] for name, array in feeds.items()}
+            lacking = start + size - rows
+            if lacking > 0:
+                part = {
+                    name: np.concatenate([array, np.repeat(array[-1:], lacking, 0)]) for name, array in part.items()
+                }
+            parts.append(self._run(part))
+            for name, array in parts[-1].items():
+                if array.ndim == 0 or len(array) != size:
+                    raise InvalidInput(
+                        f"output {name} has shape {array.shape} for {size} rows: one row in, one row out", field=name
+                    )
+        return {name: np.concatenate([part[name] for part in parts])[:rows] for name in self._output_names}
 
     def _as_signed(self, outputs: Tensors) -> Tensors:
         """Converters turn true and false into 1 and 0, and one value a row into a column; the signature knows better."""
@@ -112,8 +203,62 @@ class OnnxPredictor:
             array = inputs[spec.name]
             if array.ndim + 1 == len(tensor.shape):
                 array = array[:, None]
+            if self._own and array.dtype.kind == "O" and None in array.ravel().tolist():
+                # ONNX has no missing text: ONNX Runtime would read the word "None".
+                raise InvalidInput(f"{spec.name}: the model takes no missing value", field=spec.name)
             feeds[tensor.name] = array.astype(NUMPY_DTYPES[_dtype(tensor)], copy=False)
+        for (one, axis), (other, place) in self._shared_sizes:
+            if feeds[one].shape[axis] != feeds[other].shape[place]:
+                raise InvalidInput(
+                    f"{one} and {other} must have one length in dimensions {axis} and {place}, found "
+                    f"{feeds[one].shape[axis]} and {feeds[other].shape[place]}",
+                    field=other,
+                )
         return feeds
+
+
+_Place = tuple[str, int]
+
+
+def _shared_sizes(inputs: list[Any]) -> list[tuple[_Place, _Place]]:
+    """Return pairs of places, within rows, that the graph gives one name: their sizes must be equal in a request."""
+    first: dict[str, _Place] = {}
+    pairs = []
+    for tensor in inputs:
+        for axis, size in enumerate(tensor.shape[1:], 1):
+            if isinstance(size, str) and first.setdefault(size, (tensor.name, axis)) != (tensor.name, axis):
+                pairs.append((first[size], (tensor.name, axis)))
+    return pairs
+
+
+def _session(model: bytes | Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # an error is raised; on standard error it would stand between the lines of JSON
+    # A thread that spins for work takes a core from its neighbours.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source = model if isinstance(model, bytes) else str(model)
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises its own classes straight from Exception
+        raise InvalidInput(
+            f"this is not an ONNX model that ONNX Runtime can run: {why_not_run(_document(model), error)}",
+            field="artifact",
+        ) from None
+
+
+def _document(model: bytes | Path) -> Any:
+    import onnx
+
+    try:
+        if isinstance(model, bytes):
+            return onnx.load_from_string(model)
+        return onnx.load(str(model), load_external_data=False)
+    except Exception:  # protobuf's own errors
+        raise InvalidInput("the file is not an ONNX model", field="artifact") from None
 
 
 class OnnxAdapter:
@@ -129,8 +274,24 @@ class OnnxAdapter:
         return type(model).__module__.startswith("onnx.") and type(model).__name__ == "ModelProto"
 
     def save(self, model: Any, path: Path, sample: Any | None) -> None:
-        """Write a ModelProto, or its bytes."""
-        path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+        """Write a ModelProto, or its bytes. Raises InvalidInput where numbers of it lie elsewhere, or do not fit into a file."""
+        if isinstance(model, bytes):
+            path.write_bytes(model)
+            return
+        if not self.recognises(model):
+            raise InvalidInput(
+                f"{type(model).__name__} is no ONNX model: give a ModelProto or its bytes", field="model_object"
+            )
+        if (outside := outside_data(model)) is not None:
+            raise InvalidInput(
+                f"the numbers of tensor {outside[0][:80]!r} lie in the file {outside[1][:80]!r}: load the model with them, "
+                "onnx.load(path) or onnx.load_external_data_for_model(model, folder)",
+                field="model_object",
+            )
+        try:
+            path.write_bytes(model.SerializeToString())
+        except Exception as error:  # protobuf's own: a message ends at 2 GB
+            raise InvalidInput(f"the model cannot be written as one file: {error}", field="model_object") from None
 
     def load(self, path: Path, signature: Signature | None, sample: list[Any], threads: int) -> Predictor:
         """Open a session; the signature is in the model."""

@@ -1,0 +1,120 @@
+"""ONNX models as documents: other files that they name, why ONNX Runtime does not take one, and bfloat16 at their edges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_SERVED_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "com.microsoft"}
+_NOISE = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : |^Exception during \w+: |/onnxruntime_src/\S+ |^Load model from \S* failed:"
+    r"|^(?:\w+ )?onnxruntime::\S+\(.*\) (?=[A-Z])"
+)
+
+
+def in_words(error: Exception) -> str:
+    """Return what ONNX Runtime says, without its own places in source code."""
+    text = " ".join(str(error).split())
+    while (shorter := _NOISE.sub("", text).strip()) != text:
+        text = shorter
+    return text
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """Iterate over a graph, or a function's body, and all within it: the branches of If, the bodies of Loop and Scan."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in [attribute.g] * attribute.HasField("g") + list(attribute.graphs):
+                yield from _graphs(inner)
+
+
+def _all_graphs(model: Any) -> Iterator[Any]:
+    for body in (model.graph, *model.functions):
+        yield from _graphs(body)
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    for graph in _all_graphs(model):
+        yield from getattr(graph, "initializer", ())
+        for sparse in getattr(graph, "sparse_initializer", ()):
+            yield from (sparse.values, sparse.indices)
+        for node in graph.node:
+            for attribute in node.attribute:
+                yield from [attribute.t] * attribute.HasField("t")
+                yield from attribute.tensors
+                for sparse in [attribute.sparse_tensor] * attribute.HasField("sparse_tensor") + list(
+                    attribute.sparse_tensors
+                ):
+                    yield from (sparse.values, sparse.indices)
+    for training in model.training_info:
+        for part in (training.initialization, training.algorithm):
+            for graph in _graphs(part):
+                yield from graph.initializer
+
+
+def outside_data(model: Any) -> tuple[str, str] | None:
+    """Return a tensor whose numbers lie in another file, and that file's name; None where all lie within."""
+    import onnx
+
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            return tensor.name, next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+    return None
+
+
+def why_not_run(model: Any, error: Exception) -> str:
+    """Return in words why ONNX Runtime does not take a model (a ModelProto), with what to do about it."""
+    said = in_words(error)[:1000]
+    own = {(function.domain, function.name) for function in model.functions}
+    custom = sorted(
+        {
+            f"{node.domain}:{node.op_type}"
+            for graph in _all_graphs(model)
+            for node in graph.node
+            if node.domain not in _SERVED_DOMAINS and (node.domain, node.op_type) not in own
+        }
+    )
+    if custom:
+        return f"ONNX Runtime does not know its operators {', '.join(custom)[:200]}: export it without custom operators"
+    if newest := re.search(r"till opset (\d+)", said):
+        opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+        return f"it is of opset {opset}, ONNX Runtime here takes up to {newest[1]}: export it with opset_version={newest[1]}"
+    return said[:400]
+
+
+def with_float32_edges(model: Any) -> bytes:
+    """Return the model with float32 in place of each input and output in bfloat16, which numpy does not have."""
+    from onnx import TensorProto, helper
+
+    graph = model.graph
+    filled = {tensor.name for tensor in graph.initializer}
+    for edge, comes_in in [(edge, True) for edge in graph.input if edge.name not in filled] + [
+        (edge, False) for edge in graph.output
+    ]:
+        if edge.type.tensor_type.elem_type != TensorProto.BFLOAT16:
+            continue
+        inner = f"{edge.name}.bfloat16"
+        _rename(graph, edge.name, inner)
+        edge.type.tensor_type.elem_type = TensorProto.FLOAT
+        if comes_in:
+            graph.node.insert(0, helper.make_node("Cast", [edge.name], [inner], to=TensorProto.BFLOAT16))
+        else:
+            graph.node.append(helper.make_node("Cast", [inner], [edge.name], to=TensorProto.FLOAT))
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _rename(graph: Any, old: str, new: str) -> None:
+    for body in _graphs(graph):
+        for node in body.node:
+            for names in (node.input, node.output):
+                for place, name in enumerate(names):
+                    if name == old:
+                        names[place] = new
+        if body is not graph:  # what a branch gives out
+            for output in body.output:
+                output.name = new if output.name == old else output.name
+    for tensor in graph.initializer:
+        tensor.name = new if tensor.name == old else tensor.name
