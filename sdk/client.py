@@ -24,7 +24,7 @@ from ..producers.client import PredictionClient
 from ..schemas.errors import InvalidInput, ModelMeshError, PickleRefused, from_problem
 from .column_types import signature_of
 from .gateway_session import AllRowsFailed, GatewaySession
-from .model_file import save_model
+from .model_file import sample_rows, save_model
 from .prediction import Prediction
 from .rows import body_of, data_digest, inputs_of, is_table, rows_of
 
@@ -118,10 +118,10 @@ class AsyncModelMeshClient:
         Raises RegistrationRefused, VersionExists, InvalidInput.
         """
         if sample is None and data is not None:
-            sample = data[:100] if is_table(data) else rows_of(data)[:100]
+            sample = data[:100] if is_table(data) or hasattr(data, "shape") else rows_of(data)[:100]
         documents = {
             "metadata": metadata,
-            "sample": None if sample is None else rows_of(sample)[:100],
+            "sample": None if sample is None else (sample_rows(model_object, sample) or [])[:100],
             "batching": batching,
             "cache_ttl_seconds": cache_ttl_seconds or None,
             "compile": compile,

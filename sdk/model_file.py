@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
-from ..models.adapters.registry import adapter_for, framework_of
+from ..models.adapters.registry import adapter_for, framework_of, module_roots
 from ..schemas.errors import InvalidInput
 from .rows import rows_of
 
@@ -25,8 +26,43 @@ def save_model(model: Any, framework: str | None, sample: Any | None, folder: Pa
     kind = framework or framework_of(model)
     adapter = adapter_for(kind)
     path = folder / f"model{adapter.suffix}"
-    adapter.save(model, path, None if sample is None else rows_of(sample))
+    adapter.save(model, path, sample)
     return path, kind
+
+
+def sample_rows(model: Any, sample: Any | None) -> list[Any] | None:
+    """Return a sample as rows, as /predict takes them.
+
+    For a PyTorch module a tuple of arrays is its inputs in order, a dict its inputs by name, and of lists that differ in length
+    those as long as the longest stand for all. Raises InvalidInput where the inputs differ in their number of rows.
+    """
+    if sample is None or "torch" not in module_roots(model):
+        return None if sample is None else rows_of(sample)
+    if isinstance(sample, dict) or (isinstance(sample, tuple) and sample and hasattr(sample[0], "shape")):
+        columns = [rows_of(column) for column in (sample.values() if isinstance(sample, dict) else sample)]
+        counts = sorted({len(column) for column in columns})
+        if len(counts) > 1:
+            raise InvalidInput(
+                f"sample: the inputs have {counts[0]} and {counts[-1]} rows, one number is wanted", field="sample"
+            )
+        if isinstance(sample, tuple):
+            return columns[0] if len(columns) == 1 else [list(row) for row in zip(*columns, strict=True)]
+        return [dict(zip(sample, row, strict=True)) for row in zip(*columns, strict=True)]
+    if hasattr(sample, "iloc") and not set(map(str, sample.columns)) <= input_names(model):
+        return rows_of(sample.to_numpy())
+    rows = rows_of(sample)
+    if len({len(row) for row in rows if isinstance(row, list)}) > 1:
+        longest = max(len(row) for row in rows)
+        return [row for row in rows if len(row) == longest]
+    return rows
+
+
+def input_names(model: Any) -> set[str]:
+    """Return the names of the parameters of a module's forward(); none where they are not known."""
+    try:
+        return set(inspect.signature(model.forward).parameters)
+    except (AttributeError, TypeError, ValueError):
+        return set()
 
 
 def _from_folder(source: Path, folder: Path) -> Path:
