@@ -117,6 +117,8 @@ class Answerer:
             cached=cached,
             content_type=content_type,
             traceparent=request.traceparent,
+            nonce=request.nonce,
+            caller=request.caller,
         )
         topic = self._replies[request.role].name
         where = {"model": request.model, "version": reply.version, "routing_key": request.routing_key, "topic": topic}
@@ -126,7 +128,7 @@ class Answerer:
         self._outbox.send(
             topic,
             reply.body,
-            key=reply.request_id,
+            key=request.identity,
             partition=request.reply_partition,
             headers=reply.headers(),
             acknowledged=partial(self._replied, reply, topic, request.reply_partition, delivery),
@@ -136,7 +138,7 @@ class Answerer:
             self._outbox.send(
                 self._fills.name,
                 reply.body if reply.ok else None,
-                key=reply.request_id,
+                key=request.identity,
                 partition=request.fill,
                 headers=[
                     *reply.headers(),

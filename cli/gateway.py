@@ -77,6 +77,13 @@ class Gateway(Role):
         self._gatekeeper = Gatekeeper(settings, self._keys.keys.get)
         self._replicas = ReplicaView(settings)
         self._client = PredictionClient(settings, replicas=self._replicas)
+        add_number(
+            self.registry,
+            "counter",
+            "replies_mismatched",
+            "Replies under a nonce in flight that fit its request in no other way; dropped",
+            lambda: self._client.mismatched,
+        )
         add_number(self.registry, "gauge", "in_flight", "Requests without an answer", lambda: self._client.in_flight)
         add_number(self.registry, "counter", "retries", "Requests sent again", lambda: self._client.retries)
         self._traces = Traces.from_settings(settings, "gateway")

@@ -1,4 +1,4 @@
-"""Pair production's answers with the shadow's by request id, and say how they differ. No I/O."""
+"""Pair each request's answer by production with the shadow's, and say how they differ. No I/O."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class ShadowPairs:
 
     def add(self, reply: Reply, now: float, *, shadow: bool) -> Difference | None:
         """Take in an answer; return the difference when it completes a pair of two answers."""
-        key = (reply.request_id, shadow)
+        key = (reply.identity, shadow)
         if key in self._seen:
             return None  # delivered twice
         self._seen[key] = now
         self.copied += not shadow
-        partner = self._waiting.pop((reply.request_id, not shadow), None)
+        partner = self._waiting.pop((reply.identity, not shadow), None)
         if partner is None:
             self._waiting[key] = (now, reply)
             return None

@@ -10,7 +10,8 @@ import uuid
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 kafka, model, body = sys.argv[1:4]
-partition, request_id, seconds = 5, uuid.uuid4().hex, 10
+# The id is a label for the logs; the nonce is this request's alone, and says which reply is its.
+partition, request_id, nonce, seconds = 5, "example-1", uuid.uuid4().hex, 10
 
 # The reply goes to the partition that the request names: read it from its end before asking.
 consumer = Consumer({"bootstrap.servers": kafka, "group.id": "unused", "enable.auto.commit": False})
@@ -24,6 +25,7 @@ producer.produce(
     value=body,
     headers={
         "mm-id": request_id,
+        "mm-nonce": nonce,
         "mm-model": model,
         "mm-deadline": str(int(1000 * (time.time() + seconds))),
         "mm-reply-topic": "modelmesh.replies",
@@ -36,8 +38,8 @@ producer.flush()
 give_up = time.monotonic() + seconds
 while time.monotonic() < give_up:
     record = consumer.poll(0.5)
-    # Others may share the partition, and an answer may come twice: the id says whose it is.
-    if record is not None and record.error() is None and record.key() == request_id.encode():
+    # Others may share the partition, and an answer may come twice: the nonce says whose it is.
+    if record is not None and record.error() is None and record.key() == nonce.encode():
         headers = dict(record.headers())
         print(headers["mm-status"].decode(), record.value().decode())
         break

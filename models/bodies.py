@@ -26,8 +26,11 @@ class Question:
     write: Write
 
 
-def read_question(body: bytes, content_type: str, signature: Signature) -> Question:
-    """Read a body. Raises MalformedRequest or InvalidInput naming what does not fit."""
+def read_question(body: bytes, content_type: str, signature: Signature, request_id: str = "") -> Question:
+    """Read a body; an answer that has an id, and was given none, has the request's.
+
+    Raises MalformedRequest or InvalidInput naming what does not fit.
+    """
     if content_type == JSON:
         tensors, rows = read_inputs(parse_body(body), signature)
         return Question(tensors, rows, _write_json)
@@ -35,7 +38,7 @@ def read_question(body: bytes, content_type: str, signature: Signature) -> Quest
         raise MalformedRequest(
             f"the content type {content_type[:80]!r} is none that is read here", field="content-type"
         )
-    tensors, rows, wanted = read_request(body, v2_header_bytes(content_type), signature)
+    tensors, rows, wanted = read_request(body, v2_header_bytes(content_type), signature, request_id)
 
     def write(model: str, version: str, outputs: Tensors, begin: int, end: int) -> tuple[bytes, str]:
         answer, header_bytes = write_response(model, version, outputs, begin, end, wanted)

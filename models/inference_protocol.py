@@ -63,8 +63,11 @@ class Wanted:
     all_binary: bool = False
 
 
-def read_request(body: bytes, header_bytes: int | None, signature: Signature) -> tuple[Tensors, int, Wanted]:
+def read_request(
+    body: bytes, header_bytes: int | None, signature: Signature, request_id: str = ""
+) -> tuple[Tensors, int, Wanted]:
     """Return the tensors, the number of rows, and what is wanted back. `header_bytes` is None where all of it is JSON.
+    `request_id` is the answer's id where the body has none.
 
     Raises MalformedRequest for what is not the protocol, InvalidInput where the tensors do not fit the signature.
     """
@@ -109,7 +112,7 @@ def read_request(body: bytes, header_bytes: int | None, signature: Signature) ->
     if not (count := rows.pop()):
         raise InvalidInput("the tensors have no rows", field="inputs")
     # In the signature's order: requests that share a batch are stacked by it.
-    return {name: tensors[name] for name in specs}, count, _wanted(document, signature)
+    return {name: tensors[name] for name in specs}, count, _wanted(document, signature, request_id)
 
 
 def write_response(
@@ -283,7 +286,7 @@ def _fitted_values(array: NDArray[Any], spec: TensorSpec, datatype: str) -> NDAr
     return read_column(array.tolist(), spec)
 
 
-def _wanted(document: dict[str, Any], signature: Signature) -> Wanted:
+def _wanted(document: dict[str, Any], signature: Signature, request_id: str) -> Wanted:
     given = document.get("outputs") or []
     if not isinstance(given, list) or not all(
         isinstance(each, dict) and isinstance(each.get("name"), str) for each in given
@@ -296,9 +299,11 @@ def _wanted(document: dict[str, Any], signature: Signature) -> Wanted:
                 f"there is no output {output['name'][:80]!r}: the model gives {', '.join(known)}",
                 field=output["name"][:80],
             )
-    identity = document.get("id", "")
+    identity = document.get("id")
+    if identity is not None and type(identity) not in (str, int):
+        raise MalformedRequest('"id" must be text', field="id")
     return Wanted(
-        id=identity if isinstance(identity, str) else "",
+        id=request_id if identity in (None, "") else str(identity),
         outputs=tuple(output["name"] for output in given),
         binary=frozenset(output["name"] for output in given if _parameters(output).get("binary_data") is True),
         all_binary=_parameters(document).get("binary_data_output") is True,

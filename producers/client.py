@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -29,7 +30,6 @@ from ..schemas import records
 from ..schemas.errors import (
     BrokerUnavailable,
     DeadlineExceeded,
-    MalformedRecord,
     MalformedRequest,
     Overloaded,
     RequestTooLarge,
@@ -38,6 +38,7 @@ from ..schemas.errors import (
 from ..schemas.names import REQUEST_ID
 from ..schemas.records import PredictionRequest, Priority, Reply
 from ..schemas.settings import Settings
+from .correlation import answer_to, check_texts, clocks_differ, skew_of
 from .request_partitions import RequestPartitions
 
 # Retries a second that need no budget, and the delay of a model's first retries, before anything is known of it.
@@ -63,9 +64,9 @@ class PredictionClient:
         topics = self._settings.topics()
         self._requests = topics.requests
         self._replies = topics.replies
-        # Two clients may share a partition: each picks out its own answers by request id.
+        # Two clients may share a partition: each picks out its own answers by the nonces of its requests.
         self.reply_partition = crc32(self._settings.name.encode()) % topics.replies.partitions
-        self._pending: dict[bytes, _Pending] = {}
+        self._pending: dict[bytes, _Pending] = {}  # by nonce
         self._bytes = 0  # of the requests in flight
         self._unacknowledged = 0
         self._partitions = RequestPartitions(topics.requests.partitions, crc32(self._settings.name.encode()))
@@ -73,6 +74,8 @@ class PredictionClient:
         self._unknown = RetryDelay(UNKNOWN_DELAY, random.random)
         self._budget = RetryBudget(self._settings.retry_budget, RESERVE)
         self.retries = 0
+        self.foreign = 0  # replies on this partition to nothing that is in flight here: others', second, or late ones
+        self.mismatched = 0  # replies under a nonce of ours that are no answer to its request
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> PredictionClient:
@@ -128,8 +131,9 @@ class PredictionClient:
     ) -> dict[str, Any]:
         """Return the answer: {"model", "version", "outputs": {name: rows}}.
 
-        `inputs` is a row, a list of rows or an object of named features; `deadline` is in seconds from now. Raises the
-        typed error of the reply (InvalidInput, ModelNotFound, NoWorker, ModelFailed, ...) or DeadlineExceeded.
+        `inputs` is a row, a list of rows or an object of named features; `deadline` is in seconds from now; `request_id` is a
+        label for logs and labels, and any number of requests may have the same. Raises the typed error of the reply
+        (InvalidInput, ModelNotFound, NoWorker, ModelFailed, ...) or DeadlineExceeded.
         """
         body = json_of({"inputs": inputs})
         reply = await self.send(model, body, routing_key=routing_key, deadline=deadline, request_id=request_id)
@@ -154,21 +158,21 @@ class PredictionClient:
         priority: Priority = "interactive",
         traceparent: str = "",
         pin: str = "",
+        caller: str = "",
     ) -> Reply:
         """Publish a body as it is; return the reply, which may be an error reply. `pin` names the version that must answer.
 
+        `caller` is the name under which a gateway knows whoever asks it.
+
         When no answer comes in good time the request is sent again, on another road and within the retry budget; the first
-        answer is returned. Raises DeadlineExceeded, Overloaded or BrokerUnavailable.
+        answer is returned. Raises MalformedRequest, DeadlineExceeded, Overloaded or BrokerUnavailable.
         """
         if request_id is None:
-            request_id = uuid4().hex
+            request_id = os.urandom(16).hex()
         elif not REQUEST_ID.fullmatch(request_id):
             raise MalformedRequest(
                 "a request id has 1 to 128 letters, digits, '.', '_', ':' or '-'", field="request_id"
             )
-        key = request_id.encode()
-        if key in self._pending:
-            raise MalformedRequest(f"request {request_id} is in flight already", field="request_id")
         if len(self._pending) >= self._settings.max_in_flight:
             raise Overloaded(f"{len(self._pending)} requests are in flight already, as many as may be")
         if len(body) > self._settings.max_body_bytes:
@@ -184,6 +188,8 @@ class PredictionClient:
         loop = asyncio.get_running_loop()
         now = loop.time()
         seconds = min(deadline or self._settings.deadline, self._settings.max_deadline)
+        if seconds != seconds:
+            raise MalformedRequest("a deadline is a number of seconds, not NaN", field="deadline")
         request = PredictionRequest(
             request_id=request_id,
             model=model,
@@ -196,13 +202,17 @@ class PredictionClient:
             priority=priority,
             traceparent=traceparent,
             pin=pin,
+            nonce=os.urandom(16).hex(),
+            caller=caller,
         )
+        check_texts(request)
+        key = request.nonce.encode()
         pending = self._pending[key] = _Pending(request, loop.create_future(), now, now + seconds)
         self._bytes += len(body)
         self._budget.request(now)
         timer = loop.call_later(seconds, self._expire, pending)
-        self._send(pending)
         try:
+            self._send(pending)
             return await pending.future
         finally:
             timer.cancel()
@@ -272,12 +282,17 @@ class PredictionClient:
     def _on_record(self, record: ConsumerRecord) -> None:
         pending = self._pending.get(record.key)
         if pending is None or pending.future.done():
-            return  # another client's, a second answer, or one that came too late
-        try:
-            reply = Reply.from_record(record.headers, record.value)
-        except MalformedRecord as error:
-            pending.future.set_exception(error)
+            self.foreign += 1
             return
+        reply = answer_to(pending.request, record)
+        if reply is None:
+            self.mismatched += 1  # whoever wrote that, the answer is still to come
+            return
+        if reply.status == DeadlineExceeded.status:
+            skew = skew_of(record, time.time(), pending.expires - self._now())
+            if skew:
+                pending.future.set_exception(DeadlineExceeded(clocks_differ(skew)))
+                return
         pending.future.set_result(reply)
         if reply.ok and reply.attempt == 1:
             delay = self._delays.get(reply.model)

@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import grpc
 import orjson
@@ -17,8 +18,10 @@ from .. import __version__
 from ..access.gatekeeper import Gatekeeper
 from ..schemas.errors import ModelMeshError, SetupError, from_problem
 from ..schemas.keys import Scope
+from ..schemas.names import REQUEST_ID
 from ..schemas.records import v2_content_type, v2_header_bytes
 from ..schemas.settings import Settings
+from ..telemetry.tracing import known_traceparent
 from .client import PredictionClient
 from .grpc_messages import to_body, to_response
 from .predict_routes import PredictRoutes
@@ -134,7 +137,10 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
         return pb.RepositoryModelUnloadResponse()
 
     async def _infer(self, request: Any, context: Any) -> Any:
-        metadata = await self._admit(context, request.model_name)
+        metadata, name = await self._admit(context, request.model_name)
+        request_id = metadata.get("x-request-id") or (request.id if REQUEST_ID.fullmatch(request.id) else uuid4().hex)
+        if not request.id:
+            request.id = request_id
         body, header_bytes = to_body(request)
         began = time.perf_counter()
         reply = await self._client.send(
@@ -143,25 +149,28 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
             content_type=v2_content_type(header_bytes),
             routing_key=metadata.get("x-routing-key", ""),
             deadline=context.time_remaining(),
-            request_id=metadata.get("x-request-id") or None,
-            traceparent=metadata.get("traceparent", ""),
+            request_id=request_id,
+            traceparent=known_traceparent(metadata.get("traceparent", "")),
             pin=request.model_version,
+            caller=name,
         )
         self._predict.observe(reply, began)
         if not reply.ok:
             raise from_problem(orjson.loads(reply.body))
         return to_response(reply.body, v2_header_bytes(reply.content_type))
 
-    async def _admit(self, context: Any, model: str = "", scope: Scope = "predict") -> dict[str, str]:
-        """Return the call's metadata. Raises Unauthorized, Forbidden or RateLimited."""
+    async def _admit(self, context: Any, model: str = "", scope: Scope = "predict") -> tuple[dict[str, str], str]:
+        """Return the call's metadata, and its caller's name. Raises Unauthorized, Forbidden or RateLimited."""
         metadata = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
+        name = ""
         if not self._gatekeeper.open:
             found = await self._gatekeeper.identify(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
             found.check_scope(scope)
             if model:
                 found.check_model(model)
             await self._gatekeeper.count(found)
-        return metadata
+            name = found.name
+        return metadata, name
 
 
 def make_server(settings: Settings, service: GrpcService) -> grpc.aio.Server:

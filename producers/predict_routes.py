@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
 
+from ..access.caller import caller
 from ..models.tensors import parse_body
 from ..schemas.errors import InvalidInput, ModelMeshError, RequestTooLarge
 from ..schemas.records import JSON, PROBLEM_JSON, Reply
@@ -70,6 +72,7 @@ class PredictRoutes:
             request_id=request[REQUEST_ID_KEY],
             traceparent=request[TRACEPARENT_KEY],
             pin=pin,
+            caller=caller.get().name,
         )
         self.observe(reply, began)
         return reply
@@ -82,7 +85,7 @@ class PredictRoutes:
             raise InvalidInput("inputs must be a list of rows, one at least", field="inputs")
         if len(rows) > self.settings.max_batch_rows:
             raise RequestTooLarge(f"{len(rows)} rows: at most {self.settings.max_batch_rows} at once", field="inputs")
-        batch_id = request[REQUEST_ID_KEY]
+        batch_id, asker = request[REQUEST_ID_KEY], caller.get().name
         # One batch must not take all the room that there is for requests in flight.
         room = asyncio.Semaphore(max(1, self.settings.max_in_flight // 8))
 
@@ -95,9 +98,10 @@ class PredictRoutes:
                         orjson.dumps({"inputs": row}),
                         routing_key=request.headers.get("X-Routing-Key", ""),
                         deadline=deadline,
-                        request_id=f"{batch_id[:112]}.{number}",
+                        request_id=row_id(batch_id, number),
                         priority="batch",
                         traceparent=request[TRACEPARENT_KEY],
+                        caller=asker,
                     )
             except ModelMeshError as error:
                 return {"error": error.problem()}
@@ -116,6 +120,14 @@ class PredictRoutes:
         """Note how long an answer took."""
         if reply.version:  # else nobody served it, and its model may not exist
             self._latency.labels(reply.model, reply.version).observe(time.perf_counter() - began)
+
+
+def row_id(batch_id: str, number: int) -> str:
+    """Return the request id of one row of a batch: the batch's and the number; of a long one, its beginning and a digest."""
+    name = f"{batch_id}.{number}"
+    if len(name) <= 128:
+        return name
+    return f"{batch_id[:90]}-{blake2b(batch_id.encode(), digest_size=12).hexdigest()}.{number}"
 
 
 def _response(reply: Reply) -> web.Response:

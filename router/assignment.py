@@ -33,11 +33,11 @@ def assign(release: Release, routing_key: str) -> Variant:
     )
 
 
-def shadow_of(release: Release, request_id: str) -> Variant | None:
-    """Return the variant that gets a copy of the request, if one does."""
+def shadow_of(release: Release, request: str) -> Variant | None:
+    """Return the variant that gets a copy of the request, if one does; `request` is what is its alone."""
     if release.strategy != "shadow":
         return None
     shadow = release.variant("shadow")
-    if shadow is None or uniform(release.salt, "copy", request_id) > shadow.weight:
+    if shadow is None or uniform(release.salt, "copy", request) > shadow.weight:
         return None
     return shadow

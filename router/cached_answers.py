@@ -91,13 +91,13 @@ class CachedAnswers:
         release, variant = assigned
         spec = release.versions[variant.version]
         # A request with a copy is worth its price: the two answers are to be compared.
-        if not spec.cache_ttl_seconds or shadow_of(release, request.request_id) is not None:
+        if not spec.cache_ttl_seconds or shadow_of(release, request.identity) is not None:
             return None
         inputs = inputs_digest(request.body)
         return None if inputs is None else AnswerKey(request.model, spec.version, spec.digest, inputs)
 
     def _assigned(self, request: records.PredictionRequest) -> tuple[Release, Variant] | None:
-        return self._table.assigned(request.model, request.routing_key or request.request_id)
+        return self._table.assigned(request.model, request.routing_key or request.identity)
 
     def _answer(self, pending: Pending, answer: bytes) -> None:
         assigned = self._assigned(pending.request)

@@ -9,7 +9,7 @@ MOST = 65_536
 
 
 class Placements:
-    """Remembers the replicas of each request id for a while, the newest `MOST` of them."""
+    """Remembers the replicas of each request, by what is its alone, for a while, the newest `MOST` of them."""
 
     def __init__(self) -> None:
         self._placed: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
@@ -18,15 +18,15 @@ class Placements:
         """Requests that are remembered."""
         return len(self._placed)
 
-    def before(self, request_id: str) -> tuple[str, ...]:
+    def before(self, request: str) -> tuple[str, ...]:
         """Return the replicas that had the request, the last one last."""
-        found = self._placed.get(request_id)
+        found = self._placed.get(request)
         return found[1] if found is not None else ()
 
-    def note(self, request_id: str, replica: str, now: float) -> None:
+    def note(self, request: str, replica: str, now: float) -> None:
         """Note where a request went; forget what is old."""
-        _, before = self._placed.pop(request_id, (now, ()))
-        self._placed[request_id] = (now, (*before, replica))
+        _, before = self._placed.pop(request, (now, ()))
+        self._placed[request] = (now, (*before, replica))
         oldest = now - KEPT_SECONDS
         while len(self._placed) > MOST or next(iter(self._placed.values()))[0] < oldest:
             self._placed.popitem(last=False)

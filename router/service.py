@@ -204,17 +204,17 @@ class Router(Role):
     def _route(self, request: records.PredictionRequest, left: float) -> Route:
         """Return where a request goes that has so many seconds left. Raises Overloaded where it would wait too long."""
         now = asyncio.get_running_loop().time()
-        before = self._placements.before(request.request_id) if request.attempt > 1 else ()
+        before = self._placements.before(request.identity) if request.attempt > 1 else ()
         if before:
             self._breakers.unanswered(before[-1], now)
-        key = request.routing_key or request.request_id
-        route = self._table.route(request.model, key, now, request.request_id, before, request.pin)
+        key = request.routing_key or request.identity
+        route = self._table.route(request.model, key, now, request.identity, before, request.pin)
         if route.wait_ms > 1000 * left * self._settings.queue_share:
             raise Overloaded(
                 f"the request would wait {route.wait_ms / 1000:.1f} s for a worker, too long for its deadline",
                 retry_after=route.wait_ms / 1000,
             )
-        self._placements.note(request.request_id, route.replica, now)
+        self._placements.note(request.identity, route.replica, now)
         return route
 
     def _on_beat(self, beat: Heartbeat) -> None:

@@ -200,7 +200,7 @@ class RoutingTable:
         model_name: str,
         routing_key: str,
         now: float,
-        request_id: str = "",
+        request: str = "",
         avoid: Collection[str] = (),
         pin: str = "",
     ) -> Route:
@@ -216,7 +216,7 @@ class RoutingTable:
             return self._pinned(model, pin, now, avoid)
         release, variant, target = self._reachable(model, routing_key, now, avoid)
         # A copy is made of a first attempt alone: a retry's would be a second one.
-        copied = shadow_of(release, request_id) if not avoid else None
+        copied = shadow_of(release, request) if not avoid else None
         shadow = None
         if copied is not None and (copies := model.balancers.get(copied.version)) is not None:
             goes_to = _beside(target, copies.targets) or copies.choose(now)

@@ -9,6 +9,7 @@ from .chaos import Fault
 from .commands import Command, Event
 from .keys import ApiKey
 from .labels import Label
+from .names import NONCE
 from .observations import Summary
 from .releases import Release
 from .replicas import Heartbeat
@@ -16,23 +17,36 @@ from .topics import Topic, Topics
 
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "string", "pattern": "^-?[0-9]+$"}
+_NONCE = (
+    "16 random bytes or more as text (32 hex digits, say): this request's alone, the same each time that it is sent again. "
+    "The reply repeats it, in its headers and as its key. Producers that know no nonce leave it out"
+)
 # What the headers of requests and replies mean; all are UTF-8 text.
 _REQUEST_HEADERS: dict[str, dict[str, Any]] = {
-    records.ID: _TEXT | {"description": "request id; a repeated one is the same request"},
+    records.ID: _TEXT
+    | {
+        "description": "request id, the caller's label for logs and labels: letters, digits, `._:-`; may be given again. "
+        "Without a nonce it also says whose the reply is, and must then be a new one for each request"
+    },
+    records.NONCE: _TEXT | {"pattern": f"^{NONCE.pattern}$", "description": _NONCE},
+    records.CALLER: _TEXT | {"description": "written by gateways: the name of the API key or token that asked"},
     records.MODEL: _TEXT,
     records.DEADLINE: _WHOLE | {"description": "milliseconds since the epoch"},
     records.REPLY_TOPIC: _TEXT | {"description": "the replies topic of this mesh"},
     records.REPLY_PARTITION: _WHOLE | {"description": "the partition that the caller reads"},
     records.ATTEMPT: _WHOLE | {"description": "1, and one more each time the request is sent again"},
     records.CONTENT_TYPE: _TEXT | {"description": f"{records.JSON}, or {records.V2_JSON}[;header=N]"},
-    records.ROUTING_KEY: _TEXT | {"description": "keeps a user's variant; else the request id does"},
+    records.ROUTING_KEY: _TEXT | {"description": "keeps a user's variant; without it each request draws anew"},
     records.PRIORITY: {"type": "string", "enum": ["interactive", "batch"]},
     records.PIN: _TEXT | {"description": "the version that must answer, whatever the release says"},
     records.TRACEPARENT: _TEXT | {"description": "W3C trace context"},
 }
 _REQUIRED = [records.ID, records.MODEL, records.DEADLINE, records.REPLY_TOPIC, records.REPLY_PARTITION]
 _REPLY_HEADERS: dict[str, dict[str, Any]] = {
-    records.ID: _TEXT,
+    records.ID: _TEXT | {"description": "the request's"},
+    records.NONCE: _TEXT
+    | {"description": "the request's, where it had one: a reply counts only if nonce, model and partition fit"},
+    records.CALLER: _TEXT | {"description": "the request's, where it had one"},
     records.MODEL: _TEXT,
     records.STATUS: _WHOLE | {"description": "200, or the HTTP status of the problem in the value"},
     records.ATTEMPT: _WHOLE,

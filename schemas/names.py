@@ -1,4 +1,4 @@
-"""What may be a name: models, versions, request ids, replicas."""
+"""What may be a name: models, versions, request ids, nonces, replicas."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from .errors import InvalidInput
 
 MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# 16 random bytes or more as text: hex, base64url or a UUID. A shorter one could be guessed, or counted up by two at once.
+NONCE = re.compile(r"[A-Za-z0-9._:-]{22,128}")
 VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")
 
 

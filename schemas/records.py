@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from .errors import MalformedRecord
+from .header_texts import are_texts, fault_of
+from .names import NONCE as NONCE_PATTERN
 from .names import REQUEST_ID
 
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
@@ -14,6 +16,8 @@ Role: TypeAlias = Literal["primary", "shadow"]
 Priority: TypeAlias = Literal["interactive", "batch"]
 
 ID = "mm-id"
+NONCE = "mm-nonce"
+CALLER = "mm-caller"
 MODEL = "mm-model"
 ROUTING_KEY = "mm-key"
 DEADLINE = "mm-deadline"
@@ -79,7 +83,11 @@ def v2_header_bytes(content_type: str) -> int | None:
 
 @dataclass(slots=True, frozen=True)
 class PredictionRequest:
-    """One prediction asked for. `deadline` is in seconds since the epoch; `body` is never opened on the way."""
+    """One prediction asked for. `deadline` is in seconds since the epoch; `body` is never opened on the way.
+
+    `request_id` is the caller's label, which may be given to many requests. `nonce` is what is this request's alone, its
+    retries included; records of producers that know no nonce have none, and their request id stands for it.
+    """
 
     request_id: str
     model: str
@@ -100,6 +108,13 @@ class PredictionRequest:
     pin: str = ""  # the version that must answer, whatever the release says; empty: the release decides
     fill: int = -1  # the partition of cache-fills that a copy of the answer goes to; -1: none
     traceparent: str = ""
+    nonce: str = ""
+    caller: str = ""  # the name of the API key or token that asked, where they are asked for
+
+    @property
+    def identity(self) -> str:
+        """What is this request's alone: the nonce, and without one the request id."""
+        return self.nonce or self.request_id
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Return the record headers; what is empty is left out."""
@@ -124,6 +139,8 @@ class PredictionRequest:
             (PIN, self.pin),
             (FILL, str(self.fill) if self.fill >= 0 else ""),
             (TRACEPARENT, self.traceparent),
+            (NONCE, self.nonce),
+            (CALLER, self.caller),
         ):
             if text:
                 headers.append((name, text.encode()))
@@ -163,12 +180,22 @@ class PredictionRequest:
             shadow = found.get(SHADOW, b"").decode()
             pin = found.get(PIN, b"").decode()
             traceparent = found.get(TRACEPARENT, b"").decode()
+            nonce = found.get(NONCE, b"").decode()
+            caller = found.get(CALLER, b"").decode()
         except KeyError:
             raise MalformedRecord(f"header {name} is missing", field=name) from None
         except (ValueError, OverflowError, AttributeError, TypeError):
-            raise MalformedRecord(f"header {name} cannot be read: {found.get(name)!r}", field=name) from None
+            raise _unreadable(name, found) from None
         if not REQUEST_ID.fullmatch(request_id):
             raise MalformedRecord(f"header {ID} is not a request id: {request_id[:140]!r}", field=ID)
+        if nonce and not NONCE_PATTERN.fullmatch(nonce):
+            raise MalformedRecord(
+                f"header {NONCE} has 22 to 128 letters, digits, '.', '_', ':' or '-', not {nonce[:140]!r}", field=NONCE
+            )
+        text = f"{model}{routing_key}{content_type}{variant}{version}{digest}{shadow}{pin}{traceparent}{caller}"
+        if not are_texts(text):
+            name, fault = fault_of({one: found[one].decode() for one in _TEXTS if one in found})
+            raise MalformedRecord(f"header {fault}", field=name)
         if role not in get_args(Role):
             raise MalformedRecord(f"header {ROLE} is neither primary nor shadow: {role[:40]!r}", field=ROLE)
         if priority not in get_args(Priority):
@@ -199,6 +226,8 @@ class PredictionRequest:
             fill=fill,
             pin=pin,
             traceparent=traceparent,
+            nonce=nonce,
+            caller=caller,
         )
 
 
@@ -222,6 +251,13 @@ class Reply:
     cached: bool = False  # given again from the prediction cache
     content_type: str = JSON  # of an answer; an error is always a problem document
     traceparent: str = ""
+    nonce: str = ""  # the request's
+    caller: str = ""  # the request's
+
+    @property
+    def identity(self) -> str:
+        """What is this reply's request's alone: the nonce, and without one the request id."""
+        return self.nonce or self.request_id
 
     @property
     def ok(self) -> bool:
@@ -249,6 +285,8 @@ class Reply:
             (SECONDS, f"{self.seconds:.6f}" if self.seconds else ""),
             (CACHED, "1" if self.cached else ""),
             (TRACEPARENT, self.traceparent),
+            (NONCE, self.nonce),
+            (CALLER, self.caller),
         ):
             if text:
                 headers.append((name, text.encode()))
@@ -281,10 +319,12 @@ class Reply:
             fallback = found.get(FALLBACK, b"").decode()
             content_type = found.get(CONTENT_TYPE, b"application/json").decode()
             traceparent = found.get(TRACEPARENT, b"").decode()
+            nonce = found.get(NONCE, b"").decode()
+            caller = found.get(CALLER, b"").decode()
         except KeyError:
             raise MalformedRecord(f"header {name} is missing", field=name) from None
         except (ValueError, AttributeError, TypeError):
-            raise MalformedRecord(f"header {name} cannot be read: {found.get(name)!r}", field=name) from None
+            raise _unreadable(name, found) from None
         return cls(
             request_id=request_id,
             model=model,
@@ -302,4 +342,24 @@ class Reply:
             cached=CACHED in found,
             content_type=content_type if status == 200 else JSON,
             traceparent=traceparent,
+            nonce=nonce,
+            caller=caller,
         )
+
+
+def _unreadable(name: str, found: dict[str, bytes]) -> MalformedRecord:
+    """Return the error for a header that is not what it must be; among the text headers, the first that is no UTF-8."""
+    if name == "text headers":
+        name = next((given for given, value in found.items() if not _is_text(value)), name)
+    return MalformedRecord(f"header {name} cannot be read: {str(found.get(name))[:140]}", field=name)
+
+
+def _is_text(value: bytes | None) -> bool:
+    try:
+        (value or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return value is not None
+
+
+_TEXTS = (MODEL, ROUTING_KEY, CONTENT_TYPE, VARIANT, VERSION, DIGEST, SHADOW, PIN, TRACEPARENT, CALLER)

@@ -65,7 +65,7 @@ class Topics:
             f"{prefix}.replies",
             reply_partitions,
             7 * day,
-            key="request id",
+            key="the request's nonce, else its id",
             written_by="workers, router",
             read_by="clients, gateway, inference log, shadow joiner",
             holds="answers and error answers, in the partition that the request names",
@@ -74,7 +74,7 @@ class Topics:
             f"{prefix}.shadow-replies",
             reply_partitions,
             7 * day,
-            key="request id",
+            key="the request's nonce, else its id",
             written_by="workers",
             read_by="shadow joiner",
             holds="answers to shadow copies, under the same partition number as the primary's",
@@ -167,7 +167,7 @@ class Topics:
             f"{prefix}.cache-fills",
             8,
             timedelta(hours=1),
-            key="request id",
+            key="the request's nonce, else its id",
             written_by="workers",
             read_by="the router that asked for it (its own partition)",
             holds="copies of answers that a router keeps in the prediction cache",
@@ -179,7 +179,7 @@ class Topics:
             key="request id",
             written_by="clients, gateway",
             read_by="recorder, replay",
-            holds="what was right, said after the fact, by request id",
+            holds="what was right, said after the fact, by model, request id and caller",
         )
         # Its tables share the commands' keys and partitions.
         self.changelogs = tuple(

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ..schemas.errors import MalformedRequest, ModelMeshError, RequestTooLarge
 from ..schemas.names import REQUEST_ID
-from .tracing import Traces, failed, trace_id_of, traceparent_of
+from .tracing import Traces, failed, known_traceparent, trace_id_of, traceparent_of
 
 log = structlog.get_logger(__name__)
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -66,7 +66,7 @@ def http_middleware(registry: CollectorRegistry, traces: Traces, access_log: str
         request[REQUEST_ID_KEY] = request_id
         route = request.match_info.route.resource
         name = route.canonical if route is not None else "unknown"
-        traceparent = request.headers.get("traceparent", "")
+        traceparent = known_traceparent(request.headers.get("traceparent", ""))
         span = traces.begin(f"{request.method} {name}", traceparent) if name not in _QUIET else None
         if span is not None:
             traceparent = traceparent_of(span)

@@ -6,6 +6,7 @@ The decision travels in the W3C traceparent, as a record header on the log, so t
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
 
@@ -21,6 +22,12 @@ from opentelemetry.util.types import AttributeValue
 from ..schemas.settings import Settings
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]{0,200})?")
+
+
+def known_traceparent(given: str) -> str:
+    """Return a traceparent as it is, or nothing for what is none: W3C has such a header passed over, not refused."""
+    return given if not given or _TRACEPARENT.fullmatch(given) else ""
 
 
 class Traces:

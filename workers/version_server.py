@@ -143,7 +143,7 @@ class VersionServer(Generic[Token]):
     def submit(self, request: PredictionRequest, token: Token) -> None:
         """Read the inputs and let the request wait for its batch; what cannot be read is answered at once."""
         try:
-            question = read_question(request.body, request.content_type, self.spec.signature)
+            question = read_question(request.body, request.content_type, self.spec.signature, request.request_id)
         except ModelMeshError as error:
             self._on_served(Served(request, token, error, self.spec.version, 0))
             return

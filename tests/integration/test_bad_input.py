@@ -14,7 +14,6 @@ from modelmesh.broker.topic_follower import TopicFollower
 from modelmesh.schemas import records
 from modelmesh.schemas.errors import (
     DeadlineExceeded,
-    MalformedRequest,
     ModelFailed,
     ModelNotFound,
     NoWorker,
@@ -146,12 +145,16 @@ async def test_a_deadline_that_passes_is_a_504(http, kafka_client, fails):
         await kafka_client.predict(fails, [1.0], deadline=0.2)
 
 
-async def test_a_request_id_is_used_once_at_a_time(kafka_client, fails):
-    slow = asyncio.create_task(kafka_client.predict(fails, [0.3], request_id="twice"))
-    await asyncio.sleep(0)
-    with pytest.raises(MalformedRequest, match="in flight"):
-        await kafka_client.predict(fails, [0.3], request_id="twice")
-    await slow
+async def test_one_request_id_on_several_calls_at_once_is_several_requests(kafka_client, fails, forest, cancer):
+    row = cancer[0][0].tolist()
+    alone = await kafka_client.predict(forest, row)
+    slow, other, again = await asyncio.gather(
+        kafka_client.predict(fails, [0.3], request_id="twice"),
+        kafka_client.predict(forest, row, request_id="twice"),
+        kafka_client.predict(fails, [0.1], request_id="twice"),
+    )
+    assert [slow["model"], other["model"], again["model"]] == [fails, forest, fails]
+    assert other["outputs"] == alone["outputs"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from modelmesh.schemas import records
 from modelmesh.schemas.errors import MalformedRecord
 from modelmesh.schemas.records import PredictionRequest, Reply
 
-text = st.text(min_size=1, max_size=40)
+text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40)
+any_text = text | st.just("")
 requests = st.builds(
     PredictionRequest,
     request_id=st.from_regex(r"[A-Za-z0-9._:-]{1,128}", fullmatch=True),
@@ -14,10 +15,12 @@ requests = st.builds(
     reply_topic=text,
     reply_partition=st.integers(0, 10_000),
     body=st.binary(max_size=100),
-    routing_key=st.text(max_size=20),
+    routing_key=any_text,
     role=st.sampled_from(["primary", "shadow"]),
-    variant=st.text(max_size=10),
-    version=st.text(max_size=10),
+    variant=any_text,
+    version=any_text,
+    nonce=st.just("") | st.from_regex(r"[A-Za-z0-9._:-]{22,128}", fullmatch=True),
+    caller=any_text,
     attempt=st.integers(1, 9),
 )
 
@@ -38,6 +41,8 @@ def test_a_request_survives_its_record(request: PredictionRequest):
         batch_size=st.integers(0, 99),
         worker=st.text(max_size=9),
         cached=st.booleans(),
+        nonce=st.text(max_size=40),
+        caller=st.text(max_size=9),
     )
 )
 def test_a_reply_survives_its_record(reply: Reply):
@@ -63,13 +68,41 @@ def test_no_header_whatever_raises_anything_but_malformed_record(headers, value)
         (records.ID, b"no spaces allowed"),
         (records.ROLE, b"king"),
         (records.REPLY_PARTITION, b"-1"),
+        (records.NONCE, b"17"),
+        (records.NONCE, b"no spaces allowed in a nonce"),
+        (records.NONCE, b"\xff" * 30),
+        (records.ROUTING_KEY, "José".encode("latin-1")),
+        (records.ROUTING_KEY, b"a\0b"),
+        (records.ROUTING_KEY, b"k" * 5000),
+        (records.MODEL, b"m\0"),
+        (records.MODEL, b"m" * 100_000),
+        (records.TRACEPARENT, b"\xff\xfe"),
+        (records.PIN, b"\0"),
+        (records.CONTENT_TYPE, b"x" * 10_000),
+        (records.CALLER, b"\xc3"),
     ],
 )
 def test_the_broken_header_is_named(header, value):
     good = PredictionRequest("id", "m", 1.0, "replies", 0, b"{}")
     broken = [(name, value if name == header else old) for name, old in good.headers()]
-    if header == records.ROLE:
+    if header not in dict(good.headers()):
         broken.append((header, value))
     with pytest.raises(MalformedRecord) as caught:
         PredictionRequest.from_record(broken, b"{}")
     assert caught.value.field == header
+    assert len(caught.value.detail) < 400  # it goes into a header of the dead letter
+
+
+def test_a_record_without_a_nonce_is_known_by_its_request_id():
+    request = PredictionRequest("order-17", "m", 1.0, "replies", 0, b"{}")
+    assert records.NONCE not in dict(request.headers())
+    assert PredictionRequest.from_record(request.headers(), b"{}").identity == "order-17"
+    reply = Reply("order-17", "m", 200, b"{}")
+    assert records.NONCE not in dict(reply.headers())
+    assert Reply.from_record(reply.headers(), b"{}").identity == "order-17"
+
+
+def test_two_requests_under_one_id_are_told_apart_by_their_nonces():
+    one, two = (PredictionRequest("order-17", "m", 1.0, "replies", 0, b"{}", nonce=n * 32) for n in "ab")
+    assert one.request_id == two.request_id
+    assert one.identity != two.identity
