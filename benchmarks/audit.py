@@ -19,24 +19,23 @@ CATCH_UP_SECONDS = 120.0
 
 
 async def audit(settings: Settings, prefix: str) -> dict[str, Any]:
-    """Count, among the request ids that begin with `prefix`: accepted, without an outcome, answered again, rows.
+    """Count, among the requests whose ids begin with `prefix`: accepted, without an outcome, answered again, rows.
 
-    `contradicted` are ids whose successful answers differ; after de-duplication by id the first outcome counts.
+    `contradicted` are those whose successful answers differ; after de-duplication by nonce the first outcome counts.
     """
     topics = settings.topics()
     accepted: set[str] = set()
     outcomes: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
 
     def on_request(record: ConsumerRecord) -> None:
-        request_id = dict(record.headers).get(records.ID, b"").decode()
-        if request_id.startswith(prefix):
-            accepted.add(request_id)
+        headers = dict(record.headers)
+        if headers.get(records.ID, b"").decode().startswith(prefix):
+            accepted.add(_identity(headers))
 
     def on_reply(record: ConsumerRecord) -> None:
         headers = dict(record.headers)
-        request_id = headers[records.ID].decode()
-        if request_id.startswith(prefix):
-            outcomes[request_id].append((headers[records.STATUS], record.value))
+        if headers[records.ID].decode().startswith(prefix):
+            outcomes[_identity(headers)].append((headers[records.STATUS], record.value))
 
     # Whatever the dead left behind is taken up again first: by then the log is quiet.
     give_up = time.monotonic() + CATCH_UP_SECONDS
@@ -60,6 +59,10 @@ async def audit(settings: Settings, prefix: str) -> dict[str, Any]:
         "rows": rows,
         "rows_without_outcome": missing,
     }
+
+
+def _identity(headers: dict[str, bytes]) -> str:
+    return (headers.get(records.NONCE) or headers[records.ID]).decode()
 
 
 async def _rows(settings: Settings, prefix: str) -> tuple[int, int]:

@@ -67,7 +67,14 @@ class Answerer:
     def _too_large(self, request: PredictionRequest, delivery: Delivery, what: str, limit: int) -> None:
         """Answer with nothing of the caller's that has no bound."""
         bounded = replace(
-            request, model=request.model[:128], version="", variant="", content_type=JSON, traceparent="", fill=-1
+            request,
+            model=request.model[:128],
+            version="",
+            variant="",
+            content_type=JSON,
+            traceparent="",
+            caller="",
+            fill=-1,
         )
         self.reply(bounded, delivery, RequestTooLarge(f"{what}, more than may be ({limit})"))
 

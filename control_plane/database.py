@@ -146,13 +146,18 @@ class ExperimentRow(Base):
 
 
 class InferenceRow(Base):
-    """One request and its outcome; without a status the outcome has not come yet."""
+    """One request and its outcome; without a status the outcome has not come yet.
+
+    `request_id` is the caller's label, which many requests may have; `nonce` is what is this one's alone.
+    """
 
     __tablename__ = "inference_log"
     __table_args__ = (Index("ix_inference_log_model_at", "model", "at"),)
 
-    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    model: Mapped[str] = mapped_column(String(64))
+    nonce: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
+    request_id: Mapped[str] = mapped_column(String(128), index=True)
+    caller: Mapped[str] = mapped_column(String(128), default="", server_default="")
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     attempts: Mapped[int] = mapped_column(Integer)
     request: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -170,8 +175,9 @@ class LabelRow(Base):
     __tablename__ = "labels"
     __table_args__ = (Index("ix_labels_model_at", "model", "at"),)
 
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
     request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    model: Mapped[str] = mapped_column(String(64))
+    caller: Mapped[str] = mapped_column(String(128), primary_key=True, default="", server_default="")
     label: Mapped[Any] = mapped_column(JSON)
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     version: Mapped[str | None] = mapped_column(String(32))

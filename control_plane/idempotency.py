@@ -1,7 +1,7 @@
 """A change that is asked for again under the same `Idempotency-Key` is answered as the first time, and not made again.
 
-The answer is kept for a day, in the database, so any gateway gives it. Predictions need none of this: their request id says
-the same.
+The answer is kept for a day, in the database, so any gateway gives it. Predictions need none of this: they
+change nothing, and may be asked for again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEADER = "Idempotency-Key"
 KEPT = timedelta(days=1)
 # Whoever began a change and has not ended it after so long is gone.
 LONGEST_CHANGE = timedelta(minutes=15)
-# Predictions have request ids; a new API key's secret must not be kept.
+# Predictions change nothing; a new API key's secret must not be kept.
 _WITHOUT = ("/predict", "/v2", "/keys")
 _ROWS = Base.metadata.tables[IdempotencyRow.__tablename__]
 

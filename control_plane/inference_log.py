@@ -1,6 +1,7 @@
-"""The inference log: one row for each request id, with its first outcome, exactly once.
+"""The inference log: one row for each request, with its first outcome, exactly once.
 
-Requests and replies come from different topics in any order, some of them twice. Each is an upsert that bears repetition,
+Requests and replies come from different topics in any order, some of them twice;
+nonce and model say what belongs together. Each is an upsert that bears repetition,
 and the offsets are stored in the transaction of the rows, so a restart goes on where the database is.
 """
 
@@ -36,8 +37,8 @@ class InferenceLog:
         self, requests: Iterable[ConsumerRecord], replies: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]
     ) -> None:
         """Write down requests and replies, and that partitions have been read up to these offsets, in one transaction."""
-        asked = _by_id(map(self._asked, requests))
-        answered = _by_id(map(self._answered, replies))
+        asked = _once(map(self._asked, requests))
+        answered = _once(map(self._answered, replies))
         async with self._engine.begin() as connection:
             if asked:
                 await self._merge_requests(connection, asked)
@@ -51,7 +52,15 @@ class InferenceLog:
             return (await connection.execute(delete(_LOG).where(_LOG.c.at < before))).rowcount
 
     async def page(
-        self, *, model: str | None, version: str | None, status: int | None, missing: bool, page: int, per_page: int
+        self,
+        *,
+        model: str | None,
+        version: str | None,
+        status: int | None,
+        missing: bool,
+        page: int,
+        per_page: int,
+        request_id: str | None = None,
     ) -> tuple[list[InferenceRow], int]:
         """Return one page of the rows, newest first, and how many there are; `missing`: only those without an outcome."""
         query = select(InferenceRow)
@@ -59,6 +68,7 @@ class InferenceLog:
             (InferenceRow.model, model),
             (InferenceRow.version, version),
             (InferenceRow.status, status),
+            (InferenceRow.request_id, request_id),
         ):
             if value is not None:
                 query = query.where(column == value)
@@ -70,9 +80,20 @@ class InferenceLog:
             return list(await session.scalars(newest)), total or 0
 
     async def get(self, request_id: str) -> InferenceRow | None:
-        """Return one request's row."""
+        """Return the row of the newest request under an id."""
+        return next(iter(await self.find(request_id, most=1)), None)
+
+    async def find(
+        self, request_id: str, *, model: str | None = None, nonce: str | None = None, most: int = 100
+    ) -> list[InferenceRow]:
+        """Return the rows of the requests under an id, newest first; at most so many."""
+        query = select(InferenceRow).where(InferenceRow.request_id == request_id)
+        if model is not None:
+            query = query.where(InferenceRow.model == model)
+        if nonce is not None:
+            query = query.where(InferenceRow.nonce == nonce)
         async with AsyncSession(self._engine) as session:
-            return await session.get(InferenceRow, request_id)
+            return list(await session.scalars(query.order_by(InferenceRow.at.desc()).limit(most)))
 
     def _asked(self, record: ConsumerRecord) -> dict[str, Any] | None:
         try:
@@ -80,9 +101,11 @@ class InferenceLog:
         except MalformedRecord:
             return None  # the router put it aside
         return {
+            "nonce": request.identity,
             "request_id": request.request_id,
+            "caller": fitting(InferenceRow.caller, request.caller),
             "model": fitting(InferenceRow.model, request.model),
-            "at": _moment(record),
+            "at": moment_of(record),
             "attempts": _attempts(request.attempt),
             "request": request.body if self._bodies else None,
         }
@@ -92,14 +115,17 @@ class InferenceLog:
             reply = Reply.from_record(record.headers, record.value)
         except MalformedRecord:
             return None
-        if not REQUEST_ID.fullmatch(reply.request_id) or not 100 <= reply.status <= 599:
+        named = REQUEST_ID.fullmatch(reply.request_id) and REQUEST_ID.fullmatch(reply.identity)
+        if not named or not 100 <= reply.status <= 599:
             return None  # nobody's answer
         return {
+            "nonce": reply.identity,
             "request_id": reply.request_id,
+            "caller": fitting(InferenceRow.caller, reply.caller),
             "model": fitting(InferenceRow.model, reply.model),
-            "at": _moment(record),
+            "at": moment_of(record),
             "attempts": _attempts(reply.attempt),
-            "answered_at": _moment(record),
+            "answered_at": moment_of(record),
             "status": reply.status,
             "version": fitting(InferenceRow.version, reply.version),
             "variant": fitting(InferenceRow.variant, reply.variant),
@@ -111,7 +137,7 @@ class InferenceLog:
         insert = self._insert(_LOG)
         new = insert.excluded
         merged = insert.on_conflict_do_update(
-            index_elements=["request_id"],
+            index_elements=["nonce", "model"],
             set_={
                 "at": case((new.at < _LOG.c.at, new.at), else_=_LOG.c.at),
                 "attempts": case((new.attempts > _LOG.c.attempts, new.attempts), else_=_LOG.c.attempts),
@@ -125,19 +151,19 @@ class InferenceLog:
         new = insert.excluded
         names = ("answered_at", "status", "version", "variant", "worker", "reply")
         merged = insert.on_conflict_do_update(
-            index_elements=["request_id"],
+            index_elements=["nonce", "model"],
             set_={name: new[name] for name in names},
             where=_LOG.c.status.is_(None),  # the first outcome is the outcome
         )
         await connection.execute(merged, rows)
 
 
-def _by_id(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
-    """Return the first row of each request id; of several attempts, how many there were."""
-    found: dict[str, dict[str, Any]] = {}
+def _once(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    """Return the first row of each request; of several attempts, how many there were."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
         if row is not None:
-            first = found.setdefault(row["request_id"], row)
+            first = found.setdefault((row["nonce"], row["model"]), row)
             first["attempts"] = max(first["attempts"], row["attempts"])
     return list(found.values())
 
@@ -146,7 +172,7 @@ def _attempts(number: int) -> int:
     return max(1, min(number, _MOST_ATTEMPTS))
 
 
-def _moment(record: ConsumerRecord) -> datetime:
+def moment_of(record: ConsumerRecord) -> datetime:
     """Return the record's time; a producer may have given it any."""
     try:
         return datetime.fromtimestamp(record.timestamp / 1000, UTC)

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from ..schemas.errors import InvalidInput, NotFound
+from ..schemas.errors import InvalidInput, NotFound, SeveralRequests
 from ..schemas.settings import Settings
 from .database import InferenceRow
 from .inference_log import InferenceLog
@@ -20,7 +20,9 @@ from .route_tools import answer, needs_database, paging
 class Inference(BaseModel):
     """One request and its outcome; `status` is null while that has not come, or if it is older than the log."""
 
-    request_id: str
+    request_id: str = Field(description="the caller's label; other requests may have the same")
+    nonce: str = Field(description="this request's alone; of requests from before there were nonces, the request id")
+    caller: str = Field(description="the name of the API key or token that asked, where they are asked for")
     model: str
     at: datetime
     attempts: int
@@ -46,6 +48,7 @@ class RequestRecords(BaseModel):
     """Everything that the topics hold of one request, in the order in which it was written."""
 
     request_id: str
+    nonce: str
     records: list[RecordDocument]
 
 
@@ -64,12 +67,13 @@ class InferenceRoutes:
 
     @needs_database
     async def list_requests(self, request: web.Request) -> web.Response:
-        """Return requests by model, version and status; `status=none` are those without an outcome."""
+        """Return requests by id, model, version and status; `status=none` are those without an outcome."""
         page, per_page = paging(request)
         status = request.query.get("status")
         if status not in (None, "none") and not (status.isascii() and status.isdigit() and len(status) == 3):
             raise InvalidInput("status must be a number such as 200, or 'none'", field="status")
         rows, total = await self._rows.page(
+            request_id=request.query.get("request_id"),
             model=request.query.get("model"),
             version=request.query.get("version"),
             status=int(status) if status not in (None, "none") else None,
@@ -81,28 +85,41 @@ class InferenceRoutes:
 
     @needs_database
     async def show_request(self, request: web.Request) -> web.Response:
-        """Return one request."""
+        """Return one request: where several have the id, that of `model`, or that with the `nonce`."""
         return answer(_document(await self._row(request)))
 
     @needs_database
     async def show_records(self, request: web.Request) -> web.Response:
-        """Return the records of one request."""
+        """Return the records of one request, which is named as for itself."""
         row = await self._row(request)
         ended = row.answered_at.timestamp() if row.answered_at is not None else time.time()
-        records = await records_of(self._settings, row.model, row.request_id, row.at.timestamp(), ended)
-        return answer(RequestRecords(request_id=row.request_id, records=records))
+        records = await records_of(self._settings, row, row.at.timestamp(), ended)
+        return answer(RequestRecords(request_id=row.request_id, nonce=row.nonce, records=records))
 
     async def _row(self, request: web.Request) -> InferenceRow:
-        row = await self._rows.get(request.match_info["request_id"])
-        if row is None:
+        request_id, query = request.match_info["request_id"], request.query
+        if "\0" in request_id + query.get("model", "") + query.get("nonce", ""):
+            raise NotFound("no request has an id with a NUL", field="request_id")
+        rows = await self._rows.find(request_id, model=query.get("model"), nonce=query.get("nonce"))
+        if not rows:
             raise NotFound("the inference log has no such request (yet)", field="request_id")
-        return row
+        if len(rows) > 1:
+            models = sorted({row.model for row in rows})
+            raise SeveralRequests(
+                f"{len(rows)}{' or more' if len(rows) == 100 else ''} requests have this id, for {', '.join(models)}: "
+                f"say which by {'?model= or ' if len(models) > 1 else ''}?nonce=; "
+                f"GET /inference-log?request_id={request_id} lists them",
+                field="request_id",
+            )
+        return rows[0]
 
 
 def _document(row: InferenceRow) -> Inference:
     waited = (row.answered_at - row.at).total_seconds() * 1000 if row.answered_at is not None else None
     return Inference(
         request_id=row.request_id,
+        nonce=row.nonce,
+        caller=row.caller,
         model=row.model,
         at=row.at,
         attempts=row.attempts,

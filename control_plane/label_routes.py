@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..access.caller import caller
 from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
 from ..schemas.labels import Label, Truth
@@ -15,7 +16,7 @@ from .upload import parse
 
 
 class LabelsRequest(BaseModel):
-    """Truths by request id: one value, or for a request of several rows one for each."""
+    """Truths by request id, each about the newest request under it: one value, or for a request of several rows one for each."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -48,7 +49,7 @@ class LabelRoutes:
         self._releases.get(model)
         wish: LabelsRequest = parse(LabelsRequest, await read_json(request))
         labels: list[Label] = [
-            parse(Label, {"request_id": request_id, "model": model, "label": label})
+            parse(Label, {"request_id": request_id, "model": model, "label": label, "caller": caller.get().name})
             for request_id, label in wish.labels.items()
         ]
         records = [(label.request_id, label.model_dump_json().encode()) for label in labels]

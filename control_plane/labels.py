@@ -10,16 +10,19 @@ from typing import Any
 import orjson
 from aiokafka import ConsumerRecord, TopicPartition
 from pydantic import ValidationError
-from sqlalchemy import case, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Row, case, delete, exists, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..models.truth import Tally, compare_with_truth
 from ..schemas.labels import Label
-from .database import Base, InferenceRow, LabelRow, now, upsert
+from .database import Base, InferenceRow, LabelRow, fitting, now, upsert
+from .inference_log import moment_of
 from .log_offsets import move_offsets
 
 # So many labels meet their answers in one transaction.
 AT_ONCE = 500
+# A label waits so long for an answer to its own sender before it is taken to be about somebody else's request.
+OTHERS_AFTER = timedelta(seconds=60)
 WINDOWS = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "all": None}
 _LABELS = Base.metadata.tables[LabelRow.__tablename__]
 _LOG = Base.metadata.tables[InferenceRow.__tablename__]
@@ -38,7 +41,7 @@ class Labels:
 
         A later label for the same request takes the place of the earlier one.
         """
-        rows: dict[str, dict[str, Any]] = {}
+        rows: dict[tuple[str, str, str], dict[str, Any]] = {}
         unreadable: list[tuple[ConsumerRecord, str]] = []
         for record in records:
             try:
@@ -47,19 +50,23 @@ class Labels:
                 problem = error.errors()[0]
                 unreadable.append((record, f"not a label: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"))
                 continue
-            rows[label.request_id] = {
+            caller = fitting(LabelRow.caller, label.caller)
+            rows[label.model, label.request_id, caller] = {
                 "request_id": label.request_id,
                 "model": label.model,
+                "caller": caller,
                 # PostgreSQL takes no NUL, not in JSON either.
                 "label": [value.replace("\0", "") if isinstance(value, str) else value for value in label.values()],
-                "at": now(),
+                "at": min(now(), moment_of(record)),
             }
         insert = upsert(self._engine)(_LABELS)
-        replaced = {name: insert.excluded[name] for name in ("model", "label", "at")}
+        replaced = {name: insert.excluded[name] for name in ("label", "at")}
         forgotten = dict.fromkeys(("version", "rows", "right", "error"))
         async with self._engine.begin() as connection:
             if rows:
-                merged = insert.on_conflict_do_update(index_elements=["request_id"], set_={**replaced, **forgotten})
+                merged = insert.on_conflict_do_update(
+                    index_elements=["model", "request_id", "caller"], set_={**replaced, **forgotten}
+                )
                 await connection.execute(merged, list(rows.values()))
             await move_offsets(connection, offsets)
         return unreadable
@@ -67,24 +74,24 @@ class Labels:
     async def compare(self) -> set[str]:
         """Compare answers with labels that had not met them yet; return the models that this says something new of."""
         waiting = (
-            select(_LABELS.c.request_id, _LABELS.c.label, _LABELS.c.model, _LOG.c.version, _LOG.c.status, _LOG.c.reply)
-            .join(_LOG, (_LOG.c.request_id == _LABELS.c.request_id) & (_LOG.c.model == _LABELS.c.model))
-            .where(_LABELS.c.rows.is_(None), _LOG.c.status.is_not(None))
+            select(_LABELS)
+            .where(_LABELS.c.rows.is_(None), exists().where(*_answered(_LABELS.c, now() - OTHERS_AFTER)))
             .limit(AT_ONCE)
         )
         models: set[str] = set()
         while True:
             async with self._engine.begin() as connection:
                 found = (await connection.execute(waiting)).all()
-                for row in found:
-                    verdict = compare_with_truth(_outputs(row.reply), row.label) if row.status == 200 else None
-                    values: dict[str, Any] = {"rows": 0, "version": row.version}
-                    if verdict is not None:
-                        values |= asdict(verdict)
-                        models.add(row.model)
-                    await connection.execute(
-                        update(_LABELS).where(_LABELS.c.request_id == row.request_id).values(values)
-                    )
+                for label in found:
+                    values: dict[str, Any] = {"rows": 0}
+                    row = await _answer_to(connection, label)
+                    if row is not None:
+                        values["version"] = row.version
+                        verdict = compare_with_truth(_outputs(row.reply), label.label) if row.status == 200 else None
+                        if verdict is not None:
+                            values |= asdict(verdict)
+                            models.add(label.model)
+                    await connection.execute(update(_LABELS).where(*_same(label)).values(values))
             if len(found) < AT_ONCE:
                 return models
 
@@ -122,6 +129,40 @@ class Labels:
         """Delete labels that came before a moment; return how many."""
         async with self._engine.begin() as connection:
             return (await connection.execute(delete(_LABELS).where(_LABELS.c.at < before))).rowcount
+
+
+def _same(label: Row[Any]) -> tuple[Any, ...]:
+    return (
+        _LABELS.c.model == label.model,
+        _LABELS.c.request_id == label.request_id,
+        _LABELS.c.caller == label.caller,
+    )
+
+
+def _answered(label: Any, old: datetime) -> tuple[Any, ...]:
+    """Return the conditions for answers that a label may be about; others' only for labels from before `old`."""
+    return (
+        _LOG.c.request_id == label.request_id,
+        _LOG.c.model == label.model,
+        _LOG.c.status.is_not(None),
+        (_LOG.c.caller == label.caller) | (label.at < old),
+    )
+
+
+async def _answer_to(connection: AsyncConnection, label: Row[Any]) -> Any:
+    """Return the answer that a label is about; None where several other callers have used its id.
+
+    Its sender's own requests come first. Of several, it is the newest that came before the label, else the first after it.
+    """
+    those = (_LOG.c.request_id == label.request_id, _LOG.c.model == label.model, _LOG.c.status.is_not(None))
+    callers = set((await connection.execute(select(_LOG.c.caller).where(*those).distinct())).scalars())
+    if label.caller not in callers and len(callers) > 1:
+        return None
+    asker = label.caller if label.caller in callers else callers.pop()
+    answers = select(_LOG.c.version, _LOG.c.status, _LOG.c.reply).where(*those, _LOG.c.caller == asker).limit(1)
+    before = answers.where(_LOG.c.at <= label.at).order_by(_LOG.c.at.desc())
+    after = answers.where(_LOG.c.at > label.at).order_by(_LOG.c.at)
+    return (await connection.execute(before)).first() or (await connection.execute(after)).first()
 
 
 def _outputs(reply: bytes | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""All records of one request, found on the topics by its id."""
+"""All records of one request, found on the topics by its nonce and model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from aiokafka import ConsumerRecord
 from pydantic import BaseModel
 
 from ..broker.stretch import read_stretch
-from ..schemas.records import ID
+from ..schemas.records import ID, MODEL, NONCE
 from ..schemas.settings import Settings
+from .database import InferenceRow
 
 # A record's time is its writer's; clocks differ a little, and a shadow's or a late second answer comes after the first.
 BEFORE, AFTER = 1.0, 5.0
@@ -30,18 +31,23 @@ class RecordDocument(BaseModel):
     value: Any
 
 
-async def records_of(settings: Settings, model: str, request_id: str, begin: float, end: float) -> list[RecordDocument]:
-    """Return the records with this id on the topics that a request passes, between two moments and a little around them.
+async def records_of(settings: Settings, row: InferenceRow, begin: float, end: float) -> list[RecordDocument]:
+    """Return the records of a request on the topics that a request passes, between two moments and a little around them.
 
     Reads all that was written there meanwhile: a second or two for a busy mesh.
     """
     topics = settings.topics()
-    wanted = request_id.encode()
     found: list[RecordDocument] = []
-    for topic in (topics.requests, topics.model(model), topics.replies, topics.shadow_replies, topics.cache_fills):
+    for topic in (topics.requests, topics.model(row.model), topics.replies, topics.shadow_replies, topics.cache_fills):
         stretch = read_stretch(settings, topic, begin - BEFORE, end + AFTER)
-        found += [_document(record) async for record in stretch if (ID, wanted) in record.headers]
+        found += [_document(record) async for record in stretch if _belongs(record, row)]
     return sorted(found, key=lambda one: one.at)
+
+
+def _belongs(record: ConsumerRecord, row: InferenceRow) -> bool:
+    headers = dict(record.headers)
+    identity = headers.get(NONCE) or headers.get(ID)  # records of the old form have no nonce
+    return identity == row.nonce.encode() and headers.get(MODEL) == row.model.encode()
 
 
 def _document(record: ConsumerRecord) -> RecordDocument:

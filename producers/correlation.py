@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiokafka import ConsumerRecord
 
 from ..schemas.errors import MalformedRecord, MalformedRequest
-from ..schemas.header_texts import are_texts, fault_of
 from ..schemas.records import PredictionRequest, Reply
+from .header_texts import are_texts, fault_of
 
 # Clocks that differ by fewer seconds take no deadline away.
 NOTABLE_SKEW = 1.0

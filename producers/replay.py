@@ -24,6 +24,7 @@ from ..schemas.profiles import Profile
 from ..schemas.records import JSON, PredictionRequest, Reply
 from ..schemas.settings import Settings
 from ..stats.log_histogram import add_value
+from .replay_labels import Answered, Said, identity_of, truths
 from .replay_report import ReplayReport, plain
 
 BATCH = 64
@@ -52,8 +53,8 @@ class Progress:
 class Replay:
     """One replay; `run` returns its report.
 
-    `labels` by request id go before those on the labels topic. Rows in `earlier` are taken as they are, and not handed to
-    `on_row` again.
+    `labels` by request id, each about the newest request under it, go before those on the labels topic. Rows in `earlier`
+    are taken as they are, and not handed to `on_row` again.
     """
 
     settings: Settings
@@ -64,17 +65,20 @@ class Replay:
     labels: Mapping[str, Any] = field(default_factory=dict)
     on_progress: Callable[[Progress], None] = lambda _: None
     on_row: Callable[[dict[str, Any]], None] = lambda _: None
-    earlier: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # rows of a run that was interrupted
+    earlier: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # rows of a run that was interrupted, by nonce
     progress: Progress = field(default_factory=Progress)
     model_seconds: float = 0.0
+    _truths: dict[str, Any] = field(default_factory=dict)  # by nonce
 
     async def run(self) -> ReplayReport:
         """Read, run and compare. Raises InvalidInput for a stretch of nothing, NotFound where no request lies in it."""
         if self.stretch.end <= self.stretch.begin:
             raise InvalidInput("the stretch ends before it begins", field="to")
         report = ReplayReport(self.profile)
-        self.labels = {**await self._labels(), **self.labels}
-        recorded = await self._replies(report)
+        answers: list[Answered] = []
+        recorded = await self._replies(report, answers)
+        said = [*await self._labels(), *(Said(request_id, values) for request_id, values in self.labels.items())]
+        self._truths = truths(answers, said)
         began = time.monotonic()
         async for batch in self._batches(report):
             self._run_batch(batch, recorded, report)
@@ -89,9 +93,9 @@ class Replay:
             )
         return report
 
-    async def _labels(self) -> dict[str, Any]:
-        """Return what has been said since to be right; the last word counts."""
-        found: dict[str, Any] = {}
+    async def _labels(self) -> list[Said]:
+        """Return what has been said since to be right, in the order in which it was."""
+        found: list[Said] = []
         async for record in read_stretch(
             self.settings, self.settings.topics().labels, self.stretch.begin, time.time() + 1
         ):
@@ -100,11 +104,14 @@ class Replay:
             except ValidationError:
                 continue
             if label.model == self.stretch.model:
-                found[label.request_id] = label.values()
+                found.append(Said(label.request_id, label.values(), record.timestamp / 1000, label.caller))
         return found
 
-    async def _replies(self, report: ReplayReport) -> dict[str, dict[str, Any]]:
-        """Return the first good answer to each request; one may come as late as the longest deadline allows."""
+    async def _replies(self, report: ReplayReport, answers: list[Answered]) -> dict[str, dict[str, Any]]:
+        """Return the first good answer to each request by nonce, and note who was answered when.
+
+        An answer may come as late as the longest deadline allows.
+        """
         found: dict[str, dict[str, Any]] = {}
         end = self.stretch.end + self.settings.max_deadline
         async for record in read_stretch(self.settings, self.settings.topics().replies, self.stretch.begin, end):
@@ -112,12 +119,13 @@ class Replay:
                 reply = Reply.from_record(record.headers, record.value)
             except MalformedRecord:
                 continue
-            if reply.model != self.stretch.model or reply.request_id in found:
+            if reply.model != self.stretch.model or reply.identity in found:
                 continue
+            answers.append(Answered(reply.request_id, reply.identity, record.timestamp / 1000, reply.caller))
             if not reply.ok:
                 report.recorded_errors += 1
             elif reply.content_type == JSON:
-                found[reply.request_id] = orjson.loads(reply.body)["outputs"]
+                found[reply.identity] = orjson.loads(reply.body)["outputs"]
                 if reply.seconds:
                     add_value(report.recorded_ms, 1000 * reply.seconds)
         return found
@@ -134,11 +142,11 @@ class Replay:
                 request = PredictionRequest.from_record(record.headers, record.value)
             except MalformedRecord:
                 continue
-            if request.model != self.stretch.model or request.request_id in seen:
+            if request.model != self.stretch.model or request.identity in seen:
                 continue
             if self.stretch.limit is not None and self.progress.requests >= self.stretch.limit:
                 break
-            seen.add(request.request_id)
+            seen.add(request.identity)
             self.progress.requests += 1
             self.progress.at = record.timestamp / 1000
             try:
@@ -171,9 +179,9 @@ class Replay:
         inputs = stack([tensors for _, tensors, _ in batch])
         report.inputs(inputs)
         # All of a batch or none: the last bits of an answer may depend on who shared the batch with it.
-        if self.earlier and all(request.request_id in self.earlier for request, _, _ in batch):
+        if self.earlier and all(request.identity in self.earlier for request, _, _ in batch):
             for request, _, _ in batch:
-                self._take(self.earlier[request.request_id], report)
+                self._take(self.earlier[request.identity], report)
             return
         started = time.perf_counter()
         try:
@@ -185,7 +193,8 @@ class Replay:
                     self._run_batch([one], recorded, report)
                 return
             error_text = f"{type(error).__name__}: {error}"[:200]
-            self._take({"request_id": batch[0][0].request_id, "error": error_text}, report)
+            first = batch[0][0]
+            self._take({"request_id": first.request_id, "nonce": first.identity, "error": error_text}, report)
             return
         finally:
             self.model_seconds += time.perf_counter() - started
@@ -193,8 +202,9 @@ class Replay:
         for request, _, rows in batch:
             row: dict[str, Any] = {
                 "request_id": request.request_id,
+                "nonce": request.identity,
                 "replayed": plain(outputs, begin, begin + rows),
-                "recorded": recorded.get(request.request_id),
+                "recorded": recorded.get(request.identity),
             }
             self._take(row, report)
             begin += rows
@@ -204,8 +214,8 @@ class Replay:
         if "error" in row:
             report.failed += 1
         else:
-            truth = self.labels.get(row["request_id"])
+            truth = self._truths.get(identity_of(row))
             values = truth if isinstance(truth, list) or truth is None else [truth]
             row["agrees"] = report.answered(row["replayed"], row["recorded"], values)
-        if row["request_id"] not in self.earlier:
+        if identity_of(row) not in self.earlier:
             self.on_row(row)

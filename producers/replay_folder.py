@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from ..schemas.errors import InvalidInput
+from .replay_labels import identity_of
 from .replay_page import page
 
 
@@ -40,7 +41,7 @@ class ReplayFolder:
         return asked
 
     def earlier(self) -> dict[str, dict[str, Any]]:
-        """Return the rows that are there, by request id; one that was cut off at the end is taken away."""
+        """Return the rows that are there, by nonce; one that was cut off at the end is taken away."""
         found: dict[str, dict[str, Any]] = {}
         whole = 0
         with self._rows.open("r+b") as file:
@@ -51,7 +52,7 @@ class ReplayFolder:
                     row = None
                 if row is None:
                     break
-                found[row["request_id"]] = row
+                found[identity_of(row)] = row
                 whole += len(line)
             file.truncate(whole)
         return found

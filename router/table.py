@@ -227,7 +227,10 @@ class RoutingTable:
     def _pinned(self, model: _Model, pin: str, now: float, avoid: Collection[str]) -> Route:
         name = model.release.model
         if pin not in model.release.versions:
-            raise VersionNotFound(f"version {pin[:40]!r} is not part of the release of {name}", field="version")
+            there = ", ".join(model.release.versions)
+            raise VersionNotFound(
+                f"version {pin[:40]!r} is not part of the release of {name}, which has {there}", field="version"
+            )
         balancer = model.balancers.get(pin)
         target = balancer.choose(now, avoid) if balancer is not None else None
         if target is None:

@@ -119,6 +119,12 @@ class Conflict(ModelMeshError):
     status, code = 409, "conflict"
 
 
+class SeveralRequests(Conflict):
+    """Several requests have this id: say which."""
+
+    code = "several_requests"
+
+
 class VersionExists(Conflict):
     """The version exists with other bytes; versions are immutable."""
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from .errors import MalformedRecord
-from .header_texts import are_texts, fault_of
 from .names import NONCE as NONCE_PATTERN
 from .names import REQUEST_ID
 
@@ -192,10 +191,9 @@ class PredictionRequest:
             raise MalformedRecord(
                 f"header {NONCE} has 22 to 128 letters, digits, '.', '_', ':' or '-', not {nonce[:140]!r}", field=NONCE
             )
-        text = f"{model}{routing_key}{content_type}{variant}{version}{digest}{shadow}{pin}{traceparent}{caller}"
-        if not are_texts(text):
-            name, fault = fault_of({one: found[one].decode() for one in _TEXTS if one in found})
-            raise MalformedRecord(f"header {fault}", field=name)
+        if "\0" in f"{model}{routing_key}{content_type}{variant}{version}{digest}{shadow}{pin}{traceparent}{caller}":
+            name = next(one for one in _TEXTS if b"\0" in found.get(one, b""))
+            raise MalformedRecord(f"header {name} holds a NUL", field=name)
         if role not in get_args(Role):
             raise MalformedRecord(f"header {ROLE} is neither primary nor shadow: {role[:40]!r}", field=ROLE)
         if priority not in get_args(Priority):

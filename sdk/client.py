@@ -171,8 +171,8 @@ class AsyncModelMeshClient:
     ) -> Prediction:
         """Return the prediction for one row, several rows or an object of named features.
 
-        The same `request_id` is the same request: sent again, it is answered as the first time. Without one it gets an id
-        of its own, which the prediction carries.
+        `request_id` is a label, by which logs and labels speak of the prediction; any number of them may have the same.
+        Without one it gets an id of its own, which the prediction carries.
         """
         request_id = request_id or uuid4().hex
         if self._kafka is not None:
@@ -407,16 +407,22 @@ class AsyncModelMeshClient:
         status: int | str | None = None,
         page: int = 1,
         per_page: int = 50,
+        request_id: str | None = None,
     ) -> list[dict[str, Any]]:
         """Return requests with their outcomes, newest first; `status` "none": those that have none yet."""
-        query = {"model": name, "version": version, "status": status, "page": page, "per_page": per_page}
+        query: dict[str, Any] = {"model": name, "version": version, "status": status, "request_id": request_id}
+        query |= {"page": page, "per_page": per_page}
         given = {key: str(value) for key, value in query.items() if value is not None}
         rows: list[dict[str, Any]] = (await self._http.request("GET", "/inference-log", params=given))["requests"]
         return rows
 
-    async def inference(self, request_id: str) -> dict[str, Any]:
-        """Return one request with its outcome. Raises NotFound while the log does not have it."""
-        row: dict[str, Any] = await self._http.request("GET", f"/inference-log/{request_id}")
+    async def inference(self, request_id: str, *, model: str | None = None, nonce: str | None = None) -> dict[str, Any]:
+        """Return one request with its outcome. Raises NotFound while the log does not have it.
+
+        Raises SeveralRequests where more than one has the id, and neither `model` nor `nonce` says which.
+        """
+        query = {key: value for key, value in {"model": model, "nonce": nonce}.items() if value is not None}
+        row: dict[str, Any] = await self._http.request("GET", f"/inference-log/{request_id}", params=query)
         return row
 
     async def shadow(self, name: str) -> dict[str, Any]:

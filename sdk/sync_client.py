@@ -232,15 +232,21 @@ class ModelMeshClient:
         status: int | str | None = None,
         page: int = 1,
         per_page: int = 50,
+        request_id: str | None = None,
     ) -> list[dict[str, Any]]:
         """Return requests with their outcomes, newest first; `status` "none": those that have none yet."""
         return self._wait(
-            self._client.inference_log(name, version=version, status=status, page=page, per_page=per_page)
+            self._client.inference_log(
+                name, version=version, status=status, page=page, per_page=per_page, request_id=request_id
+            )
         )
 
-    def inference(self, request_id: str) -> dict[str, Any]:
-        """Return one request with its outcome. Raises NotFound while the log does not have it."""
-        return self._wait(self._client.inference(request_id))
+    def inference(self, request_id: str, *, model: str | None = None, nonce: str | None = None) -> dict[str, Any]:
+        """Return one request with its outcome. Raises NotFound while the log does not have it.
+
+        Raises SeveralRequests where more than one has the id, and neither `model` nor `nonce` says which.
+        """
+        return self._wait(self._client.inference(request_id, model=model, nonce=nonce))
 
     def shadow(self, name: str) -> dict[str, Any]:
         """Return how a shadow's answers differ from production's."""

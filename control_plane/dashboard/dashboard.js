@@ -200,8 +200,11 @@ $("key-form").addEventListener("submit", (submitted) => {
 
 $("log-form").addEventListener("submit", async (submitted) => {
   submitted.preventDefault();
-  const path = `/inference-log/${encodeURIComponent($("request-id").value.trim())}`;
-  const found = await Promise.all([path, `${path}/records`].map(async (one) => (await fetch(one, { headers: headers() })).json()));
+  const id = encodeURIComponent($("request-id").value.trim());
+  const get = async (path) => (await fetch(path, { headers: headers() })).json();
+  const found = await Promise.all([`/inference-log/${id}`, `/inference-log/${id}/records`].map(get));
+  // Where several requests have the id, all of them are shown.
+  if (found[0].code === "several_requests") found[1] = await get(`/inference-log?request_id=${id}`);
   $("log").textContent = found.map((one) => JSON.stringify(one, null, 2)).join("\n");
 });
 

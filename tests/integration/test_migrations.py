@@ -84,3 +84,38 @@ async def test_a_database_that_cannot_be_used_is_said_in_one_line_without_its_pa
     assert said in error.decode()
     assert "Traceback" not in error.decode()
     assert "secret" not in error.decode()
+
+
+async def test_rows_from_before_there_were_nonces_stay_and_of_several_under_one_id_the_newest_goes_down(database_url):
+    await upgrade(database_url, "0008_idempotency")
+    engine = make_engine(database_url)
+    log, labels = "INSERT INTO inference_log ({}) VALUES ({})", "INSERT INTO labels ({}) VALUES ({})"
+    now = "2026-01-01 00:00:0"
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(sa.text(log.format("request_id, model, at, attempts", f"'old', 'm', '{now}0', 1")))
+            await connection.execute(
+                sa.text(labels.format("request_id, model, label, at", f"'old', 'm', '[1]', '{now}0'"))
+            )
+        await upgrade(database_url)
+        async with engine.begin() as connection:
+            row = (
+                await connection.execute(sa.text("SELECT nonce, request_id, model, caller FROM inference_log"))
+            ).one()
+            assert tuple(row) == ("old", "old", "m", "")
+            assert (await connection.execute(sa.text("SELECT request_id, caller FROM labels"))).one() == ("old", "")
+            for second, (nonce, model) in enumerate([("n1", "m"), ("n2", "m"), ("n2", "k")]):
+                values = f"'{nonce}', 'old', '{model}', '{now}{min(second + 1, 2)}', 1"
+                await connection.execute(sa.text(log.format("nonce, request_id, model, at, attempts", values)))
+            for second, model in enumerate("kj"):
+                values = f"'old', '{model}', '[1]', '{now}{second + 1}'"
+                await connection.execute(sa.text(labels.format("request_id, model, label, at", values)))
+        await downgrade(database_url, "0008_idempotency")
+        async with engine.connect() as connection:
+            assert (await connection.execute(sa.text("SELECT request_id, model FROM inference_log"))).all() == [
+                ("old", "m")
+            ]
+            assert (await connection.execute(sa.text("SELECT request_id, model FROM labels"))).all() == [("old", "j")]
+        await upgrade(database_url)
+    finally:
+        await engine.dispose()

@@ -73,12 +73,10 @@ def test_no_header_whatever_raises_anything_but_malformed_record(headers, value)
         (records.NONCE, b"\xff" * 30),
         (records.ROUTING_KEY, "José".encode("latin-1")),
         (records.ROUTING_KEY, b"a\0b"),
-        (records.ROUTING_KEY, b"k" * 5000),
         (records.MODEL, b"m\0"),
-        (records.MODEL, b"m" * 100_000),
         (records.TRACEPARENT, b"\xff\xfe"),
         (records.PIN, b"\0"),
-        (records.CONTENT_TYPE, b"x" * 10_000),
+        (records.CONTENT_TYPE, b"application/json\0"),
         (records.CALLER, b"\xc3"),
     ],
 )

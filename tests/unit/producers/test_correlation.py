@@ -199,7 +199,7 @@ async def test_a_deadline_that_passed_by_equal_clocks_is_just_that():
 TEXTS = {"Latin-1": "Jos\udce9", "NUL": "a\0b", "too long": "k" * 5000}
 
 
-@pytest.mark.parametrize(("what", "name"), itertools.product(TEXTS, ["routing_key", "traceparent", "pin", "caller"]))
+@pytest.mark.parametrize(("what", "name"), [*itertools.product(TEXTS, ["routing_key", "traceparent", "pin", "caller"])])
 async def test_what_cannot_be_a_header_is_named_and_leaves_nothing_in_flight(what, name):
     log = Log()
     client = client_of(log)
