@@ -25,7 +25,7 @@ def read_deadline(request: web.Request) -> float | None:
     if given is None:
         return None
     try:
-        milliseconds = int(given)
+        milliseconds = int(given) if given.isascii() and given.isdigit() else 0
     except ValueError:
         milliseconds = 0
     if milliseconds <= 0:

@@ -155,6 +155,12 @@ class IllegalTransition(Conflict):
     code = "illegal_transition"
 
 
+class UnsupportedEncoding(ModelMeshError):
+    """The body is compressed in a way that is not read here."""
+
+    status, code = 415, "unsupported_encoding"
+
+
 class RequestTooLarge(ModelMeshError):
     """The request is larger than this server takes."""
 

@@ -8,10 +8,11 @@ from uuid import uuid4
 import orjson
 import structlog
 from aiohttp import web
+from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from ..schemas.errors import MalformedRequest, ModelMeshError, RequestTooLarge
+from ..schemas.errors import MalformedRequest, ModelMeshError, RequestTooLarge, UnsupportedEncoding
 from ..schemas.names import REQUEST_ID
 from .tracing import Traces, failed, known_traceparent, trace_id_of, traceparent_of
 
@@ -23,6 +24,8 @@ TRACEPARENT_KEY: web.RequestKey[str] = web.RequestKey("traceparent", str)
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 # Asked several times a minute by machines: a line for each would hide the others.
 _QUIET = frozenset(("/metrics", "/health", "/health/live", "/health/ready"))
+# What aiohttp unpacks; a body in any other encoding would reach its route as it is.
+_ENCODINGS = ("identity", "gzip", "deflate", *(("br",) if HAS_BROTLI else ()), *(("zstd",) if HAS_ZSTD else ()))
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -77,7 +80,13 @@ def http_middleware(registry: CollectorRegistry, traces: Traces, access_log: str
                 raise MalformedRequest(
                     f"{REQUEST_ID_HEADER} has 1 to 128 letters, digits, '.', '_', ':' or '-'", field=REQUEST_ID_HEADER
                 )
-            response = await handler(request)
+            encoding = request.headers.get("Content-Encoding")
+            if encoding is not None and encoding.lower() not in _ENCODINGS:
+                raise UnsupportedEncoding(
+                    f"Content-Encoding {encoding[:40]!a} is not read here: use one of {', '.join(_ENCODINGS)}",
+                    field="Content-Encoding",
+                )
+            response = await _handled(handler, request, encoding)
         except ModelMeshError as error:
             response = problem_response(error) if not request.path.startswith("/v2") else _v2_response(error)
         except web.HTTPRequestEntityTooLarge as error:
@@ -112,6 +121,19 @@ def http_middleware(registry: CollectorRegistry, traces: Traces, access_log: str
         return response
 
     return answer
+
+
+async def _handled(handler: Handler, request: web.Request, encoding: str | None) -> web.StreamResponse:
+    """Return the handler's response. Raises MalformedRequest for a body that cannot be unpacked."""
+    try:
+        return await handler(request)
+    except web.RequestPayloadError as error:
+        reason = " ".join(str(error).split())[:200]
+        if encoding is None or "content-encoding" not in reason.lower():
+            raise MalformedRequest(f"the body cannot be read: {reason}") from None
+        raise MalformedRequest(
+            f"the body is not the {encoding[:40]} that Content-Encoding says", field="Content-Encoding"
+        ) from None
 
 
 def _plain_problem(error: web.HTTPException) -> web.Response:
