@@ -212,6 +212,9 @@ def _check_answers(model: Any) -> None:
     name = type(model).__name__
     if name in ("LabelEncoder", "LabelBinarizer", "MultiLabelBinarizer"):
         raise InvalidInput(f"{name} transforms labels, not rows: it cannot be served")
+    first = type(getattr(model, "steps", [("", model)])[0][1]).__name__
+    if first in ("FeatureHasher", "DictVectorizer"):
+        raise InvalidInput(f"{first} takes objects of any names, not rows of columns: it cannot be served")
     if hasattr(model, "predict") or hasattr(model, "transform"):
         return
     if hasattr(model, "fit_predict") or hasattr(model, "fit_transform"):
