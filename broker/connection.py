@@ -17,6 +17,7 @@ from ..schemas.errors import BrokerUnavailable
 from ..schemas.settings import Settings
 from .patient_producer import PatientProducer
 from .security import security_options
+from .tolerant_records import read_tolerantly
 
 # The library logs each attempt to reach a broker that is still starting, as an error.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -80,6 +81,7 @@ def make_consumer(settings: Settings, *topics: str, group: str | None = None, **
     has its partitions again and nobody else notices.
     """
     options.setdefault("fetch_max_wait_ms", 500)
+    read_tolerantly(4 * settings.max_record_bytes)
     return AIOKafkaConsumer(
         *topics,
         bootstrap_servers=settings.kafka,

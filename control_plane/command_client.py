@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 
 from ..broker.outbox import Outbox
+from ..broker.send_errors import answer_for, is_permanent
 from ..broker.topic_follower import TopicFollower
 from ..schemas.commands import Command, CommandKind, Event
 from ..schemas.errors import ControlPlaneUnavailable, from_problem
@@ -55,12 +57,14 @@ class CommandClient:
     async def execute(self, command: Command) -> Event:
         """Send a command; return the event that came of it.
 
-        Raises the error by which the command was refused, or ControlPlaneUnavailable when nobody answers in time; then
-        it will not be carried out later either.
+        Raises the error by which the command was refused, RequestTooLarge where the log does not take it, or
+        ControlPlaneUnavailable when nobody answers in time; then it will not be carried out later either.
         """
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._waiting[command.command_id] = future
-        self._outbox.send(self._topic, command.model_dump_json().encode(), key=command.model)
+        self._outbox.send(
+            self._topic, command.model_dump_json().encode(), key=command.model, acknowledged=partial(_refused, future)
+        )
         try:
             event = await asyncio.wait_for(future, self._timeout)
         except TimeoutError:
@@ -85,3 +89,10 @@ class CommandClient:
         future = self._waiting.get(event.command_id)
         if future is not None and not future.done():
             future.set_result(event)
+
+
+def _refused(waiting: asyncio.Future[Event], sent: asyncio.Future[object]) -> None:
+    """Wait no more for the answer to a command that the log refused for good."""
+    error = None if sent.cancelled() else sent.exception()
+    if error is not None and is_permanent(error) and not waiting.done():
+        waiting.set_exception(answer_for(error, "the command"))

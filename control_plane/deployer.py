@@ -45,6 +45,16 @@ class Deployer:
         release = self._releases.releases.get(model)
         return release is not None and all(self._replicas.serves(model, version) for version in release.versions)
 
+    def why_not(self, model: str, version: str) -> str | None:
+        """Return why a version is not in use yet, in the words of the worker that could not load it; None where it is."""
+        if self._replicas.serves(model, version):
+            return None
+        loads = [beat.models[model] for beat in self._replicas.live() if model in beat.models]
+        for load in loads:
+            if version in load.failed:
+                return f"not live: {load.failed[version]}"
+        return f"not live yet: no worker had it loaded after {self._settings.load_timeout:g} s"
+
     async def _until_usable(self, model: str, generation: int) -> None:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._settings.load_timeout

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from ..models.profile import LEARNED_VALUES, build_profile
+from ..models.profile import LEARNED_VALUES, build_profile, weight_of
 from ..schemas.observations import FeatureCounts, Summary
 from ..schemas.profiles import Profile
 from ..stats.drift import FeatureDrift, compare_feature, next_alarm_level
@@ -70,16 +70,26 @@ def take_in(
 
 
 def _learn(watch: DriftWatch, found: FeatureCounts, window: int) -> Profile | None:
-    if not found.columns or (watch.names and watch.names != found.names):
+    if not found.columns or len(found.columns) != len(found.names):
         return None
+    if watch.names and watch.names != found.names:
+        # A worker has met a long text, and sends that column's measures from now on; the others will, too.
+        if len(found.names) <= len(watch.names):
+            return None
+        watch.columns = []
     watch.names = found.names
     known = watch.columns or [[] for _ in found.names]
     watch.columns = [[*column, *more] for column, more in zip(known, found.columns, strict=True)]
-    if len(watch.columns[0]) < min(window, LEARNED_VALUES // len(watch.names)):
+    columns = [(name, _array(column)) for name, column in zip(watch.names, watch.columns, strict=True)]
+    if len(watch.columns[0]) < min(window, LEARNED_VALUES // weight_of(columns)):
         return None
-    return build_profile(
-        ((name, _array(column)) for name, column in zip(watch.names, watch.columns, strict=True)), "live"
-    )
+    profile = build_profile(columns, "live")
+    if profile is None or not found.measured:
+        return profile
+    features = [
+        feature.model_copy(update={"of": found.measured.get(feature.name, feature.of)}) for feature in profile.features
+    ]
+    return profile.model_copy(update={"features": tuple(features)})
 
 
 def _array(column: Sequence[float | str | None]) -> Any:

@@ -110,7 +110,8 @@ class ModelRoutes:
             )
         except Unavailable as error:
             return self._registered(registration, row, None, f"not live yet: {error.detail}", status=201)
-        return self._registered(registration, row, event, None, status=201)
+        why_not = self._deployer.why_not(registration.name, row.version)
+        return self._registered(registration, row, event, why_not, status=201)
 
     @needs_database
     async def list_models(self, request: web.Request) -> web.Response:

@@ -13,9 +13,9 @@ from sqlalchemy.orm import selectinload
 from ..models.artifact_store import ArtifactStore
 from ..models.proof import Proof
 from ..models.seals import Sealer
-from ..schemas.errors import InvalidInput, ModelNotFound, VersionExists, VersionNotFound
+from ..schemas.errors import InvalidInput, ModelNotFound, RegistrationRefused, VersionExists, VersionNotFound
 from ..schemas.names import check_model_name, parse_version
-from ..schemas.releases import Batching, VersionSpec
+from ..schemas.releases import SPEC_BYTES, Batching, VersionSpec, served_sample, sizes_of
 from .database import DeploymentRow, ExperimentRow, ModelRow, VersionRow
 from .registration import Registration
 
@@ -51,12 +51,31 @@ def spec_of(row: VersionRow) -> VersionSpec:
             "signature": row.signature,
             "batching": row.batching,
             "cache_ttl_seconds": row.cache_ttl_seconds,
-            "sample": row.sample,
+            "sample": served_sample(row.sample),
             "profile": row.profile,
             "output_bins": row.output_bins,
         }
     )
     return spec.as_original() if compiled and row.parity.get("differs") else spec
+
+
+def _check_size(registration: Registration, proof: Proof) -> None:
+    described = VersionSpec(
+        version="1.0.0",
+        framework=registration.framework,
+        artifact="",
+        digest="",
+        **{
+            name: getattr(proof, name)
+            for name in ("served_as", "domain", "signature", "sample", "profile", "output_bins")
+        },
+    )
+    size, parts = sizes_of(described)
+    if size > SPEC_BYTES:
+        raise RegistrationRefused(
+            f"what a worker must know of this version takes {size} bytes, more than may be ({SPEC_BYTES}); its largest parts, "
+            f"in bytes, are {parts}. Many columns are better given as one matrix"
+        )
 
 
 class Registry:
@@ -84,8 +103,10 @@ class Registry:
     ) -> tuple[VersionRow, bool]:
         """Store the artifacts and the version; return it, and whether it is the model's first.
 
-        Raises VersionExists when somebody else registered the version meanwhile.
+        Raises VersionExists when somebody else registered the version meanwhile, and RegistrationRefused for one whose
+        description is too large for the records that workers learn of it by.
         """
+        _check_size(registration, proof)
         source_digest, source_url = await asyncio.to_thread(self._store.put, source)
         digest, url = source_digest, source_url
         if proof.compiled:

@@ -21,13 +21,16 @@ from ..schemas.errors import (
     IllegalTransition,
     InvalidInput,
     ModelMeshError,
+    RequestTooLarge,
     SignatureDiffers,
     StaleGeneration,
 )
-from ..schemas.releases import CanaryPlan, Release, Strategy, Variant, VersionSpec
+from ..schemas.releases import RELEASE_BYTES, CanaryPlan, Release, Strategy, Variant, VersionSpec, sizes_of
 from ..schemas.signatures import differences
 
 REMEMBERED_COMMANDS = 100
+# With the release they are one value of the table, and that is a record.
+REMEMBERED_BYTES = 500_000
 
 
 class ReleaseState(BaseModel):
@@ -68,6 +71,7 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
     try:
         _check(state, command, now)
         outcome = _TRANSITIONS[command.kind](state.release, command, now)
+        _check_size(outcome.release)
     except ModelMeshError as error:
         event = Event(
             event_id=f"{command.command_id}.answer",
@@ -105,8 +109,25 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
     return _remember(state.model_copy(update={"release": release}), event), event
 
 
+def _check_size(release: Release) -> None:
+    """Raise RequestTooLarge naming what is too large for the release's record; said here it is no silence later."""
+    if (size := len(release.model_dump_json())) > RELEASE_BYTES:
+        versions = "; ".join(f"{name}: {sizes_of(spec)[1]}" for name, spec in release.versions.items())
+        raise RequestTooLarge(
+            f"the release would have {size} bytes, more than may be ({RELEASE_BYTES}): the largest parts of its versions, in "
+            f"bytes, are {versions}; the reason has {len(release.reason)}"
+        )
+
+
 def _remember(state: ReleaseState, event: Event) -> ReleaseState:
-    return state.model_copy(update={"answered": (*state.answered, event)[-REMEMBERED_COMMANDS:]})
+    kept: list[Event] = []
+    room = REMEMBERED_BYTES
+    for known in (event, *reversed(state.answered[-REMEMBERED_COMMANDS + 1 :])):
+        room -= len(known.model_dump_json())
+        if room < 0 and kept:
+            break
+        kept.append(known)
+    return state.model_copy(update={"answered": tuple(reversed(kept))})
 
 
 def _check(state: ReleaseState, command: Command, now: float) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import faust
 import orjson
@@ -12,12 +13,14 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from ..broker.security import security_options
+from ..broker.tolerant_records import read_tolerantly
 from ..schemas.commands import Command
 from ..schemas.dead_letters import dead_letter
 from ..schemas.observations import Summary
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
 from ..schemas.topics import CONTROL_TABLES
+from .bounded_table import BoundedTable
 from .judge import Judge
 from .release_machine import ReleaseState, step
 
@@ -25,6 +28,8 @@ log = structlog.get_logger(__name__)
 PUBLISH_INTERVAL = 0.5
 # Adding up an hour of sketches is worth a moment; nobody needs it twice a second.
 LATENCY_INTERVAL = 5.0
+
+Read = TypeVar("Read", bound=BaseModel)
 
 
 class ReleasesApp:
@@ -38,6 +43,7 @@ class ReleasesApp:
         topics = settings.topics()
         self.app = _make_app(settings)
         self._whole = settings.max_body_bytes
+        self.put_aside_count = 0
         self._commands = self._topic(topics.commands.name)
         self._observations = self._topic(topics.observations.name)
         self._deployments = self._topic(topics.deployments.name)
@@ -49,7 +55,7 @@ class ReleasesApp:
             self.app.Table(name, key_type=str, value_type=str, partitions=topics.commands.partitions)
             for name in CONTROL_TABLES
         ]
-        self._releases, *judged = tables
+        self._releases, *judged = (BoundedTable(table) for table in tables)
         self._judge = Judge(settings, *judged)
         self._changed: set[str] = set()
         self._latency_due: dict[str, float] = {}
@@ -63,32 +69,32 @@ class ReleasesApp:
 
     async def _carry_out(self, stream: Any) -> None:
         async for record in stream.events():
-            command = await self._read(Command, record.message)
-            if not isinstance(command, Command):
-                continue
-            state = self._state(command.model)
-            after, event = step(state, command, time.time())
-            key = command.model.encode()
-            if after.release is not None and after.release != state.release:
-                await (await self._deployments.send(key=key, value=after.release.model_dump_json().encode()))
-            await (await self._events.send(key=key, value=event.model_dump_json().encode()))
-            self._releases[command.model] = after.model_dump_json()
-            self._changed.add(command.model)
-            log.info("command.answered", model=command.model, kind=event.kind, generation=event.generation)
+            await self._survive(Command, record.message, self._execute)
+
+    async def _execute(self, command: Command) -> None:
+        state = self._state(command.model)
+        after, event = step(state, command, time.time())
+        key = command.model.encode()
+        if after.release is not None and after.release != state.release:
+            await (await self._deployments.send(key=key, value=after.release.model_dump_json().encode()))
+        await (await self._events.send(key=key, value=event.model_dump_json().encode()))
+        self._releases[command.model] = after.model_dump_json()
+        self._changed.add(command.model)
+        log.info("command.answered", model=command.model, kind=event.kind, generation=event.generation)
 
     async def _observe(self, stream: Any) -> None:
         async for record in stream.events():
-            summary = await self._read(Summary, record.message)
-            if not isinstance(summary, Summary):
-                continue
-            release = self._state(summary.model).release
-            if release is None:
-                continue
-            for news in self._judge.take_in(summary, release, time.time()):
-                topic = self._commands if isinstance(news, Command) else self._events
-                await (await topic.send(key=summary.model.encode(), value=news.model_dump_json().encode()))
-                log.info("judge.spoke", model=summary.model, kind=news.kind)
-            self._changed.add(summary.model)
+            await self._survive(Summary, record.message, self._learn)
+
+    async def _learn(self, summary: Summary) -> None:
+        release = self._state(summary.model).release
+        if release is None:
+            return
+        for news in self._judge.take_in(summary, release, time.time()):
+            topic = self._commands if isinstance(news, Command) else self._events
+            await (await topic.send(key=summary.model.encode(), value=news.model_dump_json().encode()))
+            log.info("judge.spoke", model=summary.model, kind=news.kind)
+        self._changed.add(summary.model)
 
     async def _publish(self) -> None:
         """Tell the dashboards, and whoever asks over HTTP, what is known of the models that changed."""
@@ -122,26 +128,37 @@ class ReleasesApp:
             self._parsed[model] = (held, state)
         return state
 
-    async def _read(self, kind: type[BaseModel], message: Any) -> BaseModel | None:
-        """Return what a record holds; one that cannot be read goes to the dead letters."""
+    async def _survive(self, kind: type[Read], message: Any, use: Callable[[Read], Awaitable[None]]) -> None:
+        """Use what a record holds. One that cannot be read, or on which its use fails, goes to the dead letters.
+
+        An exception would end the agent, and after a restart the same record would end it again.
+        """
         try:
-            return kind.model_validate_json(message.value or b"")
+            held = kind.model_validate_json(message.value or b"")
+            await use(held)
         except ValidationError as error:
             problem = error.errors()[0]
-            source = f"{message.topic}/{message.partition}/{message.offset}"
             reason = f"not a {kind.__name__.lower()}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-            log.warning("record.dead_letter", source=source, reason=reason)
-            # Faust gives them as a mapping or as pairs.
-            found = message.headers or ()
-            kept = list(found.items() if isinstance(found, Mapping) else found)
-            value, headers = dead_letter(
-                kept, message.value or b"", whole=self._whole, reason=reason, source=source, key=message.key
-            )
-            await self._dead_letters.send(key=source.encode(), value=value, headers=headers)
-            return None
+            await self._put_aside(message, reason)
+        except Exception as error:
+            log.exception("record.unhandled", topic=message.topic, partition=message.partition, offset=message.offset)
+            await self._put_aside(message, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    async def _put_aside(self, message: Any, reason: str, stack: str = "") -> None:
+        source = f"{message.topic}/{message.partition}/{message.offset}"
+        log.warning("record.dead_letter", source=source, reason=reason[:500])
+        self.put_aside_count += 1
+        # Faust gives them as a mapping or as pairs.
+        found = message.headers or ()
+        kept = list(found.items() if isinstance(found, Mapping) else found)
+        value, headers = dead_letter(
+            kept, message.value or b"", whole=self._whole, reason=reason, source=source, key=message.key, stack=stack
+        )
+        await self._dead_letters.send(key=source.encode(), value=value, headers=headers)
 
 
 def _make_app(settings: Settings) -> Any:
+    read_tolerantly(4 * settings.max_record_bytes)
     return faust.App(
         f"{settings.prefix}-control",
         broker=f"kafka://{settings.kafka.replace(',', ';kafka://')}",

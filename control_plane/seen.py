@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import RootModel
 
+MOST_WORKERS = 500
+
 
 class Seen(RootModel[dict[str, tuple[str, int]]]):
     """Each worker's epoch and its last sequence number; one worker's summaries come in order."""
@@ -15,5 +17,9 @@ class Seen(RootModel[dict[str, tuple[str, int]]]):
         known = self.root.get(worker)
         if known is not None and known[0] == epoch and seq <= known[1]:
             return False
+        # The latest at the end: workers whose names change with each start must not fill a table for ever.
+        self.root.pop(worker, None)
         self.root[worker] = (epoch, seq)
+        while len(self.root) > MOST_WORKERS:
+            del self.root[next(iter(self.root))]
         return True

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from ..schemas.compiled_domain import Domain
 from ..schemas.errors import ModelMeshError, RegistrationRefused, from_problem
 from ..schemas.profiles import OutputBins, Profile
-from ..schemas.releases import Framework
+from ..schemas.releases import Framework, served_sample
 from ..schemas.settings import Settings
 from ..schemas.signatures import Signature
 from .adapters.base import Predictor
@@ -38,7 +38,6 @@ from .profile import build_profile, columns_of, output_bins_of
 from .tensors import Tensors, read_inputs
 
 _SYNTHETIC_ROWS = 32
-_SERVED_SAMPLE_ROWS = 8
 _OUTPUT_ROWS = 1000  # of the reference rows, those that the output bins are made from
 
 
@@ -132,7 +131,7 @@ def prove(
         domain=domain,
         alone=bool(why_alone),
         why_alone=why_alone,
-        sample=rows[:_SERVED_SAMPLE_ROWS],
+        sample=served_sample(rows),
         sample_given=bool(sample),
         load_ms=load_ms,
         row_ms=_median_ms(served, one),

@@ -15,6 +15,7 @@ from .adapters.base import Predictor
 from .adapters.registry import adapter_for
 from .artifact_check import check_artifact
 from .compiled.domain import OutsideDomain
+from .infer_signature import make_rows
 from .isolation import hide_from_children, isolate, start_forkserver
 from .proof import Limits
 from .tensors import Tensors, read_inputs
@@ -23,14 +24,20 @@ _in_process: Predictor | None = None  # the model of a serving process, which ha
 
 
 def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> Predictor:
-    """Check the artifact, load it, and run it once for a row and once for the sample: the first run of each kind allocates."""
+    """Check the artifact, load it, and run it once for a row and once for the sample: the first run of each kind allocates.
+
+    A version whose rows are too large to travel in its record is warmed up on one that is made up; a model that does not take
+    that is not refused for it.
+    """
     check_artifact(path, spec.served_as, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
     predictor = adapter_for(spec.served_as).load(path, spec.signature, spec.sample, threads)
-    inputs, _ = read_inputs(spec.sample, spec.signature)
-    first = {name: array[:1] for name, array in inputs.items()}
-    for rows in (first, inputs):
-        with contextlib.suppress(OutsideDomain):
-            predictor.predict(rows)
+    made_up = () if spec.sample else (Exception,)
+    with contextlib.suppress(*made_up):
+        inputs, _ = read_inputs(spec.sample or make_rows(spec.signature.inputs, 1), spec.signature)
+        first = {name: array[:1] for name, array in inputs.items()}
+        for rows in (first, inputs):
+            with contextlib.suppress(OutsideDomain):
+                predictor.predict(rows)
     return predictor
 
 

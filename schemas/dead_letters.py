@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-from .records import CUT_BYTES, CUT_HEADERS, CUT_SHA256, REASON, REDRIVES, SOURCE, SOURCE_KEY, STACK
+from .records import CUT_BYTES, CUT_HEADERS, CUT_SHA256, REASON, REDRIVES, SOURCE, SOURCE_KEY, STACK, UNREADABLE
 
 # Of a value that is too long to be kept whole, so much is kept to look at.
 KEPT_BYTES = 64 * 1024
@@ -33,6 +33,8 @@ def dead_letter(
     """Return the value and the headers of a dead letter; a value of more than `whole` bytes is cut."""
     given = list(headers)
     kept = _fitting(given)
+    if value == b"" and len(given) == 1 and given[0][0] == UNREADABLE:
+        reason = (given[0][1] or b"").decode(errors="replace")  # what its reader missed in it says nothing
     added = [(REASON, _cut(reason.encode(errors="replace"), _REASON_BYTES)), (SOURCE, source.encode())]
     if key is not None:
         added.append((SOURCE_KEY, key[:_KEY_BYTES]))

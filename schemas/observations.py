@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# A summary that would be larger goes with fewer raw rows, at last with none; its counts of requests always fit.
+SUMMARY_BYTES = 1_000_000
+
 
 class VersionCounts(BaseModel):
     """One version's work. `failed` are requests that it got wrong and stable answered, or that nobody could answer."""
@@ -23,6 +26,9 @@ class FeatureCounts(BaseModel):
     counts: list[list[int]] = Field(default_factory=list, description="by feature and bin")
     columns: list[list[float | str | None]] = Field(default_factory=list, description="raw, by feature")
     names: list[str] = Field(default_factory=list, description="of the raw columns")
+    measured: dict[str, str] = Field(
+        default_factory=dict, description="of the names, those of measures, and the column of texts that each is of"
+    )
 
 
 class Summary(BaseModel):

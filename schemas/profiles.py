@@ -11,12 +11,14 @@ class FeatureProfile(BaseModel):
     """One feature's bins and the reference rows' counts on them.
 
     Numbers: `len(edges) + 1` bins in order, split after each edge. Text: a bin for each category and one for all that were
-    not seen. The last bin of either counts what is missing.
+    not seen. The last bin of either counts what is missing. A text that is no category has numbers that are read from it,
+    each a feature (see models.measures); `of` is then the column's name.
     """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
+    of: str = ""
     kind: Literal["number", "category"]
     edges: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()

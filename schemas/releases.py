@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .compiled_domain import Domain
 from .profiles import OutputBins, Profile
 from .signatures import Signature
+
+# A version's rows for the warm-up; without any a worker makes some up by the signature.
+SAMPLE_ROWS, SAMPLE_BYTES = 8, 64_000
+# What a version, and a release with all of its versions, may take of a record.
+SPEC_BYTES = 1_000_000
+RELEASE_BYTES = 2_500_000
 
 Strategy = Literal["full", "canary", "shadow", "ab"]
 VariantRole = Literal["stable", "candidate", "shadow", "arm"]
@@ -71,6 +78,28 @@ class VersionSpec(BaseModel):
                 "original": None,
             }
         )
+
+
+def served_sample(rows: list[Any]) -> list[Any]:
+    """Return the first of these rows, as many as SAMPLE_ROWS and SAMPLE_BYTES allow; none where the first is too large."""
+    kept: list[Any] = []
+    room = SAMPLE_BYTES
+    for row in rows[:SAMPLE_ROWS]:
+        room -= len(orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS))
+        if room < 0:
+            break
+        kept.append(row)
+    return kept
+
+
+def sizes_of(spec: VersionSpec) -> tuple[int, str]:
+    """Return how many bytes a version's description takes, and in words its largest parts."""
+    parts = {
+        name: len(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
+        for name, value in spec.model_dump(mode="json").items()
+    }
+    largest = sorted(parts.items(), key=lambda part: -part[1])[:3]
+    return sum(parts.values()), ", ".join(f"{name} {size}" for name, size in largest)
 
 
 class Variant(BaseModel):

@@ -212,5 +212,5 @@ class Settings(BaseSettings):
 
     @property
     def max_record_bytes(self) -> int:
-        """The largest Kafka record: a body, or an answer to one, with room for headers."""
-        return 2 * self.max_body_bytes + 64 * 1024
+        """The largest Kafka record: a body, or an answer to one, with room for headers; never less than our own records need."""
+        return max(2 * self.max_body_bytes, 4 * 1024 * 1024) + 64 * 1024

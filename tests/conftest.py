@@ -7,7 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg
 import pytest
+from hypothesis import settings as examples
 from sqlalchemy.engine import make_url
+
+# How long an example takes says something of the machine, and nothing of what is tested.
+examples.register_profile("any machine", deadline=None)
+examples.load_profile("any machine")
 
 
 def pytest_addoption(parser):

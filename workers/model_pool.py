@@ -40,6 +40,7 @@ from .request_server import RequestServer, Server
 from .version_server import VersionServer
 
 log = structlog.get_logger(__name__)
+REASON_LENGTH = 500  # of why a version does not load: it is said ten times a second
 
 
 class ModelPool:
@@ -175,7 +176,7 @@ class ModelPool:
             self._metrics.breaker(self._model, version, "closed")
             log.info("version.loaded", model=self._model, version=version, served_as=spec.served_as)
         except ModelMeshError as error:
-            self._failed[version] = error.detail
+            self._failed[version] = error.detail[:REASON_LENGTH]
             log.error("version.failed", model=self._model, version=version, reason=error.detail)
         finally:
             self._loading.pop(version, None)

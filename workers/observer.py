@@ -6,20 +6,20 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import structlog
 
 from ..broker.outbox import Outbox
-from ..models.profile import LEARNED_VALUES, columns_of, count_labels, count_rows, output_labels
-from ..models.tensors import Tensors
-from ..schemas.observations import FeatureCounts, Summary, VersionCounts
+from ..models.profile import count_labels, output_labels
+from ..schemas.observations import SUMMARY_BYTES, FeatureCounts, Summary, VersionCounts
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
 from ..stats.log_histogram import add_value
 from ..telemetry.bookkeeping import Bookkeeping
 from .version_server import Ran
+from .watched_rows import WatchedRows, halved
+
+log = structlog.get_logger(__name__)
 
 # After a failure the next summary goes at once, but a failing candidate must not flood the log.
 LEAST_GAP = 0.02
@@ -30,7 +30,7 @@ MESSAGE_LENGTH = 200
 @dataclass
 class _Trial:
     versions: dict[str, VersionCounts] = field(default_factory=dict)
-    rows: dict[str, list[Tensors]] = field(default_factory=dict)
+    rows: dict[str, WatchedRows] = field(default_factory=dict)
 
 
 class Observer:
@@ -47,11 +47,14 @@ class Observer:
         self._trials: dict[tuple[str, int], _Trial] = {}
         self._releases: dict[str, Release] = {}
         self._urgent = asyncio.Event()
+        # Columns of texts, by model and version: what a reference is learned from must have the same columns each time.
+        self._texts: dict[tuple[str, str], set[str]] = {}
 
     def set_release(self, model: str, release: Release | None) -> None:
         """Take over the reference bins of a model's versions."""
         if release is None:
             self._releases.pop(model, None)
+            self._texts = {key: texts for key, texts in self._texts.items() if key[0] != model}
         else:
             self._releases[model] = release
 
@@ -78,7 +81,7 @@ class Observer:
         if release is None or ran.version not in release.versions:
             return
         trial = self._trials.setdefault((model, ran.trial), _Trial())
-        trial.rows.setdefault(ran.version, []).append(ran.inputs)
+        trial.rows.setdefault(ran.version, WatchedRows()).add(ran.inputs)
         # All versions of a trial are counted on the stable version's bins: else they could not be compared.
         bins = release.versions[release.stable.version].output_bins
         if bins is not None:
@@ -118,29 +121,25 @@ class Observer:
             versions=trial.versions,
             features=features,
         )
-        self._outbox.send(self._topic, summary.model_dump_json(exclude_defaults=True).encode(), key=model)
+        self._outbox.send(self._topic, _fitting(summary), key=model)
 
     def _counts(self, model: str, trial: int, version: str) -> VersionCounts:
         return self._trials.setdefault((model, trial), _Trial()).versions.setdefault(version, VersionCounts())
 
-    def _features(self, model: str, version: str, batches: list[Tensors]) -> FeatureCounts:
+    def _features(self, model: str, version: str, rows: WatchedRows) -> FeatureCounts:
         spec = self._releases[model].versions.get(version) if model in self._releases else None
-        tensors = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-        rows = len(next(iter(tensors.values())))
         if spec is not None and spec.profile is not None:
-            return FeatureCounts(rows=rows, counts=count_rows(spec.profile, tensors))
-        columns = columns_of(tensors)
-        most = LEARNED_VALUES // max(1, len(columns))
-        return FeatureCounts(
-            rows=min(rows, most),
-            names=[name for name, _ in columns],
-            columns=[_plain(values[:most]) for _, values in columns],
+            self._texts.pop((model, version), None)
+            return rows.counts(spec.profile)
+        return rows.raw(self._texts.setdefault((model, version), set()))
+
+
+def _fitting(summary: Summary) -> bytes:
+    """Return the summary as a record's value of SUMMARY_BYTES at most: with fewer raw rows, or with none, if need be."""
+    while len(value := summary.model_dump_json(exclude_defaults=True).encode()) > SUMMARY_BYTES and summary.features:
+        features = {version: halved(counts) for version, counts in summary.features.items() if counts.rows > 1}
+        log.warning(
+            "observation.cut", model=summary.model, bytes=len(value), rows=sum(f.rows for f in features.values())
         )
-
-
-def _plain(values: NDArray[Any]) -> list[Any]:
-    """Return a column as JSON has it: text, numbers, and null for what is missing."""
-    if values.dtype.kind in "OUS":
-        return [None if value is None else str(value) for value in values]
-    numbers = values.astype(np.float64)
-    return [value if np.isfinite(value) else None for value in numbers.tolist()]
+        summary = summary.model_copy(update={"features": features})
+    return value

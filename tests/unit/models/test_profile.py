@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmesh.models.measures import LONGEST_CATEGORY, MOMENTS, PROJECTIONS
 from modelmesh.models.profile import (
+    MOST_FEATURES,
     MOST_LABELS,
     OTHER_LABELS,
+    PROFILE_BYTES,
     build_profile,
     columns_of,
     count_labels,
@@ -49,11 +52,21 @@ def test_a_constant_column_has_a_bin_below_and_above():
     assert count_rows(build_profile([("x", np.full(10, 3.0))]), {"x": np.array([2.0, 3.0, 4.0])}) == [[2, 1, 0]]
 
 
-def test_a_matrix_gives_a_feature_a_column_and_an_image_none():
+def test_a_matrix_gives_a_feature_a_column_and_a_wide_one_a_few_measures():
     assert [name for name, _ in columns_of({"x": np.zeros((2, 3))})] == ["x[0]", "x[1]", "x[2]"]
-    assert columns_of({"x": np.zeros((2, 500))}) == []
-    assert columns_of({"x": np.zeros((2, 8, 8))}) == []
+    for shape in ((2, 500), (2, 8, 8), (2, 3, 300, 300), (1, 1, 1)):
+        columns = columns_of({"x": np.zeros(shape)})
+        assert [name for name, _ in columns][:2] == ["x: mean", "x: std"]
+        assert len(columns) == len(MOMENTS) + PROJECTIONS
+        assert {values.shape for _, values in columns} == {shape[:1]}
     assert build_profile([]) is None
+
+
+def test_columns_without_end_are_measured_together():
+    table = {f"c{number}": np.arange(3.0) for number in range(MOST_FEATURES + 300)}
+    names = [name for name, _ in columns_of(table)]
+    assert len(names) == MOST_FEATURES + len(MOMENTS) + PROJECTIONS
+    assert names[MOST_FEATURES] == "(other columns): mean"
 
 
 @pytest.mark.parametrize(
@@ -73,3 +86,21 @@ def test_labels_without_end_are_counted_together():
     count_labels(counts, map(str, range(500)))
     assert len(counts) == MOST_LABELS + 1
     assert counts[OTHER_LABELS] == 400
+
+
+@given(st.lists(st.text(max_size=300) | st.text(alphabet="\0\n\U0001f600\udcff", min_size=60, max_size=90), max_size=9))
+def test_a_label_of_any_length_is_counted_under_a_short_name(labels):
+    counts = {}
+    count_labels(counts, labels)
+    assert sum(counts.values()) == len(labels)
+    assert all(len(name.encode(errors="replace")) <= LONGEST_CATEGORY for name in counts)
+    assert len(counts) == len(set(labels))
+
+
+def test_a_profile_has_a_bound_whatever_its_columns():
+    texts = np.array(["\0" * 63 + chr(number) for number in range(200)], dtype=object)
+    few = np.array([f"{number % 50}" * 30 for number in range(200)], dtype=object)
+    columns = [(f"{kind}{number}", values) for number in range(100) for kind, values in (("t", texts), ("f", few))]
+    profile = build_profile(columns)
+    assert profile.features
+    assert len(profile.model_dump_json()) < 1.1 * PROFILE_BYTES

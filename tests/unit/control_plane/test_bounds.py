@@ -1,0 +1,123 @@
+"""What the control plane keeps and writes has a bound, and no record ends one of its agents."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from modelmesh.control_plane.bounded_table import TABLE_BYTES, BoundedTable
+from modelmesh.control_plane.evidence import Evidence, take_in
+from modelmesh.control_plane.release_machine import REMEMBERED_BYTES, ReleaseState, step
+from modelmesh.control_plane.releases_app import ReleasesApp
+from modelmesh.control_plane.seen import MOST_WORKERS, Seen
+from modelmesh.models.profile import MOST_LABELS
+from modelmesh.schemas import records
+from modelmesh.schemas.commands import Command
+from modelmesh.schemas.errors import RequestTooLarge
+from modelmesh.schemas.observations import Summary, VersionCounts
+from modelmesh.schemas.releases import (
+    RELEASE_BYTES,
+    SAMPLE_BYTES,
+    SAMPLE_ROWS,
+    VersionSpec,
+    served_sample,
+    sizes_of,
+)
+from modelmesh.schemas.settings import Settings
+from modelmesh.schemas.signatures import Signature, TensorSpec
+
+
+def version(number, **fields):
+    return VersionSpec(
+        version=f"{number}.0.0", framework="onnx", served_as="onnx", artifact="a", digest="0" * 64,
+        signature=Signature(inputs=(TensorSpec(name="x", dtype="float64"),)), **fields,
+    )  # fmt: skip
+
+
+def deploy(spec, **fields):
+    return Command(kind="deploy", model="m", version=spec, issued_at=0.0, expires_at=9e9, **fields)
+
+
+def test_a_release_that_is_too_large_is_refused_and_says_what_is():
+    spec = version(1, sample=[["x" * RELEASE_BYTES]])
+    state, event = step(ReleaseState(), deploy(spec), 1.0)
+    assert state.release is None
+    assert event.problem["status"] == 413
+    assert f"sample {RELEASE_BYTES + 6}" in event.summary
+    assert len(event.model_dump_json()) < 5000
+
+
+def test_a_reason_that_is_too_large_is_refused():
+    _, event = step(ReleaseState(), deploy(version(1), reason="r" * (RELEASE_BYTES + 1)), 1.0)
+    assert event.problem["status"] == 413
+
+
+def test_what_is_remembered_of_commands_has_a_bound():
+    state = ReleaseState()
+    for number in range(60):
+        state, _ = step(state, deploy(version(1), reason="r" * 50_000), float(number))
+    assert len(state.model_dump_json()) < REMEMBERED_BYTES + 100_000
+    assert state.generation == 60
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(0, 0), (1, 1), (100, SAMPLE_ROWS)])
+def test_small_rows_are_kept_for_the_warm_up(rows, kept):
+    assert len(served_sample([[1.0, 2.0]] * rows)) == kept
+
+
+@pytest.mark.parametrize(("side", "kept"), [(16, 4), (64, 0), (512, 0)])
+def test_pictures_are_kept_as_far_as_they_fit(side, kept):
+    rows = np.random.default_rng(0).normal(size=(8, 3, side, side)).round(6).tolist()
+    found = served_sample(rows)
+    assert (len(found) > 0) == (kept > 0)
+    assert sizes_of(version(1, sample=found))[0] < SAMPLE_BYTES + 2000
+
+
+def test_labels_and_workers_without_end_do_not_grow_what_is_kept():
+    evidence, seen = Evidence(trial=1), Seen()
+    release = SimpleNamespace(canary=None)
+    for number in range(2000):
+        counts = VersionCounts(requests=1, outputs={f"label {number}": 1}, errors={f"error {number}": 1})
+        summary = Summary(model="m", trial=1, worker=f"w{number}", epoch="e", seq=1, at=0.0, versions={"1.0.0": counts})
+        take_in(evidence, summary, release)
+        seen.is_new(f"w{number}", "e", 1)
+    assert len(evidence.totals["1.0.0"].outputs) == MOST_LABELS + 1
+    assert sum(evidence.totals["1.0.0"].outputs.values()) == 2000
+    assert len(seen.root) == MOST_WORKERS
+    assert not seen.is_new("w1999", "e", 1)
+
+
+def test_a_table_refuses_what_its_changelog_would():
+    held = {}
+    table = BoundedTable(held)
+    table["a"] = "x"
+    with pytest.raises(RequestTooLarge):
+        table["a"] = "é" * (TABLE_BYTES // 2 + 1)
+    assert held == {"a": "x"}
+
+
+async def test_a_record_that_an_agent_fails_on_is_put_aside_and_the_next_one_is_used(tmp_path):
+    app, sent, used = ReleasesApp(Settings(data=tmp_path)), [], []
+
+    class Topic:
+        async def send(self, **fields):
+            sent.append(fields)
+
+    app._dead_letters = Topic()
+
+    async def use(summary):
+        if summary.model == "bad":
+            raise RuntimeError("nobody thought of this")
+        used.append(summary.model)
+
+    for offset, value in enumerate((b"junk", None, b'{"model": 1}', b"\xff" * 5_000_000, "bad", "good")):
+        if isinstance(value, str):
+            value = Summary(model=value, trial=1, worker="w", epoch="e", seq=1, at=0.0).model_dump_json().encode()
+        message = SimpleNamespace(
+            topic="t", partition=0, offset=offset, key=b"k", value=value, headers=[("h", b"x" * 90_000)]
+        )
+        await app._survive(Summary, message, use)
+    assert used == ["good"]
+    assert [dict(letter["headers"])[records.SOURCE] for letter in sent] == [b"t/0/%d" % offset for offset in range(5)]
+    assert b"nobody thought of this" in dict(sent[-1]["headers"])[records.STACK]
+    assert all(len(letter["value"] or b"") + records.header_bytes(letter["headers"]) < 200_000 for letter in sent)
+    assert app.put_aside_count == 5
