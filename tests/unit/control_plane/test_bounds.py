@@ -24,6 +24,7 @@ from modelmesh.schemas.releases import (
 )
 from modelmesh.schemas.settings import Settings
 from modelmesh.schemas.signatures import Signature, TensorSpec
+from structlog.testing import capture_logs
 
 
 def version(number, **fields):
@@ -115,7 +116,8 @@ async def test_a_record_that_an_agent_fails_on_is_put_aside_and_the_next_one_is_
         message = SimpleNamespace(
             topic="t", partition=0, offset=offset, key=b"k", value=value, headers=[("h", b"x" * 90_000)]
         )
-        await app._survive(Summary, message, use)
+        with capture_logs():
+            await app._survive(Summary, message, use)
     assert used == ["good"]
     assert [dict(letter["headers"])[records.SOURCE] for letter in sent] == [b"t/0/%d" % offset for offset in range(5)]
     assert b"nobody thought of this" in dict(sent[-1]["headers"])[records.STACK]
