@@ -10,6 +10,7 @@ import structlog
 
 from ..schemas.chaos import Fault, FaultKind
 from ..schemas.settings import Settings
+from .dead_letter_box import DeadLetterBox
 from .faults_view import FaultsView
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,11 @@ class Chaos:
         if self._view is not None:
             await self._view.run()
         await asyncio.Event().wait()
+
+    def report_to(self, junk: DeadLetterBox) -> None:
+        """Put what is no fault among the dead letters."""
+        if self._view is not None:
+            self._view.report_to(junk)
 
     def find(self, kind: FaultKind, **where: str) -> Fault | None:
         """Return the fault of this kind that hits here and now, if one does."""

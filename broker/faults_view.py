@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from aiokafka import ConsumerRecord
-from pydantic import ValidationError
 
 from ..schemas.chaos import Fault
 from ..schemas.settings import Settings
+from .dead_letter_box import DeadLetterBox
 from .topic_follower import TopicFollower
 
 
@@ -26,6 +26,10 @@ class FaultsView:
         """Follow until cancelled."""
         await self._follower.run()
 
+    def report_to(self, junk: DeadLetterBox) -> None:
+        """Put what is no fault among the dead letters."""
+        self._follower.junk = junk
+
     def active(self) -> list[Fault]:
         """Return the faults that are on; those that have ended are forgotten."""
         now = time.time()
@@ -37,10 +41,7 @@ class FaultsView:
         if record.value is None:
             self.faults.pop(key, None)
             return
-        try:
-            fault = Fault.model_validate_json(record.value)
-        except ValidationError:
-            return
+        fault = Fault.model_validate_json(record.value)
         self.faults[key] = fault
         if fault.until > time.time():
             self._on_fault(fault)

@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from aiokafka import ConsumerRecord
-from pydantic import ValidationError
 
 from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
+from .dead_letter_box import DeadLetterBox
 from .outbox import Outbox
 from .topic_follower import TopicFollower
 
@@ -50,14 +50,19 @@ class Announcer:
 class ReplicaView:
     """The replicas that have been heard of lately."""
 
-    def __init__(self, settings: Settings, on_beat: Callable[[Heartbeat], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_beat: Callable[[Heartbeat], None] | None = None,
+        junk: DeadLetterBox | None = None,
+    ) -> None:
         self._on_beat = on_beat
         self._timeout = settings.replica_timeout
         self._beats: dict[str, tuple[float, Heartbeat]] = {}
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         # Only news counts: a heartbeat from before this start says nothing of now.
-        self._follower = TopicFollower(settings, settings.topics().replicas, self._on_record, from_end=True)
+        self._follower = TopicFollower(settings, settings.topics().replicas, self._on_record, from_end=True, junk=junk)
 
     async def run(self) -> None:
         """Follow the heartbeats until cancelled."""
@@ -92,10 +97,9 @@ class ReplicaView:
             await asyncio.wait_for(self._changed.wait(), timeout)
 
     def _on_record(self, record: ConsumerRecord) -> None:
-        try:
-            beat = Heartbeat.model_validate_json(record.value or b"")
-        except ValidationError:
-            return  # not for us to judge: a heartbeat that says nothing is silence
+        if record.value is None:
+            return
+        beat = Heartbeat.model_validate_json(record.value)
         self._beats[beat.replica] = (self._loop.time(), beat)
         if self._on_beat is not None:
             self._on_beat(beat)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import structlog
 from aiokafka import ConsumerRecord
-from pydantic import ValidationError
 
 from ..schemas.keys import ApiKey
 from ..schemas.settings import Settings
+from .dead_letter_box import DeadLetterBox
 from .topic_follower import TopicFollower
-
-log = structlog.get_logger(__name__)
 
 
 class KeysView:
     """A table of keys by id."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, junk: DeadLetterBox | None = None) -> None:
         self.keys: dict[str, ApiKey] = {}
-        self._follower = TopicFollower(settings, settings.topics().keys, self._on_record)
+        self._follower = TopicFollower(settings, settings.topics().keys, self._on_record, junk=junk)
         self.ready = self._follower.ready
 
     async def run(self) -> None:
@@ -26,9 +23,7 @@ class KeysView:
         await self._follower.run()
 
     def _on_record(self, record: ConsumerRecord) -> None:
-        try:
-            key = ApiKey.model_validate_json(record.value or b"")
-        except ValidationError as error:
-            log.warning("record.malformed", topic=record.topic, offset=record.offset, reason=error.errors()[0]["msg"])
+        if record.value is None:
             return
+        key = ApiKey.model_validate_json(record.value)
         self.keys[key.id] = key

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import structlog
 from aiokafka import ConsumerRecord
-from pydantic import ValidationError
 
-from ..schemas.dead_letters import dead_letter
 from ..schemas.errors import ModelNotFound
+from ..schemas.names import check_model_name
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
+from .dead_letter_box import DeadLetterBox
 from .outbox import Outbox
 from .topic_follower import TopicFollower
-
-log = structlog.get_logger(__name__)
 
 
 class ReleasesView:
@@ -29,11 +26,13 @@ class ReleasesView:
     ) -> None:
         topics = settings.topics()
         self.releases: dict[str, Release] = {}
-        self._outbox = outbox
-        self._dead_letters = topics.dead_letters.name
-        self._whole = settings.max_body_bytes
         self._on_change = on_change
-        self._follower = TopicFollower(settings, topics.deployments, self._on_record)
+        self._follower = TopicFollower(
+            settings,
+            topics.deployments,
+            self._on_record,
+            junk=DeadLetterBox(settings, outbox) if outbox is not None else None,
+        )
         self.ready = self._follower.ready
 
     async def run(self) -> None:
@@ -53,18 +52,8 @@ class ReleasesView:
             if self.releases.pop(model, None) is not None and self._on_change is not None:
                 self._on_change(model, None)
             return
-        try:
-            release = Release.model_validate_json(record.value)
-        except ValidationError as error:
-            reason = f"not a release: {error.errors()[0]['msg']}"
-            log.warning("record.malformed", topic=record.topic, offset=record.offset, reason=reason)
-            if self._outbox is not None:
-                source = f"{record.topic}/{record.partition}/{record.offset}"
-                value, headers = dead_letter(
-                    record.headers, record.value, whole=self._whole, reason=reason, source=source, key=record.key
-                )
-                self._outbox.send(self._dead_letters, value, key=source, headers=headers)
-            return
+        release = Release.model_validate_json(record.value)
+        check_model_name(release.model)  # it becomes part of a topic's name
         known = self.releases.get(release.model)
         if known is not None and known.generation > release.generation:
             return

@@ -7,17 +7,19 @@ from typing import Any
 import orjson
 from aiokafka import ConsumerRecord
 
+from ..schemas.errors import MalformedRecord
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
+from .dead_letter_box import DeadLetterBox
 from .topic_follower import TopicFollower
 
 
 class StatisticsView:
     """Documents by model and kind: release, latency, drift, shadow. They stay readable while the control plane is away."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, junk: DeadLetterBox | None = None) -> None:
         self._documents: dict[tuple[str, str], dict[str, Any]] = {}
-        self._follower = TopicFollower(settings, settings.topics().statistics, self._on_record)
+        self._follower = TopicFollower(settings, settings.topics().statistics, self._on_record, junk=junk)
         self.ready = self._follower.ready
 
     async def run(self) -> None:
@@ -39,9 +41,10 @@ class StatisticsView:
 
     def _on_record(self, record: ConsumerRecord) -> None:
         model, _, what = (record.key or b"").decode(errors="replace").partition("|")
-        try:
-            document = orjson.loads(record.value or b"null")
-        except orjson.JSONDecodeError:
-            return  # not for a dashboard to judge; the next one replaces it
-        if isinstance(document, dict):
-            self._documents[model, what] = document
+        if record.value is None:
+            self._documents.pop((model, what), None)
+            return
+        document = orjson.loads(record.value)
+        if not isinstance(document, dict):
+            raise MalformedRecord("a statistic is an object")
+        self._documents[model, what] = document

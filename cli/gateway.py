@@ -15,6 +15,7 @@ from ..access.gatekeeper import Gatekeeper
 from ..access.middleware import access_middleware
 from ..access.tls import tls_context
 from ..broker.connection import make_producer
+from ..broker.dead_letter_box import DeadLetterBox
 from ..broker.event_publisher import EventPublisher
 from ..broker.heartbeats import ReplicaView
 from ..broker.keys_view import KeysView
@@ -73,7 +74,10 @@ class Gateway(Role):
         self._tls = tls_context(settings)
         self._sealer = Sealer(settings.seal_key) if settings.seal_key is not None else None
         self._engine = make_engine(settings.database_url)
-        self._keys = KeysView(settings)
+        self._producer = make_producer(settings)
+        self._outbox = Outbox(self._producer)
+        junk = DeadLetterBox(settings, self._outbox)
+        self._keys = KeysView(settings, junk)
         self._gatekeeper = Gatekeeper(settings, self._keys.keys.get)
         self._replicas = ReplicaView(settings)
         self._client = PredictionClient(settings, replicas=self._replicas)
@@ -87,12 +91,10 @@ class Gateway(Role):
         add_number(self.registry, "gauge", "in_flight", "Requests without an answer", lambda: self._client.in_flight)
         add_number(self.registry, "counter", "retries", "Requests sent again", lambda: self._client.retries)
         self._traces = Traces.from_settings(settings, "gateway")
-        self._producer = make_producer(settings)
-        self._outbox = Outbox(self._producer)
         self._releases = ReleasesView(settings, None)
         self._served = ServedModels(self._releases, self._replicas)
         self._predict = PredictRoutes(settings, self._client, self.registry)
-        self._statistics = StatisticsView(settings)
+        self._statistics = StatisticsView(settings, junk)
         self._events = EventPublisher(settings, self._outbox)
         self._commands = CommandClient(settings, self._outbox)
         self._replay_store = ReplayStore(self._engine)

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any
 
 from aiokafka import ConsumerRecord
-from pydantic import ValidationError
 
+from ..broker.dead_letter_box import DeadLetterBox
 from ..broker.outbox import Outbox
 from ..broker.send_errors import answer_for, is_permanent
 from ..broker.topic_follower import TopicFollower
@@ -32,7 +32,9 @@ class CommandClient:
         self._outbox = outbox
         self._waiting: dict[str, asyncio.Future[Event]] = {}
         self._listeners: set[asyncio.Queue[Event]] = set()
-        self._follower = TopicFollower(settings, topics.events, self._on_record, from_end=True)
+        self._follower = TopicFollower(
+            settings, topics.events, self._on_record, from_end=True, junk=DeadLetterBox(settings, outbox)
+        )
         self.ready = self._follower.ready
 
     async def run(self) -> None:
@@ -78,10 +80,7 @@ class CommandClient:
         return event
 
     def _on_record(self, record: ConsumerRecord) -> None:
-        try:
-            event = Event.model_validate_json(record.value or b"")
-        except ValidationError:
-            return
+        event = Event.model_validate_json(record.value or b"")
         for queue in self._listeners:
             if queue.full():
                 queue.get_nowait()

@@ -8,9 +8,12 @@ import structlog
 from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from ..broker.connection import make_consumer
+from ..broker.dead_letter_box import DeadLetterBox
+from ..broker.outbox import Outbox
 from ..schemas.commands import Event
 from ..schemas.settings import Settings
 from .database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, fitting
@@ -22,7 +25,8 @@ log = structlog.get_logger(__name__)
 class HistoryProjection:
     """Writes each event once, by its id. While the database is away it waits; the offsets wait with it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+        self._junk = DeadLetterBox(settings, outbox)
         self._settings = settings
         self.state = "starting"
 
@@ -43,10 +47,29 @@ class HistoryProjection:
                 batches = await consumer.getmany(timeout_ms=1000)
                 records = [record for batch in batches.values() for record in batch]
                 if records:
-                    await self._write(engine, records)
+                    await self._write_what_fits(engine, records)
                     await consumer.commit()
         finally:
             await consumer.stop()
+
+    async def _write_what_fits(self, engine: AsyncEngine, records: list[ConsumerRecord]) -> None:
+        """Write events together. Where the database refuses what one of them holds, write the others alone.
+
+        Else that one would be tried for ever, or end the role, and nothing behind it would be written.
+        """
+        try:
+            await self._write(engine, records)
+        except (OperationalError, InterfaceError, OSError):
+            raise  # the database is away: all of them are tried again
+        except (SQLAlchemyError, ValueError, OverflowError, TypeError):
+            if len(records) > 1:
+                for record in records:
+                    await self._write_what_fits(engine, [record])
+                return
+            [record] = records
+            where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            log.exception("record.unwritable", **where)
+            self._junk.put(record, "the database does not take what this event holds")
 
     async def _write(self, engine: AsyncEngine, records: list[ConsumerRecord]) -> None:
         async with AsyncSession(engine) as session, session.begin():
@@ -59,6 +82,7 @@ class HistoryProjection:
                 except (ValidationError, KeyError, ValueError, OverflowError) as error:
                     # Not an event, or one whose data nobody of ours wrote.
                     log.warning("record.malformed", topic=record.topic, offset=record.offset, error=str(error)[:200])
+                    self._junk.put(record, f"not an event: {type(error).__name__}: {error}")
                     continue
                 await session.merge(row)
 

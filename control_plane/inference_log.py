@@ -32,6 +32,7 @@ class InferenceLog:
         self._engine = engine
         self._bodies = bodies
         self._insert = upsert(engine)
+        self.unreadable: list[tuple[ConsumerRecord, str]] = []  # replies that were none, and why
 
     async def write(
         self, requests: Iterable[ConsumerRecord], replies: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]
@@ -113,7 +114,8 @@ class InferenceLog:
     def _answered(self, record: ConsumerRecord) -> dict[str, Any] | None:
         try:
             reply = Reply.from_record(record.headers, record.value)
-        except MalformedRecord:
+        except MalformedRecord as error:
+            self.unreadable.append((record, error.detail))
             return None
         named = REQUEST_ID.fullmatch(reply.request_id) and REQUEST_ID.fullmatch(reply.identity)
         if not named or not 100 <= reply.status <= 599:

@@ -10,6 +10,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..broker.burst_reader import BurstReader, burst_consumer
+from ..broker.dead_letter_box import DeadLetterBox
+from ..broker.outbox import Outbox
 from ..schemas.settings import Settings
 from .inference_log import InferenceLog, retention_limit
 from .keep_writing import keep_writing
@@ -23,7 +25,8 @@ CLEAN_EVERY = 600.0
 class InferenceRecorder:
     """While the database is away it waits; the log holds what it has not written down."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+        self._junk = DeadLetterBox(settings, outbox)
         self._settings = settings
         self._topics = settings.topics()
         self._clean_at = time.monotonic()
@@ -56,6 +59,9 @@ class InferenceRecorder:
                     )
                     offsets = {tp: records[-1].offset + 1 for tp, records in batches.items()}
                     await rows.write(requests, replies, offsets)
+                    for record, reason in rows.unreadable:
+                        self._junk.put(record, reason)
+                    rows.unreadable.clear()
                 if time.monotonic() >= self._clean_at:
                     await self._clean(rows)
                 await asyncio.sleep(INTERVAL)

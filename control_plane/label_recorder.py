@@ -7,20 +7,17 @@ import time
 from collections.abc import Iterator
 
 import orjson
-import structlog
-from aiokafka import ConsumerRecord
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..broker.burst_reader import BurstReader, burst_consumer
+from ..broker.dead_letter_box import DeadLetterBox
 from ..broker.outbox import Outbox
-from ..schemas.dead_letters import dead_letter
 from ..schemas.settings import Settings
 from .inference_log import retention_limit
 from .keep_writing import keep_writing
 from .labels import Labels
 from .log_offsets import reader_from
 
-log = structlog.get_logger(__name__)
 INTERVAL = 2.0
 CLEAN_EVERY = 600.0
 
@@ -32,6 +29,7 @@ class LabelRecorder:
         self._settings = settings
         self._topics = settings.topics()
         self._outbox = outbox
+        self._junk = DeadLetterBox(settings, outbox)
         self._reader: BurstReader | None = None
         self.state = "starting"
 
@@ -45,19 +43,6 @@ class LabelRecorder:
 
     def _say(self, state: str) -> None:
         self.state = state
-
-    def _put_aside(self, record: ConsumerRecord, reason: str) -> None:
-        source = f"{record.topic}/{record.partition}/{record.offset}"
-        log.warning("record.dead_letter", source=source, reason=reason)
-        value, headers = dead_letter(
-            record.headers,
-            record.value,
-            whole=self._settings.max_body_bytes,
-            reason=reason,
-            source=source,
-            key=record.key,
-        )
-        self._outbox.send(self._topics.dead_letters.name, value, key=source, headers=headers)
 
     async def _record(self, engine: AsyncEngine) -> None:
         labels = Labels(engine)
@@ -73,7 +58,7 @@ class LabelRecorder:
                 async for batches in reader.read():
                     for partition, records in batches.items():
                         for record, reason in await labels.write(records, {partition: records[-1].offset + 1}):
-                            self._put_aside(record, reason)
+                            self._junk.put(record, reason)
                 await self._publish(labels, await labels.compare())
                 if time.monotonic() >= clean_at:
                     clean_at = time.monotonic() + CLEAN_EVERY

@@ -38,7 +38,7 @@ class Recorder(Role):
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
         self._joiner = ShadowJoiner(settings, self._outbox)
-        self._inference = InferenceRecorder(settings) if settings.inference_log != "off" else None
+        self._inference = InferenceRecorder(settings, self._outbox) if settings.inference_log != "off" else None
         self._labels = LabelRecorder(settings, self._outbox)
         self._announcer = Announcer(settings, self._outbox, self._describe)
         if self._inference is not None:

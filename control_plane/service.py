@@ -30,9 +30,9 @@ class ControlPlane(Role):
         self._epoch = uuid4().hex
         self.registry = CollectorRegistry()
         self._app = ReleasesApp(settings).app
-        self._projection = HistoryProjection(settings)
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
+        self._projection = HistoryProjection(settings, self._outbox)
         self._announcer = Announcer(settings, self._outbox, self._describe)
         self._metrics = ControlMetrics(settings, self.registry)
         self._recovered = False

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from ..broker.burst_reader import BurstReader, burst_consumer, partitions_of
+from ..broker.dead_letter_box import DeadLetterBox
 from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
 from ..schemas.errors import MalformedRecord
@@ -35,6 +36,7 @@ class ShadowJoiner:
         self._shadow_replies = topics.shadow_replies
         self._statistics = topics.statistics.name
         self._outbox = outbox
+        self._junk = DeadLetterBox(settings, outbox)
         self._releases = ReleasesView(settings, None, self._on_release)
         self._pairs: dict[tuple[str, int], ShadowPairs] = {}
         self._shadows: dict[str, Release] = {}
@@ -101,8 +103,10 @@ class ShadowJoiner:
             return
         try:
             reply = Reply.from_record(record.headers, record.value)
-        except MalformedRecord:
-            return  # its client has been told by the worker that could not read it
+        except MalformedRecord as error:
+            if shadow:
+                self._junk.put(record, error.detail)
+            return  # of the others the inference log takes care
         pairs = self._pairs_of(reply.model, reply.trial)
         try:
             found = pairs.add(reply, record.timestamp / 1000, shadow=shadow)

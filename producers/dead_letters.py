@@ -127,6 +127,13 @@ class DeadLetters:
                 redriven.add(int(mark))
             else:
                 letters[record.offset] = DeadLetter.from_record(record)
+        # Several readers of one record put it aside, each for itself and again after a restart: the first stands for all.
+        first: dict[str, int] = {}
+        for number, letter in letters.items():
+            first.setdefault(letter.source, number)
+        letters = {
+            number: letter for number, letter in letters.items() if first[letter.source] == number or not letter.source
+        }
         found = [replace(letter, redriven=number in redriven) for number, letter in letters.items()]
         return found[-newest:] if newest else found
 

@@ -11,6 +11,7 @@ from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from ..broker.dead_letter_box import DeadLetterBox
 from ..broker.replies import Answerer
 from ..broker.topic_follower import TopicFollower
 from ..schemas import records
@@ -36,6 +37,7 @@ class CachedAnswers:
         answerer: Answerer,
         send_on: Callable[[Pending], None],
         redis: Redis | None,
+        junk: DeadLetterBox,
     ) -> None:
         self._settings = settings
         self._table = table
@@ -50,7 +52,9 @@ class CachedAnswers:
         fills = settings.topics().cache_fills
         # Two routers may share a partition: each then keeps the other's answers too.
         self._partition = crc32(settings.name.encode()) % fills.partitions
-        self._fills = TopicFollower(settings, fills, self._on_fill, from_end=True, partitions=[self._partition])
+        self._fills = TopicFollower(
+            settings, fills, self._on_fill, from_end=True, partitions=[self._partition], junk=junk
+        )
         self.ready = self._fills.ready
 
     def parts(self) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
@@ -113,8 +117,8 @@ class CachedAnswers:
         try:
             reply = records.Reply.from_record(record.headers, record.value)
             inputs, asked = headers[records.DIGEST].decode(), headers[records.ASKED_VERSION].decode()
-        except (MalformedRecord, KeyError, UnicodeDecodeError):
-            return  # a cache may miss an answer
+        except (KeyError, UnicodeDecodeError, AttributeError):
+            raise MalformedRecord("it names no inputs, or no version that was asked") from None
         spec = self._table.spec(reply.model, asked)
         if spec is None:
             return

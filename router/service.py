@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from ..broker.chaos import Chaos
 from ..broker.connection import make_consumer, make_producer
 from ..broker.consume_loop import ConsumeLoop, Delivery
+from ..broker.dead_letter_box import DeadLetterBox
 from ..broker.event_publisher import EventPublisher
 from ..broker.heartbeats import Announcer, ReplicaView
 from ..broker.outbox import Outbox, Together
@@ -74,9 +75,11 @@ class Router(Role):
             probes=settings.breaker_probes,
         )
         self._placements = Placements()
-        self._cached = CachedAnswers(settings, self.registry, self._table, self._answerer, self._send_on, redis)
+        junk = DeadLetterBox(settings, self._outbox)
+        self._chaos.report_to(junk)
+        self._cached = CachedAnswers(settings, self.registry, self._table, self._answerer, self._send_on, redis, junk)
         self._releases = ReleasesView(settings, self._outbox, self._on_release)
-        self._replicas = ReplicaView(settings, self._on_beat)
+        self._replicas = ReplicaView(settings, self._on_beat, junk)
         self._loop = ConsumeLoop(
             make_consumer(settings, group=f"{settings.prefix}.router"),
             [topics.requests.name],

@@ -1,0 +1,92 @@
+"""A record that a reader cannot use is put aside, and those behind it are used, whatever it is."""
+
+import asyncio
+
+import pytest
+from aiokafka import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
+from modelmesh.broker.dead_letter_box import DeadLetterBox
+from modelmesh.broker.faults_view import FaultsView
+from modelmesh.broker.heartbeats import ReplicaView
+from modelmesh.broker.keys_view import KeysView
+from modelmesh.broker.releases_view import ReleasesView
+from modelmesh.broker.statistics_view import StatisticsView
+from modelmesh.control_plane.command_client import CommandClient
+from modelmesh.schemas import records
+from modelmesh.schemas.settings import Settings
+from structlog.testing import capture_logs
+
+from ..releases import full
+
+SETTINGS = Settings(name="tests")
+
+
+class Sent:
+    """An outbox that keeps what it is given."""
+
+    def __init__(self):
+        self.letters = []
+
+    def send(self, topic, value, *, key, headers, **_):
+        assert len(value or b"") + records.header_bytes(headers) < SETTINGS.max_record_bytes
+        self.letters.append((topic, dict(headers)[records.SOURCE]))
+
+
+class Consumer:
+    """Gives out records once."""
+
+    def __init__(self, values, headers):
+        self._records = [
+            ConsumerRecord("t", 0, offset, 0, 0, b"k", value, None, 0, 0, headers)
+            for offset, value in enumerate(values)
+        ]
+
+    async def getmany(self, timeout_ms):
+        return {None: self._records}
+
+
+def faults_view(sent, box):
+    view = FaultsView(SETTINGS)
+    view.report_to(box)
+    return view
+
+
+VIEWS = {
+    "releases": lambda sent, box: ReleasesView(SETTINGS, sent),
+    "replicas": lambda sent, box: ReplicaView(SETTINGS, junk=box),
+    "keys": lambda sent, box: KeysView(SETTINGS, box),
+    "statistics": lambda sent, box: StatisticsView(SETTINGS, box),
+    "faults": faults_view,
+    "events": lambda sent, box: CommandClient(SETTINGS, sent),
+}
+values = st.binary(max_size=40) | st.sampled_from([b"", b"{}", b"null", b"[]", b"1", b'{"model": 1}', bytes(9_000_000)])
+headers = st.sampled_from([(), (("h", b"\xff"),), (("h", None), ("h", b"x" * 9_000_000))])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@given(st.lists(values, min_size=1, max_size=4), headers)
+def test_no_record_ends_a_view(view, junk, some):
+    async def read():
+        sent = Sent()
+        made = VIEWS[view](sent, DeadLetterBox(SETTINGS, sent))
+        with capture_logs():
+            await made._follower._read(Consumer([*junk, None, b"\xff"], some), 0)
+        return sent.letters
+
+    letters = asyncio.run(read())
+    assert letters[-1] == (
+        "modelmesh.dead-letters",
+        b"t/0/%d" % (len(junk) + 1),
+    )  # the last one is none for any of them
+
+
+async def test_a_release_of_a_model_that_no_topic_can_be_named_after_is_none():
+
+    sent = Sent()
+    view = ReleasesView(SETTINGS, sent)
+    bad = full().model_copy(update={"model": "No Name!"})
+    with capture_logs():
+        await view._follower._read(Consumer([bad.model_dump_json().encode(), full().model_dump_json().encode()], ()), 0)
+    assert [source for _, source in sent.letters] == [b"t/0/0"]
+    assert list(view.releases) == [full().model]
