@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import multiprocessing
 import time
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from ..schemas.errors import ModelMeshError, RegistrationRefused, from_problem
 from ..schemas.profiles import OutputBins, Profile
 from ..schemas.releases import Framework, served_sample
 from ..schemas.settings import Settings
-from ..schemas.signatures import Signature
+from ..schemas.signatures import Signature, TensorSpec
 from .adapters.base import Predictor
 from .adapters.registry import adapter_for
 from .artifact_check import check_artifact
@@ -38,6 +39,7 @@ from .profile import build_profile, columns_of, output_bins_of
 from .tensors import Tensors, read_inputs
 
 _SYNTHETIC_ROWS = 32
+_SYNTHETIC_VALUES = 1_000_000  # of all rows together, as long as there are two: rows of pictures are large as JSON
 _OUTPUT_ROWS = 1000  # of the reference rows, those that the output bins are made from
 
 
@@ -106,7 +108,7 @@ def prove(
     specs = predictor.signature.inputs
     # Whether the model takes gaps shows when it runs on them.
     inputs_known = Signature(inputs=tuple(spec.model_copy(update={"missing": True}) for spec in specs))
-    rows = sample or make_rows(specs, _SYNTHETIC_ROWS, getattr(predictor, "examples", None))
+    rows = sample or make_rows(specs, _made_up(specs), getattr(predictor, "examples", None))
     try:
         inputs, count = read_inputs(rows, inputs_known)
     except ModelMeshError as error:
@@ -142,6 +144,12 @@ def prove(
         output_bins=output_bins_of(answered),
         deterministic=_same(predictor.predict(inputs), predictor.predict(inputs)),
     )
+
+
+def _made_up(specs: tuple[TensorSpec, ...]) -> int:
+    """Return how many rows to make up."""
+    values = sum(math.prod(max(1, size) for size in spec.row_shape) for spec in specs)
+    return max(2, min(_SYNTHETIC_ROWS, _SYNTHETIC_VALUES // max(1, values)))
 
 
 def _same(some: Tensors, others: Tensors) -> bool:
