@@ -212,7 +212,7 @@ _fresh = multiprocessing.get_context("forkserver")
 
 def prepare_fresh_processes() -> None:
     """Start the server that fresh processes are forked from, its imports done: a proof then starts in milliseconds."""
-    start_forkserver(["modelmesh.models.preload"])
+    start_forkserver()
     process = _fresh.Process(target=int)
     process.start()
     process.join()

@@ -51,7 +51,13 @@ async def mesh(request, tmp_path_factory, collector):
             "redis": request.getfixturevalue("redis_server").url,
         }
     settings = Settings(
-        data=tmp_path_factory.mktemp("mesh"), port=0, chaos=True, breaker_recovery=1.0, grpc_port=free_port(), **parts
+        data=tmp_path_factory.mktemp("mesh"),
+        port=0,
+        chaos=True,
+        breaker_recovery=1.0,
+        grpc_port=free_port(),
+        watch_interval=5.0,  # every compiled model of the suite is watched
+        **parts,
     )
     running = Mesh(
         settings,
