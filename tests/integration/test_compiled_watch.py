@@ -1,7 +1,5 @@
 """A compiled form that is wrong is found out under traffic, and the model answers from then on, everywhere and for good."""
 
-import asyncio
-
 import numpy as np
 import onnx
 import pytest
@@ -10,6 +8,8 @@ from modelmesh.models.artifact_store import ArtifactStore, fetch
 from sklearn.linear_model import LinearRegression
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from .waiting import until
 
 
 def one_more(form):
@@ -54,14 +54,17 @@ async def test_a_wrong_compiled_form_is_replaced_by_the_model(mesh, sdk, tmp_pat
     async def ask():
         return (await sdk.predict("watched", rows[0])).outputs["value"][0]
 
-    async with asyncio.timeout(120):
-        while (await ask()) != pytest.approx(right):
-            await asyncio.sleep(0.05)
-        # Until every worker has the release that says so.
-        while (await sdk.versions("watched"))[1]["served_as"] != "sklearn":
-            await asyncio.sleep(0.05)
-        while not any(event["kind"] == "version.differs" for event in await sdk.history("watched")):
-            await asyncio.sleep(0.05)
+    async def answers_right():
+        return await ask() == pytest.approx(right)
+
+    async def registry_knows():
+        return (await sdk.versions("watched"))[1]["served_as"] == "sklearn"
+
+    async def event_is_told():
+        return any(event["kind"] == "version.differs" for event in await sdk.history("watched"))
+
+    for condition in (answers_right, registry_knows, event_is_told):
+        await until(condition, condition.__name__, seconds=60)
     await sdk.deploy("watched", "1.0.0")
     await sdk.deploy("watched", "2.0.0")
     assert [await ask() for _ in range(10)] == pytest.approx([right] * 10)
