@@ -1,0 +1,107 @@
+"""Each reply carries its own asker's id and nonce, also where an answer is another request's: from the cache, or shared."""
+
+import asyncio
+
+import pytest
+from aiokafka import ConsumerRecord
+from modelmesh.broker.replies import Answerer
+from modelmesh.router.answer_store import AnswerKey, MemoryAnswers
+from modelmesh.router.placements import Placements
+from modelmesh.router.prediction_cache import Pending, PredictionCache
+from modelmesh.schemas.errors import ModelFailed, NoWorker
+from modelmesh.schemas.records import PredictionRequest, Reply
+from modelmesh.schemas.settings import Settings
+from prometheus_client import CollectorRegistry
+
+SETTINGS = Settings()
+TOPICS = SETTINGS.topics()
+KEY = AnswerKey("m", "1.0.0", "digest", "inputs")
+
+
+class Log:
+    """What an answerer sends, in place of its outbox."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, topic, value, *, key, partition, headers, **_):
+        self.sent.append((topic, key, partition, Reply.from_record(headers, value)))
+
+
+class Delivery:
+    def acknowledged(self, sent):
+        """Nobody asks."""
+
+
+def asked(nonce, request_id="same", partition=0, **options):
+    return PredictionRequest(request_id, "m", 1e12, TOPICS.replies.name, partition, b"{}", nonce=nonce * 32, **options)
+
+
+def pending(request):
+    record = ConsumerRecord(TOPICS.requests.name, 0, 0, 0, 0, b"", b"{}", None, 0, 0, tuple(request.headers()))
+    return Pending(record, request, Delivery())
+
+
+async def test_requests_that_wait_for_one_answer_under_one_id_get_it_each_under_its_own_nonce():
+    log = Log()
+    answerer = Answerer(SETTINGS, log)
+    missed = []
+    cache = PredictionCache(
+        CollectorRegistry(),
+        answered=lambda one, body: answerer.reply(one.request, one.delivery, body, cached=True),
+        missed=missed.append,
+    )
+    cache.use(MemoryAnswers(1_000_000))
+    requests = [asked(nonce, partition=number) for number, nonce in enumerate("abc")]
+    for request in requests:
+        cache.ask(pending(request), KEY)
+    assert [one.request.nonce for one in missed] == [requests[0].nonce]  # the first is sent on, the others wait
+    cache.landed(KEY, b"answer", 60.0)
+    late = asked("d", partition=7)
+    cache.ask(pending(late), KEY)  # and one that finds it kept
+    for request, (topic, key, partition, reply) in zip([*requests[1:], late], log.sent, strict=True):
+        assert (topic, partition) == (TOPICS.replies.name, request.reply_partition)
+        assert (key, reply.nonce, reply.request_id) == (request.nonce, request.nonce, "same")
+        assert (reply.cached, reply.body) == (True, b"answer")
+
+
+@pytest.mark.parametrize("outcome", [b"{}", NoWorker("none"), ModelFailed("no")])
+@pytest.mark.parametrize("role", ["primary", "shadow"])
+@pytest.mark.parametrize("nonce", ["a", ""])
+@pytest.mark.parametrize("fill", [-1, 2])
+def test_every_kind_of_reply_repeats_what_its_request_is_known_by(outcome, role, nonce, fill):
+    log = Log()
+    request = asked(nonce, role=role, fill=fill, caller="shop", version="2.0.0")
+    Answerer(SETTINGS, log).reply(request, Delivery(), outcome, version="1.0.0", fallback="2.0.0")
+    assert len(log.sent) == (2 if fill >= 0 and role == "primary" else 1)
+    for _, key, _, reply in log.sent:
+        # A raw client that sends no nonce gets what it sent, under its id as before.
+        assert key == (request.nonce or "same")
+        assert (reply.request_id, reply.nonce, reply.model, reply.caller) == ("same", request.nonce, "m", "shop")
+
+
+def test_where_a_request_was_says_nothing_of_another_under_the_same_id():
+    placements = Placements()
+    one, two = asked("a"), asked("b")
+    placements.note(one.identity, "worker-0", 0.0)
+    assert placements.before(two.identity) == ()
+    assert placements.before(one.identity) == ("worker-0",)
+
+
+async def test_a_record_that_was_put_aside_is_answered_under_its_nonce():
+    sent, log = asyncio.get_running_loop().create_future(), Log()
+    kept = []
+
+    class Outbox(Log):
+        def send(self, topic, value, *, key, headers, partition=None, acknowledged=None, **_):
+            if topic == TOPICS.dead_letters.name:
+                kept.append(acknowledged)
+            else:
+                log.send(topic, value, key=key, partition=partition, headers=headers)
+
+    one = pending(asked("a"))
+    Answerer(SETTINGS, Outbox()).put_aside(one.record, one.delivery, "it kills", "")
+    sent.set_result(None)
+    kept[0](sent)
+    [(_, key, _, reply)] = log.sent
+    assert (key, reply.nonce, reply.request_id, reply.status) == ("a" * 32, "a" * 32, "same", 500)
