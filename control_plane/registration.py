@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from ..schemas.errors import InvalidInput
 from ..schemas.names import check_model_name, parse_version
 from ..schemas.releases import Batching, Framework
 from ..schemas.signatures import Signature
@@ -41,7 +42,10 @@ class Registration(BaseModel):
 
     @field_validator("version", "parent")
     @classmethod
-    def _is_a_version(cls, version: str | None) -> str | None:
+    def _is_a_version(cls, version: str | None, info: ValidationInfo) -> str | None:
         if version is not None:
-            parse_version(version)
+            try:
+                parse_version(version)
+            except InvalidInput as error:
+                raise InvalidInput(error.detail, field=info.field_name) from None
         return version

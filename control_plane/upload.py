@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
 from pydantic import BaseModel, ValidationError
 
 from ..schemas.errors import InvalidInput, MalformedRequest, RequestTooLarge
@@ -23,7 +23,14 @@ def parse(kind: type[BaseModel], document: Any) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "body"
-        raise InvalidInput(f"{field}: {first['msg']}", field=field) from None
+        said = first["msg"].removeprefix("Value error, ")
+        said = "is required" if first["type"] == "missing" else said
+        said = (
+            f"there is no such field, there are {', '.join(kind.model_fields)}"
+            if first["type"] == "extra_forbidden"
+            else said
+        )
+        raise InvalidInput(f"{field[:200]}: {said}", field=field[:200]) from None
 
 
 async def read_registration(request: web.Request, folder: Path, largest: int) -> tuple[Registration, Path]:
@@ -37,10 +44,15 @@ async def read_registration(request: web.Request, folder: Path, largest: int) ->
         )
     fields: dict[str, Any] = {}
     artifact: Path | None = None
-    reader = await request.multipart()
-    while (part := await reader.next()) is not None:
+    try:
+        reader = await request.multipart()
+    except (ValueError, AssertionError) as error:
+        raise _not_a_form(error) from None
+    while (part := await _next_part(reader)) is not None:
         if not isinstance(part, BodyPartReader) or part.name is None:
             raise MalformedRequest("each part of the form needs a name, and none may be multipart itself")
+        if part.name in fields or (part.name == "artifact" and artifact is not None):
+            raise MalformedRequest(f"the form has {part.name[:80]!r} twice", field=part.name[:80])
         if part.name == "artifact":
             artifact = folder / "artifact"
             await _write(part, artifact, largest)
@@ -57,6 +69,19 @@ async def read_registration(request: web.Request, folder: Path, largest: int) ->
         raise MalformedRequest('the file "artifact" is missing', field="artifact")
     registration: Registration = parse(Registration, fields)
     return registration, artifact
+
+
+async def _next_part(reader: MultipartReader) -> Any:
+    try:
+        return await reader.next()
+    except (ValueError, AssertionError) as error:
+        raise _not_a_form(error) from None
+
+
+def _not_a_form(error: Exception) -> MalformedRequest:
+    return MalformedRequest(
+        f"the body is not the multipart form that its Content-Type says: {error}"[:300], field="artifact"
+    )
 
 
 async def _write(part: BodyPartReader, path: Path, largest: int) -> None:

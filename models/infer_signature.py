@@ -85,6 +85,8 @@ def _matrix(sample: list[Any], dtype: DType | None) -> TensorSpec:
         array = np.array(sample, dtype=object)
     except ValueError:
         raise InvalidInput("sample: the rows differ in shape", field="sample") from None
+    if not array.size:
+        raise InvalidInput("sample: its rows have no values", field="sample")
     values = array.ravel().tolist()
     if any(isinstance(value, list) for value in values):
         raise InvalidInput("sample: the rows differ in shape", field="sample")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 _SERVED_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "com.microsoft"}
@@ -62,6 +63,16 @@ def outside_data(model: Any) -> tuple[str, str] | None:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             return tensor.name, next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
     return None
+
+
+def names_other_files(path: Path) -> bool:
+    """Whether numbers of the model lie in other files; not for what is no ONNX model."""
+    import onnx
+
+    try:
+        return outside_data(onnx.load(str(path), load_external_data=False)) is not None
+    except Exception:  # protobuf's own errors
+        return False
 
 
 def why_not_run(model: Any, error: Exception) -> str:

@@ -37,6 +37,7 @@ from .isolation import isolate, start_forkserver
 from .missing import find_missing
 from .profile import build_profile, columns_of, output_bins_of
 from .tensors import Tensors, read_inputs
+from .words import said
 
 _SYNTHETIC_ROWS = 32
 _SYNTHETIC_VALUES = 1_000_000  # of all rows together, as long as there are two: rows of pictures are large as JSON
@@ -172,7 +173,10 @@ def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
     except ModelMeshError as error:
         raise RegistrationRefused(f"the model fails on the sample rows: {error.detail}", field=error.field) from error
     except Exception as error:  # the model is somebody's code: it can raise anything
-        raise RegistrationRefused(f"the model fails on the sample rows: {type(error).__name__}: {error}") from error
+        raise RegistrationRefused(
+            f"the model fails on the sample rows: {said(error)} (give a sample of rows that it was trained on)",
+            field="sample",
+        ) from error
     for name, array in outputs.items():
         if array.ndim == 0 or len(array) != rows:
             raise RegistrationRefused(f"output {name} has shape {array.shape} for {rows} rows: one row in, one row out")
@@ -204,7 +208,7 @@ def _prove_and_send(results: Connection, limits: Limits, arguments: tuple[Any, .
     except ModelMeshError as error:
         results.send({"problem": error.problem()})
     except BaseException as error:
-        results.send({"problem": RegistrationRefused(f"{type(error).__name__}: {error}").problem()})
+        results.send({"problem": RegistrationRefused(f"the model cannot be proved: {said(error)}").problem()})
 
 
 _fresh = multiprocessing.get_context("forkserver")

@@ -69,11 +69,11 @@ def _from_folder(source: Path, folder: Path) -> Path:
     """Write the one ONNX model in a folder as one file, with the numbers that lie in files beside it."""
     import onnx
 
-    if (source / "MLmodel").is_file():
+    found = sorted(source.glob("*.onnx"))
+    if not found and (source / "MLmodel").is_file():
         raise InvalidInput(
             f"{source} is a folder of MLflow's: modelmesh import mlflow:{source} takes it", field="model_object"
         )
-    found = sorted(source.glob("*.onnx"))
     if len(found) != 1:
         raise InvalidInput(
             f"{source} is a folder with {len(found)} ONNX models: name the file, or a folder with one and its data",
@@ -91,13 +91,14 @@ def _from_folder(source: Path, folder: Path) -> Path:
 def framework_of_file(path: Path) -> str:
     """Return the framework that a file's name says. Raises InvalidInput where it says none."""
     kinds = {
-        ".joblib": "sklearn",
-        ".pkl": "sklearn",
-        ".skops": "sklearn",
+        **dict.fromkeys((".joblib", ".pkl", ".pickle", ".skops"), "sklearn"),
         ".onnx": "onnx",
-        ".pt2": "torch",
-        ".pt": "torch",
+        **dict.fromkeys((".pt2", ".pt", ".pth", ".ts"), "torch"),
     }
-    if path.suffix not in kinds:
-        raise InvalidInput(f"{path.name} does not say what it is: name the framework", field="framework")
-    return kinds[path.suffix]
+    if path.suffix.lower() not in kinds:
+        raise InvalidInput(
+            f"{path.name} does not say what it is: name the framework, as register_model(name, path, framework='sklearn'), or "
+            f"give the file one of the endings {', '.join(kinds)}",
+            field="framework",
+        )
+    return kinds[path.suffix.lower()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, get_args
 
@@ -18,9 +19,10 @@ _MODULES: dict[str, tuple[str, str]] = {
 
 def adapter_for(framework: str) -> Adapter:
     """Return the adapter of a framework. Raises InvalidInput for an unknown one."""
-    if framework not in _MODULES:
+    if not isinstance(framework, str) or framework not in _MODULES:
         raise InvalidInput(
-            f"framework {framework[:40]!r} is unknown: use one of {', '.join(get_args(Framework))}", field="framework"
+            f"framework {str(framework)[:40]!r} is unknown: use one of {', '.join(get_args(Framework))}",
+            field="framework",
         )
     module, name = _MODULES[framework]
     adapter: Adapter = getattr(import_module(f".{module}", __package__), name)()
@@ -32,8 +34,18 @@ def framework_of(model: Any) -> Framework:
     for framework in get_args(Framework):
         if adapter_for(framework).recognises(model):
             return framework  # type: ignore[no-any-return]
+    name = f"{type(model).__module__}.{type(model).__qualname__}"
+    if isinstance(model, type):
+        raise InvalidInput(f"{model.__name__} is a class: give a trained model, an object of it", field="model_object")
+    if isinstance(model, Mapping) and any("torch" in module_roots(value) for value in model.values()):
+        raise InvalidInput(
+            "this is a state_dict, weights without their module: load them, module.load_state_dict(...), and give the module",
+            field="model_object",
+        )
     raise InvalidInput(
-        f"no adapter knows {type(model).__module__}.{type(model).__qualname__}: name the framework", field="framework"
+        f"no adapter knows {name}: models of {', '.join(get_args(Framework))} are served (others can be converted to ONNX); "
+        "name the framework where it is one of these",
+        field="framework",
     )
 
 

@@ -21,6 +21,7 @@ from ..fitted_types import seen_columns, takes_numbers_by_value, takes_text
 from ..infer_signature import INPUT, as_floats, infer_inputs
 from ..tables import frame_of, matrix_of
 from ..tensors import Tensors
+from ..words import said
 from .base import Predictor
 from .registry import module_roots
 
@@ -155,7 +156,9 @@ class SklearnAdapter:
                 field="artifact",
             ) from error
         except Exception as error:  # a file from outside can raise anything
-            raise InvalidInput(f"the file does not load: {type(error).__name__}: {error}") from error
+            raise InvalidInput(
+                f"the file does not load as joblib or pickle: {said(error)}", field="artifact"
+            ) from error
         _check_answers(model)
         if signature is not None and not signature.of_sample:
             return SklearnPredictor(model, signature)

@@ -1,0 +1,186 @@
+"""A folder that MLflow saved, read without MLflow: the model's file, and its example as the rows that it was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..models.onnx_files import names_other_files
+from ..schemas.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# MLflow's types of columns, as pandas has them; others are left as the example has them.
+_TYPES = {
+    "double": "float64",
+    "float": "float32",
+    "long": "int64",
+    "integer": "int32",
+    "boolean": "bool",
+    "datetime": "datetime64[ns]",
+}
+_PYTORCH = (
+    "MLflow's pytorch flavour is a pickled module, which is not accepted: load it with mlflow.pytorch.load_model(folder) and "
+    "hand it over, ModelMeshClient().register_model(name, module, sample=x)"
+)
+
+
+def read_mlflow(folder: Path) -> tuple[Path, str, Any | None, dict[str, Any]]:
+    """Return the model's file (or its folder, where its data lies in files beside it), framework, sample and what is known of it.
+
+    The sample is a DataFrame of the signature's types, or rows, arrays by name; None without an example. Raises InvalidInput for
+    a folder that is none of MLflow's, and for a flavour that is not served here.
+    """
+    try:
+        document = yaml.safe_load((folder / "MLmodel").read_text())
+        flavors = dict(document["flavors"])
+    except OSError:
+        raise InvalidInput(
+            f"{folder} is no model that MLflow saved: it has no file MLmodel (name the folder that has it)",
+            field="source",
+        ) from None
+    except (yaml.YAMLError, TypeError, KeyError, ValueError):
+        raise InvalidInput(
+            f"{folder / 'MLmodel'} is no model that MLflow saved: it names no flavors", field="source"
+        ) from None
+    path, framework = _file(folder, {name: about or {} for name, about in flavors.items()})
+    if not path.exists():
+        raise InvalidInput(f"{path} is named by {folder / 'MLmodel'}, and is not there", field="source")
+    known = {
+        key: document[key] for key in ("run_id", "mlflow_version", "model_uuid", "utc_time_created") if key in document
+    }
+    columns = _columns(document.get("signature") or {})
+    example = _example(folder, document.get("saved_input_example_info") or {})
+    return path, framework, _sample(example, columns), {"mlflow": known}
+
+
+def _file(folder: Path, flavors: Mapping[str, Any]) -> tuple[Path, str]:
+    if "sklearn" in flavors:
+        return folder / flavors["sklearn"].get("pickled_model", "model.pkl"), "sklearn"
+    if "onnx" in flavors:
+        path = folder / flavors["onnx"].get("data", "model.onnx")
+        return (path.parent if path.is_file() and names_other_files(path) else path), "onnx"
+    if "pytorch" in flavors:
+        programs = sorted((folder / flavors["pytorch"].get("model_data", "data")).glob("*.pt2"))
+        if len(programs) == 1:
+            return programs[0], "torch"
+        raise InvalidInput(_PYTORCH, field="source")
+    others = ", ".join(name for name in flavors if name != "python_function") or "python_function"
+    raise InvalidInput(
+        f"MLflow's flavour {others} is not served here: sklearn and onnx are (convert the model to ONNX and save it with "
+        "mlflow.onnx.save_model, or wrap it as a scikit-learn estimator)",
+        field="source",
+    )
+
+
+def _columns(signature: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the signature's inputs, each with `type` and, where it has one, `name`."""
+    inputs = signature.get("inputs")
+    try:
+        found = json.loads(inputs) if isinstance(inputs, str) else inputs
+    except json.JSONDecodeError:
+        raise InvalidInput("the signature's inputs in MLmodel are no JSON", field="source") from None
+    return [column for column in found if isinstance(column, dict)] if isinstance(found, list) else []
+
+
+def _example(folder: Path, described: Mapping[str, Any]) -> Any | None:
+    path = folder / str(described.get("artifact_path", "input_example.json"))
+    if not path.is_file() or path.suffix != ".json":
+        return None
+    try:
+        example = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise InvalidInput(
+            f"{path} is no JSON: mend it, or remove it to import without an example", field="source"
+        ) from None
+    for wrapper in ("dataframe_split", "dataframe_records", "instances", "inputs"):
+        if isinstance(example, dict) and len(example) == 1 and wrapper in example:
+            return example[wrapper]
+    return example
+
+
+def _sample(example: Any, columns: list[dict[str, Any]]) -> Any | None:
+    """Return the example as rows; as a table of the signature's types where it has one."""
+    names = [str(column["name"]) for column in columns if "name" in column]
+    if not isinstance(example, list | dict) or not example:
+        return None
+    tensors = [column for column in columns if "tensor-spec" in column]
+    if isinstance(example, dict) and isinstance(example.get("data"), list):
+        rows = example["data"]
+        labels = [str(name) for name in example.get("columns") or names]
+        if not labels or any(not isinstance(row, list) or len(row) != len(labels) for row in rows):
+            return rows
+        records = [dict(zip(labels, row, strict=True)) for row in rows]
+    elif isinstance(example, dict):
+        if tensors:
+            return {str(name): value for name, value in example.items()}
+        records = _by_columns(example)
+    elif isinstance(example[0], dict):
+        records = example
+    else:
+        return _matrix(example, tensors)
+    if names and not tensors:
+        records = [{name: row.get(name) for name in names} for row in records]
+    whole = [row for row in records if all(value is not None for value in row.values())]
+    return _typed(whole or records, columns) if names and not tensors else whole or records
+
+
+def _by_columns(example: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return {column: values} as rows; values by row number are pandas' own form, and single values one row."""
+    columns = {str(name): list(value.values()) if isinstance(value, dict) else value for name, value in example.items()}
+    if not all(isinstance(value, list) for value in columns.values()):
+        return [columns]
+    if len({len(value) for value in columns.values()}) > 1:
+        raise InvalidInput("the example's columns differ in length", field="source")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _matrix(rows: list[Any], tensors: list[dict[str, Any]]) -> Any:
+    """Return rows without names: as an array of the type that the signature says."""
+    import numpy as np
+
+    wanted = tensors[0].get("tensor-spec", {}).get("dtype") if len(tensors) == 1 else None
+    if wanted is None or str(wanted) in ("object", "str", "string"):
+        return rows
+    try:
+        return np.array(rows, dtype=wanted)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"the example is no array of {wanted}, as the signature says", field="source") from None
+
+
+def _typed(records: list[dict[str, Any]], columns: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows as a table of the signature's types; whole numbers with gaps are floating-point, as pandas has them."""
+    import pandas as pd
+
+    table = pd.DataFrame(records)
+    for column in columns:
+        name, wanted = str(column.get("name")), _TYPES.get(str(column.get("type")))
+        if name not in table or wanted is None:
+            continue
+        values: Any = table[name]
+        gaps = bool(values.isna().any())
+        try:
+            if wanted.startswith("datetime"):
+                table[name] = pd.to_datetime(values).astype(wanted)
+            elif wanted == "bool" and gaps:
+                table[name] = values.astype(object)
+            else:
+                table[name] = values.astype("float64" if gaps and wanted.startswith("int") else wanted)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidInput(f"the example's column {name} is not {column['type']}: {error}", field=name) from None
+    return table
+
+
+def typed_alone(folder: Path) -> Any | None:
+    """Return one made-up row of the signature's types, for a model with moments that says nothing of them itself."""
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    columns = [column for column in _columns(document.get("signature") or {}) if "name" in column]
+    if not any(column.get("type") == "datetime" for column in columns):
+        return None
+    made = {"datetime": "2026-01-01T00:00:00", "string": "", "boolean": False}
+    return _typed([{str(column["name"]): made.get(str(column.get("type")), 0) for column in columns}], columns)

@@ -1,0 +1,19 @@
+"""What somebody's model raised, in words for the person who registers it."""
+
+from __future__ import annotations
+
+
+def said(error: BaseException) -> str:
+    """Return an error's own text, with what it is where the text alone does not tell."""
+    text = " ".join(str(error).split())[:600]
+    if isinstance(error, KeyError):
+        return f"it looks for {text}, which is not there"
+    if isinstance(error, AttributeError) and "has no attribute" in text:
+        return f"it asks the values for {error.name!r}, which values of this type do not have"
+    if isinstance(error, TypeError) and "ufunc" in text:
+        return "it computes with values that are no numbers"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than a model may have (MODELMESH_MODEL_MEMORY_BYTES)"
+    if isinstance(error, NotImplementedError) and not text:
+        return "a part of it is not implemented"
+    return text or f"it raised {type(error).__name__} without a word"
