@@ -12,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 from aiokafka import ConsumerRecord
-from opentelemetry.trace import Span
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ..broker.chaos import Chaos
@@ -32,8 +31,9 @@ from ..schemas.errors import DeadlineExceeded, ModelMeshError, Overloaded
 from ..schemas.releases import Release
 from ..schemas.replicas import Heartbeat, ModelLoad
 from ..schemas.settings import Settings
+from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.readings import add_lag, add_number
-from ..telemetry.tracing import Traces, traceparent_of
+from ..telemetry.tracing import Traces, is_sampled, traceparent_of
 from .balancer import balancer_named
 from .cached_answers import CachedAnswers
 from .placements import Placements
@@ -56,6 +56,7 @@ class Router(Role):
         self._breaker_state = Gauge(
             "replica_breaker_state", "0 closed, 1 half open, 2 open", ("replica",), registry=self.registry
         )
+        self._keep_books = Bookkeeping(self.registry)
         # What can be wrong with the settings comes first, before anything is open.
         redis = open_redis(settings.redis) if settings.redis else None
         self._traces = Traces.from_settings(settings, "router")
@@ -158,17 +159,15 @@ class Router(Role):
                 raise DeadlineExceeded
             route = self._route(request, left)
         except ModelMeshError as error:
-            self._refused.labels(error.code).inc()
+            self._keep_books("metrics", self._count_refused, error)
             self._answerer.reply(request, delivery, error)
             self._cached.refused(pending)
             return
-        self._routed.labels(request.model, route.version).inc()
+        self._keep_books("metrics", self._count_routed, request.model, route.version)
         kept = [header for header in record.headers if header[0] not in _OURS]
         asked = [*_assigned(route), *self._cached.headers(pending, route.version)]
-        if (span := self._follow(request, route)) is not None:
-            kept = [header for header in kept if header[0] != records.TRACEPARENT]
-            asked.append((records.TRACEPARENT, traceparent_of(span).encode()))
-            span.end()
+        if is_sampled(request.traceparent):
+            self._keep_books("traces", self._trace, request, route, kept)
         if route.shadow is None:
             self._forward(request, record.value, [*kept, *asked], route, partial(self._forwarded, request, delivery))
             return
@@ -187,7 +186,14 @@ class Router(Role):
         else:
             self._answerer.reply(request, delivery, answer_for(error, "the request"))
 
-    def _follow(self, request: records.PredictionRequest, route: Route) -> Span | None:
+    def _count_refused(self, error: ModelMeshError) -> None:
+        self._refused.labels(error.code).inc()
+
+    def _count_routed(self, model: str, version: str) -> None:
+        self._routed.labels(model, version).inc()
+
+    def _trace(self, request: records.PredictionRequest, route: Route, headers: list[tuple[str, bytes]]) -> None:
+        """Write a span, and let the worker's follow it: its traceparent takes the place of the one in the headers."""
         attributes: dict[str, str | int] = {
             "messaging.system": "kafka",
             "messaging.destination.name": route.topic,
@@ -198,7 +204,12 @@ class Router(Role):
             "modelmesh.replica": route.replica,
             "modelmesh.attempt": request.attempt,
         }
-        return self._traces.follow("route", request.traceparent, attributes=attributes)
+        span = self._traces.follow("route", request.traceparent, attributes=attributes)
+        if span is not None:
+            traceparent = traceparent_of(span).encode()
+            span.end()
+            headers[:] = [header for header in headers if header[0] != records.TRACEPARENT]
+            headers.append((records.TRACEPARENT, traceparent))
 
     def _on_release(self, model: str, release: Release | None) -> None:
         self._cached.released(model, release)

@@ -10,10 +10,12 @@ import structlog
 from aiohttp import web
 from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
 from aiohttp.typedefs import Handler, Middleware
+from opentelemetry.trace import Span
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ..schemas.errors import MalformedRequest, ModelMeshError, RequestTooLarge, UnsupportedEncoding
 from ..schemas.names import REQUEST_ID
+from .bookkeeping import Bookkeeping
 from .tracing import Traces, failed, known_traceparent, trace_id_of, traceparent_of
 
 log = structlog.get_logger(__name__)
@@ -61,6 +63,13 @@ def http_middleware(registry: CollectorRegistry, traces: Traces, access_log: str
         "http_request_duration_seconds", "Time to answer", ("route",), buckets=SECONDS, registry=registry
     )
 
+    keep_books = Bookkeeping(registry)
+
+    def count(method: str, name: str, status: int, taken: float) -> None:
+        # What a caller makes up must not become a label.
+        total.labels(method if method in _METHODS else "other", name, status).inc()
+        seconds.labels(name).observe(taken)
+
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
@@ -98,29 +107,29 @@ def http_middleware(registry: CollectorRegistry, traces: Traces, access_log: str
             log.exception("http.failed", request_id=request_id, path=request.path)
             response = problem_response(ModelMeshError(f"something went wrong here; the log has it under {request_id}"))
         taken = time.perf_counter() - started
-        # What a caller makes up must not become a label.
-        total.labels(request.method if request.method in _METHODS else "other", name, response.status).inc()
-        seconds.labels(name).observe(taken)
+        keep_books("metrics", count, request.method, name, response.status, taken)
         if span is not None:
-            span.set_attributes({"http.response.status_code": response.status, "modelmesh.request_id": request_id})
-            if response.status >= 500:
-                failed(span, str(response.status))
-            span.end()
+            keep_books("traces", _end_span, span, request_id, response.status)
         if access_log != "off" and (response.status >= 400 or access_log == "all") and name not in _QUIET:
-            log.info(
-                "http.request",
-                request_id=request_id,
-                trace_id=trace_id_of(traceparent),
-                method=request.method,
-                path=request.path,
-                status=response.status,
-                ms=round(1000 * taken, 2),
-            )
+            line: dict[str, object] = {
+                "request_id": request_id,
+                "trace_id": trace_id_of(traceparent),
+                "method": request.method,
+            }
+            line |= {"path": request.path, "status": response.status, "ms": round(1000 * taken, 2)}
+            keep_books("access log", log.info, "http.request", **line)
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id
         return response
 
     return answer
+
+
+def _end_span(span: Span, request_id: str, status: int) -> None:
+    span.set_attributes({"http.response.status_code": status, "modelmesh.request_id": request_id})
+    if status >= 500:
+        failed(span, str(status))
+    span.end()
 
 
 async def _handled(handler: Handler, request: web.Request, encoding: str | None) -> web.StreamResponse:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from ..models.parity import compare
 from ..models.tensors import Tensors
-from ..schemas.errors import ModelFailed, ModelRefusedInput
+from ..schemas.errors import ModelRefusedInput
+from ..telemetry.bookkeeping import Bookkeeping
 from .original_model import OriginalModel
 
 
@@ -33,12 +34,18 @@ class CompiledWatch:
     """Compares one batch at a time, when its answers have gone out. `on_difference` gets in words how a batch differed."""
 
     def __init__(
-        self, original: OriginalModel, schedule: WatchSchedule, tolerance: float, on_difference: Callable[[str], None]
+        self,
+        original: OriginalModel,
+        schedule: WatchSchedule,
+        tolerance: float,
+        on_difference: Callable[[str], None],
+        keep_books: Bookkeeping,
     ) -> None:
         self._original = original
         self._schedule = schedule
         self._tolerance = tolerance
         self._on_difference = on_difference
+        self._keep_books = keep_books
         self._task: asyncio.Task[None] | None = None
 
     def saw(self, inputs: Tensors, outputs: Tensors, now: float) -> None:
@@ -53,15 +60,19 @@ class CompiledWatch:
 
     async def _compare(self, inputs: Tensors, outputs: Tensors) -> None:
         try:
+            if how := await self._difference(inputs, outputs):
+                self._on_difference(how)
+        except Exception as error:  # the model did not load or died: nothing is known of its compiled form
+            self._keep_books.failed("watch", error)
+
+    async def _difference(self, inputs: Tensors, outputs: Tensors) -> str:
+        """Return in words how the answers differ from the model's own; "" where they do not."""
+        try:
             expected = await self._original.predict(inputs)
         except ModelRefusedInput as error:
-            self._on_difference(f"the model refuses what its compiled form answers: {error.detail}")
-            return
-        except ModelFailed:
-            return  # it did not load or died: nothing is known of the compiled form
+            return f"the model refuses what its compiled form answers: {error.detail}"
         parity = compare(expected, outputs, self._tolerance)
-        if not parity.holds:
-            why = parity.why or (
-                f"numbers lie {parity.largest_difference:.3g} apart" if parity.labels_equal else "labels differ"
-            )
-            self._on_difference(f"{parity.rows} rows: {why}")
+        if parity.holds:
+            return ""
+        apart = f"numbers lie {parity.largest_difference:.3g} apart" if parity.labels_equal else "labels differ"
+        return f"{parity.rows} rows: {parity.why or apart}"

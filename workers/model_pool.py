@@ -65,6 +65,7 @@ class ModelPool:
         on_difference: Callable[[str, VersionSpec, str], None],
     ) -> None:
         self._seals = seals
+        self._keep_books = keep_books
         self._on_difference = on_difference
         self._chaos = chaos
         self._settings = settings
@@ -220,7 +221,9 @@ class ModelPool:
             server.leave_to_original()
             self._on_difference(self._model, spec, how)
 
-        server.watch = CompiledWatch(original, schedule, adapter_for(spec.framework).tolerance, differs)
+        server.watch = CompiledWatch(
+            original, schedule, adapter_for(spec.framework).tolerance, differs, self._keep_books
+        )
         return server
 
     async def _unload_others(self, release: Release) -> None:

@@ -6,10 +6,14 @@ import time
 import numpy as np
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from modelmesh.broker.chaos import Chaos
+from modelmesh.schemas.errors import CircuitOpen, ModelFailed
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.schemas.settings import Settings
 from modelmesh.telemetry.bookkeeping import Bookkeeping
+from modelmesh.telemetry.http import http_middleware
 from modelmesh.telemetry.tracing import Traces
 from modelmesh.workers.observer import Observer
 from modelmesh.workers.request_server import RequestServer
@@ -46,7 +50,7 @@ class Answers(list):
         self.append(outcome)
 
 
-@pytest.mark.parametrize("broken", ["metrics", "observer", "traces", "on_breaker"])
+@pytest.mark.parametrize("broken", ["metrics", "observer", "traces"])
 async def test_an_answer_goes_out_whatever_breaks_beside_it(broken):
     registry, answers = CollectorRegistry(), Answers()
     keep_books = Bookkeeping(registry)
@@ -54,13 +58,10 @@ async def test_an_answer_goes_out_whatever_breaks_beside_it(broken):
     parts |= {broken: Raises()} if broken in parts else {}
     servers = {}
 
-    def on_breaker(version, state):
-        raise RuntimeError("the breaker's listener is broken")
-
     release = full()
     server = RequestServer(
         Settings(), "m", servers, answers, parts["metrics"], parts["observer"], is_busy=lambda: False, why_not=str,
-        chaos=Chaos(Settings()), traces=parts["traces"], on_breaker=on_breaker, keep_books=keep_books,
+        chaos=Chaos(Settings()), traces=parts["traces"], on_breaker=lambda version, state: None, keep_books=keep_books,
     )  # fmt: skip
     server.release = release
     spec = SPEC.model_copy(update={"version": release.stable.version})
@@ -79,7 +80,51 @@ async def test_an_answer_goes_out_whatever_breaks_beside_it(broken):
     failures = sum(
         sample.value for family in registry.collect() for sample in family.samples if sample.name.endswith("_total")
     )
-    assert failures > 0 or broken == "on_breaker"
+    assert failures > 0
+
+
+async def test_a_listener_of_the_breaker_that_raises_costs_no_answer():
+    answers, servers = Answers(), {}
+
+    def on_breaker(version, state):
+        raise RuntimeError("the breaker's listener is broken")
+
+    def broken(numbers):
+        raise ModelFailed("always")
+
+    registry = CollectorRegistry()
+    server = RequestServer(
+        Settings(), "m", servers, answers, Ignores(), Ignores(), is_busy=lambda: False, why_not=str,
+        chaos=Chaos(Settings()), traces=Traces("worker", "w", 0.0, None), on_breaker=on_breaker,
+        keep_books=Bookkeeping(registry),
+    )  # fmt: skip
+    server.release = full()
+    servers["1.0.0"] = VersionServer(SPEC, Model(broken), on_served=server.answer, on_batch=server.on_batch)
+    for number in range(100):
+        body = orjson.dumps({"inputs": {"a": 1}})
+        server.submit(PredictionRequest(str(number), "m", time.time() + 60, "replies", 0, body, version="1.0.0"), None)
+        async with asyncio.timeout(10):
+            while len(answers) <= number:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+    assert {type(answer) for answer in answers} == {ModelFailed, CircuitOpen}
+    assert registry.get_sample_value("bookkeeping_failures_total", {"what": "breaker"}) >= 1
+
+
+async def test_a_gateway_whose_metrics_are_broken_answers(monkeypatch):
+    registry = CollectorRegistry()
+
+    async def here(request):
+        return web.Response(text="here")
+
+    app = web.Application(middlewares=[http_middleware(registry, Traces("gateway", "g", 0.0, None), "all")])
+    app.router.add_get("/", here)
+    monkeypatch.setattr("prometheus_client.Histogram.observe", Raises().observe)
+    monkeypatch.setattr("modelmesh.telemetry.http.log.info", Raises().info)
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.get("/")
+        assert (answer.status, await answer.text()) == (200, "here")
+    for what in ("metrics", "access log"):
+        assert registry.get_sample_value("bookkeeping_failures_total", {"what": what}) == 1
 
 
 async def test_rows_that_cannot_be_summed_up_cost_no_count_of_requests():

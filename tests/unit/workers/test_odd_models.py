@@ -13,6 +13,7 @@ from modelmesh.schemas.errors import ModelFailed, ModelRefusedInput
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.schemas.releases import Batching, VersionSpec
 from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.telemetry.bookkeeping import Bookkeeping
 from modelmesh.workers.compiled_watch import CompiledWatch, WatchSchedule
 from modelmesh.workers.version_server import VersionServer
 
@@ -153,7 +154,7 @@ async def test_a_compiled_form_that_is_seen_to_differ_answers_no_more():
             differences.append(how)
             server.leave_to_original()
 
-        return CompiledWatch(Model(double), WatchSchedule(1.0, 60.0, lambda: 0.0, 0.0), 1e-5, differs)
+        return CompiledWatch(Model(double), WatchSchedule(1.0, 60.0, lambda: 0.0, 0.0), 1e-5, differs, Bookkeeping())
 
     done = asyncio.Queue()
     behind = VersionServer(SPEC, Model(double), on_served=done.put_nowait, on_batch=lambda ran: None)
@@ -184,7 +185,9 @@ async def test_a_form_that_answers_what_the_model_refuses_differs_and_a_model_th
         def original(numbers, error=raises):
             raise error
 
-        watch = CompiledWatch(Model(original), WatchSchedule(1.0, 60.0, lambda: 0.0, 0.0), 1e-5, seen.append)
+        watch = CompiledWatch(
+            Model(original), WatchSchedule(1.0, 60.0, lambda: 0.0, 0.0), 1e-5, seen.append, Bookkeeping()
+        )
         watch.saw({"a": np.array([1.0])}, {"value": np.array([2.0])}, 0.0)
         await watch._task
     assert len(seen) == 1
