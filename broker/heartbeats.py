@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from aiokafka import ConsumerRecord
 
+from ..schemas.releases import VersionSpec
 from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
 from .dead_letter_box import DeadLetterBox
@@ -84,10 +85,12 @@ class ReplicaView:
             if heard >= oldest and not beat.leaving:
                 yield beat
 
-    def serves(self, model: str, version: str) -> bool:
-        """Whether a live worker has the version loaded and every live router knows it."""
+    def serves(self, model: str, spec: VersionSpec) -> bool:
+        """Whether a live worker has this very version loaded, not only its number, and every live router knows it."""
         live = list(self.live())
-        loaded = [beat.role for beat in live if model in beat.models and version in beat.models[model].loaded]
+        loaded = [
+            beat.role for beat in live if model in beat.models and beat.models[model].has(spec.version, spec.identity)
+        ]
         routers = sum(beat.role == "router" for beat in live)
         return "worker" in loaded and 0 < routers == loaded.count("router")
 

@@ -19,6 +19,7 @@ from ..schemas.records import (
     JSON,
     MOST_HEADER_BYTES,
     MOST_HEADERS,
+    VERSION_ID,
     PredictionRequest,
     Reply,
     header_bytes,
@@ -151,6 +152,7 @@ class Answerer:
                     *reply.headers(),
                     (DIGEST, request.digest.encode()),
                     (ASKED_VERSION, request.version.encode()),
+                    (VERSION_ID, request.version_id.encode()),
                 ],
             )
 

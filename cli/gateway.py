@@ -109,7 +109,7 @@ class Gateway(Role):
             "router": any(beat.role == "router" for beat in live),
             "worker": any(beat.role == "worker" for beat in live),
             "models": all(
-                self._replicas.serves(model, release.stable.version)
+                self._replicas.serves(model, release.versions[release.stable.version])
                 for model, release in self._releases.releases.items()
             ),
         }

@@ -61,8 +61,8 @@ def _replica(beat: Heartbeat) -> dict[str, Any]:
         "loaded": {model: list(load.loaded) for model, load in beat.models.items()},
         "failed": {model: load.failed for model, load in beat.models.items() if load.failed},
         "breakers": [
-            {"model": model, "version": version, "state": state}
+            {"model": model, "version": load.identities.get(identity, identity), "state": state}
             for model, load in beat.models.items()
-            for version, state in load.breakers.items()
+            for identity, state in load.breakers.items()
         ],
     }

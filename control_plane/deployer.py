@@ -10,6 +10,7 @@ from ..broker.heartbeats import ReplicaView
 from ..broker.releases_view import ReleasesView
 from ..broker.topics import ensure_topics
 from ..schemas.commands import CommandKind, Event
+from ..schemas.releases import VersionSpec
 from ..schemas.settings import Settings
 from .command_client import CommandClient
 
@@ -43,16 +44,16 @@ class Deployer:
     def usable(self, model: str) -> bool:
         """Whether live workers have every version of the release loaded, and every router knows it."""
         release = self._releases.releases.get(model)
-        return release is not None and all(self._replicas.serves(model, version) for version in release.versions)
+        return release is not None and all(self._replicas.serves(model, spec) for spec in release.versions.values())
 
-    def why_not(self, model: str, version: str) -> str | None:
+    def why_not(self, model: str, spec: VersionSpec) -> str | None:
         """Return why a version is not in use yet, in the words of the worker that could not load it; None where it is."""
-        if self._replicas.serves(model, version):
+        if self._replicas.serves(model, spec):
             return None
         loads = [beat.models[model] for beat in self._replicas.live() if model in beat.models]
         for load in loads:
-            if version in load.failed:
-                return f"not live: {load.failed[version]}"
+            if spec.version in load.failed:
+                return f"not live: {load.failed[spec.version]}"
         return f"not live yet: no worker had it loaded after {self._settings.load_timeout:g} s"
 
     async def _until_usable(self, model: str, generation: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..schemas.commands import Command, Event
 from ..schemas.observations import Summary
-from ..schemas.releases import Release
+from ..schemas.releases import Release, VersionSpec
 from ..schemas.settings import Settings
 from . import drift_watch, evidence, latency_windows
 from .decision import Decision, decide, figures, outputs_differ, version_figures
@@ -26,7 +26,7 @@ Tables = MutableMapping[str, str]
 
 
 class Judge:
-    """Takes in summaries. Each table holds JSON by key: evidence and drift by model, latency by ten seconds.
+    """Takes in summaries. Each table holds JSON by key: evidence by model, drift and latency by the version's identity.
 
     What `take_in` returns must be sent before the tables are safe: after a crash it is found again, under the same ids.
     """
@@ -42,7 +42,7 @@ class Judge:
 
     def take_in(self, summary: Summary, release: Release, now: float) -> list[Command | Event]:
         """Merge a summary of the release's model; return what follows from it."""
-        self._take_in_latency(summary)
+        self._take_in_latency(summary, release)
         drifted, news = self._take_in_drift(summary, release, now)
         known = self.evidence(release)
         if not evidence.take_in(known, summary, release):
@@ -82,13 +82,24 @@ class Judge:
             document["decision"] = {"kind": decision.kind, "reason": decision.reason}
         return document
 
-    def latency_document(self, model: str, versions: list[str], now: float) -> dict[str, Any]:
-        """Return the latency windows of each version."""
-        return {version: latency_windows.windows(partial(self._bucket, model, version), now) for version in versions}
+    def forget(self, model: str) -> None:
+        """A model was removed: nothing that was known of it is said of a later one of its name."""
+        self._evidence.pop(model, None)
+        for table in (self._latency, self._drift):
+            for key in [key for key in table if key.startswith(f"{model}|")]:
+                table.pop(key, None)
+                self._parsed.pop(key, None)
 
-    def _bucket(self, model: str, version: str, number: int) -> LatencyBucket | None:
+    def latency_document(self, release: Release, now: float) -> dict[str, Any]:
+        """Return the latency windows of each of the release's versions."""
+        return {
+            version: latency_windows.windows(partial(self._bucket, release.model, identity), now)
+            for version, identity in release.identities.items()
+        }
+
+    def _bucket(self, model: str, identity: str, number: int) -> LatencyBucket | None:
         """Return ten seconds of a version; what has not changed is not read anew each time."""
-        key = key_of(model, version, number)
+        key = key_of(model, identity, number)
         held = self._latency.get(key)
         if not held:
             return None
@@ -102,7 +113,7 @@ class Judge:
         """Return each version's drift figures by feature."""
         document: dict[str, Any] = {}
         for version, spec in release.versions.items():
-            watch = self._watch(release.model, version)
+            watch = self._watch(release.model, spec)
             document[version] = {
                 "reference": {"rows": spec.profile.rows, "source": spec.profile.source} if spec.profile else None,
                 "learned_rows": len(watch.columns[0]) if watch.columns else 0,
@@ -165,10 +176,13 @@ class Judge:
             )
         ]
 
-    def _take_in_latency(self, summary: Summary) -> None:
+    def _take_in_latency(self, summary: Summary, release: Release) -> None:
         number = bucket_of(summary.at)
         for version in summary.versions:
-            key = key_of(summary.model, version, number)
+            identity = _identity(summary, release, version)
+            if identity is None:
+                continue
+            key = key_of(summary.model, identity, number)
             held = self._latency.get(key)
             bucket = LatencyBucket.model_validate_json(held) if held else LatencyBucket(number=number)
             if bucket.number > number:
@@ -178,8 +192,8 @@ class Judge:
             latency_windows.take_in(bucket, summary, version)
             self._latency[key] = bucket.model_dump_json()
 
-    def _watch(self, model: str, version: str) -> DriftWatch:
-        held = self._drift.get(f"{model}|{version}")
+    def _watch(self, model: str, spec: VersionSpec) -> DriftWatch:
+        held = self._drift.get(f"{model}|{spec.identity}")
         return DriftWatch.model_validate_json(held) if held else DriftWatch()
 
     def _take_in_drift(self, summary: Summary, release: Release, now: float) -> tuple[str, list[Command | Event]]:
@@ -188,16 +202,16 @@ class Judge:
         drifted = ""
         for version in summary.features:
             spec = release.versions.get(version)
-            if spec is None:
-                continue
-            watch = self._watch(release.model, version)
+            if spec is None or _identity(summary, release, version) != spec.identity:
+                continue  # gone, or another has its number now
+            watch = self._watch(release.model, spec)
             found = drift_watch.take_in(watch, summary, version, spec.profile, window=self._window, alarm=self._alarm)
             if found.profile is not None:
                 news.append(
                     Command(
                         kind="set_profile",
                         model=release.model,
-                        command_id=f"judge.{release.model}.{version}.profile",
+                        command_id=f"judge.{release.model}.{version}.{spec.identity}.profile",
                         version=spec,
                         profile=found.profile,
                         actor=ACTOR,
@@ -209,7 +223,7 @@ class Judge:
                 drifted = ", ".join(f"{drift['feature']} (PSI {drift['psi']:.3f})" for drift in found.alarm)
                 news.append(
                     Event(
-                        event_id=f"drift.{release.model}.{version}.{watch.windows}",
+                        event_id=f"drift.{release.model}.{version}.{spec.identity}.{watch.windows}",
                         kind="drift.detected",
                         model=release.model,
                         at=now,
@@ -219,5 +233,10 @@ class Judge:
                         data={"version": version, "features": found.alarm, "rows": watch.window_rows},
                     )
                 )
-            self._drift[f"{release.model}|{version}"] = watch.model_dump_json()
+            self._drift[f"{release.model}|{spec.identity}"] = watch.model_dump_json()
         return drifted, news
+
+
+def _identity(summary: Summary, release: Release, version: str) -> str | None:
+    """Return which version a summary's number means; an older worker's means the release's, None: not known."""
+    return summary.identities.get(version) or release.identities.get(version)

@@ -31,9 +31,9 @@ def bucket_of(at: float) -> int:
     return int(at) // BUCKET
 
 
-def key_of(model: str, version: str, number: int) -> str:
+def key_of(model: str, identity: str, number: int) -> str:
     """Return the table's key: a bucket takes the place of the one an hour before it. A name has no bar."""
-    return f"{model}|{version}|{number % KEPT}"
+    return f"{model}|{identity}|{number % KEPT}"
 
 
 def take_in(bucket: LatencyBucket, summary: Summary, version: str) -> None:

@@ -85,6 +85,8 @@ class ControlMetrics:
 
     def _accuracy(self) -> Iterator[tuple[tuple[str, str], float]]:
         for name, document in self._statistics.models("accuracy").items():
+            if name not in self._releases.releases:
+                continue  # removed; the recorder may have told it once more
             for version, windows in document["versions"].items():
                 if (accuracy := windows.get("24 h", {}).get("accuracy")) is not None:
                     yield (name, version), float(accuracy)

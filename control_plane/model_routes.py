@@ -110,7 +110,7 @@ class ModelRoutes:
             )
         except Unavailable as error:
             return self._registered(registration, row, None, f"not live yet: {error.detail}", status=201)
-        why_not = self._deployer.why_not(registration.name, row.version)
+        why_not = self._deployer.why_not(registration.name, spec_of(row))
         return self._registered(registration, row, event, why_not, status=201)
 
     @needs_database
@@ -192,7 +192,7 @@ class ModelRoutes:
             name=registration.name,
             version=version_document(row, self._live_versions(registration.name)),
             deployment=event,
-            ready=self._replicas.serves(registration.name, row.version),
+            ready=self._replicas.serves(registration.name, spec_of(row)),
             warning=warning,
         )
         return answer(document, status)

@@ -4,6 +4,7 @@
     full -start_canary-> canary -step_canary-> canary -promote|rollback-> full
     full -start_shadow-> shadow -stop_shadow-> full
     full -start_experiment-> ab -stop_experiment-> full
+    any -remove-> (none)
 
 Whatever else is asked is refused with 409 and changes nothing.
 """
@@ -34,17 +35,22 @@ REMEMBERED_BYTES = 500_000
 
 
 class ReleaseState(BaseModel):
-    """What the table holds for one model: its release, and the events that answered its latest commands."""
+    """What the table holds for one model: its release, and the events that answered its latest commands.
+
+    Of a model that was removed the generation stays. A later model of the name goes on from there, so that no trial, event or
+    late summary of the one before is ever taken for its own.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     release: Release | None = None
+    removed_at: int = 0
     answered: tuple[Event, ...] = ()
 
     @property
     def generation(self) -> int:
-        """The release's generation; 0 before the first."""
-        return self.release.generation if self.release else 0
+        """The release's generation; without one that of the last, 0 before the first."""
+        return self.release.generation if self.release else self.removed_at
 
     def answer_to(self, command_id: str) -> Event | None:
         """Return the event that answered a command, if it is remembered."""
@@ -52,9 +58,9 @@ class ReleaseState(BaseModel):
 
 
 class _Outcome(NamedTuple):
-    """What a transition gives: the next release, and what the event says of it."""
+    """What a transition gives: the next release (None: no more), and what the event says of it."""
 
-    release: Release
+    release: Release | None
     kind: EventKind
     summary: str
     data: dict[str, Any]
@@ -70,8 +76,9 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
         return state, before
     try:
         _check(state, command, now)
-        outcome = _TRANSITIONS[command.kind](state.release, command, now)
-        _check_size(outcome.release)
+        outcome = _TRANSITIONS[command.kind](state, command, now)
+        if outcome.release is not None:
+            _check_size(outcome.release)
     except ModelMeshError as error:
         event = Event(
             event_id=f"{command.command_id}.answer",
@@ -87,26 +94,38 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
         )
         return _remember(state, event), event
     release = outcome.release
+    after = state.model_copy(
+        update={"release": release, "removed_at": release.generation if release is not None else state.generation}
+    )
     event = Event(
         event_id=f"{command.command_id}.answer",
         kind=outcome.kind,
         model=command.model,
         at=now,
-        generation=release.generation,
+        generation=after.generation,
         command_id=command.command_id,
         actor=command.actor,
         summary=outcome.summary,
         data={
-            "strategy": release.strategy,
-            "version": release.stable.version,
-            "trial": release.trial,
+            **(_standing(release) if release is not None else {}),
             "reason": command.reason,
             **outcome.data,
             **({"evidence": command.evidence} if command.evidence else {}),
             **_source(command),
         },
     )
-    return _remember(state.model_copy(update={"release": release}), event), event
+    return _remember(after, event), event
+
+
+def _standing(release: Release) -> dict[str, Any]:
+    stable = release.versions[release.stable.version]
+    return {
+        "strategy": release.strategy,
+        "version": stable.version,
+        "digest": stable.digest,
+        "identity": stable.identity,
+        "trial": release.trial,
+    }
 
 
 def _check_size(release: Release) -> None:
@@ -134,9 +153,10 @@ def _check(state: ReleaseState, command: Command, now: float) -> None:
     if now > command.expires_at:
         # Its author was told that nobody answered; carrying it out now would be a surprise.
         raise ControlPlaneUnavailable("the command expired before the control plane saw it; nothing was changed")
-    if command.based_on is not None and command.based_on != state.generation:
+    seen = state.release.generation if state.release is not None else 0
+    if command.based_on is not None and command.based_on != seen:
         raise StaleGeneration(
-            f"the release of {command.model} is at generation {state.generation}, "
+            f"the release of {command.model} is at generation {seen}, "
             f"the command was based on {command.based_on}: look again, then decide",
             field="generation",
         )
@@ -144,11 +164,10 @@ def _check(state: ReleaseState, command: Command, now: float) -> None:
         raise StaleGeneration(f"{command.model}.{command.trial} is over", field="id")
 
 
-def _full(release: Release | None, spec: VersionSpec, command: Command, now: float) -> Release:
-    """Return a release that sends everything to one version."""
-    return _begin(
-        release, "full", (Variant(name="stable", version=spec.version, weight=1, role="stable"),), [spec], command, now
-    )
+def _full(release: Release | None, spec: VersionSpec, command: Command, now: float, last: int = 0) -> Release:
+    """Return a release that sends everything to one version; `last` is the generation before where there is no release."""
+    variants = (Variant(name="stable", version=spec.version, weight=1, role="stable"),)
+    return _begin(release, "full", variants, [spec], command, now, last=last)
 
 
 def _begin(
@@ -159,9 +178,10 @@ def _begin(
     command: Command,
     now: float,
     canary: CanaryPlan | None = None,
+    last: int = 0,
 ) -> Release:
     """Return the first release of a new trial. What was learned of a version stays with it."""
-    generation = before.generation + 1 if before else 1
+    generation = (before.generation if before else last) + 1
     known = before.versions if before else {}
     versions = {spec.version: _with_known_profile(spec, known.get(spec.version)) for spec in specs}
     return Release(
@@ -181,20 +201,22 @@ def _begin(
 
 
 def _with_known_profile(spec: VersionSpec, known: VersionSpec | None) -> VersionSpec:
-    if spec.profile is None and known is not None and known.digest == spec.digest:
+    if spec.profile is None and known is not None and known.identity == spec.identity:
         return spec.model_copy(update={"profile": known.profile})
     return spec
 
 
-def _running(release: Release | None, command: Command, strategy: Strategy) -> Release:
+def _running(state: ReleaseState, command: Command, strategy: Strategy) -> Release:
+    release = state.release
     if release is None or release.strategy != strategy:
         what = {"canary": "canary", "shadow": "shadow", "ab": "experiment", "full": "full release"}[strategy]
         raise IllegalTransition(f"{command.model} has no {what} running", field="model")
     return release
 
 
-def _idle(release: Release | None, command: Command) -> Release:
+def _idle(state: ReleaseState, command: Command) -> Release:
     """Return the full release that something new can begin on. Raises IllegalTransition while something runs."""
+    release = state.release
     if release is None:
         raise IllegalTransition(f"{command.model} has no release yet: deploy a version first", field="model")
     if release.strategy == "canary":
@@ -225,17 +247,16 @@ def _other(release: Release, command: Command, what: str) -> VersionSpec:
     return spec
 
 
-def _deploy(release: Release | None, command: Command, now: float) -> _Outcome:
-    if release is not None:
-        _idle(release, command)
+def _deploy(state: ReleaseState, command: Command, now: float) -> _Outcome:
+    release = _idle(state, command) if state.release is not None else None
     spec = _given(command)
-    after = _full(release, spec, command, now)
+    after = _full(release, spec, command, now, state.generation)
     previous = release.stable.version if release else None
     return _Outcome(after, "release.deployed", f"{command.model} {spec.version} is live", {"previous": previous})
 
 
-def _start_canary(release: Release | None, command: Command, now: float) -> _Outcome:
-    release = _idle(release, command)
+def _start_canary(state: ReleaseState, command: Command, now: float) -> _Outcome:
+    release = _idle(state, command)
     spec = _other(release, command, "candidate")
     plan = (command.canary or CanaryPlan()).model_copy(update={"step": 0, "step_began_at": now})
     percentage = plan.steps[0].percentage if plan.steps else _percentage(command)
@@ -279,8 +300,8 @@ def _candidate_of(release: Release) -> str:
     return candidate.version
 
 
-def _step_canary(release: Release | None, command: Command, now: float) -> _Outcome:
-    release = _running(release, command, "canary")
+def _step_canary(state: ReleaseState, command: Command, now: float) -> _Outcome:
+    release = _running(state, command, "canary")
     percentage = _percentage(command)
     assert release.canary is not None
     steps = [step.percentage for step in release.canary.steps]
@@ -302,16 +323,16 @@ def _step_canary(release: Release | None, command: Command, now: float) -> _Outc
     )
 
 
-def _promote(release: Release | None, command: Command, now: float) -> _Outcome:
-    release = _running(release, command, "canary")
+def _promote(state: ReleaseState, command: Command, now: float) -> _Outcome:
+    release = _running(state, command, "canary")
     candidate, stable = _candidate_of(release), release.stable.version
     after = _full(release, release.versions[candidate], command, now)
     summary = f"{command.model} {candidate} is promoted; {stable} goes"
     return _Outcome(after, "canary.promoted", summary, {"candidate": candidate, "previous": stable, "id": release.id})
 
 
-def _rollback(release: Release | None, command: Command, now: float) -> _Outcome:
-    release = _running(release, command, "canary")
+def _rollback(state: ReleaseState, command: Command, now: float) -> _Outcome:
+    release = _running(state, command, "canary")
     candidate, stable = _candidate_of(release), release.stable.version
     after = _full(release, release.versions[stable], command, now)
     summary = f"{command.model} {candidate} is rolled back; {stable} answers everything"
@@ -320,8 +341,8 @@ def _rollback(release: Release | None, command: Command, now: float) -> _Outcome
     return _Outcome(after, "canary.rolled_back", summary, {"candidate": candidate, "id": release.id})
 
 
-def _start_shadow(release: Release | None, command: Command, now: float) -> _Outcome:
-    release = _idle(release, command)
+def _start_shadow(state: ReleaseState, command: Command, now: float) -> _Outcome:
+    release = _idle(state, command)
     spec = _other(release, command, "shadow")
     percentage, stable = _percentage(command), release.stable.version
     variants = (
@@ -335,8 +356,8 @@ def _start_shadow(release: Release | None, command: Command, now: float) -> _Out
     )
 
 
-def _stop_shadow(release: Release | None, command: Command, now: float) -> _Outcome:
-    release = _running(release, command, "shadow")
+def _stop_shadow(state: ReleaseState, command: Command, now: float) -> _Outcome:
+    release = _running(state, command, "shadow")
     shadow = release.variant("shadow")
     assert shadow is not None
     after = _full(release, release.versions[release.stable.version], command, now)
@@ -344,8 +365,8 @@ def _stop_shadow(release: Release | None, command: Command, now: float) -> _Outc
     return _Outcome(after, "shadow.stopped", summary, {"shadow": shadow.version, "id": release.id})
 
 
-def _start_experiment(release: Release | None, command: Command, now: float) -> _Outcome:
-    release = _idle(release, command)
+def _start_experiment(state: ReleaseState, command: Command, now: float) -> _Outcome:
+    release = _idle(state, command)
     arms = command.variants
     names, versions = [arm.name for arm in arms], [arm.version for arm in arms]
     if len(arms) < 2:
@@ -374,8 +395,8 @@ def _start_experiment(release: Release | None, command: Command, now: float) -> 
     return _Outcome(after, "experiment.started", f"experiment {data['name']} on {command.model}: {shares}", data)
 
 
-def _stop_experiment(release: Release | None, command: Command, now: float) -> _Outcome:
-    release = _running(release, command, "ab")
+def _stop_experiment(state: ReleaseState, command: Command, now: float) -> _Outcome:
+    release = _running(state, command, "ab")
     winner = command.name or release.stable.version
     by_name = {variant.name: variant.version for variant in release.variants}
     version = by_name.get(winner, winner)
@@ -386,12 +407,12 @@ def _stop_experiment(release: Release | None, command: Command, now: float) -> _
     return _Outcome(after, "experiment.stopped", summary, {"id": release.id, "winner": version})
 
 
-def _set_profile(release: Release | None, command: Command, now: float) -> _Outcome:
+def _set_profile(state: ReleaseState, command: Command, now: float) -> _Outcome:
     """Give a version the reference that its first live rows made. It is the same release still: no new generation."""
-    spec = _given(command)
-    if release is None or spec.version not in release.versions or command.profile is None:
+    spec, release = _given(command), state.release
+    known = release.versions.get(spec.version) if release is not None else None
+    if release is None or known is None or known.identity != spec.identity or command.profile is None:
         raise StaleGeneration(f"{spec.version} is no longer part of the release", field="version")
-    known = release.versions[spec.version]
     if known.profile is not None:
         raise IllegalTransition(f"{spec.version} has a reference already", field="version")
     versions = release.versions | {spec.version: known.model_copy(update={"profile": command.profile})}
@@ -400,9 +421,9 @@ def _set_profile(release: Release | None, command: Command, now: float) -> _Outc
     return _Outcome(release.model_copy(update={"versions": versions}), "profile.learned", summary, data)
 
 
-def _serve_original(release: Release | None, command: Command, now: float) -> _Outcome:
+def _serve_original(state: ReleaseState, command: Command, now: float) -> _Outcome:
     """Serve a version by the model itself, for its compiled form was seen to answer otherwise."""
-    spec = _given(command)
+    spec, release = _given(command), state.release
     known = release.versions.get(spec.version) if release is not None else None
     if release is None or known is None or known.original is None or known.digest != spec.digest:
         raise StaleGeneration(f"{spec.version} is not served by that compiled form", field="version")
@@ -421,7 +442,16 @@ def _serve_original(release: Release | None, command: Command, now: float) -> _O
     return _Outcome(after, "version.differs", summary, {"version": spec.version, "digest": spec.digest})
 
 
-_TRANSITIONS: dict[CommandKind, Callable[[Release | None, Command, float], _Outcome]] = {
+def _remove(state: ReleaseState, command: Command, now: float) -> _Outcome:
+    """End the release, whatever runs. Where there is none the answer is the same: a removal can be asked for again."""
+    release = state.release
+    data: dict[str, Any] = {}
+    if release is not None:
+        data = {"removed": {version: spec.digest for version, spec in release.versions.items()}, "id": release.id}
+    return _Outcome(None, "release.removed", f"{command.model} has no release any more", data)
+
+
+_TRANSITIONS: dict[CommandKind, Callable[[ReleaseState, Command, float], _Outcome]] = {
     "deploy": _deploy,
     "start_canary": _start_canary,
     "step_canary": _step_canary,
@@ -433,6 +463,7 @@ _TRANSITIONS: dict[CommandKind, Callable[[Release | None, Command, float], _Outc
     "stop_experiment": _stop_experiment,
     "set_profile": _set_profile,
     "serve_original": _serve_original,
+    "remove": _remove,
 }
 
 

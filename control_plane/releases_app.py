@@ -26,6 +26,8 @@ from .release_machine import ReleaseState, step
 
 log = structlog.get_logger(__name__)
 PUBLISH_INTERVAL = 0.5
+# What is said of a model on the statistics topic, by the recorder too.
+STATISTICS = ("release", "drift", "latency", "shadow", "accuracy")
 # Adding up an hour of sketches is worth a moment; nobody needs it twice a second.
 LATENCY_INTERVAL = 5.0
 
@@ -77,6 +79,8 @@ class ReleasesApp:
         key = command.model.encode()
         if after.release is not None and after.release != state.release:
             await (await self._deployments.send(key=key, value=after.release.model_dump_json().encode()))
+        if after.release is None and event.kind == "release.removed":
+            await self._forget(command.model)
         await (await self._events.send(key=key, value=event.model_dump_json().encode()))
         self._releases[command.model] = after.model_dump_json()
         self._changed.add(command.model)
@@ -96,6 +100,14 @@ class ReleasesApp:
             log.info("judge.spoke", model=summary.model, kind=news.kind)
         self._changed.add(summary.model)
 
+    async def _forget(self, model: str) -> None:
+        """Take a model's release and all that was known of it from the log; asked for twice, it does no harm."""
+        await (await self._deployments.send(key=model.encode(), value=None))
+        self._judge.forget(model)
+        self._latency_due.pop(model, None)
+        for what in STATISTICS:
+            await self._statistics.send(key=f"{model}|{what}".encode(), value=None)
+
     async def _publish(self) -> None:
         """Tell the dashboards, and whoever asks over HTTP, what is known of the models that changed."""
         changed, self._changed = self._changed, set()
@@ -112,7 +124,7 @@ class ReleasesApp:
             else:
                 del self._latency_due[model]
             if (release := self._state(model).release) is not None:
-                versions = self._judge.latency_document(model, list(release.versions), now)
+                versions = self._judge.latency_document(release, now)
                 await self._say(release, "latency", {"at": now, "versions": versions})
 
     async def _say(self, release: Release, what: str, document: Any) -> None:

@@ -42,14 +42,14 @@ class ServedModels:
     def model_ready(self, model: str, version: str) -> bool:
         """Whether a model, or a version of it, can be asked. Raises ModelNotFound, VersionNotFound."""
         release, found = self._named(model, version)
-        return self._replicas.serves(release.model, found) if version else self._usable(release)
+        return self._replicas.serves(release.model, release.versions[found]) if version else self._usable(release)
 
     def index(self, *, ready: bool) -> list[dict[str, Any]]:
         """Return the versions that releases name, and whether each is loaded; `ready`: only those that are."""
         found = []
         for name, release in sorted(self._releases.releases.items()):
-            for version in release.versions:
-                loaded = self._replicas.serves(name, version)
+            for version, spec in release.versions.items():
+                loaded = self._replicas.serves(name, spec)
                 if loaded or not ready:
                     state, reason = ("READY", "") if loaded else ("UNAVAILABLE", "no worker has it loaded")
                     found.append({"name": name, "version": version, "state": state, "reason": reason})
@@ -70,7 +70,7 @@ class ServedModels:
         )
 
     def _usable(self, release: Release) -> bool:
-        return self._replicas.serves(release.model, release.stable.version)
+        return self._replicas.serves(release.model, release.versions[release.stable.version])
 
     def _named(self, model: str, version: str) -> tuple[Release, str]:
         release = self._releases.get(check_served_name(model))

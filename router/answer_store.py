@@ -11,11 +11,11 @@ from cachetools import TLRUCache
 
 
 class AnswerKey(NamedTuple):
-    """What an answer depends on. `artifact` is the served artifact's digest: a version number can be given away again."""
+    """What an answer depends on: by its identity a version differs from another under the same number."""
 
     model: str
     version: str
-    artifact: str
+    identity: str
     inputs: str
 
 

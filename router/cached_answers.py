@@ -69,9 +69,9 @@ class CachedAnswers:
         else:
             self._cache.ask(replace(pending, key=key), key)
 
-    def headers(self, pending: Pending, version: str) -> list[tuple[str, bytes]]:
+    def headers(self, pending: Pending, identity: str) -> list[tuple[str, bytes]]:
         """Return what a worker must know so that its answer comes here too, if it is to be kept."""
-        if pending.key is None or pending.key.version != version:
+        if pending.key is None or pending.key.identity != identity:
             return []
         return [(records.DIGEST, pending.key.inputs.encode()), (records.FILL, b"%d" % self._partition)]
 
@@ -82,8 +82,10 @@ class CachedAnswers:
 
     def released(self, model: str, release: Release | None) -> None:
         """A model's release is about to change: answers of versions that leave it are forgotten."""
-        for version in self._table.versions(model) - set(release.versions if release is not None else ()):
-            self._cache.drop(model, version)
+        after = release.identities if release is not None else {}
+        for version, identity in self._table.identities(model).items():
+            if after.get(version) != identity:
+                self._cache.drop(model, version)
 
     def _key(self, request: records.PredictionRequest) -> AnswerKey | None:
         """Return what the answer is kept under, if the version that the request would get may be cached."""
@@ -98,14 +100,15 @@ class CachedAnswers:
         if not spec.cache_ttl_seconds or shadow_of(release, request.identity) is not None:
             return None
         inputs = inputs_digest(request.body)
-        return None if inputs is None else AnswerKey(request.model, spec.version, spec.digest, inputs)
+        return None if inputs is None else AnswerKey(request.model, spec.version, spec.identity, inputs)
 
     def _assigned(self, request: records.PredictionRequest) -> tuple[Release, Variant] | None:
         return self._table.assigned(request.model, request.routing_key or request.identity)
 
     def _answer(self, pending: Pending, answer: bytes) -> None:
         assigned = self._assigned(pending.request)
-        if assigned is None or pending.key is None or assigned[1].version != pending.key.version:
+        key, spec = pending.key, assigned and assigned[0].versions[assigned[1].version]
+        if assigned is None or spec is None or key is None or spec.identity != key.identity:
             self._send_on(replace(pending, key=None))  # the release has changed while it waited
             return
         release, variant = assigned
@@ -117,11 +120,13 @@ class CachedAnswers:
         try:
             reply = records.Reply.from_record(record.headers, record.value)
             inputs, asked = headers[records.DIGEST].decode(), headers[records.ASKED_VERSION].decode()
+            # An older worker's answer names the number alone: it is not kept.
+            identity = headers.get(records.VERSION_ID, b"").decode()
         except (KeyError, UnicodeDecodeError, AttributeError):
             raise MalformedRecord("it names no inputs, or no version that was asked") from None
         spec = self._table.spec(reply.model, asked)
-        if spec is None:
-            return
-        key = AnswerKey(reply.model, asked, spec.digest, inputs)
+        if spec is None or spec.identity != identity:
+            return  # of a version that has left, be it that another has its number now
+        key = AnswerKey(reply.model, asked, identity, inputs)
         # Stable's answer to what a candidate failed on is not the candidate's.
         self._cache.landed(key, reply.body if reply.ok and reply.version == asked else None, spec.cache_ttl_seconds)

@@ -122,7 +122,7 @@ class RedisAnswers(AnswerStore):
             await pipeline.execute()
 
     def _name(self, key: AnswerKey) -> str:
-        return f"{self._prefix}:answer:{key.model}:{key.version}:{key.artifact[:16]}:{key.inputs}"
+        return f"{self._prefix}:answer:{key.model}:{key.version}:{key.identity}:{key.inputs}"
 
     def _breaker_changed(self, state: State) -> None:
         log.warning("cache.redis", breaker=state)

@@ -136,7 +136,7 @@ class Router(Role):
 
     async def _refresh(self) -> None:
         """Look at the replicas at each heartbeat, and without one too: the silent drop out even if nobody speaks."""
-        reachable: dict[str, tuple[str, ...]] = {}
+        reachable: dict[str, dict[str, str]] = {}
         while True:
             now = asyncio.get_running_loop().time()
             self._table.set_replicas(self._replicas.live(), self._replicas.recent(self._settings.session_timeout), now)
@@ -165,7 +165,7 @@ class Router(Role):
             return
         self._keep_books("metrics", self._count_routed, request.model, route.version)
         kept = [header for header in record.headers if header[0] not in _OURS]
-        asked = [*_assigned(route), *self._cached.headers(pending, route.version)]
+        asked = [*_assigned(route), *self._cached.headers(pending, route.identity)]
         if is_sampled(request.traceparent):
             self._keep_books("traces", self._trace, request, route, kept)
         if route.shadow is None:
@@ -265,7 +265,10 @@ class Router(Role):
             pid=os.getpid(),
             chaos=self._settings.chaos,
             partitions=self._loop.partitions,
-            models={model: ModelLoad(loaded=versions) for model, versions in self._table.reachable().items()},
+            models={
+                model: ModelLoad(loaded=tuple(versions.values()), identities=versions)
+                for model, versions in self._table.reachable().items()
+            },
         )
 
 
@@ -274,6 +277,7 @@ _OURS = frozenset(
     (
         records.VARIANT,
         records.VERSION,
+        records.VERSION_ID,
         records.TRIAL,
         records.SHADOW,
         records.ROLE,
@@ -287,5 +291,6 @@ def _assigned(route: Route) -> list[tuple[str, bytes]]:
     return [
         (records.VARIANT, route.variant.encode()),
         (records.VERSION, route.version.encode()),
+        (records.VERSION_ID, route.identity.encode()),
         (records.TRIAL, b"%d" % route.trial),
     ]

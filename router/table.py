@@ -22,6 +22,7 @@ class Route:
     replica: str
     variant: str
     version: str
+    identity: str
     trial: int
     wait_ms: float
     shadow: Route | None = None
@@ -32,15 +33,24 @@ class _Model:
     topic: str
     release: Release
     serving: Release  # the last release that workers had loaded: the road while the new one is being loaded
-    balancers: dict[str, RunBalancer] = field(default_factory=dict)  # by version
-    open: frozenset[str] = frozenset()  # versions that are loaded, but every breaker is open
+    balancers: dict[str, RunBalancer] = field(default_factory=dict)  # by identity
+    open: frozenset[str] = frozenset()  # identities that are loaded, but every breaker is open
+
+    def loaded_by(self, load: ModelLoad) -> dict[str, str]:
+        """Return the versions that a replica has loaded, by identity; of an older replica's its numbers are believed."""
+        return load.identities or {
+            spec.identity: version
+            for release in (self.serving, self.release)
+            for version, spec in release.versions.items()
+            if version in load.loaded
+        }
 
 
 @dataclass(slots=True)
 class _Known:
     beat: Heartbeat
     work: Work
-    targets: dict[str, Target]  # by version
+    targets: dict[str, Target]  # by identity
 
 
 class RoutingTable:
@@ -73,10 +83,10 @@ class RoutingTable:
         """The models that have a release."""
         return list(self._models)
 
-    def versions(self, name: str) -> set[str]:
-        """Return the versions that a model's release names."""
+    def identities(self, name: str) -> dict[str, str]:
+        """Return the versions that a model's release names: identities by number."""
         model = self._models.get(name)
-        return set(model.release.versions) if model is not None else set()
+        return model.release.identities if model is not None else {}
 
     def spec(self, name: str, version: str) -> VersionSpec | None:
         """Return what is known of a version of a model's release; None: the release does not name it."""
@@ -90,17 +100,22 @@ class RoutingTable:
             return None
         release = model.release
         variant = assign(release, routing_key)
-        if variant.version not in model.balancers:
+        if release.versions[variant.version].identity not in model.balancers:
             release = model.serving  # the new one is being loaded
             variant = assign(release, routing_key)
         return release, variant
 
-    def reachable(self) -> dict[str, tuple[str, ...]]:
-        """Return the versions of each model's release that are loaded somewhere, even if their breaker is open."""
+    def reachable(self) -> dict[str, dict[str, str]]:
+        """Return the versions of each model's release that are loaded somewhere, even if their breaker is open.
+
+        Numbers by identity.
+        """
         return {
-            name: tuple(
-                version for version in model.release.versions if version in model.balancers or version in model.open
-            )
+            name: {
+                spec.identity: version
+                for version, spec in model.release.versions.items()
+                if spec.identity in model.balancers or spec.identity in model.open
+            }
             for name, model in self._models.items()
         }
 
@@ -135,14 +150,13 @@ class RoutingTable:
             for beats in (alive[name], late[name]):
                 found: dict[str, list[Target]] = {}
                 for beat, load in beats:
-                    targets = self._targets(before, name, beat, load, usual_ms, now)
-                    for version in load.loaded:
-                        if load.breakers.get(version) == "open":
-                            opened.add(version)
+                    for identity, target in self._targets(before, name, beat, load, usual_ms, now).items():
+                        if load.breakers.get(identity) == "open":
+                            opened.add(identity)
                         else:
-                            found.setdefault(version, []).append(targets[version])
-                loaded |= {version: targets for version, targets in found.items() if version not in loaded}
-            model.balancers = {version: self._balancer(targets, now) for version, targets in loaded.items()}
+                            found.setdefault(identity, []).append(target)
+                loaded |= {identity: targets for identity, targets in found.items() if identity not in loaded}
+            model.balancers = {identity: self._balancer(targets, now) for identity, targets in loaded.items()}
             model.open = frozenset(opened - loaded.keys())
             self._settle(model)
 
@@ -164,7 +178,7 @@ class RoutingTable:
         usual_ms: float,
         now: float,
     ) -> dict[str, Target]:
-        """Return a replica's targets by version; until it speaks again, what was sent to it since it last did counts on."""
+        """Return a replica's targets by identity; until it speaks again, what was sent to it since it last did counts on."""
         key = name, beat.replica
         known = before.get(key) or self._known.get(key)
         if known is None or known.beat is not beat:
@@ -175,16 +189,16 @@ class RoutingTable:
                 work,
                 {
                     # One partition is enough to reach a replica; fewer partitions make larger fetches.
-                    version: Target(
+                    identity: Target(
                         beat.replica,
                         load.partitions[0],
                         work,
-                        warmth=min(1.0, load.ages.get(version, self._warm_up) / self._warm_up)
+                        warmth=min(1.0, load.ages.get(identity, self._warm_up) / self._warm_up)
                         if self._warm_up
                         else 1.0,
-                        probes=self._probes if load.breakers.get(version) == "half_open" else None,
+                        probes=self._probes if load.breakers.get(identity) == "half_open" else None,
                     )
-                    for version in load.loaded
+                    for identity in self._models[name].loaded_by(load)
                 },
             )
         self._known[key] = known
@@ -218,7 +232,10 @@ class RoutingTable:
         # A copy is made of a first attempt alone: a retry's would be a second one.
         copied = shadow_of(release, request) if not avoid else None
         shadow = None
-        if copied is not None and (copies := model.balancers.get(copied.version)) is not None:
+        if (
+            copied is not None
+            and (copies := model.balancers.get(release.versions[copied.version].identity)) is not None
+        ):
             goes_to = _beside(target, copies.targets) or copies.choose(now)
             if goes_to is not None:
                 shadow = _route(model, goes_to, copied, release, now)
@@ -231,10 +248,11 @@ class RoutingTable:
             raise VersionNotFound(
                 f"version {pin[:40]!r} is not part of the release of {name}, which has {there}", field="version"
             )
-        balancer = model.balancers.get(pin)
+        identity = model.release.versions[pin].identity
+        balancer = model.balancers.get(identity)
         target = balancer.choose(now, avoid) if balancer is not None else None
         if target is None:
-            if pin in model.open or balancer is not None:
+            if identity in model.open or balancer is not None:
                 raise CircuitOpen(f"{pin} of {name} fails too often and is left alone for a moment")
             raise NoWorker(f"no live worker has {pin} of {name} loaded")
         variant = Variant(name="pinned", version=pin, weight=0.0, role="arm")
@@ -245,12 +263,13 @@ class RoutingTable:
     ) -> tuple[Release, Variant, Target]:
         for release in (model.release, model.serving):
             for variant in (assign(release, routing_key), release.stable):
-                balancer = model.balancers.get(variant.version)
+                balancer = model.balancers.get(release.versions[variant.version].identity)
                 target = balancer.choose(now, avoid) if balancer is not None else None
                 if target is not None:
                     return release, variant, target
         stable = model.release.stable.version
-        if stable in model.open or stable in model.balancers:
+        identity = model.release.versions[stable].identity
+        if identity in model.open or identity in model.balancers:
             raise CircuitOpen(f"{stable} of {model.release.model} fails too often and is left alone for a moment")
         if model.balancers:
             raise NoWorker(f"no live worker has {stable} of {model.release.model} loaded")
@@ -258,7 +277,7 @@ class RoutingTable:
 
     def _settle(self, model: _Model) -> None:
         there = model.balancers.keys() | model.open
-        if all(variant.version in there for variant in model.release.variants):
+        if all(model.release.versions[variant.version].identity in there for variant in model.release.variants):
             model.serving = model.release
 
 
@@ -271,6 +290,7 @@ def _route(
         target.replica,
         variant.name,
         variant.version,
+        release.versions[variant.version].identity,
         release.trial,
         target.work.left(now),
         shadow,

@@ -13,10 +13,11 @@ from .releases import CanaryPlan, Variant, VersionSpec
 CommandKind = Literal[
     "deploy", "start_canary", "step_canary", "promote", "rollback",
     "start_shadow", "stop_shadow", "start_experiment", "stop_experiment", "set_profile",
-    "serve_original",
+    "serve_original", "remove",
 ]  # fmt: skip
 EventKind = Literal[
-    "release.deployed", "canary.started", "canary.stepped", "canary.promoted", "canary.rolled_back", "canary.warned",
+    "release.deployed", "release.removed",
+    "canary.started", "canary.stepped", "canary.promoted", "canary.rolled_back", "canary.warned",
     "shadow.started", "shadow.stopped", "experiment.started", "experiment.stopped",
     "drift.detected", "profile.learned", "command.refused",
     "version.differs", "model.registered", "model.deleted", "key.created", "key.revoked",

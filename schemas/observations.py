@@ -46,4 +46,7 @@ class Summary(BaseModel):
     seq: int
     at: float
     versions: dict[str, VersionCounts] = Field(default_factory=dict)
+    identities: dict[str, str] = Field(
+        default_factory=dict, description="which version each number means; an older worker's says nothing of it"
+    )
     features: dict[str, FeatureCounts] = Field(default_factory=dict)

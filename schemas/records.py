@@ -50,6 +50,7 @@ FILL = "mm-fill"
 PIN = "mm-pin"
 ASKED_VERSION = "mm-asked-version"
 CACHED = "mm-cached"
+VERSION_ID = "mm-version-id"
 
 # What a request may bring in its headers: many are copied from record to record, and an answer must fit beside them.
 MOST_HEADERS = 128
@@ -105,6 +106,7 @@ class PredictionRequest:
     digest: str = ""
     trial: int = 0  # the router's: the trial in which the version was assigned
     shadow: str = ""  # the version that a copy went to
+    version_id: str = ""  # the router's: the version's identity; empty: an older router's, that knows the number alone
     pin: str = ""  # the version that must answer, whatever the release says; empty: the release decides
     fill: int = -1  # the partition of cache-fills that a copy of the answer goes to; -1: none
     traceparent: str = ""
@@ -133,6 +135,7 @@ class PredictionRequest:
             (PRIORITY, self.priority if self.priority != "interactive" else ""),
             (VARIANT, self.variant),
             (VERSION, self.version),
+            (VERSION_ID, self.version_id),
             (DIGEST, self.digest),
             (TRIAL, str(self.trial) if self.trial else ""),
             (SHADOW, self.shadow),
@@ -176,6 +179,7 @@ class PredictionRequest:
             content_type = found.get(CONTENT_TYPE, b"application/json").decode()
             variant = found.get(VARIANT, b"").decode()
             version = found.get(VERSION, b"").decode()
+            version_id = found.get(VERSION_ID, b"").decode()
             digest = found.get(DIGEST, b"").decode()
             shadow = found.get(SHADOW, b"").decode()
             pin = found.get(PIN, b"").decode()
@@ -218,6 +222,7 @@ class PredictionRequest:
             priority=priority,  # type: ignore[arg-type]
             variant=variant,
             version=version,
+            version_id=version_id,
             attempt=attempt,
             digest=digest,
             trial=trial,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any, Literal
 
 import orjson
@@ -43,7 +44,11 @@ class Original(BaseModel):
 
 
 class VersionSpec(BaseModel):
-    """What a worker needs to serve one version: where the bytes are, what they must hash to, how to run them."""
+    """What a worker needs to serve one version: where the bytes are, what they must hash to, how to run them.
+
+    A number can be given again once its version is deleted, so it names a version to people only. What is loaded, judged
+    and cached goes by `identity`: the hash of the bytes' digest and of all that says how they are served.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,11 +69,29 @@ class VersionSpec(BaseModel):
     sample: list[Any] = Field(default_factory=list, description="a few input rows, for the warm-up")
     profile: Profile | None = Field(default=None, description="the reference rows; None: the first live rows become it")
     output_bins: OutputBins | None = Field(default=None, description="how its answers are counted")
+    identity: str = Field(default="", description="hash of the bytes' digest and of how they are served; made if empty")
+
+    @model_validator(mode="after")
+    def _has_identity(self) -> VersionSpec:
+        if not self.identity:
+            self.__dict__["identity"] = self._hash()
+        return self
+
+    def _hash(self) -> str:
+        # Where the bytes lie, the warm-up's rows and a reference learned on the way change no answer.
+        left_out: dict[str, Any] = dict.fromkeys(("identity", "artifact", "seal", "sample"), True)
+        if self.original is not None:
+            left_out["original"] = {"artifact", "seal"}
+        if self.profile is not None and self.profile.source == "live":
+            left_out["profile"] = True
+        return blake2b(
+            self.model_dump_json(exclude=left_out, exclude_defaults=True).encode(), digest_size=12
+        ).hexdigest()
 
     def as_original(self) -> VersionSpec:
         """Return the version served by the model itself. It must have an `original`."""
         assert self.original is not None
-        return self.model_copy(
+        other = self.model_copy(
             update={
                 "served_as": self.original.framework,
                 "artifact": self.original.artifact,
@@ -78,6 +101,8 @@ class VersionSpec(BaseModel):
                 "original": None,
             }
         )
+        other.__dict__["identity"] = other._hash()
+        return other
 
 
 def served_sample(rows: list[Any]) -> list[Any]:
@@ -191,6 +216,11 @@ class Release(BaseModel):
     def id(self) -> str:
         """The trial's name, as people name it."""
         return f"{self.model}.{self.trial}"
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """The identity of each version that the release describes, by its number."""
+        return {version: spec.identity for version, spec in self.versions.items()}
 
     def variant(self, role: VariantRole) -> Variant | None:
         """Return the first variant of that role."""

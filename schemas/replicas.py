@@ -15,17 +15,21 @@ BreakerState = Literal["closed", "half_open", "open"]
 class ModelLoad(BaseModel):
     """What a worker does for one model: the partitions it holds, the versions it has loaded, and its work in hand.
 
-    A router says by `loaded` which versions it can send requests to.
+    A router says by `loaded` and `identities` which versions it can send requests to. Two versions that were registered one
+    after the other under the same number differ by identity alone; an older role's heartbeat has no identities.
     """
 
     model_config = ConfigDict(frozen=True)
 
     partitions: tuple[int, ...] = ()
     loaded: tuple[str, ...] = ()
+    identities: dict[str, str] = Field(default_factory=dict, description="number of what is loaded, by its identity")
     failed: dict[str, str] = Field(default_factory=dict, description="versions that could not be loaded, and why")
-    ages: dict[str, float] = Field(default_factory=dict, description="seconds since a version was loaded, while few")
+    ages: dict[str, float] = Field(
+        default_factory=dict, description="seconds since a version was loaded, while few, by identity"
+    )
     breakers: dict[str, BreakerState] = Field(
-        default_factory=dict, description="of the versions whose breaker is not closed"
+        default_factory=dict, description="those that are not closed, by identity"
     )
     queued: int = 0
     in_service: int = 0
@@ -34,6 +38,10 @@ class ModelLoad(BaseModel):
     batch_requests: float = Field(default=0.0, description="requests in a batch, on average of late")
     service_ms: float = Field(default=0.0, description="peak EWMA of one batch's time in the model")
     request_ms: float = Field(default=0.0, description="what a request costs when the batches are full")
+
+    def has(self, version: str, identity: str) -> bool:
+        """Whether a version is loaded; of an older role its number is all that is known."""
+        return identity in self.identities if self.identities else version in self.loaded
 
 
 class Heartbeat(BaseModel):

@@ -33,6 +33,7 @@ from ..telemetry.tracing import Traces
 from .attempts import Attempt
 from .compiled_watch import CompiledWatch, WatchSchedule
 from .execution import LoadedModel
+from .loading_plan import plan
 from .metrics import WorkerMetrics
 from .observer import Observer
 from .original_model import OriginalModel
@@ -44,7 +45,10 @@ REASON_LENGTH = 500  # of why a version does not load: it is said ten times a se
 
 
 class ModelPool:
-    """Serves one model in this worker. `on_change` is called when others should hear of a change at once."""
+    """Serves one model in this worker. `on_change` is called when others should hear of a change at once.
+
+    What is loaded goes by identity, never by number: one that was deleted and given again means other bytes.
+    """
 
     def __init__(
         self,
@@ -75,7 +79,7 @@ class ModelPool:
         self._on_change = on_change
         self._servers: dict[str, Server] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, str] = {}  # versions of the release that do not load, by number
         self._parked: dict[str, list[tuple[PredictionRequest, Delivery]]] = {}
         self._requests = RequestServer(
             settings,
@@ -143,10 +147,13 @@ class ModelPool:
         servers = self._servers.values()
         return ModelLoad(
             partitions=self._loop.partitions,
-            loaded=tuple(self._servers),
+            loaded=tuple(dict.fromkeys(server.spec.version for server in servers)),
+            identities={identity: server.spec.version for identity, server in self._servers.items()},
             failed=self._failed,
             ages={
-                version: server.age for version, server in self._servers.items() if server.age < self._settings.warm_up
+                identity: server.age
+                for identity, server in self._servers.items()
+                if server.age < self._settings.warm_up
             },
             breakers=self._requests.breaker_states(),
             queued=sum(server.queued for server in servers),
@@ -161,10 +168,15 @@ class ModelPool:
     def update(self, release: Release) -> None:
         """Load what the release names and is not loaded; let the rest go after the grace time."""
         self._requests.release = release
-        for version, spec in release.versions.items():
-            if version not in self._servers and version not in self._loading:
-                self._failed.pop(version, None)
-                self._loading[version] = asyncio.create_task(self._load(spec))
+        missing = plan(release, self._servers, self._loading).load
+        again = {spec.version for spec in missing}
+        self._failed = {
+            version: why
+            for version, why in self._failed.items()
+            if version in release.versions and version not in again
+        }
+        for spec in missing:
+            self._loading[spec.identity] = asyncio.create_task(self._load(spec))
         if self._unloading is not None:
             self._unloading.cancel()
         self._unloading = asyncio.create_task(self._unload_others(release))
@@ -173,16 +185,17 @@ class ModelPool:
         version = spec.version
         try:
             loaded = await self._loaded(spec)
-            self._servers[version] = self._server(spec, loaded)
+            self._servers[spec.identity] = self._server(spec, loaded)
             self._metrics.breaker(self._model, version, "closed")
             log.info("version.loaded", model=self._model, version=version, served_as=spec.served_as)
         except ModelMeshError as error:
-            self._failed[version] = error.detail[:REASON_LENGTH]
+            if self._in_release(spec):
+                self._failed[version] = error.detail[:REASON_LENGTH]
             log.error("version.failed", model=self._model, version=version, reason=error.detail)
         finally:
-            self._loading.pop(version, None)
+            self._loading.pop(spec.identity, None)
             self._on_change()
-        for request, delivery in self._parked.pop(version, []):
+        for request, delivery in self._parked.pop(spec.identity, []):
             self._submit(request, delivery)
 
     async def _loaded(self, spec: VersionSpec) -> LoadedModel:
@@ -213,7 +226,9 @@ class ModelPool:
             return make(spec, loaded)
         as_original = spec.as_original()
         original = OriginalModel(lambda: self._loaded(as_original))
-        server = make(spec, loaded, beyond=make(as_original, original))
+        # Within the version: what it answers counts as the version's.
+        within = as_original.model_copy(update={"identity": spec.identity})
+        server = make(spec, loaded, beyond=make(within, original))
         now = asyncio.get_running_loop().time()
         schedule = WatchSchedule(self._settings.watch_share, self._settings.watch_interval, random.random, now)
 
@@ -229,17 +244,24 @@ class ModelPool:
     async def _unload_others(self, release: Release) -> None:
         """Requests that were routed by the release before may still come: they are served until the grace time is over."""
         await asyncio.gather(*self._loading.values(), return_exceptions=True)
-        if any(version not in self._servers for version in release.versions):
+        if plan(release, self._servers, ()).load:
             return  # the router still sends to what was there before
         await asyncio.sleep(self._settings.unload_grace)
-        for version in [version for version in self._servers if version not in release.versions]:
-            while not self._servers[version].idle:  # noqa: ASYNC110 - once a release, and nobody waits for it
+        for identity in plan(release, self._servers, ()).surplus:
+            while not self._servers[identity].idle:  # noqa: ASYNC110 - once a release, and nobody waits for it
                 await asyncio.sleep(0.05)
-            self._servers.pop(version).close()
-            self._requests.forget(version)
-            self._metrics.forget(self._model, version)
-            log.info("version.unloaded", model=self._model, version=version)
+            server = self._servers.pop(identity)
+            server.close()
+            self._requests.forget(identity)
+            version = server.spec.version
+            if all(other.spec.version != version for other in self._servers.values()):
+                self._metrics.forget(self._model, version)
+            log.info("version.unloaded", model=self._model, version=version, identity=identity)
         self._on_change()
+
+    def _in_release(self, spec: VersionSpec) -> bool:
+        release = self._requests.release
+        return release is not None and release.identities.get(spec.version) == spec.identity
 
     def _fault(self, version: str) -> Fault | None:
         where = {"model": self._model, "version": version}
@@ -254,9 +276,9 @@ class ModelPool:
             self._submit(request, delivery)
 
     def _submit(self, request: PredictionRequest, delivery: Delivery) -> None:
-        known = self._requests.release is not None
-        if request.version not in self._servers and (request.version in self._loading or not known):
-            self._parked.setdefault(request.version, []).append((request, delivery))
+        identity = self._requests.identity_of(request)
+        if identity in self._loading:
+            self._parked.setdefault(identity, []).append((request, delivery))
         else:
             self._requests.submit(request, delivery)
 

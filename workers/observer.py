@@ -29,6 +29,7 @@ MESSAGE_LENGTH = 200
 
 @dataclass
 class _Trial:
+    identities: dict[str, str] = field(default_factory=dict)  # of the versions, by number
     versions: dict[str, VersionCounts] = field(default_factory=dict)
     rows: dict[str, WatchedRows] = field(default_factory=dict)
 
@@ -58,16 +59,28 @@ class Observer:
         else:
             self._releases[model] = release
 
-    def answered(self, model: str, trial: int, version: str, seconds: float) -> None:
+    def answered(self, model: str, trial: int, version: str, identity: str, seconds: float) -> None:
         """Count a request that a version answered, after so long in this worker."""
-        counts = self._counts(model, trial, version)
-        counts.requests += 1
-        add_value(counts.latency, seconds * 1000)
+        if (counts := self._counts(model, trial, version, identity)) is not None:
+            counts.requests += 1
+            add_value(counts.latency, seconds * 1000)
 
-    def failed(self, model: str, trial: int, version: str, seconds: float, message: str, *, late: bool = False) -> None:
+    def failed(
+        self,
+        model: str,
+        trial: int,
+        version: str,
+        identity: str,
+        seconds: float,
+        message: str,
+        *,
+        late: bool = False,
+    ) -> None:
         """Count a request that a version got wrong, or had not answered after so long."""
-        self.answered(model, trial, version, seconds)
-        counts = self._counts(model, trial, version)
+        self.answered(model, trial, version, identity, seconds)
+        counts = self._counts(model, trial, version, identity)
+        if counts is None:
+            return
         counts.failed += 1
         counts.late += late
         message = message[:MESSAGE_LENGTH]
@@ -78,9 +91,12 @@ class Observer:
     def ran(self, model: str, ran: Ran) -> None:
         """Count a batch's rows and answers."""
         release = self._releases.get(model)
-        if release is None or ran.version not in release.versions:
+        spec = release.versions.get(ran.version) if release is not None else None
+        if release is None or spec is None or spec.identity != ran.identity:
             return
         trial = self._trials.setdefault((model, ran.trial), _Trial())
+        if trial.identities.setdefault(ran.version, ran.identity) != ran.identity:
+            return
         trial.rows.setdefault(ran.version, WatchedRows()).add(ran.inputs)
         # All versions of a trial are counted on the stable version's bins: else they could not be compared.
         bins = release.versions[release.stable.version].output_bins
@@ -119,19 +135,24 @@ class Observer:
             seq=self._seq,
             at=time.time(),
             versions=trial.versions,
+            identities=trial.identities,
             features=features,
         )
         self._outbox.send(self._topic, _fitting(summary), key=model)
 
-    def _counts(self, model: str, trial: int, version: str) -> VersionCounts:
-        return self._trials.setdefault((model, trial), _Trial()).versions.setdefault(version, VersionCounts())
+    def _counts(self, model: str, trial: int, version: str, identity: str) -> VersionCounts | None:
+        """Return a version's counts; None where its number means another in this trial, which is over then."""
+        found = self._trials.setdefault((model, trial), _Trial())
+        if found.identities.setdefault(version, identity) != identity:
+            return None
+        return found.versions.setdefault(version, VersionCounts())
 
     def _features(self, model: str, version: str, rows: WatchedRows) -> FeatureCounts:
         spec = self._releases[model].versions.get(version) if model in self._releases else None
         if spec is not None and spec.profile is not None:
-            self._texts.pop((model, version), None)
+            self._texts.pop((model, spec.identity), None)
             return rows.counts(spec.profile)
-        return rows.raw(self._texts.setdefault((model, version), set()))
+        return rows.raw(self._texts.setdefault((model, spec.identity if spec is not None else ""), set()))
 
 
 def _fitting(summary: Summary) -> bytes:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 from opentelemetry.trace import SpanKind
@@ -37,7 +38,7 @@ _FAULTS = (ModelFailed, ModelRefusedInput)
 
 
 class RequestServer:
-    """Takes requests and replies to each of them exactly once."""
+    """Takes requests and replies to each of them exactly once. `servers` and breakers go by the versions' identity."""
 
     def __init__(
         self,
@@ -74,8 +75,22 @@ class RequestServer:
             settings.shadow_queue, self._run_shadow, self._shed_shadow
         )
         self._pump_timer: asyncio.TimerHandle | None = None
-        self.release: Release | None = None
+        self._release: Release | None = None
+        self._identities: dict[str, str] = {}  # of the release's versions, by number
         self.primaries = 0  # requests in hand that somebody waits for
+
+    @property
+    def release(self) -> Release | None:
+        """The release that is served; None before the first."""
+        return self._release
+
+    @release.setter
+    def release(self, release: Release) -> None:
+        self._release, self._identities = release, release.identities
+
+    def identity_of(self, request: PredictionRequest) -> str:
+        """Return which version a request means; an older router names the number alone: it means the release's."""
+        return request.version_id or self._identities.get(request.version, "")
 
     def submit(self, request: PredictionRequest, delivery: Delivery) -> None:
         """Serve a request; a shadow copy waits until nobody else does."""
@@ -91,7 +106,7 @@ class RequestServer:
         self._shadows.shed_all()
 
     def _submit_primary(self, request: PredictionRequest, delivery: Delivery) -> None:
-        server = self._servers.get(request.version)
+        server = self._servers.get(self.identity_of(request))
         stable = self._stable_server() if not request.pin else server  # a pinned version stands for itself
         if self._chaos.find("crash", **self._where(request)) is not None:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -102,7 +117,7 @@ class RequestServer:
             self._answerer.reply(request, delivery, NoWorker(self._why_not(request.version)))
             return
         if server is stable and not self._may(server):
-            after = self._breaker(server.spec.version).retry_after(self._now())
+            after = self._breaker(server.spec.identity, server.spec.version).retry_after(self._now())
             error = CircuitOpen(f"{server.spec.version} of {self._model} fails too often", retry_after=max(0.1, after))
             self._answerer.reply(request, delivery, error)
             return
@@ -114,21 +129,21 @@ class RequestServer:
         server.submit(request, attempt)
 
     def breaker_states(self) -> dict[str, State]:
-        """Return the state of each version's breaker, without the closed ones."""
-        states = {version: breaker.state(self._now()) for version, breaker in self._breakers.items()}
-        return {version: state for version, state in states.items() if state != "closed"}
+        """Return the state of each version's breaker by identity, without the closed ones."""
+        states = {identity: breaker.state(self._now()) for identity, breaker in self._breakers.items()}
+        return {identity: state for identity, state in states.items() if state != "closed"}
 
-    def forget(self, version: str) -> None:
+    def forget(self, identity: str) -> None:
         """A version is gone."""
-        self._breakers.pop(version, None)
+        self._breakers.pop(identity, None)
 
     def _may(self, server: Server) -> bool:
-        return self._breaker(server.spec.version).allow(self._now())
+        return self._breaker(server.spec.identity, server.spec.version).allow(self._now())
 
-    def _breaker(self, version: str) -> CircuitBreaker:
-        breaker = self._breakers.get(version)
+    def _breaker(self, identity: str, version: str) -> CircuitBreaker:
+        breaker = self._breakers.get(identity)
         if breaker is None:
-            breaker = self._breakers[version] = CircuitBreaker(
+            breaker = self._breakers[identity] = CircuitBreaker(
                 self._rules, lambda state: self._on_breaker(version, state)
             )
         return breaker
@@ -137,7 +152,9 @@ class RequestServer:
         return {"model": self._model, "version": request.version, "routing_key": request.routing_key}
 
     def _stable_server(self) -> Server | None:
-        return self._servers.get(self.release.stable.version) if self.release is not None else None
+        if self._release is None:
+            return None
+        return self._servers.get(self._identities[self._release.stable.version])
 
     def on_batch(self, ran: Ran) -> None:
         """Count a batch that a version ran."""
@@ -164,7 +181,7 @@ class RequestServer:
         self._keep_books("metrics", self._metrics.served, self._model, served.version, served.outcome)
         attempt = served.token
         if served.request.role != "shadow" and isinstance(served.outcome, bytes | ModelFailed):
-            self._record(served.version, isinstance(served.outcome, bytes))
+            self._record(served.identity, served.version, isinstance(served.outcome, bytes))
         if served.request.role == "shadow":
             self._reply(served, attempt)
             self._pump()
@@ -179,12 +196,12 @@ class RequestServer:
             self._keep_books("statistics", self._count, served, attempt)
             self._settle(served, attempt)
 
-    def _record(self, version: str, good: bool) -> None:
-        self._keep_books("breaker", self._breaker(version).record, good, self._now())
+    def _record(self, identity: str, version: str, good: bool) -> None:
+        self._keep_books("breaker", self._breaker(identity, version).record, good, self._now())
 
     def _rescuer_of(self, served: Served[Attempt]) -> Server | None:
         stable = self._stable_server() if not served.request.pin else None
-        return stable if stable is not None and stable.spec.version != served.version else None
+        return stable if stable is not None and stable.spec.identity != served.identity else None
 
     def _ask_stable(self, request: PredictionRequest, attempt: Attempt, failure: Fault | None) -> None:
         """Let stable answer what the candidate failed on, or has not answered in its share of the time."""
@@ -194,7 +211,8 @@ class RequestServer:
         why = failure or DeadlineExceeded(f"no answer within {attempt.patience:.3f} s")
         attempt.fail(why)
         if failure is None and request.attempt == 1:
-            counted = (self._model, request.trial, request.version, attempt.failed_after, why.detail)
+            whose = self._model, request.trial, request.version, self.identity_of(request)
+            counted = (*whose, attempt.failed_after, why.detail)
             self._keep_books("statistics", self._observer.failed, *counted, late=True)
         stable.submit(request, Attempt(attempt.delivery, self._now(), attempt.patience, rescues=attempt))
 
@@ -204,18 +222,19 @@ class RequestServer:
         failure = attempt.failure
         if isinstance(failure, ModelRefusedInput) and isinstance(served.outcome, bytes):
             # Only now is it known that the inputs were good.
-            self._record(served.request.version, False)
+            self._record(self.identity_of(served.request), served.request.version, False)
         if isinstance(failure, _FAULTS) and served.request.attempt == 1:
             self._keep_books("statistics", self._count_rescued, served, failure, attempt.failed_after)
         self._settle(served, attempt, fallback=served.request.version)
 
     def _count_rescued(self, served: Served[Attempt], failure: Fault, seconds: float) -> None:
         request = served.request
+        whose = self._model, request.trial, request.version, self.identity_of(request)
         if isinstance(served.outcome, bytes):
-            self._observer.failed(self._model, request.trial, request.version, seconds, failure.detail)
+            self._observer.failed(*whose, seconds, failure.detail)
         else:
             # Stable cannot do it either: the fault is the request's, and no evidence against the candidate.
-            self._observer.answered(self._model, request.trial, request.version, seconds)
+            self._observer.answered(*whose, seconds)
 
     def _count(self, served: Served[Attempt], attempt: Attempt) -> None:
         """Count an answer to the version that gave it; what is the caller's fault counts for nobody.
@@ -226,13 +245,14 @@ class RequestServer:
             return  # counted already, as late, or where it came first
         seconds = self._now() - attempt.began
         request, outcome = served.request, served.outcome
+        whose = self._model, request.trial, served.version, served.identity
         if isinstance(outcome, ModelFailed):
-            self._observer.failed(self._model, request.trial, served.version, seconds, outcome.detail)
+            self._observer.failed(*whose, seconds, outcome.detail)
         elif seconds > attempt.patience and isinstance(outcome, bytes | DeadlineExceeded):
             # The same measure as for a candidate, else an overload would look like the candidate's fault.
-            self._observer.failed(self._model, request.trial, served.version, seconds, "late", late=True)
+            self._observer.failed(*whose, seconds, "late", late=True)
         elif isinstance(outcome, bytes):
-            self._observer.answered(self._model, request.trial, served.version, seconds)
+            self._observer.answered(*whose, seconds)
 
     def _settle(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:
         attempt.settled = True
@@ -244,8 +264,11 @@ class RequestServer:
         variant = self.release.stable.name if fallback and self.release is not None else ""
         if is_sampled(served.request.traceparent):
             self._keep_books("traces", self._trace, served, attempt, fallback)
+        request = served.request
+        if request.fill >= 0 and served.version == request.version and served.identity != self.identity_of(request):
+            request = replace(request, fill=-1)  # another version under the same number: not what would be kept
         self._answerer.reply(
-            served.request,
+            request,
             attempt.delivery,
             served.outcome,
             version=served.version,
@@ -280,7 +303,7 @@ class RequestServer:
             self._pump_timer.cancel()
             self._pump_timer = None
         shadow = self.release.variant("shadow") if self.release is not None else None
-        server = self._servers.get(shadow.version) if shadow is not None else None
+        server = self._servers.get(self._identities[shadow.version]) if shadow is not None else None
         # One batch at a time: a primary that comes meanwhile waits for no more than that.
         room = server.spec.batching.max_batch_size if server is not None and server.idle else 0
         self._shadows.pump(self._is_busy() or (server is not None and not room), room or 1, time.time())
@@ -290,7 +313,7 @@ class RequestServer:
 
     def _run_shadow(self, copy: tuple[PredictionRequest, Delivery]) -> None:
         request, delivery = copy
-        server = self._servers.get(request.version)
+        server = self._servers.get(self.identity_of(request))
         if server is None:
             self._shed_shadow(copy)
         else:

@@ -72,8 +72,8 @@ class Worker(Role):
         waiting = [
             f"{model} {version}"
             for model, release in self._releases.releases.items()
-            for version in release.versions
-            if version not in models[model].loaded and version not in models[model].failed
+            for version, identity in release.identities.items()
+            if identity not in models[model].identities and version not in models[model].failed
         ]
         joined = all(pool.joined for pool in self._pools.values())
         return {

@@ -42,6 +42,7 @@ class Served(Generic[Token]):
     version: str
     batch_rows: int
     content_type: str = JSON
+    identity: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,6 +57,7 @@ class Ran:
     outputs: Tensors
     waits: list[float]  # seconds that each request was in the queue
     traceparents: list[str]  # of the requests that are traced
+    identity: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -145,7 +147,7 @@ class VersionServer(Generic[Token]):
         try:
             question = read_question(request.body, request.content_type, self.spec.signature, request.request_id)
         except ModelMeshError as error:
-            self._on_served(Served(request, token, error, self.spec.version, 0))
+            self._on_served(Served(request, token, error, self.spec.version, 0, identity=self.spec.identity))
             return
         waiting = _Waiting(request, token, question, self._loop.time())
         if self._compiled_differs and self._beyond is not None:
@@ -244,6 +246,7 @@ class VersionServer(Generic[Token]):
                 outputs,
                 [started - waiting.since for waiting in batch],
                 [waiting.request.traceparent for waiting in batch if waiting.request.traceparent],
+                self.spec.identity,
             )
         )
         begin = 0
@@ -289,10 +292,14 @@ class VersionServer(Generic[Token]):
         except Exception as error:  # an output that JSON has no form for
             self._serve(waiting, ModelFailed(f"the model's outputs cannot be written as JSON: {error}"), rows)
         else:
-            self._on_served(Served(request, waiting.token, body, self.spec.version, rows, content_type))
+            spec = self.spec
+            self._on_served(
+                Served(request, waiting.token, body, spec.version, rows, content_type, identity=spec.identity)
+            )
 
     def _serve(self, waiting: _Waiting[Token], outcome: ModelMeshError, rows: int) -> None:
-        self._on_served(Served(waiting.request, waiting.token, outcome, self.spec.version, rows))
+        spec = self.spec
+        self._on_served(Served(waiting.request, waiting.token, outcome, spec.version, rows, identity=spec.identity))
 
 
 def _rows_of(tensors: Tensors, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Tensors:

@@ -8,7 +8,8 @@ SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float64"),))
 
 def spec(version, **options):
     options = {"signature": SIGNATURE, "batching": Batching()} | options
-    return VersionSpec(version=version, framework="onnx", served_as="onnx", artifact="a", digest="d", **options)
+    options = {"artifact": "a", "digest": "d"} | options
+    return VersionSpec(version=version, framework="onnx", served_as="onnx", **options)
 
 
 def full(version="1.0.0", generation=1):

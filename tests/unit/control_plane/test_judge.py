@@ -54,11 +54,11 @@ def test_latency_is_kept_by_version_and_a_repeated_summary_counts_once(judge):
     one = summary(1, (100, 3), (0, 0), at=1000.0)
     judge.take_in(one, canary(), 1000.0)
     judge.take_in(one, canary(), 1000.0)
-    found = judge.latency_document("m", ["1.0.0"], 1005.0)["1.0.0"]
+    found = judge.latency_document(canary(), 1005.0)["1.0.0"]
     assert [found[window]["requests"] for window in ("1m", "5m", "1h")] == [100, 100, 100]
     assert found["1m"]["failed"] == 3
-    assert judge.latency_document("m", ["1.0.0"], 1000.0 + 200)["1.0.0"].keys() == {"5m", "1h"}
-    assert judge.latency_document("m", ["1.0.0"], 1000.0 + 4000)["1.0.0"] == {}
+    assert judge.latency_document(canary(), 1000.0 + 200)["1.0.0"].keys() == {"5m", "1h"}
+    assert judge.latency_document(canary(), 1000.0 + 4000)["1.0.0"] == {}
 
 
 def rows_seen(seq, values, profile=None):
@@ -112,3 +112,34 @@ def test_the_documents_say_what_is_known(judge):
     assert document["decision"]["kind"] == "hold"
     assert document["comparisons"].keys() == {"errors", "p95", "p99", "outputs"}
     assert document["versions"]["1.0.0"]["requests"] == 90
+
+
+def again(release, number):
+    """The same release with other bytes under one of its numbers."""
+    return release.model_copy(update={"versions": release.versions | {number: spec(number, digest="other")}})
+
+
+def test_a_number_that_was_given_again_is_judged_afresh(judge):
+    random = np.random.default_rng(0)
+    one, other = full(), again(full(), "1.0.0")
+    judge.take_in(summary(1, (100, 3), (0, 0), trial=1, at=1000.0), one, 1000.0)
+    judge.take_in(rows_seen(2, random.normal(size=60).tolist()), one, 1000.0)
+    assert judge.latency_document(one, 1000.0)["1.0.0"]["1m"]["requests"] == 100
+    assert judge.latency_document(other, 1000.0)["1.0.0"] == {}
+    assert judge.drift_document(one)["1.0.0"]["learned_rows"] == 60
+    assert judge.drift_document(other)["1.0.0"]["learned_rows"] == 0
+    # Rows that the old bytes were asked with, told late: they are no reference of the new ones.
+    late = rows_seen(3, random.normal(size=60).tolist()).model_copy(
+        update={"identities": {"1.0.0": one.versions["1.0.0"].identity}}
+    )
+    assert judge.take_in(late, other, 1000.0) == []
+    assert judge.drift_document(other)["1.0.0"]["learned_rows"] == 0
+
+
+def test_of_a_removed_model_nothing_is_known(judge):
+    tables = judge._evidence, judge._latency, judge._drift
+    judge.take_in(summary(1, (100, 3), (0, 0), trial=1, at=1000.0), full(), 1000.0)
+    judge.take_in(rows_seen(2, [1.0, 2.0]), full(), 1000.0)
+    assert all(tables)
+    judge.forget("m")
+    assert not any(tables)

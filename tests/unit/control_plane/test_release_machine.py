@@ -56,6 +56,37 @@ def test_an_expired_command_is_not_carried_out():
     assert (event.kind, event.problem["status"]) == ("command.refused", 503)
 
 
+def test_a_removed_model_can_be_made_again_and_its_trials_go_on_counting():
+    removed, event = run(
+        deploy("1.0.0"), command("start_canary", version=spec("2.0.0"), percentage=5), command("remove")
+    )
+    assert (removed.release, removed.generation, event.kind) == (None, 2, "release.removed")
+    assert event.data["removed"] == {"1.0.0": "d", "2.0.0": "d"}
+    again, event = step(removed, deploy("1.0.0", 0, "again"), now=2.0)
+    assert (again.release.generation, again.release.trial, event.kind) == (3, 3, "release.deployed")
+
+
+def test_a_removal_can_be_asked_for_again_and_comes_too_late_for_a_later_model():
+    nothing, event = run(command("remove"), command("remove"))
+    assert (nothing.release, event.kind) == (None, "release.removed")
+    removed, _ = step(run(deploy("1.0.0"))[0], command("remove", "removal"), now=1.0)
+    again, _ = step(removed, deploy("1.0.0", command_id="again"), now=2.0)
+    after, event = step(again, command("remove", "removal"), now=3.0)  # repeated after a crash
+    assert (after, event.kind) == (again, "release.removed")
+    refused, event = step(again, command("remove", "stale", based_on=1), now=3.0)
+    assert (refused.release, event.problem["status"]) == (again.release, 409)
+
+
+def test_a_reference_is_learned_for_the_bytes_that_it_was_learned_of():
+    state, _ = run(deploy("1.0.0"))
+    profile = build_profile([("x", np.arange(10.0))], "live")
+    other = command("set_profile", "p", version=spec("1.0.0", digest="e"), profile=profile)
+    assert step(state, other, now=1.0)[1].problem["status"] == 409
+    again, _ = step(state, command("set_profile", "q", version=spec("1.0.0"), profile=profile), now=1.0)
+    other = command("deploy", "r", version=spec("1.0.0", digest="e"))
+    assert step(again, other, now=1.0)[0].release.versions["1.0.0"].profile is None
+
+
 def test_a_canary_is_one_trial_from_start_to_end():
     plan = CanaryPlan(steps=(Step(percentage=5), Step(percentage=50)))
     started, _ = run(deploy("1.0.0"), command("start_canary", version=spec("2.0.0"), canary=plan))

@@ -35,7 +35,7 @@ def test_an_answer_is_given_again_until_its_time_is_over():
 
 @pytest.mark.parametrize(
     "other",
-    [KEY._replace(model="spam"), KEY._replace(version="2.0.0"), KEY._replace(artifact="cd"), KEY._replace(inputs="78")],
+    [KEY._replace(model="spam"), KEY._replace(version="2.0.0"), KEY._replace(identity="cd"), KEY._replace(inputs="78")],
 )
 def test_another_model_version_artifact_or_input_has_another_answer(other):
     store = MemoryAnswers(10_000, Clock())

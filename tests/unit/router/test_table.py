@@ -12,7 +12,9 @@ from ..releases import canary, full, spec
 
 
 def beat(replica, partition, *versions, queued=0, role="worker", **load):
-    load = ModelLoad(partitions=(partition,), loaded=versions, queued=queued, service_ms=1.0, request_ms=1.0, **load)
+    identities = {spec(version).identity: version for version in versions}
+    load = {"identities": identities, "loaded": versions, "queued": queued, "service_ms": 1.0, "request_ms": 1.0} | load
+    load = ModelLoad(partitions=(partition,), **load)
     return Heartbeat(replica=replica, role=role, epoch="e", at=0.0, pid=1, models={"m": load})
 
 
@@ -52,6 +54,22 @@ def test_until_a_new_version_is_loaded_requests_go_to_the_one_before(table):
     assert table.route("m", "key", 0.0).version == "2.0.0"
 
 
+def test_a_number_that_means_other_bytes_now_waits_until_these_are_loaded(table):
+    table.set_replicas([beat("a", 3, "1.0.0")])
+    again = full("1.0.0", 2).model_copy(update={"versions": {"1.0.0": spec("1.0.0", digest="e")}})
+    table.set_release("m", again)
+    assert table.route("m", "key", 0.0).identity == spec("1.0.0").identity  # the release before, while it is loaded
+    both = {spec("1.0.0").identity: "1.0.0", spec("1.0.0", digest="e").identity: "1.0.0"}
+    table.set_replicas([beat("a", 3, "1.0.0"), beat("b", 4, "1.0.0", identities=both)])
+    assert {table.route("m", "key", now).partition for now in range(20)} == {4}
+    assert table.route("m", "key", 0.0).identity == spec("1.0.0", digest="e").identity
+
+
+def test_an_older_replica_that_tells_numbers_alone_is_believed(table):
+    table.set_replicas([beat("a", 3, "1.0.0", identities={})])
+    assert table.route("m", "key", 0.0).partition == 3
+
+
 def test_the_silent_serve_only_while_nobody_is_alive(table):
     table.set_replicas([], recent=[beat("a", 3, "1.0.0")])
     assert table.route("m", "key", 0.0).partition == 3
@@ -84,15 +102,15 @@ def test_what_was_sent_counts_until_the_replica_itself_speaks_again(table):
 
 
 def test_a_version_whose_breakers_are_open_is_left_to_stable_and_stable_itself_is_refused(table):
-    opened = {"breakers": {"1.0.0": "open"}}
+    opened = {"breakers": {spec("1.0.0").identity: "open"}}
     table.set_replicas([beat("a", 1, "1.0.0", **opened), beat("b", 2, "1.0.0")])
     assert {table.route("m", "key", now).partition for now in range(20)} == {2}
     table.set_replicas([beat("a", 1, "1.0.0", **opened), beat("b", 2, "1.0.0", **opened)])
     with pytest.raises(CircuitOpen):
         table.route("m", "key", 0.0)
-    assert table.reachable() == {"m": ("1.0.0",)}
+    assert table.reachable() == {"m": {spec("1.0.0").identity: "1.0.0"}}
     table.set_release("m", canary(1.0))
-    both = {"breakers": {"2.0.0": "open"}}
+    both = {"breakers": {spec("2.0.0").identity: "open"}}
     table.set_replicas([beat("a", 1, "1.0.0", "2.0.0", **both)])
     assert table.route("m", "key", 0.0).version == "1.0.0"
 
@@ -103,7 +121,7 @@ def test_a_retry_goes_to_another_replica_and_has_no_shadow(table):
 
 
 def test_a_version_that_a_replica_has_just_loaded_gets_little(table):
-    table.set_replicas([beat("old", 1, "1.0.0", queued=1), beat("new", 2, "1.0.0", ages={"1.0.0": 0.5})])
+    table.set_replicas([beat("old", 1, "1.0.0", queued=1), beat("new", 2, "1.0.0", ages={spec("1.0.0").identity: 0.5})])
     went = [table.route("m", "key", now).replica for now in range(400)]
     assert 10 < went.count("new") < 100
 

@@ -64,8 +64,9 @@ async def test_an_answer_goes_out_whatever_breaks_beside_it(broken):
         chaos=Chaos(Settings()), traces=parts["traces"], on_breaker=lambda version, state: None, keep_books=keep_books,
     )  # fmt: skip
     server.release = release
-    spec = SPEC.model_copy(update={"version": release.stable.version})
-    servers[spec.version] = VersionServer(spec, Model(double), on_served=server.answer, on_batch=server.on_batch)
+    version = release.stable.version
+    spec = SPEC.model_copy(update={"version": version, "identity": release.identities[version]})
+    servers[spec.identity] = VersionServer(spec, Model(double), on_served=server.answer, on_batch=server.on_batch)
     for number in range(3):
         body = orjson.dumps({"inputs": {"a": number}})
         request = PredictionRequest(
@@ -137,13 +138,13 @@ async def test_rows_that_cannot_be_summed_up_cost_no_count_of_requests():
     observer = Observer(Settings(), Outbox(), "epoch")
     release = full()
     version = release.stable.version
+    identity = release.identities[version]
     observer.set_release("m", release)
     for shape in ((2, 3), (2, 5), (4, 3, 3)):  # a free dimension
         inputs = {"x": np.zeros(shape)}
-        observer.ran(
-            "m", Ran(version, release.trial, len(inputs["x"]), 0.1, inputs, {"value": np.zeros(shape[0])}, [], [])
-        )
-        observer.answered("m", release.trial, version, 0.1)
+        outputs = {"value": np.zeros(shape[0])}
+        observer.ran("m", Ran(version, release.trial, shape[0], 0.1, inputs, outputs, [], [], identity))
+        observer.answered("m", release.trial, version, identity, 0.1)
     observer.flush()
     assert sent[0]["versions"][version]["requests"] == 3
 
@@ -159,6 +160,6 @@ async def test_a_summary_that_cannot_be_made_does_not_stop_the_next():
 
     observer = Observer(Settings(), Outbox(), "epoch")
     for model in ("bad", "good"):
-        observer.answered(model, 1, "1.0.0", 0.1)
+        observer.answered(model, 1, "1.0.0", "id", 0.1)
     observer.flush()
     assert sent == ["good"]

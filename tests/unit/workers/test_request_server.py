@@ -39,7 +39,7 @@ class Version:
 
     def finish(self, outcome):
         request, token = self.held.pop(0)
-        self.server.answer(Served(request, token, outcome, self.spec.version, 1))
+        self.server.answer(Served(request, token, outcome, self.spec.version, 1, identity=self.spec.identity))
 
 
 class Answers:
@@ -47,8 +47,10 @@ class Answers:
 
     def __init__(self):
         self.replies = []
+        self.fills = []
 
     def reply(self, request, delivery, outcome, **options):
+        self.fills.append(request.fill)
         self.replies.append((request.request_id, outcome, options))
 
 
@@ -58,10 +60,10 @@ class Counts:
     def __init__(self):
         self.seen = []
 
-    def answered(self, model, trial, version, seconds):
+    def answered(self, model, trial, version, identity, seconds):
         self.seen.append((version, "answered"))
 
-    def failed(self, model, trial, version, seconds, message, *, late=False):
+    def failed(self, model, trial, version, identity, seconds, message, *, late=False):
         self.seen.append((version, "late" if late else "failed"))
 
     def served(self, *_):
@@ -73,11 +75,12 @@ class Setup:
 
     def __init__(self, release=None, share=0.5):
         self.stable, self.candidate = Version("1.0.0"), Version("2.0.0")
+        self.servers = {version.spec.identity: version for version in (self.stable, self.candidate)}
         self.answers, self.counts = Answers(), Counts()
         self.busy = False
         self.breakers = []
         self.server = RequestServer(
-            Settings(candidate_share=share, shadow_queue=3), "m", {"1.0.0": self.stable, "2.0.0": self.candidate},
+            Settings(candidate_share=share, shadow_queue=3), "m", self.servers,
             self.answers, self.counts, self.counts, is_busy=lambda: self.busy, why_not=lambda version: f"no {version}",
             chaos=Chaos(Settings()), traces=Traces("worker", "w", 0.0, None), keep_books=Bookkeeping(),
             on_breaker=lambda version, state: self.breakers.append((version, state)),
@@ -131,7 +134,7 @@ async def test_an_open_candidate_is_left_to_stable_and_an_open_stable_is_refused
         setup.ask(number)
         setup.candidate.finish(ModelFailed("broken"))
         setup.stable.finish(b"1")
-    assert setup.server.breaker_states() == {"2.0.0": "open"}
+    assert setup.server.breaker_states() == {setup.candidate.spec.identity: "open"}
     setup.ask(20)
     assert (len(setup.candidate.held), len(setup.stable.held)) == (0, 1)
     setup.stable.finish(b"1")
@@ -277,3 +280,14 @@ async def test_stable_that_refuses_inputs_opens_no_breaker():
         setup.stable.finish(ModelRefusedInput("no"))
     assert [outcome.status for _, outcome, _ in setup.answers.replies] == [422] * 50
     assert not setup.breakers
+
+
+async def test_an_answer_of_another_version_under_the_same_number_is_not_kept_in_the_cache(setup):
+    setup.ask(1, version="1.0.0", version_id="the one before", fill=3)
+    setup.stable.finish(b"1")
+    assert setup.answers.fills == [-1]
+    setup.ask(2, version="1.0.0", version_id=setup.stable.spec.identity, fill=3)
+    setup.stable.finish(b"1")
+    setup.ask(3, version="1.0.0", fill=3)  # of an older router
+    setup.stable.finish(b"1")
+    assert setup.answers.fills == [-1, 3, 3]
