@@ -64,10 +64,11 @@ def _alike(together: Tensors, found: Tensors, chosen: NDArray[np.intp]) -> bool:
 
 
 def _extremes(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return rows of the same type far from the given ones: large and small numbers, or the given ones again."""
+    """Return rows of the same type far from the given ones, or the given ones again where they are no numbers."""
+    # Of the same sign: what no caller would send may well be what the model does not survive.
     some = array[:2]
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
-            far = np.abs(some) + np.asarray(1e6, array.dtype)
-        return np.concatenate([far, -far]) if np.isfinite(far).all() else np.concatenate([some, some])
-    return np.concatenate([some, some])
+            far = some * np.asarray(1e4 if array.dtype.itemsize > 2 else 1e2, array.dtype)
+        return far if np.isfinite(far).all() else some
+    return some

@@ -213,7 +213,7 @@ def test_a_missing_value_is_refused_where_the_model_takes_none(tmp_path):
         InvalidInput, match="row 1: amount: a number is expected, the model takes no missing value, found null"
     ):
         registered.predict([{"amount": 1, "n": 1}, {"amount": None, "n": 2}])
-    with pytest.raises(ModelMeshError, match="the model fails on the sample rows: ValueError: Input X contains NaN"):
+    with pytest.raises(ModelMeshError, match="the model fails on the sample rows: Input X contains NaN"):
         Registered(LinearRegression().fit(table, [1, 2, 3]), tmp_path, [{"amount": None, "n": 1}])
 
 
