@@ -177,7 +177,7 @@ class Answerer:
         self._outbox.send(
             topic,
             instead.body,
-            key=instead.request_id,
+            key=instead.identity,
             partition=partition,
             headers=instead.headers(),
             acknowledged=delivery.acknowledged,

@@ -77,8 +77,10 @@ class LoadedModel:
             self._start_executor()
             await self.load()
             raise ModelFailed("the model's process died while it ran this batch") from error
-        except (ModelMeshError, OutsideDomain):
+        except (ModelFailed, ModelRefusedInput, OutsideDomain):
             raise
+        except ModelMeshError as error:  # an adapter's word for inputs that its runtime does not take
+            raise ModelRefusedInput(error.detail, field=error.field) from error
         except ValueError as error:  # what scikit-learn and those built like it say of inputs that they do not take
             raise ModelRefusedInput(f"the model does not take these inputs: {error}"[:2000]) from error
         except Exception as error:  # the model is somebody's code

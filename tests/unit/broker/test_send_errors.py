@@ -26,7 +26,7 @@ class Log:
     """A producer that refuses by rule, like a broker; `taken` are (topic, value, headers)."""
 
     def __init__(self, refuse=lambda topic, size: None):
-        self.taken = []
+        self.taken, self.keys = [], []
         self._refuse = refuse
 
     async def send(self, topic, value, *, key, partition=None, headers=()):
@@ -34,6 +34,7 @@ class Log:
         if (error := self._refuse(topic, size)) is not None:
             raise error
         self.taken.append((topic, value, headers))
+        self.keys.append(key)
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
@@ -106,12 +107,13 @@ async def test_a_refusal_for_now_brings_the_record_again(error):
 
 async def test_an_answer_that_the_log_does_not_take_becomes_an_error_that_it_takes():
     def use(answerer, record, delivery):
-        answerer.reply(request(), delivery, b"x" * 5000, version="1.0.0")
+        answerer.reply(request(nonce="n" * 32), delivery, b"x" * 5000, version="1.0.0")
 
     too_large = lambda topic, size: errors.MessageSizeTooLargeError("x") if size > 4000 else None  # noqa: E731
     log, loop = await put_through(record_of([], b""), use, refuse=too_large)
     [(topic, value, headers)] = log.taken
     assert (topic, status_of(headers), orjson.loads(value)["code"]) == ("modelmesh.replies", 413, "too_large")
+    assert log.keys == [b"n" * 32]  # under which its client looks for it
     assert (loop.finished, loop.failure) == ([7], None)
 
 
