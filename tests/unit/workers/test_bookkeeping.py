@@ -99,8 +99,9 @@ async def test_a_listener_of_the_breaker_that_raises_costs_no_answer():
         chaos=Chaos(Settings()), traces=Traces("worker", "w", 0.0, None), on_breaker=on_breaker,
         keep_books=Bookkeeping(registry),
     )  # fmt: skip
-    server.release = full()
-    servers["1.0.0"] = VersionServer(SPEC, Model(broken), on_served=server.answer, on_batch=server.on_batch)
+    server.release = release = full()
+    spec = SPEC.model_copy(update={"version": "1.0.0", "identity": release.identities["1.0.0"]})
+    servers[spec.identity] = VersionServer(spec, Model(broken), on_served=server.answer, on_batch=server.on_batch)
     for number in range(100):
         body = orjson.dumps({"inputs": {"a": 1}})
         server.submit(PredictionRequest(str(number), "m", time.time() + 60, "replies", 0, body, version="1.0.0"), None)
