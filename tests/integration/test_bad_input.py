@@ -211,7 +211,7 @@ async def test_registrations_that_do_not_prove_themselves(sdk, http, tmp_path, c
     with pytest.raises(RegistrationRefused, match="does not load"):
         await sdk.register_model("junk", path)
     joblib.dump({"no": "model"}, path)
-    with pytest.raises(RegistrationRefused, match="no predict"):
+    with pytest.raises(RegistrationRefused, match="neither predict"):
         await sdk.register_model("junk", path)
     with pytest.raises(ModelNotFound):
         await sdk.versions("junk")

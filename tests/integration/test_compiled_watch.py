@@ -44,27 +44,27 @@ async def test_a_wrong_compiled_form_is_replaced_by_the_model(mesh, sdk, tmp_pat
     generator = np.random.default_rng(0)
     rows = generator.normal(size=(50, 3))
     model = LinearRegression().fit(rows, rows.sum(1))
-    await sdk.register_model("watched", model, sample=rows[:20])
-    registered = await sdk.register_model("watched", model, sample=rows[:20])
+    await sdk.register_model("compiled-watch", model, sample=rows[:20])
+    registered = await sdk.register_model("compiled-watch", model, sample=rows[:20])
     assert registered["version"]["served_as"] == "onnx"
-    await spoil(mesh, "watched", "2.0.0", tmp_path)
-    await sdk.deploy("watched", "2.0.0")
+    await spoil(mesh, "compiled-watch", "2.0.0", tmp_path)
+    await sdk.deploy("compiled-watch", "2.0.0")
     right = float(model.predict(rows[:1])[0])
 
     async def ask():
-        return (await sdk.predict("watched", rows[0])).outputs["value"][0]
+        return (await sdk.predict("compiled-watch", rows[0])).outputs["value"][0]
 
     async def answers_right():
         return await ask() == pytest.approx(right)
 
     async def registry_knows():
-        return (await sdk.versions("watched"))[1]["served_as"] == "sklearn"
+        return (await sdk.versions("compiled-watch"))[1]["served_as"] == "sklearn"
 
     async def event_is_told():
-        return any(event["kind"] == "version.differs" for event in await sdk.history("watched"))
+        return any(event["kind"] == "version.differs" for event in await sdk.history("compiled-watch"))
 
     for condition in (answers_right, registry_knows, event_is_told):
         await until(condition, condition.__name__, seconds=60)
-    await sdk.deploy("watched", "1.0.0")
-    await sdk.deploy("watched", "2.0.0")
+    await sdk.deploy("compiled-watch", "1.0.0")
+    await sdk.deploy("compiled-watch", "2.0.0")
     assert [await ask() for _ in range(10)] == pytest.approx([right] * 10)
