@@ -1,4 +1,4 @@
-"""Create topics, and wait until they are really there."""
+"""Create and delete topics, and wait until they are really there or gone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from aiokafka.admin import NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from ..schemas.errors import BrokerUnavailable
 from ..schemas.settings import Settings
@@ -44,6 +44,25 @@ async def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
         while not _all_have_leaders(await admin.describe_topics(list(wanted))):
             if asyncio.get_running_loop().time() > give_up:
                 raise BrokerUnavailable(f"topics were created but have no leaders after {DESCRIBE_TIMEOUT:.0f} s")
+            await asyncio.sleep(0.05)
+
+
+async def delete_topic(settings: Settings, topic: Topic) -> None:
+    """Delete a topic and return once it is gone, with its groups' offsets; one that is gone already is no error.
+
+    Raises BrokerUnavailable when Kafka refuses or does not get there in time.
+    """
+    async with admin_client(settings) as admin:
+        give_up = asyncio.get_running_loop().time() + DESCRIBE_TIMEOUT
+        if topic.name in await admin.list_topics():
+            response = await admin.delete_topics([topic.name])
+            for name, code, *message in response.topic_error_codes:
+                error = for_code(code)
+                if code and error is not UnknownTopicOrPartitionError:
+                    raise BrokerUnavailable(f"topic {name} could not be deleted: {message[0] if message else error}")
+        while topic.name in await admin.list_topics():
+            if asyncio.get_running_loop().time() > give_up:
+                raise BrokerUnavailable(f"topic {topic.name} is still there after {DESCRIBE_TIMEOUT:.0f} s")
             await asyncio.sleep(0.05)
 
 

@@ -54,10 +54,12 @@ from ..producers.v2_routes import V2Routes
 from ..schemas.asyncapi import asyncapi_document
 from ..schemas.errors import SetupError
 from ..schemas.settings import Settings
-from ..telemetry.admin_server import metrics_response
+from ..telemetry.admin_server import metrics_page, metrics_response
 from ..telemetry.http import http_middleware, json_response
+from ..telemetry.merged_metrics import merged
 from ..telemetry.readings import add_number
 from ..telemetry.tracing import Traces
+from .mesh_metrics import others_metrics
 from .openapi import docs_page, openapi_document
 
 # Connections that may wait to be accepted; the default of 128 drops a crowd, whose SYNs come back seconds later.
@@ -234,7 +236,10 @@ class Gateway(Role):
         return json_response({"live": True})
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return metrics_response(self.registry)
+        if self._settings.mesh_state is None:
+            return metrics_response(self.registry)
+        others = await others_metrics(self._settings.mesh_state, self._settings.name)
+        return metrics_page(merged(self.registry, others))
 
     async def _openapi(self, request: web.Request) -> web.Response:
         return json_response(openapi_document())

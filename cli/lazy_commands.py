@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 # In the order in which the help shows them.
 COMMANDS = {
     "mesh_commands": ("up", "status", "settings"),
-    "model_commands": ("register", "predict", "models", "versions", "deploy"),
+    "model_commands": ("register", "predict", "models", "versions", "deploy", "delete"),
     "release_commands": ("canary", "shadow", "experiment"),
     "monitoring_commands": ("drift", "latency", "errors", "accuracy", "label", "watch"),
     "load_command": ("load",),

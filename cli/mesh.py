@@ -104,7 +104,9 @@ class Mesh:
         several = len(self._gateway_ports) > 1
         for number, (port, url) in enumerate(zip(self._gateway_ports, self.urls, strict=True)):
             name = f"gateway-{number}" if several else "gateway"
-            await self._until_ready(await supervisor.start("gateway", name, port=str(port)), url)
+            await self._until_ready(
+                await supervisor.start("gateway", name, port=str(port), mesh_state=str(supervisor.state_file)), url
+            )
         self.ready_seconds = time.monotonic() - began
 
     async def _until_ready(self, gateway: Member, url: str) -> None:

@@ -150,7 +150,26 @@ def deploy(
     console.print(f"{event['summary']} (generation {event['generation']})", highlight=False)
 
 
+def delete(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a model whole: its release, versions and files. What it did stays in the history."""
+    if not yes:
+        asked = f"This removes {name} with its release and all its versions, for good. Its name, to go on"
+        if typer.prompt(asked) != name:
+            raise InvalidInput("that is not its name: nothing was deleted", field="name")
+    with ModelMeshClient(url, timeout=120) as client:
+        deleted = client.delete_model(name)
+    if as_json:
+        print(json.dumps(deleted))
+        return
+    console.print(f"{name} is deleted, with {', '.join(deleted['versions']) or 'no versions'}", highlight=False)
+
+
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (register, predict, models, versions, deploy):
+    for command in (register, predict, models, versions, deploy, delete):
         app.command()(command)

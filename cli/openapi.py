@@ -18,7 +18,13 @@ from ..control_plane.idempotency import takes_idempotency_key
 from ..control_plane.inference_routes import Inference, InferencePage, RequestRecords
 from ..control_plane.key_routes import KeyList, KeyRequest, NewKey
 from ..control_plane.label_routes import LabelsRequest, LabelsTaken
-from ..control_plane.model_documents import ModelDocument, ModelPage, Registered, VersionDocument
+from ..control_plane.model_documents import (
+    DeletedModel,
+    ModelDocument,
+    ModelPage,
+    Registered,
+    VersionDocument,
+)
 from ..control_plane.registration import Registration
 from ..control_plane.release_documents import (
     CanaryDocument,
@@ -165,6 +171,8 @@ OPERATIONS = (
     Operation("get", "/models/{name}/versions/{version}", "Show a version", VersionDocument, None, (404, 503)),
     Operation("delete", "/models/{name}/versions/{version}", "Delete a version that is not in use", None, None,
               (404, 409, 503), 204),
+    Operation("delete", "/models/{name}", "Remove a model whole; confirm repeats its name", DeletedModel, None,
+              (404, 422, 503), query=("confirm",)),
     Operation("post", "/deployments", "Send all requests to a version", Deployed, DeploymentRequest, _CHANGE_ERRORS, 201),
     Operation("get", "/deployments", "List the releases as they are now", DeploymentList, query=("model", "strategy")),
     Operation("get", "/deployments/history", "List what happened to the releases", HistoryPage, None,

@@ -62,8 +62,12 @@ async def consumer_lag(settings: Settings) -> list[dict[str, Any]]:
     """Return how many records each group of the mesh is behind, by topic."""
     async with admin_client(settings) as admin:
         groups = sorted(name for name, *_ in await admin.list_consumer_groups() if name.startswith(settings.prefix))
+        topics = set(await admin.list_topics())
         committed = {group: await admin.list_consumer_group_offsets(group) for group in groups}
-    partitions: list[TopicPartition] = sorted({tp for offsets in committed.values() for tp in offsets})
+    # A deleted model's topic has no end to ask for.
+    partitions: list[TopicPartition] = sorted(
+        {partition for offsets in committed.values() for partition in offsets if partition.topic in topics}
+    )
     if not partitions:
         return []
     consumer = make_consumer(settings)
@@ -75,6 +79,8 @@ async def consumer_lag(settings: Settings) -> list[dict[str, Any]]:
     lag: dict[tuple[str, str], int] = {}
     for group, offsets in committed.items():
         for partition, metadata in offsets.items():
+            if partition not in ends:
+                continue
             behind = max(0, ends[partition] - max(0, metadata.offset))
             lag[group, partition.topic] = lag.get((group, partition.topic), 0) + behind
     return [{"group": group, "topic": topic, "lag": behind} for (group, topic), behind in sorted(lag.items())]

@@ -41,6 +41,16 @@ class Deployer:
         await self._until_usable(model, event.generation)
         return event
 
+    async def remove(self, model: str) -> Event:
+        """End a model's release, whatever runs; return once the gateway has heard of it. Can be repeated.
+
+        Raises ControlPlaneUnavailable, or Forbidden where the caller may not touch the model.
+        """
+        who = caller.get()
+        who.check_model(model)
+        command = self._commands.command("remove", model, actor=who.actor(""), source=who.source)
+        return await self._commands.execute(command)
+
     def usable(self, model: str) -> bool:
         """Whether live workers have every version of the release loaded, and every router knows it."""
         release = self._releases.releases.get(model)

@@ -55,6 +55,13 @@ class ModelPage(BaseModel):
     total: int
 
 
+class DeletedModel(BaseModel):
+    """A model that was removed whole."""
+
+    name: str
+    versions: dict[str, str] = Field(description="SHA-256 of the registered file of each version that it had")
+
+
 class Registered(BaseModel):
     """What came of a registration."""
 

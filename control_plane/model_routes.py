@@ -16,12 +16,13 @@ from ..broker.releases_view import ReleasesView
 from ..models.artifact_store import digest_of, fetch
 from ..models.proof import Limits, prove_in_fresh_process
 from ..schemas.commands import Event
-from ..schemas.errors import RegistrationRefused, Unavailable, VersionInUse
+from ..schemas.errors import InvalidInput, RegistrationRefused, Unavailable, VersionInUse
 from ..schemas.settings import Settings
 from ..telemetry.http import json_response
 from .database import VersionRow
 from .deployer import Deployer
-from .model_documents import ModelPage, Registered, model_document, version_document
+from .model_documents import DeletedModel, ModelPage, Registered, model_document, version_document
+from .model_removal import ModelRemoval
 from .registration import Registration
 from .registry import Registry, spec_of
 from .route_tools import answer, needs_database, paging
@@ -42,6 +43,7 @@ class ModelRoutes:
         replicas: ReplicaView,
         events: EventPublisher,
     ) -> None:
+        self._removal = ModelRemoval(settings, registry, deployer, releases, replicas)
         self._settings = settings
         self._registry = registry
         self._deployer = deployer
@@ -58,6 +60,7 @@ class ModelRoutes:
         app.router.add_get("/models/{name}/versions/{version}", self.get_version)
         app.router.add_get("/models/{name}/versions/{version}/artifact", self.download)
         app.router.add_delete("/models/{name}/versions/{version}", self.delete_version)
+        app.router.add_delete("/models/{name}", self.delete_model)
 
     @needs_database
     async def register(self, request: web.Request) -> web.Response:
@@ -101,6 +104,7 @@ class ModelRoutes:
             source=who.source,
             version=row.version,
             digest=row.source_digest,
+            artifact_digest=row.artifact_digest,
         )
         if not first:
             return self._registered(registration, row, None, None, status=201)
@@ -165,6 +169,7 @@ class ModelRoutes:
             raise VersionInUse(
                 f"{name} {version} is part of the release: deploy another version first", field="version"
             )
+        row = await self._registry.version(name, version)
         await self._registry.delete_version(name, version)
         who = caller.get()
         self._events.publish(
@@ -174,8 +179,32 @@ class ModelRoutes:
             actor=who.actor(""),
             source=who.source,
             version=version,
+            digest=row.source_digest,
         )
         return web.Response(status=204)
+
+    @needs_database
+    async def delete_model(self, request: web.Request) -> web.Response:
+        """Remove a model whole, live or not; the caller says its name twice."""
+        name = request.match_info["name"]
+        if request.query.get("confirm") != name:
+            raise InvalidInput(
+                f"this removes {name[:80]!r} with its release and all its versions, for good: repeat its name as "
+                f"?confirm={name[:80]}",
+                field="confirm",
+            )
+        versions = await self._removal.remove(name)
+        who = caller.get()
+        self._events.publish(
+            "model.deleted",
+            name,
+            f"{name} was deleted with {len(versions)} version{'s' if len(versions) != 1 else ''}",
+            actor=who.actor(""),
+            source=who.source,
+            versions=versions,
+        )
+        log.info("model.deleted", model=name, versions=len(versions))
+        return answer(DeletedModel(name=name, versions=versions))
 
     def _live_version(self, model: str) -> str | None:
         release = self._releases.releases.get(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -144,6 +145,9 @@ class Registry:
                         data_digest=registration.data_digest,
                     )
                     session.add(row)
+                await asyncio.to_thread(self._store.restore, source, source_digest)
+                if proof.compiled:
+                    await asyncio.to_thread(self._store.restore, compiled, digest)
                 return row, not versions
             except IntegrityError:
                 # Somebody was faster. With a version given it is theirs; without one the next number is free.
@@ -198,13 +202,58 @@ class Registry:
         return row
 
     async def delete_version(self, name: str, version: str) -> None:
-        """Forget a version, and its model with the last one. The artifact stays: another version may have its bytes."""
+        """Forget a version, and its model with the last one.
+
+        The artifact stays: what was deleted by mistake can be registered again from it, under the digest that the history
+        names. It goes with the model.
+        """
         row = await self.version(name, version)
         async with AsyncSession(self._engine) as session, session.begin():
             model = await session.get_one(ModelRow, row.model_id, options=[selectinload(ModelRow.versions)])
             await session.delete(await session.get_one(VersionRow, row.id))
             if len(model.versions) == 1:
                 await session.delete(model)
+
+    async def delete_model(self, name: str) -> dict[str, str]:
+        """Forget a model with all its versions and the artifacts that no other model uses; what it did stays in the history.
+
+        Returns the digest of the file of each version; nothing where there is no such model. Raises Unavailable when the
+        artifact store does not answer; then nothing is forgotten, and files that are gone are no error the next time.
+        """
+        async with AsyncSession(self._engine) as session, session.begin():
+            query = select(ModelRow).where(ModelRow.name == name).options(selectinload(ModelRow.versions))
+            model = await session.scalar(query)
+            if model is None:
+                return {}
+            versions = {row.version: row.source_digest for row in model.versions}
+            files = await self._files_of(session, model)
+            for row in list(model.versions):
+                await session.delete(row)
+            await session.flush()
+            await session.delete(model)
+            await session.flush()
+            # Before the commit: who registers the same bytes now waits for it, and stores them again.
+            for digest in files.keys() - await self._used(session, files):
+                await asyncio.to_thread(self._store.delete, files[digest])
+        return versions
+
+    async def _files_of(self, session: AsyncSession, model: ModelRow) -> dict[str, str]:
+        """Return where the files of a model's versions are by digest, of those deleted before too."""
+        events = select(DeploymentRow.data).where(
+            DeploymentRow.model == model.name, DeploymentRow.kind == "model.registered"
+        )
+        once = {data.get(field) for data in await session.scalars(events) for field in ("digest", "artifact_digest")}
+        files = {digest: self._store.url_of(digest) for digest in once if isinstance(digest, str)}
+        for row in model.versions:
+            files |= {row.source_digest: row.source_url, row.artifact_digest: row.artifact_url}
+        return files
+
+    async def _used(self, session: AsyncSession, files: Iterable[str]) -> set[str]:
+        """Return which of these digests versions that are registered have."""
+        found: set[str] = set()
+        for column in (VersionRow.source_digest, VersionRow.artifact_digest):
+            found |= set(await session.scalars(select(column).where(column.in_(list(files)))))
+        return found
 
     async def history(self, model: str | None, *, page: int, per_page: int) -> tuple[list[DeploymentRow], int]:
         """Return one page of the releases' history, newest first, and how many steps there are."""

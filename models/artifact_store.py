@@ -47,6 +47,27 @@ class ArtifactStore:
             raise Unavailable(f"the artifact store {self.url} does not take the file: {error}") from error
         return digest, url
 
+    def restore(self, path: Path, digest: str) -> None:
+        """Store a file again if it went meanwhile: a model with the same bytes may just have been removed."""
+        files, target = url_to_fs(self.url_of(digest))
+        try:
+            there = files.exists(target)
+        except OSError:
+            return  # it was there a moment ago; the store is away now
+        if not there:
+            self.put(path)
+
+    def delete(self, url: str) -> None:
+        """Delete a file; one that is gone already is no error. Raises Unavailable when the store cannot be reached."""
+        files, target = url_to_fs(url)
+        try:
+            if files.exists(target):
+                files.rm_file(target)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise Unavailable(f"the artifact at {url} cannot be deleted: {error}") from error
+
 
 def fetch(url: str, digest: str, cache: Path) -> Path:
     """Return a local copy of an artifact, its digest checked.

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     admin_port: int = Field(
         default=0, ge=0, le=65535, description="port of a role's /health and /metrics; 0: any free one"
     )
+    mesh_state: Path | None = Field(
+        default=None,
+        description="file that says where the other roles of a local mesh are: the gateway's /metrics shows theirs too "
+        "(`modelmesh up` sets it)",
+    )
     admin_host: str = Field(default="127.0.0.1", description="address of a role's /health and /metrics")
     log_level: str = Field(default="info", description="debug, info, warning or error")
     access_log: Literal["off", "errors", "all"] = Field(

@@ -451,6 +451,15 @@ class AsyncModelMeshClient:
         events: list[dict[str, Any]] = (await self._http.request("GET", "/deployments/history", params=query))["events"]
         return events
 
+    async def delete_model(self, name: str) -> dict[str, Any]:
+        """Remove a model whole, live or not: release, versions and files, for good. What it did stays in the history.
+
+        Returns its name and its versions with their files' digests. Raises ModelNotFound; Unavailable where a part of it
+        has to wait, then ask again.
+        """
+        deleted: dict[str, Any] = await self._http.request("DELETE", f"/models/{name}", params={"confirm": name})
+        return deleted
+
     async def delete_version(self, name: str, version: str) -> None:
         """Forget a version. Raises VersionInUse while a release sends requests to it."""
         await self._http.request("DELETE", f"/models/{name}/versions/{version}")

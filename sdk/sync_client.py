@@ -269,6 +269,10 @@ class ModelMeshClient:
         """Return what happened to the releases, newest first."""
         return self._wait(self._client.history(name))
 
+    def delete_model(self, name: str) -> dict[str, Any]:
+        """Remove a model whole, live or not: release, versions and files, for good."""
+        return self._wait(self._client.delete_model(name))
+
     def delete_version(self, name: str, version: str) -> None:
         """Forget a version that no release uses."""
         self._wait(self._client.delete_version(name, version))

@@ -38,4 +38,9 @@ async def admin_server(
 
 def metrics_response(registry: CollectorRegistry) -> web.Response:
     """Return the registry in Prometheus' text form."""
-    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return metrics_page(generate_latest(registry))
+
+
+def metrics_page(page: bytes) -> web.Response:
+    """Return a page of metrics that is written already."""
+    return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})

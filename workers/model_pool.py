@@ -122,6 +122,7 @@ class ModelPool:
                 task.cancel()
             for server in self._servers.values():
                 server.close()
+                self._metrics.forget(self._model, server.spec.version)
 
     @property
     def joined(self) -> bool:

@@ -59,6 +59,7 @@ class Worker(Role):
         self._releases = ReleasesView(settings, None, self._on_release)
         self._pools: dict[str, ModelPool] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._leaving: dict[str, asyncio.Task[None]] = {}
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._traces = Traces.from_settings(settings, "worker")
         add_lag(self.registry, lambda: chain.from_iterable(pool.lag() for pool in self._pools.values()))
@@ -91,7 +92,7 @@ class Worker(Role):
         try:
             await self.until_stopped(stop, [sending, announcing, *tasks, self._failure])
         finally:
-            for task in (announcing, *tasks):
+            for task in (announcing, *tasks, *self._leaving.values()):
                 task.cancel()
             await self._announcer.leave()
             for pool in self._pools.values():
@@ -112,9 +113,11 @@ class Worker(Role):
         self._observer.set_release(model, release)
         pool = self._pools.get(model)
         if release is None:
-            if pool is not None:
-                self._pools.pop(model).stop()
+            if pool is not None and model not in self._leaving:
+                self._leaving[model] = asyncio.create_task(self._leave(model, pool))
             return
+        if model in self._leaving:
+            return  # one after the other: `_leave` begins afresh
         if pool is None:
             pool = self._pools[model] = ModelPool(
                 self._settings,
@@ -151,6 +154,17 @@ class Worker(Role):
             expires_at=now + DIFFERENCE_KEPT,
         )
         self._outbox.send(self._settings.topics().commands.name, command.model_dump_json().encode(), key=model)
+
+    async def _leave(self, model: str, pool: ModelPool) -> None:
+        """Let a removed model go: routers hear of it within moments, and what they sent before is answered first."""
+        await asyncio.sleep(2 * self._settings.replica_timeout)
+        pool.stop()
+        await asyncio.gather(self._running[model], return_exceptions=True)
+        for held in (self._pools, self._running, self._leaving):
+            held.pop(model, None)
+        self._announcer.announce()
+        if (release := self._releases.releases.get(model)) is not None:
+            self._on_release(model, release)
 
     def _breaker_changed(self, model: str, version: str, state: State) -> None:
         self._metrics.breaker(model, version, state)

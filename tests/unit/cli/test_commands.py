@@ -29,6 +29,7 @@ def test_settings_lists_every_variable_with_its_value_and_meaning(monkeypatch):
         (["load", "m", "--inputs", "{}"], "inputs must be a list of rows"),
         (["canary", "start", "m", "2.0.0", "--steps", "5,many"], "no list of numbers such as 5,25,50,100"),
         (["experiment", "start", "m", "new=2.0.0"], "write NAME=VERSION:WEIGHT"),
+        (["delete", "m", "--yes", "--url", "http://127.0.0.1:1"], "cannot be reached"),
         (["watch", "--url", "http://127.0.0.1:1"], "cannot be reached"),
     ],
 )
@@ -109,3 +110,13 @@ def test_every_command_speaks_json():
     }
     # An answer is JSON either way; the demo is a story, and a role's log is JSON.
     assert silent == {"predict", "demo", "gateway", "router", "worker", "control", "recorder", "broker"}
+
+
+def test_a_model_is_deleted_by_whoever_repeats_its_name(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["modelmesh", "delete", "fraud", "--url", "http://127.0.0.1:1"])
+    for typed, says in (("fruad", "that is not its name: nothing was deleted"), ("fraud", "cannot be reached")):
+        monkeypatch.setattr("typer.prompt", lambda *_, typed=typed: typed)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 1
+        assert says in capsys.readouterr().err.replace("\n", " ")
