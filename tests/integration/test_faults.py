@@ -10,7 +10,7 @@ from modelmesh.cli.status import mesh_status
 from modelmesh.schemas.errors import ControlPlaneUnavailable
 
 from .conftest import kill
-from .waiting import until
+from .waiting import both_workers_serve, until
 
 
 @contextlib.asynccontextmanager
@@ -73,6 +73,7 @@ async def test_versions_change_under_load_without_a_lost_request(sdk, kafka_clie
 
 async def test_a_worker_stopped_in_order_loses_nothing(mesh, http, kafka_client, forest, cancer):
     rows, _, model = cancer
+    await both_workers_serve(mesh, forest)
     async with steady_requests(kafka_client, forest, rows[0].tolist(), model.predict(rows[:1]).tolist()) as wrong:
         process = kill(mesh, "worker-0", signal.SIGTERM)
         assert await process.wait() == 0
@@ -82,6 +83,7 @@ async def test_a_worker_stopped_in_order_loses_nothing(mesh, http, kafka_client,
 
 async def test_a_killed_worker_delays_but_loses_nothing(mesh, http, kafka_client, forest, cancer):
     rows, _, model = cancer
+    await both_workers_serve(mesh, forest)
     async with steady_requests(kafka_client, forest, rows[0].tolist(), model.predict(rows[:1]).tolist()) as wrong:
         await kill(mesh, "worker-1").wait()
         await until(lambda: ready(http), "the mesh is ready again")

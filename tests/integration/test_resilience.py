@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import pytest
 from modelmesh.broker.connection import make_producer
-from modelmesh.broker.heartbeats import ReplicaView
 from modelmesh.broker.topics import ensure_topics
 from modelmesh.cli.main import app
 from modelmesh.cli.status import mesh_status
@@ -32,7 +31,7 @@ from typer.testing import CliRunner
 
 from .conftest import kill
 from .test_faults import ready, steady_requests
-from .waiting import until
+from .waiting import both_workers_serve, until
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +55,6 @@ async def logged(sdk, request_id):
 
     await until(there, f"{request_id} in the inference log")
     return found
-
-
-async def both_workers_serve(mesh, model):
-    """Return once both are reachable: until the second has joined, the first is all that there is."""
-    view = ReplicaView(mesh.settings)
-    following = asyncio.create_task(view.run())
-
-    async def both():
-        loads = [beat.models[model] for beat in view.live() if beat.role == "worker" and model in beat.models]
-        return sum(bool(load.partitions and load.loaded) for load in loads) == 2
-
-    try:
-        await until(both, f"both workers serve {model}")
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_a_frozen_worker_is_not_waited_for(mesh, http, kafka_client, sdk, register):

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from modelmesh.broker.heartbeats import ReplicaView
 
 
 async def until(condition, what, seconds=30):
@@ -15,3 +16,19 @@ async def until(condition, what, seconds=30):
                 await asyncio.sleep(0.05)
     except TimeoutError:
         pytest.fail(f"not within {seconds} s: {what}")
+
+
+async def both_workers_serve(mesh, model):
+    """Return once both are reachable: until the second has joined, the first is all that there is."""
+    view = ReplicaView(mesh.settings)
+    following = asyncio.create_task(view.run())
+
+    async def both():
+        loads = [beat.models[model] for beat in view.live() if beat.role == "worker" and model in beat.models]
+        return sum(bool(load.partitions and load.loaded) for load in loads) == 2
+
+    try:
+        await until(both, f"both workers serve {model}")
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
