@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -171,16 +172,7 @@ class ModelRoutes:
             )
         row = await self._registry.version(name, version)
         await self._registry.delete_version(name, version)
-        who = caller.get()
-        self._events.publish(
-            "model.deleted",
-            name,
-            f"{name} {version} was deleted",
-            actor=who.actor(""),
-            source=who.source,
-            version=version,
-            digest=row.source_digest,
-        )
+        self._tell_deleted(name, f"{name} {version} was deleted", version=version, digest=row.source_digest)
         return web.Response(status=204)
 
     @needs_database
@@ -194,17 +186,14 @@ class ModelRoutes:
                 field="confirm",
             )
         versions = await self._removal.remove(name)
-        who = caller.get()
-        self._events.publish(
-            "model.deleted",
-            name,
-            f"{name} was deleted with {len(versions)} version{'s' if len(versions) != 1 else ''}",
-            actor=who.actor(""),
-            source=who.source,
-            versions=versions,
-        )
+        count = f"{len(versions)} version{'s' if len(versions) != 1 else ''}"
+        self._tell_deleted(name, f"{name} was deleted with {count}", versions=versions)
         log.info("model.deleted", model=name, versions=len(versions))
         return answer(DeletedModel(name=name, versions=versions))
+
+    def _tell_deleted(self, name: str, summary: str, **data: Any) -> None:
+        who = caller.get()
+        self._events.publish("model.deleted", name, summary, actor=who.actor(""), source=who.source, **data)
 
     def _live_version(self, model: str) -> str | None:
         release = self._releases.releases.get(model)

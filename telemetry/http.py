@@ -111,13 +111,17 @@ def http_middleware(registry: CollectorRegistry, traces: Traces, access_log: str
         if span is not None:
             keep_books("traces", _end_span, span, request_id, response.status)
         if access_log != "off" and (response.status >= 400 or access_log == "all") and name not in _QUIET:
-            line: dict[str, object] = {
-                "request_id": request_id,
-                "trace_id": trace_id_of(traceparent),
-                "method": request.method,
-            }
-            line |= {"path": request.path, "status": response.status, "ms": round(1000 * taken, 2)}
-            keep_books("access log", log.info, "http.request", **line)
+            keep_books(
+                "access log",
+                log.info,
+                "http.request",
+                request_id=request_id,
+                trace_id=trace_id_of(traceparent),
+                method=request.method,
+                path=request.path,
+                status=response.status,
+                ms=round(1000 * taken, 2),
+            )
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id
         return response
