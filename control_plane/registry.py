@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import selectinload
@@ -209,10 +209,9 @@ class Registry:
         """
         row = await self.version(name, version)
         async with AsyncSession(self._engine) as session, session.begin():
-            model = await session.get_one(ModelRow, row.model_id, options=[selectinload(ModelRow.versions)])
-            await session.delete(await session.get_one(VersionRow, row.id))
-            if len(model.versions) == 1:
-                await session.delete(model)
+            await session.execute(delete(VersionRow).where(VersionRow.id == row.id))
+            others = select(VersionRow.id).where(VersionRow.model_id == row.model_id)
+            await session.execute(delete(ModelRow).where(ModelRow.id == row.model_id, ~others.exists()))
 
     async def delete_model(self, name: str) -> dict[str, str]:
         """Forget a model with all its versions and the artifacts that no other model uses; what it did stays in the history.
@@ -227,11 +226,9 @@ class Registry:
                 return {}
             versions = {row.version: row.source_digest for row in model.versions}
             files = await self._files_of(session, model)
-            for row in list(model.versions):
-                await session.delete(row)
-            await session.flush()
-            await session.delete(model)
-            await session.flush()
+            # By statements, not objects: somebody else may be deleting the same rows.
+            await session.execute(delete(VersionRow).where(VersionRow.model_id == model.id))
+            await session.execute(delete(ModelRow).where(ModelRow.id == model.id))
             # Before the commit: who registers the same bytes now waits for it, and stores them again.
             for digest in files.keys() - await self._used(session, files):
                 await asyncio.to_thread(self._store.delete, files[digest])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import orjson
 import structlog
@@ -27,10 +28,26 @@ def configure_logs(level: str, role: str, name: str) -> None:
             structlog.processors.JSONRenderer(serializer=orjson.dumps, default=repr),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Unfailing(sys.stderr.buffer))),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role, replica=name)
+
+
+class _Unfailing:
+    """A file for logs: a line that cannot be written (closed pipe, full disk) is lost, and costs its writer nothing."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, line: bytes) -> int:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the file is closed
+            self._file.write(line)
+        return len(line)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.flush()
 
 
 def _without_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
