@@ -75,7 +75,7 @@ class ServingProcess:
 
 def load_version(path: Path, spec: VersionSpec, limits: Limits) -> Predictor:
     """Load a version as a worker would: one that may be a pickle in a process of its own."""
-    if adapter_for(spec.served_as).releases_gil:
+    if adapter_for(spec.served_as).runs_in_worker:
         return load_checked(path, spec, 1, limits)
     return ServingProcess(path, spec, limits)
 

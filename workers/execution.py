@@ -1,4 +1,4 @@
-"""Run a model off the event loop: in threads where the framework releases the GIL, in a process of its own where it does not."""
+"""Run a model off the event loop: data (ONNX) in threads, all that is or may be code in a process of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LoadedModel:
         self._limits = limits
         self._predictor: Predictor | None = None
         self._executor: Executor
-        self._by_thread = adapter_for(spec.served_as).releases_gil
+        self._by_thread = adapter_for(spec.served_as).runs_in_worker
         self.slots = slots if self._by_thread else 1
         self.fault: Callable[[], Fault | None] = lambda: None  # what a rehearsal wants to go wrong with the next batch
         self._start_executor()

@@ -25,8 +25,9 @@ class Adapter(Protocol):
 
     framework: Framework
     suffix: str
-    # Whether predict() runs outside of the GIL for most of its time: then threads serve, else a process.
-    releases_gil: bool
+    # Whether a worker's own threads may run it: only where each of its formats is data (`formats.FORMATS`), and where predict()
+    # runs outside of the GIL for most of its time. All else runs in a process of its own.
+    runs_in_worker: bool
     # How far numbers of a compiled form may lie from the model's, relative above 1.
     tolerance: float
 

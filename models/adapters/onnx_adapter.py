@@ -266,7 +266,7 @@ class OnnxAdapter:
 
     framework: Framework = "onnx"
     suffix = ".onnx"
-    releases_gil = True
+    runs_in_worker = True
     tolerance = TOLERANCE
 
     def recognises(self, model: Any) -> bool:

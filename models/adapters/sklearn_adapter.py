@@ -98,7 +98,7 @@ class SklearnAdapter:
 
     framework: Framework = "sklearn"
     suffix = ".joblib"
-    releases_gil = False
+    runs_in_worker = False
     tolerance = TOLERANCE
 
     def recognises(self, model: Any) -> bool:

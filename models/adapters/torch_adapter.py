@@ -143,7 +143,7 @@ class TorchAdapter:
 
     framework: Framework = "torch"
     suffix = ".pt2"
-    releases_gil = True
+    runs_in_worker = False
     tolerance = TOLERANCE
 
     def recognises(self, model: Any) -> bool:
