@@ -6,17 +6,17 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 
 from ..schemas.errors import BrokerUnavailable
 from ..schemas.records import Headers
+from ..schemas.value_class import value_class
 from .chaos import Chaos
 from .send_errors import answer_for, is_permanent
 
 
-@dataclass(slots=True, frozen=True)
+@value_class
 class Outgoing:
     """One record on its way; `acknowledged` is called with the broker's answer."""
 

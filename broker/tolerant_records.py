@@ -8,7 +8,7 @@ whatever that becomes: zstd makes 100 GB of 8 MB. Here each batch has a limit, a
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import aiokafka.codec
@@ -75,16 +75,16 @@ class _TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     def __init__(self, tp: Any, records: Any, *others: Any) -> None:
         super().__init__(tp, _Batches(records), *others)
 
-    def __next__(self) -> ConsumerRecord:
-        try:
-            return super().__next__()
-        except StopIteration:
-            raise
-        except Exception as error:
-            batch = self._records.last
-            if batch is None or (isinstance(error, CorruptRecordException) and "CRC" in str(error)):
-                raise  # damaged on the way: another fetch may bring it whole
-            return self._pass_over(batch, error)
+    def _unpack_records(self) -> Iterator[ConsumerRecord]:
+        while True:
+            try:
+                yield from super()._unpack_records()
+                return
+            except Exception as error:
+                batch = self._records.last
+                if batch is None or (isinstance(error, CorruptRecordException) and "CRC" in str(error)):
+                    raise  # damaged on the way: another fetch may bring it whole
+                yield self._pass_over(batch, error)
 
     def _pass_over(self, batch: Any, error: Exception) -> ConsumerRecord:
         """Return what stands for the rest of the batch, and go on behind it."""
@@ -92,7 +92,6 @@ class _TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         reason = f"offsets {first} to {after - 1} cannot be decoded: {type(error).__name__}: {error}"[:500]
         log.error("records.undecodable", topic=self._tp.topic, partition=self._tp.partition, reason=reason)
         self.next_fetch_offset = after
-        self._records_iterator = self._unpack_records()
         # A time of its own, for those who read by time; no value, but no tombstone either.
         at = max(0, int(getattr(batch, "max_timestamp", 0) or 0))
         headers = ((UNREADABLE, reason.encode(errors="replace")),)

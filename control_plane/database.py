@@ -154,9 +154,10 @@ class InferenceRow(Base):
     __tablename__ = "inference_log"
     __table_args__ = (Index("ix_inference_log_model_at", "model", "at"),)
 
+    # The id comes first: it is searched for alone, and a second index would be written for each request.
+    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     nonce: Mapped[str] = mapped_column(String(128), primary_key=True)
     model: Mapped[str] = mapped_column(String(64), primary_key=True)
-    request_id: Mapped[str] = mapped_column(String(128), index=True)
     caller: Mapped[str] = mapped_column(String(128), default="", server_default="")
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     attempts: Mapped[int] = mapped_column(Integer)

@@ -120,14 +120,15 @@ class InferenceLog:
         named = REQUEST_ID.fullmatch(reply.request_id) and REQUEST_ID.fullmatch(reply.identity)
         if not named or not 100 <= reply.status <= 599:
             return None  # nobody's answer
+        moment = moment_of(record)
         return {
             "nonce": reply.identity,
             "request_id": reply.request_id,
             "caller": fitting(InferenceRow.caller, reply.caller),
             "model": fitting(InferenceRow.model, reply.model),
-            "at": moment_of(record),
+            "at": moment,
             "attempts": _attempts(reply.attempt),
-            "answered_at": moment_of(record),
+            "answered_at": moment,
             "status": reply.status,
             "version": fitting(InferenceRow.version, reply.version),
             "variant": fitting(InferenceRow.variant, reply.variant),
@@ -139,7 +140,7 @@ class InferenceLog:
         insert = self._insert(_LOG)
         new = insert.excluded
         merged = insert.on_conflict_do_update(
-            index_elements=["nonce", "model"],
+            index_elements=["request_id", "nonce", "model"],
             set_={
                 "at": case((new.at < _LOG.c.at, new.at), else_=_LOG.c.at),
                 "attempts": case((new.attempts > _LOG.c.attempts, new.attempts), else_=_LOG.c.attempts),
@@ -153,7 +154,7 @@ class InferenceLog:
         new = insert.excluded
         names = ("answered_at", "status", "version", "variant", "worker", "reply")
         merged = insert.on_conflict_do_update(
-            index_elements=["nonce", "model"],
+            index_elements=["request_id", "nonce", "model"],
             set_={name: new[name] for name in names},
             where=_LOG.c.status.is_(None),  # the first outcome is the outcome
         )

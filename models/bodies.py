@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..schemas.errors import MalformedRequest
 from ..schemas.records import JSON, V2_JSON, v2_content_type, v2_header_bytes
 from ..schemas.signatures import Signature
+from ..schemas.value_class import value_class
 from .inference_protocol import read_request, write_response
 from .outputs import write_outputs
 from .tensors import Tensors, parse_body, read_inputs
@@ -17,7 +17,7 @@ from .tensors import Tensors, parse_body, read_inputs
 Write: TypeAlias = Callable[[str, str, Tensors, int, int], tuple[bytes, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Question:
     """A request that was read: named arrays, their rows, and how the answer is to be written."""
 

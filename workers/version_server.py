@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..resilience.peak_ewma import PeakEwma
 from ..schemas.errors import DeadlineExceeded, ModelFailed, ModelMeshError, ModelRefusedInput
 from ..schemas.records import JSON, PredictionRequest
 from ..schemas.releases import VersionSpec
+from ..schemas.value_class import value_class
 from .batching import BatchQueue
 from .compiled_watch import CompiledWatch
 from .execution import LoadedModel
@@ -32,7 +32,7 @@ SERVICE_DECAY, SERVICE_FADE = 1.0, 30.0
 Token = TypeVar("Token")  # whatever the caller needs back with the answer
 
 
-@dataclass(slots=True, frozen=True)
+@value_class
 class Served(Generic[Token]):
     """What came of one request: the answer's body or the error, and how many rows its batch had (0: never ran)."""
 
@@ -45,7 +45,7 @@ class Served(Generic[Token]):
     identity: str = ""
 
 
-@dataclass(slots=True, frozen=True)
+@value_class
 class Ran:
     """A batch that ran: its inputs and outputs, and how long it took in the model."""
 
@@ -60,7 +60,7 @@ class Ran:
     identity: str = ""
 
 
-@dataclass(slots=True, frozen=True)
+@value_class
 class _Waiting(Generic[Token]):
     request: PredictionRequest
     token: Token

@@ -29,8 +29,7 @@ def upgrade() -> None:
     with op.batch_alter_table("inference_log") as table:
         table.alter_column("nonce", existing_type=sa.String(128), nullable=False)
         table.drop_constraint("pk_inference_log", type_="primary")
-        table.create_primary_key("pk_inference_log", ["nonce", "model"])
-    op.create_index("ix_inference_log_request_id", "inference_log", ["request_id"])
+        table.create_primary_key("pk_inference_log", ["request_id", "nonce", "model"])
     with op.batch_alter_table("labels") as table:
         table.add_column(sa.Column("caller", sa.String(128), nullable=False, server_default=""))
         table.drop_constraint("pk_labels", type_="primary")
@@ -44,7 +43,6 @@ def downgrade() -> None:
         table.drop_constraint("pk_labels", type_="primary")
         table.create_primary_key("pk_labels", ["request_id"])
         table.drop_column("caller")
-    op.drop_index("ix_inference_log_request_id", "inference_log")
     op.execute(
         _NEWEST.format(
             table="inference_log", others="other.nonce, other.model", mine="inference_log.nonce, inference_log.model"
