@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -70,14 +71,16 @@ class ArtifactStore:
 
 
 def fetch(url: str, digest: str, cache: Path) -> Path:
-    """Return a local copy of an artifact, its digest checked.
+    """Return a local copy of an artifact. Its digest is checked each time: a copy that was rewritten is fetched again.
 
     Raises NotFound when it is not there, Unavailable when the store cannot be reached or the bytes are not the right ones.
     """
     local = cache / digest
-    if local.exists():
+    if local.is_file() and not local.is_symlink() and digest_of(local) == digest:
         return local
     cache.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # a folder that somebody else made and shares
+        cache.chmod(0o700)
     handle, name = tempfile.mkstemp(dir=cache, prefix=".fetch-")
     partial = Path(name)
     try:
@@ -86,6 +89,7 @@ def fetch(url: str, digest: str, cache: Path) -> Path:
                 out.write(chunk)
         if (found := digest_of(partial)) != digest:
             raise Unavailable(f"the artifact at {url} has digest {found}, not {digest}: it was changed or cut short")
+        partial.chmod(0o444)  # nobody writes to it, and a model's own process, which has another user, reads it
         partial.replace(local)
     except FileNotFoundError:
         raise NotFound(f"there is no artifact at {url}") from None
