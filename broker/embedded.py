@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..schemas.errors import BrokerUnavailable, SetupError
+from ..schemas.own_environment import plain_environment
 from ..schemas.settings import Settings
 from .class_archive import ClassArchive
 from .connection import wait_until_answers
@@ -127,6 +128,8 @@ class EmbeddedKafka:
                 *self._classes.options(),
                 "kafka.Kafka",
                 str(self.folder / "server.properties"),
+                env=plain_environment(),  # no secret of the mesh is the JVM's
+                stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 # Ctrl-C in a terminal goes to the whole group; the broker must outlive those who still commit to it.
@@ -238,6 +241,7 @@ class EmbeddedKafka:
         properties = str(self.folder / "server.properties")
         done = subprocess.run(
             [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties],
+            env=plain_environment(),
             capture_output=True,
             text=True,
             check=False,

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from ..schemas.errors import ModelMeshError
+from ..schemas.own_environment import take_over
 from ..schemas.settings import Settings
 from ..telemetry.logs import configure_logs
 from .lazy_commands import LazyCommands
@@ -31,6 +32,7 @@ def _quiet() -> None:
 
 def main() -> None:
     """Run the command; a known error is one line, not a traceback."""
+    take_over()
     try:
         app()
     except ModelMeshError as error:

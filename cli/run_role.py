@@ -16,8 +16,8 @@ from .. import __version__
 from ..broker.connection import wait_until_answers
 from ..broker.role import Role
 from ..broker.topics import ensure_topics
-from ..models.isolation import hide_from_children
 from ..schemas.errors import ModelMeshError
+from ..schemas.own_environment import hide_from_others
 from ..schemas.settings import Settings
 from ..telemetry.admin_server import admin_server
 from ..telemetry.logs import configure_logs
@@ -29,7 +29,7 @@ BROKER_TIMEOUT = 60.0
 def run_role(name: str, settings: Settings, make: Callable[[Settings], Role], *, needs_broker: bool = True) -> None:
     """Run until stopped. Exits with 1 and one line of log when the role fails."""
     configure_logs(settings.log_level, name, settings.name)
-    hide_from_children()
+    hide_from_others()
     try:
         uvloop.run(_run(name, settings, make, needs_broker))
     except ModelMeshError as error:

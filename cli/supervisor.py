@@ -16,11 +16,14 @@ import orjson
 from pydantic import SecretStr
 
 from ..broker.embedded import free_port
+from ..schemas.own_environment import handed_over
 from ..schemas.settings import Settings
 
 STOP_TIMEOUT = 30.0
 # Roles that depend on others stop before them; the broker is last.
 STOP_ORDER = ("gateway", "router", "worker", "recorder", "control", "broker")
+# The settings that the broker's process reads; passwords are not among them.
+_BROKERS = tuple(f"MODELMESH_{name}" for name in ("KAFKA", "DATA", "NAME", "ADMIN_PORT", "ADMIN_HOST", "LOG_LEVEL"))
 
 
 @dataclass
@@ -97,7 +100,12 @@ class Supervisor:
         # What the supervisor was told in so many words holds for those it starts.
         told = {name: getattr(self._settings, name) for name in self._settings.model_fields_set}
         own = {"name": member.name, "admin_port": member.admin_port, **member.settings}
-        environment = os.environ | {f"MODELMESH_{name.upper()}": _text(value) for name, value in (told | own).items()}
+        whole = os.environ | {f"MODELMESH_{name.upper()}": _text(value) for name, value in (told | own).items()}
+        if member.role == "broker":
+            whole = {
+                name: value for name, value in whole.items() if not name.startswith("MODELMESH_") or name in _BROKERS
+            }
+        environment, rest = handed_over(whole)
         with self._log_path(member).open("ab") as output:
             member.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -105,11 +113,15 @@ class Supervisor:
                 "modelmesh",
                 member.role,
                 env=environment,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 # Ctrl-C reaches the supervisor alone; it stops the others in order.
                 start_new_session=True,
             )
+        assert member.process.stdin is not None
+        member.process.stdin.write(rest)
+        member.process.stdin.close()
         member.starts += 1
         self._write_state()
 

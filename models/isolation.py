@@ -12,22 +12,10 @@ import warnings
 from collections.abc import Iterator
 from multiprocessing import forkserver
 
-# What Python and the numeric libraries need; passwords, keys and addresses are not among it.
-_KEPT = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "PYTHONPATH",
-    "VIRTUAL_ENV",
-    "LD_LIBRARY_PATH",
-    "PYTHONHASHSEED",
-)
-_KEPT_PREFIXES = ("OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "COVERAGE_")
+from ..schemas.own_environment import is_plain
+
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+_PR_SET_NO_NEW_PRIVS = 38
 
 
 def start_forkserver() -> None:
@@ -60,17 +48,11 @@ def isolate(memory_bytes: int, file_bytes: int) -> None:
             libc.unshare(_CLONE_NEWNET)
 
 
-def hide_from_children() -> None:
-    """Linux: other processes of the same user can neither read this one's environment nor its memory."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
 @contextlib.contextmanager
 def _clean_environment() -> Iterator[None]:
     kept = dict(os.environ)
     for name in kept:
-        if name not in _KEPT and not name.startswith(_KEPT_PREFIXES):
+        if not is_plain(name):
             del os.environ[name]
     try:
         yield

@@ -10,13 +10,14 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from ..schemas.errors import ModelFailed
+from ..schemas.own_environment import hide_from_others
 from ..schemas.releases import VersionSpec
 from .adapters.base import Predictor
 from .adapters.registry import adapter_for
 from .artifact_check import check_artifact
 from .compiled.domain import OutsideDomain
 from .infer_signature import make_rows
-from .isolation import hide_from_children, isolate, start_forkserver
+from .isolation import isolate, start_forkserver
 from .proof import Limits
 from .tensors import Tensors, read_inputs
 
@@ -60,7 +61,7 @@ class ServingProcess:
     def __init__(self, path: Path, spec: VersionSpec, limits: Limits) -> None:
         """Load it. Raises what loading it raises."""
         self.signature = spec.signature
-        hide_from_children()
+        hide_from_others()
         start_forkserver()
         self._executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"))
         self._executor.submit(load_in_process, path, spec, 1, limits).result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 from collections.abc import AsyncGenerator, Mapping
@@ -14,6 +15,7 @@ import orjson
 import psutil
 
 from ..schemas.errors import ReplayFailed
+from ..schemas.own_environment import handed_over
 from .replay_folder import ReplayFolder
 
 NICENESS = 10
@@ -27,8 +29,11 @@ async def run_replay(asked: Mapping[str, Any], folder: Path) -> AsyncGenerator[d
     iterating stops the replay.
     """
     options = [word for name, value in asked.items() if value is not None for word in (f"--{name}", str(value))]
+    environment, rest = handed_over(os.environ)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "modelmesh", "replay", *options, "--out", str(folder), "--json",
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
@@ -37,7 +42,7 @@ async def run_replay(asked: Mapping[str, Any], folder: Path) -> AsyncGenerator[d
             psutil.Process(process.pid).nice(NICENESS)
             # Linux: where memory runs out, this goes before the gateway.
             Path(f"/proc/{process.pid}/oom_score_adj").write_text("500")
-        complaint = asyncio.create_task(process.communicate())
+        complaint = asyncio.create_task(process.communicate(rest))
         watched = ReplayFolder(folder)
         while not complaint.done():
             await asyncio.wait({complaint}, timeout=EVERY)
