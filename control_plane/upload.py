@@ -10,10 +10,10 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from pydantic import BaseModel, ValidationError
 
 from ..schemas.errors import InvalidInput, MalformedRequest, RequestTooLarge
+from ..schemas.registrations import LARGEST_FIELD
 from .registration import Registration
 
 _JSON_FIELDS = {"metadata", "sample", "reference", "signature", "batching", "compile", "cache_ttl_seconds"}
-_LARGEST_FIELD = 32 * 1024 * 1024
 
 
 def parse(kind: type[BaseModel], document: Any) -> Any:
@@ -100,6 +100,6 @@ async def _read_small(part: BodyPartReader) -> bytes:
     text = bytearray()
     while chunk := await part.read_chunk():
         text += chunk
-        if len(text) > _LARGEST_FIELD:
-            raise RequestTooLarge(f"{part.name} has more than {_LARGEST_FIELD} bytes", field=part.name)
+        if len(text) > LARGEST_FIELD:
+            raise RequestTooLarge(f"{part.name} has more than {LARGEST_FIELD} bytes", field=part.name)
     return bytes(text)

@@ -30,6 +30,8 @@ _KEPT_PREFIXES = (
     "NUMBA_",
     "COVERAGE_",
 )
+# Of a role's settings, what says to those who look at the machine's processes which mesh it belongs to.
+_SHOWN = ("MODELMESH_DATA", "MODELMESH_NAME")
 _HANDED = "MODELMESH_ENVIRONMENT_FROM"
 _PR_SET_DUMPABLE = 4
 
@@ -49,7 +51,7 @@ def handed_over(environment: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
 
     Together they are `environment`; nothing but the first can be seen from outside.
     """
-    plain = {name: value for name, value in environment.items() if is_plain(name)}
+    plain = {name: value for name, value in environment.items() if is_plain(name) or name in _SHOWN}
     rest = {name: value for name, value in environment.items() if name not in plain}
     return plain | {_HANDED: "stdin"}, orjson.dumps(rest)
 

@@ -26,7 +26,7 @@ from .column_types import signature_of
 from .gateway_session import AllRowsFailed, GatewaySession
 from .model_file import sample_rows, save_model
 from .prediction import Prediction
-from .rows import body_of, data_digest, inputs_of, is_table, rows_of
+from .rows import body_of, data_digest, inputs_of, is_table, rows_json, rows_of
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 REFERENCE_ROWS = 5000
@@ -112,7 +112,8 @@ class AsyncModelMeshClient:
         `sample` is a few input rows (a DataFrame, an array or a list): the signature is inferred from them and their types,
         and the model proves itself on them; without them, on the first rows of `data`, or on what the model itself says it
         has seen. `data` is the training data: its digest is kept, and its first 5,000 rows are what live rows are compared
-        with to see drift; without it the first live rows are. Without a version the major is raised. With
+        with to see drift; without it the first live rows are. Of rows that take more than 32 MiB as JSON, large pictures say,
+        the first that fit are sent. Without a version the major is raised. With
         `cache_ttl_seconds` an answer to the same inputs is given again for so long, which only a model that answers the same
         rows the same way may ask for. Sent again with the same `idempotency_key`, within a day, it is not registered again.
         Raises RegistrationRefused, VersionExists, InvalidInput.
@@ -132,7 +133,7 @@ class AsyncModelMeshClient:
             fields["data_digest"] = await asyncio.to_thread(data_digest, data)
         for field, value in documents.items():
             if value is not None:
-                fields[field] = json_of(value).decode()
+                fields[field] = (rows_json(value) if isinstance(value, list) else json_of(value)).decode()
         with tempfile.TemporaryDirectory() as folder:
             path, kind = await asyncio.to_thread(save_model, model_object, framework, sample, Path(folder))
             fields["framework"] = kind

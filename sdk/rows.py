@@ -10,6 +10,7 @@ import orjson
 
 from ..models.json_values import json_of, plain, refuse_lossy
 from ..schemas.errors import InvalidInput
+from ..schemas.registrations import LARGEST_FIELD
 
 
 def rows_of(data: Any) -> list[Any]:
@@ -31,6 +32,15 @@ def rows_of(data: Any) -> list[Any]:
         refuse_lossy(data)
         return list(data.tolist())
     return [_row(row) for row in data]
+
+
+def rows_json(rows: list[Any], most: int = LARGEST_FIELD) -> bytes:
+    """Return rows as JSON: all of them, or as many of the first as take no more than so many bytes, and one at least."""
+    whole = json_of(rows)
+    while len(whole) > most and len(rows) > 1:
+        rows = rows[: max(1, min(len(rows) - 1, len(rows) * most // len(whole)))]
+        whole = json_of(rows)
+    return whole
 
 
 def inputs_of(inputs: Any) -> Any:
