@@ -6,9 +6,11 @@ import asyncio
 import json
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -20,17 +22,15 @@ from ..broker.connection import wait_until_answers
 from ..control_plane.database import make_engine
 from ..control_plane.registry import Registry, spec_of
 from ..models.adapters.base import Predictor
-from ..models.adapters.registry import adapter_for
-from ..models.artifact_check import check_artifact
-from ..models.artifact_store import ArtifactStore, fetch
-from ..models.proof import Limits
+from ..models.artifact_store import ArtifactStore, digest_of, fetch
+from ..models.proof import Limits, prove_in_fresh_process
 from ..models.serving_process import WithOriginal, load_version
 from ..producers.replay import Progress as HowFar
 from ..producers.replay import Replay, Stretch
 from ..producers.replay_folder import ReplayFolder
 from ..schemas.errors import InvalidInput
 from ..schemas.profiles import Profile
-from ..schemas.releases import VersionSpec
+from ..schemas.releases import Framework, VersionSpec
 from ..schemas.settings import Settings
 from ..sdk.model_file import framework_of_file
 from .label_file import read_labels
@@ -160,10 +160,7 @@ async def _load(settings: Settings, asked: Asked) -> tuple[Predictor, Profile | 
         if not file.is_file():
             raise InvalidInput(f"there is no file {file}", field="file")
         kind = framework_of_file(file)
-        # The file is the caller's own, and runs as the caller.
-        check_artifact(file, kind, allow_pickles=True, largest=limits.file_bytes)  # type: ignore[arg-type]
-        sample = await _sample(settings, model)
-        return adapter_for(kind).load(file, None, sample, 1), None
+        return await _load_file(file, kind, await _sample(settings, model), settings), None
     engine = make_engine(settings.database_url)
     try:
         spec = spec_of(await Registry(engine, ArtifactStore(settings.artifacts_url)).version(model, version or ""))
@@ -177,6 +174,25 @@ async def _load(settings: Settings, asked: Asked) -> tuple[Predictor, Profile | 
     if spec.original is not None:
         predictor = WithOriginal(predictor, lambda: load(spec.as_original()))
     return predictor, spec.profile
+
+
+async def _load_file(file: Path, kind: Framework, sample: list[Any], settings: Settings) -> Predictor:
+    """Return a model that is only a file. It is the caller's own, so code is taken; like any other it runs isolated."""
+    limits = replace(Limits.from_settings(settings), allow_pickles=True)
+    with TemporaryDirectory() as folder:
+        proof = await prove_in_fresh_process(
+            file, kind, None, sample, False, Path(folder) / "compiled", limits=limits, timeout=settings.proof_timeout
+        )
+    spec = VersionSpec(
+        version="file",
+        framework=kind,
+        served_as=kind,
+        artifact=str(file),
+        digest=await asyncio.to_thread(digest_of, file),
+        signature=proof.signature,
+        sample=proof.sample,
+    )
+    return await asyncio.to_thread(load_version, file, spec, limits)
 
 
 async def _sample(settings: Settings, model: str) -> list[Any]:

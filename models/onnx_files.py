@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_SERVED_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "com.microsoft"}
+from .onnx_check import custom_operators, outside_data
+
 _NOISE = re.compile(
     r"^\[ONNXRuntimeError\] : \d+ : \w+ : |^Exception during \w+: |/onnxruntime_src/\S+ |^Load model from \S* failed:"
     r"|^(?:\w+ )?onnxruntime::\S+\(.*\) (?=[A-Z])"
@@ -23,46 +24,12 @@ def in_words(error: Exception) -> str:
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """Iterate over a graph, or a function's body, and all within it: the branches of If, the bodies of Loop and Scan."""
+    """Iterate over a graph and all within it: the branches of If, the bodies of Loop and Scan."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for inner in [attribute.g] * attribute.HasField("g") + list(attribute.graphs):
                 yield from _graphs(inner)
-
-
-def _all_graphs(model: Any) -> Iterator[Any]:
-    for body in (model.graph, *model.functions):
-        yield from _graphs(body)
-
-
-def _tensors(model: Any) -> Iterator[Any]:
-    for graph in _all_graphs(model):
-        yield from getattr(graph, "initializer", ())
-        for sparse in getattr(graph, "sparse_initializer", ()):
-            yield from (sparse.values, sparse.indices)
-        for node in graph.node:
-            for attribute in node.attribute:
-                yield from [attribute.t] * attribute.HasField("t")
-                yield from attribute.tensors
-                for sparse in [attribute.sparse_tensor] * attribute.HasField("sparse_tensor") + list(
-                    attribute.sparse_tensors
-                ):
-                    yield from (sparse.values, sparse.indices)
-    for training in model.training_info:
-        for part in (training.initialization, training.algorithm):
-            for graph in _graphs(part):
-                yield from graph.initializer
-
-
-def outside_data(model: Any) -> tuple[str, str] | None:
-    """Return a tensor whose numbers lie in another file, and that file's name; None where all lie within."""
-    import onnx
-
-    for tensor in _tensors(model):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            return tensor.name, next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-    return None
 
 
 def names_other_files(path: Path) -> bool:
@@ -78,16 +45,7 @@ def names_other_files(path: Path) -> bool:
 def why_not_run(model: Any, error: Exception) -> str:
     """Return in words why ONNX Runtime does not take a model (a ModelProto), with what to do about it."""
     said = in_words(error)[:1000]
-    own = {(function.domain, function.name) for function in model.functions}
-    custom = sorted(
-        {
-            f"{node.domain}:{node.op_type}"
-            for graph in _all_graphs(model)
-            for node in graph.node
-            if node.domain not in _SERVED_DOMAINS and (node.domain, node.op_type) not in own
-        }
-    )
-    if custom:
+    if custom := custom_operators(model):
         return f"ONNX Runtime does not know its operators {', '.join(custom)[:200]}: export it without custom operators"
     if newest := re.search(r"till opset (\d+)", said):
         opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)

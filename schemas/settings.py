@@ -150,12 +150,13 @@ class Settings(BaseSettings):
     jwt_scope_prefix: str = Field(default="", description="what stands before these words in the claim")
     pickles: Literal["refuse", "allow"] = Field(
         default="refuse",
-        description="whether model files that can run code are taken (`modelmesh up` and `demo` take them)",
+        description="whether model files that are code are taken: pickles, and all of PyTorch's files (`modelmesh up` and `demo` "
+        "take them)",
     )
     model_memory_bytes: int = Field(
         default=32 * 1024**3,
         gt=0,
-        description="most address space of a process that proves a model or serves a pickled one",
+        description="most address space of a process that proves a model or serves one that is not ONNX",
     )
     seal_key: Path | None = Field(
         default=None, description="ed25519 private key (PEM) with which the gateway seals what is registered"

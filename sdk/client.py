@@ -145,9 +145,10 @@ class AsyncModelMeshClient:
                 adapter = adapter_for(kind)
                 if isinstance(model_object, str | Path) or not isinstance(adapter, SavesSafely):
                     raise
-                # The deployment takes no pickles: send the same estimator in a form that cannot run code.
-                safe = Path(folder) / "model.skops"
-                await asyncio.to_thread(adapter.save_safely, model_object, safe)
+                # The deployment takes no code: send the same model as data, an estimator as skops, a torch module as ONNX.
+                safe, fields["framework"] = await asyncio.to_thread(
+                    adapter.save_safely, model_object, Path(folder), sample
+                )
                 return await self._register(safe, fields, idempotency_key)
 
     async def _register(self, path: Path, fields: dict[str, Any], key: str | None) -> dict[str, Any]:

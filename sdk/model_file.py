@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..models.adapters.registry import adapter_for, framework_of, module_roots
+from ..models.onnx_check import check_beside
 from ..schemas.errors import InvalidInput
+from ..schemas.releases import Framework
 from .rows import rows_of
 
 
@@ -80,6 +82,11 @@ def _from_folder(source: Path, folder: Path) -> Path:
             field="model_object",
         )
     try:
+        named = onnx.load(str(found[0]), load_external_data=False)
+    except Exception as error:  # protobuf's errors
+        raise InvalidInput(f"{found[0]} does not load: {error}"[:300], field="model_object") from None
+    check_beside(named, source)
+    try:
         model = onnx.load(str(found[0]))
     except Exception as error:  # protobuf's errors, files that are not there
         raise InvalidInput(f"{found[0]} does not load: {error}"[:300], field="model_object") from None
@@ -88,9 +95,9 @@ def _from_folder(source: Path, folder: Path) -> Path:
     return path
 
 
-def framework_of_file(path: Path) -> str:
+def framework_of_file(path: Path) -> Framework:
     """Return the framework that a file's name says. Raises InvalidInput where it says none."""
-    kinds = {
+    kinds: dict[str, Framework] = {
         **dict.fromkeys((".joblib", ".pkl", ".pickle", ".skops"), "sklearn"),
         ".onnx": "onnx",
         **dict.fromkeys((".pt2", ".pt", ".pth", ".ts"), "torch"),

@@ -60,8 +60,11 @@ class Adapter(Protocol):
 
 @runtime_checkable
 class SavesSafely(Protocol):
-    """An adapter that has, beside its usual form, one that cannot run code."""
+    """An adapter that has, beside its usual form, one that is data."""
 
-    def save_safely(self, model: Any, path: Path) -> None:
-        """Write the model to a file. Raises InvalidInput when the format cannot hold it."""
+    def save_safely(self, model: Any, folder: Path, sample: Any | None) -> tuple[Path, Framework]:
+        """Write the model to a file in the folder; return it and its framework, which may be another one.
+
+        Raises InvalidInput when there is no such form that holds this model.
+        """
         ...

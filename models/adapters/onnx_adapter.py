@@ -13,7 +13,8 @@ from ...schemas.errors import InvalidInput
 from ...schemas.releases import Framework
 from ...schemas.signatures import Category, DType, Signature, TensorSpec
 from ..compiled.domain import SURE, only_sure
-from ..onnx_files import in_words, outside_data, why_not_run, with_float32_edges
+from ..onnx_check import outside_data
+from ..onnx_files import in_words, why_not_run, with_float32_edges
 from ..parity import TOLERANCE
 from ..tensors import NUMPY_DTYPES, Tensors
 from .base import Predictor
@@ -240,6 +241,8 @@ def _session(model: bytes | Path, threads: int) -> Any:
     options.log_severity_level = 4  # an error is raised; on standard error it would stand between the lines of JSON
     # A thread that spins for work takes a core from its neighbours.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Never ONNX Runtime's other format, which nothing here has checked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     source = model if isinstance(model, bytes) else str(model)
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

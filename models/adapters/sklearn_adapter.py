@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from ...schemas.errors import InvalidInput, ModelMeshError
 from ...schemas.releases import Framework
 from ...schemas.signatures import Signature, TensorSpec
-from ..artifact_check import is_skops, trusted_types
 from ..compiled.compiler import compile_estimator
 from ..compiled.graph import TOLERANCE
 from ..fitted_types import seen_columns, takes_numbers_by_value, takes_text
 from ..infer_signature import INPUT, as_floats, infer_inputs
+from ..skops_check import is_skops, trusted_types
 from ..tables import frame_of, matrix_of
 from ..tensors import Tensors
 from ..words import said
@@ -126,15 +126,17 @@ class SklearnAdapter:
                 f"this model cannot be written to a file: {type(error).__name__}: {error}", field="model"
             ) from error
 
-    def save_safely(self, model: Any, path: Path) -> None:
+    def save_safely(self, model: Any, folder: Path, sample: Any | None) -> tuple[Path, Framework]:
         """Write a skops file, which cannot run code. Raises InvalidInput for an estimator that skops cannot hold."""
         import skops.io
 
+        path = folder / "model.skops"
         try:
             skops.io.dump(model, path)
         except Exception as error:  # skops has no one error for it
             raise InvalidInput(f"skops cannot write this estimator: {type(error).__name__}: {error}") from error
         trusted_types(path)
+        return path, "sklearn"
 
     def load(self, path: Path, signature: Signature | None, sample: list[Any], threads: int) -> Predictor:
         """Load a skops or a joblib file. The latter is a pickle: `check_artifact` says whether it may be loaded."""
@@ -218,6 +220,11 @@ def _check_answers(model: Any) -> None:
     first = type(getattr(model, "steps", [("", model)])[0][1]).__name__
     if first in ("FeatureHasher", "DictVectorizer"):
         raise InvalidInput(f"{first} takes objects of any names, not rows of columns: it cannot be served")
+    for part in _parts(model):
+        if getattr(part, "input", None) in ("file", "filename"):
+            raise InvalidInput(
+                f"its {type(part).__name__} opens the files that its rows name: fit it with input='content'"
+            )
     if hasattr(model, "predict") or hasattr(model, "transform"):
         return
     if hasattr(model, "fit_predict") or hasattr(model, "fit_transform"):
@@ -225,3 +232,22 @@ def _check_answers(model: Any) -> None:
             f"{name} has neither predict() nor transform() for new rows, only for those that it is fitted on: it cannot be served"
         )
     raise InvalidInput(f"{name} has neither predict() nor transform(): it is not a model")
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """Iterate over an estimator and all estimators in it, as parameters and fitted."""
+    waiting, seen = [model], set()
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, list | tuple | set):
+            waiting.extend(part)
+        elif isinstance(part, dict):
+            waiting.extend(part.values())
+        elif isinstance(part, np.ndarray):
+            waiting.extend(part.ravel().tolist() if part.dtype == object else ())
+        elif hasattr(part, "get_params") and not isinstance(part, type):
+            yield part
+            waiting.extend(vars(part).values())

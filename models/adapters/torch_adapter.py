@@ -1,4 +1,4 @@
-"""PyTorch models as torch.export programs (.pt2) or TorchScript (.pt); never as a pickled module."""
+"""PyTorch models as torch.export programs (.pt2) or TorchScript (.pt), both of which are code; never as a pickled module."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .base import Predictor
 from .registry import module_roots
 from .torch_compile import onnx_forms
 from .torch_export import EXPORT_LINE, export
+from .torch_onnx import onnx_form
 
 _TRAINING_ARGUMENT = {"dropout": 2, "feature_dropout": 2, "alpha_dropout": 2, "batch_norm": 5, "instance_norm": 5}
 
@@ -156,18 +157,7 @@ class TorchAdapter:
         if isinstance(model, torch.jit.ScriptModule):
             torch.jit.save(model, str(path))
             return
-        if not isinstance(model, torch.export.ExportedProgram):
-            if not isinstance(model, torch.nn.Module):
-                raise InvalidInput(
-                    f"{type(model).__name__} is neither a torch.nn.Module nor an exported program", field="model_object"
-                )
-            if sample is None:
-                raise InvalidInput(
-                    "a torch module is exported by an example: give a few rows, register_model(..., sample=x), or a tuple or "
-                    "dict of them for several inputs",
-                    field="sample",
-                )
-            model = export(model, sample)
+        model = _program(torch, model, sample)
         try:
             torch.export.save(model, str(path))
         except Exception as error:  # torch has no one error for what its format cannot hold
@@ -176,6 +166,21 @@ class TorchAdapter:
                 + " (forward() must return tensors, tuples or dicts)",
                 field="model_object",
             ) from error
+
+    def save_safely(self, model: Any, folder: Path, sample: Any | None) -> tuple[Path, Framework]:
+        """Write the module's ONNX form. Raises InvalidInput where it has none whose answers are the module's."""
+        torch = _import_torch()
+        if isinstance(model, torch.jit.ScriptModule):
+            raise InvalidInput(
+                "where files of PyTorch's are refused TorchScript cannot be registered: give the module that it was made from "
+                "with a sample, or an ONNX file",
+                field="model_object",
+            )
+        program = _program(torch, model, sample)
+        _check_evaluating(program)
+        path = folder / "model.onnx"
+        path.write_bytes(onnx_form(torch, TorchPredictor(program.module(), _signature(program), program)))
+        return path, "onnx"
 
     def load(self, path: Path, signature: Signature | None, sample: list[Any], threads: int) -> Predictor:
         """Load a program. Raises InvalidInput for a pickle, which could run anything."""
@@ -217,6 +222,23 @@ class TorchAdapter:
     def libraries(self) -> list[str]:
         """PyTorch and what its arrays become."""
         return ["torch", "numpy", "onnxruntime"]
+
+
+def _program(torch: Any, model: Any, sample: Any | None) -> Any:
+    """Return a module as an ExportedProgram, and one that is given as it is."""
+    if isinstance(model, torch.export.ExportedProgram):
+        return model
+    if not isinstance(model, torch.nn.Module):
+        raise InvalidInput(
+            f"{type(model).__name__} is neither a torch.nn.Module nor an exported program", field="model_object"
+        )
+    if sample is None:
+        raise InvalidInput(
+            "a torch module is exported by an example: give a few rows, register_model(..., sample=x), or a tuple or dict of "
+            "them for several inputs",
+            field="sample",
+        )
+    return export(model, sample)
 
 
 def _placeholders(exported: Any) -> list[tuple[str, Any]]:

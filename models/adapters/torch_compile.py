@@ -7,7 +7,6 @@ bound, and for NaN and infinities, the form says that it is not sure.
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..compiled.domain import SURE
 from ..compiled.graph import NotCompiled
 from ..parity import TOLERANCE, compare
 from ..tensors import Tensors
+from .torch_onnx import exported_form
 
 if TYPE_CHECKING:
     from .torch_adapter import TorchPredictor
@@ -91,13 +91,11 @@ def onnx_forms(torch: Any, predictor: TorchPredictor) -> list[bytes]:
     if any(value.dtype in (torch.bfloat16, torch.float16) for value in exported.state_dict.values()):
         raise NotCompiled("half precision rounds otherwise in ONNX Runtime")
     try:
-        program = torch.onnx.export(exported, dynamo=True, input_names=names, verbose=False)
-        buffer = io.BytesIO()
-        program.save(buffer)
+        exported_bytes = exported_form(torch, exported, names)
     except Exception as error:  # torch.onnx raises its own, and whatever its passes do
         raise NotCompiled(f"torch.onnx cannot export it: {error}"[:300]) from error
     for bound in _BOUNDS:
-        form = _guarded(buffer.getvalue(), predictor.output_names, bound)
+        form = _guarded(exported_bytes, predictor.output_names, bound)
         if _agrees(form, predictor, bound):
             return [form]
     raise NotCompiled("the ONNX form does not agree with the program on rows of every magnitude")

@@ -68,7 +68,7 @@ def _first_that_agrees(
         }
         if parity.holds:
             if names:
-                form = _with_output_names(form, names)
+                form = with_output_names(form, names)
                 compiled = OnnxPredictor(form, signature, threads=1)
             compiled_path.write_bytes(form)
             return compiled, report, Domain(why=_OUTSIDE) if compiled.guarded else None
@@ -134,7 +134,7 @@ def _by_position(expected: Tensors, outputs: Tensors) -> Tensors:
     return dict(zip(expected, outputs.values(), strict=True))
 
 
-def _with_output_names(form: bytes, names: list[str]) -> bytes:
+def with_output_names(form: bytes, names: list[str]) -> bytes:
     """Give the graph's outputs the model's own names, by an Identity each."""
     import onnx
 
