@@ -74,6 +74,26 @@ async def test_a_label_may_come_before_its_answer_and_for_several_rows_of_a_regr
     assert (await figures(sdk, "priced", 3))["mean_absolute_error"] == pytest.approx(2.5 / 3, abs=1e-4)
 
 
+async def test_a_number_that_is_given_again_begins_anew(sdk):
+    rows = np.arange(6.0).reshape(3, 2)
+    ones, twos = (LinearRegression().fit(rows, [answer] * 3) for answer in (1, 2))
+    await sdk.register_model("numbered-again", ones, sample=rows)
+    old = [await sdk.predict("numbered-again", [0.0, 1.0]) for _ in range(4)]
+    await sdk.send_labels("numbered-again", {answer.request_id: 1.0 for answer in old[:3]})
+    assert (await figures(sdk, "numbered-again", 3))["rows"] == 3
+    await sdk.register_model("numbered-again", twos, sample=rows)
+    await sdk.deploy("numbered-again", "2.0.0")
+    await sdk.delete_version("numbered-again", "1.0.0")
+    await sdk.register_model("numbered-again", twos, sample=rows, version="1.0.0")
+    await sdk.deploy("numbered-again", "1.0.0")
+    new = await sdk.predict("numbered-again", [0.0, 1.0])
+    assert (new.version, new.value) == ("1.0.0", pytest.approx(2))
+    # The last of the old bytes' answers gets its truth now; it says nothing of the new ones.
+    await sdk.send_labels("numbered-again", {old[3].request_id: 1.0, new.request_id: 3.0})
+    seen = await figures(sdk, "numbered-again", 1)
+    assert seen["mean_absolute_error"] == pytest.approx(1)
+
+
 async def test_nonsense_among_the_labels_stops_nobody(sdk, http, mesh, register):
     await register("still-labelled")
     values = (b"", b"{", b'{"request_id": "a b", "model": "x", "label": 1}', b'{"label": NaN}', b"\xff" * 100)

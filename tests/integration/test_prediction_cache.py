@@ -60,7 +60,8 @@ async def test_a_model_that_does_not_ask_for_it_is_never_cached(http, register):
 
 
 async def test_equal_requests_in_flight_share_one_answer(mesh, http, cached):
-    model = await cached("cached-flight", 2.0, iterations=2000)
+    # Slow enough that the others come while the first is still asked, on a slow machine too.
+    model = await cached("cached-flight", 2.0, iterations=20_000)
     before = await total(mesh, "router", "cache_events_total", model=model, event="miss")
     answers = await asyncio.gather(*(ask(http, model, [0, 5]) for _ in range(64)))
     assert {tuple(value) for value, _, _ in answers} == {(10.0,)}
