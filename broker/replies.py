@@ -12,7 +12,7 @@ import structlog
 from aiokafka import ConsumerRecord
 
 from ..schemas.dead_letters import dead_letter
-from ..schemas.errors import MalformedRecord, ModelFailed, ModelMeshError, PoisonousRequest, RequestTooLarge
+from ..schemas.errors import MalformedRecord, ModelMeshError, PoisonousRequest, RequestTooLarge
 from ..schemas.records import (
     ASKED_VERSION,
     DIGEST,
@@ -104,7 +104,9 @@ class Answerer:
     ) -> None:
         """Send the answer, or the error as a problem document, to where the request says."""
         if isinstance(outcome, bytes) and len(outcome) > self._largest:
-            outcome = ModelFailed(f"the answer has {len(outcome)} bytes, more than the log takes ({self._largest})")
+            outcome = RequestTooLarge(
+                f"the answer has {len(outcome)} bytes, more than the log takes ({self._largest}): ask for fewer rows at once"
+            )
         status, body = (
             (200, outcome) if isinstance(outcome, bytes) else (outcome.status, orjson.dumps(outcome.problem()))
         )

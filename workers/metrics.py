@@ -33,6 +33,10 @@ class WorkerMetrics:
             "queue_wait_seconds", "Time in the batch queue", labels, buckets=_SECONDS, registry=registry
         )
 
+    def watched(self, model: str, version: str) -> None:
+        """Show a compiled form that is watched: what begins to be shown at 1 looks to Prometheus as if nothing happened."""
+        self._differences.labels(model, version)
+
     def differs(self, model: str, version: str) -> None:
         """Count a compiled form that answered otherwise than its model."""
         self._differences.labels(model, version).inc()

@@ -237,6 +237,7 @@ class ModelPool:
             server.leave_to_original()
             self._on_difference(self._model, spec, how)
 
+        self._metrics.watched(self._model, spec.version)
         server.watch = CompiledWatch(
             original, schedule, adapter_for(spec.framework).tolerance, differs, self._keep_books
         )

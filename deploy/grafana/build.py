@@ -134,6 +134,11 @@ DASHBOARDS = [
                 "none",
                 {VERSION: "max by (model, version) (breaker_state)"},
             ),
+            Panel(
+                "Compiled forms that answered otherwise than their model",
+                "none",
+                {VERSION: "sum by (model, version) (compiled_differences_total)"},
+            ),
             Panel("Memory", "bytes", {"{{job}} {{instance}}": 'process_resident_memory_bytes{job=~"modelmesh-.+"}'}),
             Panel(
                 "Cores", "none", {"{{job}} {{instance}}": 'rate(process_cpu_seconds_total{job=~"modelmesh-.+"}[1m])'}
