@@ -20,6 +20,8 @@ from ..stats.log_histogram import Bins, add_value, percentiles
 WORST = 20
 # An answer whose partner has not come for so long is alone.
 PATIENCE = 60.0
+# Bytes of answers that wait for their partners; beyond that the oldest are alone.
+WAITING_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class ShadowPairs:
         self.compared = 0
         self.labels_changed = 0
         self._seen: OrderedDict[tuple[str, bool], float] = OrderedDict()
+        self._waiting_bytes = 0
 
     def add(self, reply: Reply, now: float, *, shadow: bool) -> Difference | None:
         """Take in an answer; return the difference when it completes a pair of two answers."""
@@ -56,17 +59,25 @@ class ShadowPairs:
         partner = self._waiting.pop((reply.identity, not shadow), None)
         if partner is None:
             self._waiting[key] = (now, reply)
+            self._waiting_bytes += len(reply.body)
+            while self._waiting_bytes > WAITING_BYTES:
+                self._give_up_oldest()
             return None
+        self._waiting_bytes -= len(partner[1].body)
         ours, theirs = (partner[1], reply) if shadow else (reply, partner[1])
         return self._pair(ours, theirs)
 
     def forget(self, now: float) -> None:
         """Give up those whose partner has not come for long."""
         while self._waiting and next(iter(self._waiting.values()))[0] < now - PATIENCE:
-            self._waiting.popitem(last=False)
-            self.alone += 1
+            self._give_up_oldest()
         while self._seen and next(iter(self._seen.values())) < now - 2 * PATIENCE:
             self._seen.popitem(last=False)
+
+    def _give_up_oldest(self) -> None:
+        _, (_, reply) = self._waiting.popitem(last=False)
+        self._waiting_bytes -= len(reply.body)
+        self.alone += 1
 
     def _pair(self, primary: Reply, shadow: Reply) -> Difference | None:
         answer, document = orjson.loads(primary.body), orjson.loads(shadow.body)

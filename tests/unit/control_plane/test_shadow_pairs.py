@@ -1,11 +1,19 @@
+"""Production's answers and the shadow's, in pairs."""
+
+from dataclasses import replace
+
 import orjson
 import pytest
+from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.control_plane.shadow_pairs import PATIENCE, ShadowPairs, difference
+from modelmesh.broker.outbox import Outbox
+from modelmesh.control_plane.shadow_joiner import ShadowJoiner
+from modelmesh.control_plane.shadow_pairs import PATIENCE, WAITING_BYTES, ShadowPairs, difference
 from modelmesh.schemas.errors import ModelFailed, ShadowShed
 from modelmesh.schemas.profiles import OutputBins
 from modelmesh.schemas.records import Reply
+from modelmesh.schemas.settings import Settings
 
 
 def reply(number, value=1.0, error=None, label=None):
@@ -57,6 +65,37 @@ def test_the_answers_of_both_sides_are_counted():
     sides = pairs.document()["sides"]
     assert sides["production"]["outputs"] == {"0": 3}
     assert sides["shadow"]["outputs"] == {"0": 1, "1": 1, "2": 1}
+
+
+def test_two_requests_under_one_id_are_two_pairs():
+    pairs = ShadowPairs()
+    for nonce, value in (("a" * 32, 1.0), ("b" * 32, 2.0)):
+        pairs.add(replace(reply(1, value), nonce=nonce), 0.0, shadow=False)
+    for nonce, value in (("b" * 32, 2.0), ("a" * 32, 1.0)):
+        pairs.add(replace(reply(1, value), nonce=nonce), 0.0, shadow=True)
+    document = pairs.document()
+    assert (document["paired"], document["agreement"], document["worst"]) == (2, 1.0, [])
+
+
+def test_answers_that_wait_are_limited_in_bytes():
+    large = b"x" * (WAITING_BYTES // 4)
+    pairs = ShadowPairs()
+    for number in range(10):
+        pairs.add(replace(reply(number), body=large), 0.0, shadow=False)
+    document = pairs.document()
+    assert (document["waiting"], document["alone"]) == (4, 6)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\0\1", b"[]", b"{}", b'{"outputs": 1}', b'{"outputs": {"value": [[1], [1, 2]]}}']
+)
+async def test_an_answer_that_cannot_be_compared_stops_nobody(body):
+    joiner = ShadowJoiner(Settings(), Outbox(None))
+    joiner._pairs["m", 1] = ShadowPairs(OutputBins(output="value", edges=(2.0, 4.0)))
+    for topic in ("modelmesh.replies", "modelmesh.shadow-replies"):
+        answer = replace(reply(1), body=body, trial=1, shadow="2.0.0")
+        record = ConsumerRecord(topic, 0, 1, 0, 0, b"", body, None, 0, 0, tuple(answer.headers()))
+        joiner._on_record(record, shadow="shadow" in topic)
 
 
 def test_one_whose_partner_never_comes_is_alone():

@@ -10,6 +10,8 @@ import pytest
 from modelmesh.models.inference_protocol import Wanted, write_response
 from modelmesh.models.outputs import write_outputs
 
+from ...registered import Registered
+
 
 @pytest.mark.parametrize(
     ("array", "written", "datatype"),
@@ -52,3 +54,15 @@ def test_an_answer_of_several_kinds_keeps_each():
     )
     assert document["outputs"]["label"] == [1, "1", True, None, 2.0]
     assert [type(value) for value in document["outputs"]["label"]] == [int, str, bool, type(None), float]
+
+
+class Nowhere:
+    """A regressor that knows no answer."""
+
+    def predict(self, rows):
+        return np.full(len(rows), np.nan)
+
+
+def test_a_model_that_answers_its_sample_with_nothing_but_nan_is_served_and_its_answers_are_null(tmp_path):
+    served = Registered(Nowhere(), tmp_path, np.eye(3))
+    assert served.predict(np.eye(3)) == {"value": [None, None, None]}
