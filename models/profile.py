@@ -134,7 +134,8 @@ def output_bins_of(outputs: Tensors) -> OutputBins | None:
     name = "label" if "label" in outputs else next(iter(outputs))
     values = outputs[name]
     if name != "label" and values.ndim == 1 and values.dtype.kind == "f":
-        edges = np.unique(np.quantile(values[np.isfinite(values)], np.linspace(0, 1, 11)[1:-1]))
+        known = values[np.isfinite(values)]
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, 11)[1:-1])) if len(known) else known
         return OutputBins(output=name, edges=tuple(edges.tolist())) if len(edges) else None
     return OutputBins(output=name) if values.ndim in (1, 2) else None
 
