@@ -41,6 +41,6 @@ class Gatekeeper:
             known=True,
         )
 
-    async def count(self, found: Caller) -> dict[str, str]:
-        """Count one request; return the headers that say how many are left. Raises RateLimited."""
-        return {} if found.limit is None else (await self._limiter.take(found.key, found.limit)).headers()
+    async def count(self, found: Caller, cost: int = 1) -> dict[str, str]:
+        """Count a request, or so many; return the headers that say how many are left. Raises RateLimited."""
+        return {} if found.limit is None else (await self._limiter.take(found.key, found.limit, cost)).headers()

@@ -51,30 +51,33 @@ class RateLimiter:
                 raise no_redis_url(error) from None
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
-    async def take(self, key: str, limit: int) -> Allowance:
-        """Count a request. Raises RateLimited saying when to come again."""
+    async def take(self, key: str, limit: int, cost: int = 1) -> Allowance:
+        """Count so many requests at once, or none of them. Raises RateLimited saying when to come again."""
         item = RateLimitItemPerMinute(limit)
         now = asyncio.get_running_loop().time()
         if self._shared is not None and self._breaker.allow(now):
             try:
                 async with asyncio.timeout(PATIENCE):
-                    allowance = await self._count(self._shared, item, key)
+                    allowance = await self._count(self._shared, item, key, cost)
                 self._breaker.record(True, asyncio.get_running_loop().time())
                 return allowance
             except REDIS_DOWN:
                 self._breaker.record(False, asyncio.get_running_loop().time())
-        return await self._count(self._local, item, key)
+        return await self._count(self._local, item, key, cost)
 
     async def _count(
-        self, limiter: SlidingWindowCounterRateLimiter, item: RateLimitItemPerMinute, key: str
+        self, limiter: SlidingWindowCounterRateLimiter, item: RateLimitItemPerMinute, key: str, cost: int
     ) -> Allowance:
-        taken = await limiter.hit(item, key)
+        taken = await limiter.hit(item, key, cost=cost)
         stats = await limiter.get_window_stats(item, key)
         reset = max(1, round(stats.reset_time - time.time()))
-        allowance = Allowance(item.amount, stats.remaining if taken else 0, reset)
+        allowance = Allowance(item.amount, stats.remaining, reset)
         if not taken:
+            what = f"{item.amount} requests within a minute, of which each row is one"
             raise RateLimited(
-                f"more than {item.amount} requests within a minute: wait {reset} s, or ask for a higher limit",
+                f"{cost + 1} rows at once are more than may be ({what}): send fewer, or ask for a higher limit"
+                if cost > 1 and cost >= item.amount
+                else f"more than {what}: wait {reset} s, or ask for a higher limit",
                 retry_after=float(reset),
                 headers=allowance.headers(),
             )

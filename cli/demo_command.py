@@ -75,7 +75,7 @@ async def _until_interrupted(work: Callable[[], Awaitable[Comparison]]) -> Compa
 @contextlib.asynccontextmanager
 async def _temporary_mesh() -> AsyncIterator[Mesh]:
     with tempfile.TemporaryDirectory(prefix="modelmesh-demo-") as folder:
-        settings = Settings(data=Path(folder), port=free_port(8000))
+        settings = Settings(data=Path(folder), host="127.0.0.1", port=free_port(8000))
         progress = TerminalProgress(console)
         async with Mesh(settings, workers=2, external_kafka=False, progress=progress, on_restart=say_restart) as mesh:
             yield mesh

@@ -11,6 +11,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from .. import __version__
+from ..access.cors import cors_middlewares, open_to_pages
+from ..access.door import Door
 from ..access.gatekeeper import Gatekeeper
 from ..access.middleware import access_middleware
 from ..access.tls import tls_context
@@ -58,6 +60,7 @@ from ..telemetry.admin_server import metrics_page, metrics_response
 from ..telemetry.http import http_middleware, json_response
 from ..telemetry.merged_metrics import merged
 from ..telemetry.readings import add_number
+from ..telemetry.timely_site import TimelySite
 from ..telemetry.tracing import Traces
 from .mesh_metrics import others_metrics
 from .openapi import docs_page, openapi_document
@@ -75,6 +78,7 @@ class Gateway(Role):
         # What can be wrong with the settings comes first, before anything is open.
         self._tls = tls_context(settings)
         self._sealer = Sealer(settings.seal_key) if settings.seal_key is not None else None
+        self._door = Door(settings, settings.host)
         self._engine = make_engine(settings.database_url)
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
@@ -95,7 +99,7 @@ class Gateway(Role):
         self._traces = Traces.from_settings(settings, "gateway")
         self._releases = ReleasesView(settings, None)
         self._served = ServedModels(self._releases, self._replicas)
-        self._predict = PredictRoutes(settings, self._client, self.registry)
+        self._predict = PredictRoutes(settings, self._client, self.registry, self._gatekeeper, self._served)
         self._statistics = StatisticsView(settings, junk)
         self._events = EventPublisher(settings, self._outbox)
         self._commands = CommandClient(settings, self._outbox)
@@ -104,10 +108,11 @@ class Gateway(Role):
         self._registry = Registry(self._engine, ArtifactStore(settings.artifacts_url), self._sealer)
 
     def health(self) -> dict[str, Any]:
-        """Ready once a prediction can be served: a router and a worker are alive, and every release is loaded."""
+        """Ready once a prediction can be served: a router and a worker are alive, every release is loaded, and answers come."""
         live = list(self._replicas.live())
         checks = {
             "kafka": self._client.connected and self._releases.ready.is_set(),
+            "answers": self._client.answered,
             "router": any(beat.role == "router" for beat in live),
             "worker": any(beat.role == "worker" for beat in live),
             "models": all(
@@ -154,7 +159,7 @@ class Gateway(Role):
                 )
                 await runner.setup()
                 try:
-                    site = web.TCPSite(
+                    site = TimelySite(
                         runner, self._settings.host, self._settings.port, backlog=BACKLOG, ssl_context=self._tls
                     )
                     await site.start()
@@ -195,7 +200,8 @@ class Gateway(Role):
     def _application(self) -> web.Application:
         app = web.Application(
             middlewares=[
-                http_middleware(self.registry, self._traces, self._settings.access_log),
+                http_middleware(self.registry, self._traces, self._settings.access_log, self._door.check),
+                *cors_middlewares(self._door),
                 access_middleware(self._gatekeeper),
                 idempotency_middleware(Idempotency(self._engine)),
             ],
@@ -223,6 +229,7 @@ class Gateway(Role):
         app.router.add_get("/asyncapi.json", self._asyncapi)
         app.router.add_get("/", self._root)
         _add_versioned(app)
+        open_to_pages(app, self._door)
         return app
 
     async def _asyncapi(self, request: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ from types import TracebackType
 
 import aiohttp
 
+from ..access.door import url_of
 from ..broker.connection import wait_until_answers
 from ..broker.embedded import choose_port, free_port
 from ..broker.jars import kafka_jars
@@ -55,12 +56,12 @@ class Mesh:
     @property
     def url(self) -> str:
         """Where the gateway listens."""
-        return f"http://{self.settings.host}:{self.settings.port}"
+        return url_of(self.settings.host, self.settings.port)
 
     @property
     def urls(self) -> list[str]:
         """Where each of the gateways listens."""
-        return [f"http://{self.settings.host}:{port}" for port in self._gateway_ports]
+        return [url_of(self.settings.host, port) for port in self._gateway_ports]
 
     async def __aenter__(self) -> Mesh:
         try:

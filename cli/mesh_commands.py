@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..access.door import is_loopback
+from ..schemas.errors import SetupError
 from ..schemas.settings import Settings
 from .mesh import Mesh
 from .options import JsonOption, say
@@ -25,10 +27,27 @@ console = Console()
 DataOption = Annotated[Path | None, typer.Option("--data", help="Folder for the log, the database and the artifacts.")]
 
 
-def with_options(data: Path | None, port: int | None = None) -> Settings:
+def with_options(data: Path | None, port: int | None = None, host: str | None = None) -> Settings:
     """Return the settings, with what was given on the command line in the place of the environment's."""
-    given = {"data": data, "port": port}
+    given = {"data": data, "port": port, "host": host}
     return Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def check_exposed(settings: Settings, *, insecure: bool) -> str:
+    """Return a warning where others may reach a mesh that asks for no keys, empty where they may not.
+
+    Raises SetupError saying what to do, unless that is meant.
+    """
+    ports = {"MODELMESH_HOST": settings.host, "MODELMESH_ADMIN_HOST": settings.admin_host}
+    open_ports = [f"{name}={address}" for name, address in ports.items() if not is_loopback(address)]
+    if settings.auth != "off" or not open_ports:
+        return ""
+    what = f"{' and '.join(open_ports)} without keys: whoever reaches this machine may run code on it, by a model file"
+    if not insecure:
+        raise SetupError(
+            f"{what}. Ask for keys with MODELMESH_AUTH=keys, listen on 127.0.0.1, or say --insecure if that is meant"
+        )
+    return what
 
 
 def say_restart(member: Member, code: int) -> None:
@@ -39,13 +58,23 @@ def say_restart(member: Member, code: int) -> None:
 def up(
     data: DataOption = None,
     port: Annotated[int | None, typer.Option(help="Port of the HTTP gateway.")] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on; 127.0.0.1 unless told otherwise, which nobody else reaches."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let others reach it although it asks for no keys.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Number of workers.")] = 2,
     routers: Annotated[int, typer.Option(min=1, help="Number of routers.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Bring up a whole mesh and keep it running until Ctrl-C; with MODELMESH_KAFKA set, on that Kafka."""
+    settings = with_options(data, port, host)
+    if warning := check_exposed(settings, insecure=insecure):
+        Console(stderr=True).print(f"warning: {warning}", style="bold red", highlight=False, markup=False)
     mesh = Mesh(
-        with_options(data, port),
+        settings,
         workers=workers,
         routers=routers,
         external_kafka="MODELMESH_KAFKA" in os.environ,

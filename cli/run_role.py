@@ -13,6 +13,7 @@ import uvloop
 from prometheus_client import Info, ProcessCollector
 
 from .. import __version__
+from ..access.door import Door
 from ..broker.connection import wait_until_answers
 from ..broker.role import Role
 from ..broker.topics import ensure_topics
@@ -53,7 +54,8 @@ async def _run(name: str, settings: Settings, make: Callable[[Settings], Role], 
     Info("modelmesh", "What this process is", registry=role.registry).info(
         {"version": __version__, "role": name, "replica": settings.name}
     )
-    async with admin_server(settings.admin_host, settings.admin_port, role.registry, role.health) as port:
+    door = Door(settings, settings.admin_host)
+    async with admin_server(settings.admin_host, settings.admin_port, role.registry, role.health, door.check) as port:
         log.info("role.started", pid=os.getpid(), admin_port=port, kafka=settings.kafka)
         await role.run(stop)
     log.info("role.stopped")

@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 from pydantic import SecretStr
 
+from ..access.door import url_of
 from ..broker.embedded import free_port
 from ..schemas.own_environment import handed_over
 from ..schemas.settings import Settings
@@ -146,7 +147,7 @@ class Supervisor:
             "supervisor": os.getpid(),
             "kafka": self._settings.kafka,
             "prefix": self._settings.prefix,
-            "url": f"http://{self._settings.host}:{self._settings.port}",
+            "url": url_of(self._settings.host, self._settings.port),
             "members": [
                 {"role": m.role, "name": m.name, "pid": m.pid, "admin_port": m.admin_port, "starts": m.starts}
                 for m in self._members

@@ -21,7 +21,10 @@ from .event_streams import EventStreams
 EVERY = 1.0
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 # Everything the page loads comes from here.
-_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
+)
 
 
 class DashboardRoutes:

@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
 from ..schemas.errors import InvalidInput, MalformedRequest, RequestTooLarge
-from ..schemas.registrations import LARGEST_FIELD
+from ..schemas.registrations import LARGEST_FIELD, LARGEST_FIELDS
 from .registration import Registration
 
 _JSON_FIELDS = {"metadata", "sample", "reference", "signature", "batching", "compile", "cache_ttl_seconds"}
@@ -44,27 +45,35 @@ async def read_registration(request: web.Request, folder: Path, largest: int) ->
         )
     fields: dict[str, Any] = {}
     artifact: Path | None = None
+    left = LARGEST_FIELDS
     try:
         reader = await request.multipart()
-    except (ValueError, AssertionError) as error:
+    except (ValueError, AssertionError, HttpProcessingError) as error:
         raise _not_a_form(error) from None
     while (part := await _next_part(reader)) is not None:
         if not isinstance(part, BodyPartReader) or part.name is None:
             raise MalformedRequest("each part of the form needs a name, and none may be multipart itself")
+        if part.name != "artifact" and part.name not in Registration.model_fields:
+            known = ", ".join(("artifact", *Registration.model_fields))
+            raise InvalidInput(f"{part.name[:80]!a}: there is no such field, there are {known}", field=part.name[:80])
         if part.name in fields or (part.name == "artifact" and artifact is not None):
             raise MalformedRequest(f"the form has {part.name[:80]!r} twice", field=part.name[:80])
         if part.name == "artifact":
             artifact = folder / "artifact"
             await _write(part, artifact, largest)
             continue
-        text = await _read_small(part)
+        text = await _read_small(part, left)
+        left -= len(text)
         if part.name in _JSON_FIELDS:
             try:
                 fields[part.name] = orjson.loads(text)
             except orjson.JSONDecodeError as error:
                 raise MalformedRequest(f"{part.name} is not valid JSON: {error}", field=part.name) from None
         elif text:
-            fields[part.name] = text.decode(errors="replace")
+            try:
+                fields[part.name] = text.decode()
+            except UnicodeDecodeError:
+                raise MalformedRequest(f"{part.name} is no UTF-8 text", field=part.name) from None
     if artifact is None:
         raise MalformedRequest('the file "artifact" is missing', field="artifact")
     registration: Registration = parse(Registration, fields)
@@ -74,7 +83,7 @@ async def read_registration(request: web.Request, folder: Path, largest: int) ->
 async def _next_part(reader: MultipartReader) -> Any:
     try:
         return await reader.next()
-    except (ValueError, AssertionError) as error:
+    except (ValueError, AssertionError, HttpProcessingError) as error:
         raise _not_a_form(error) from None
 
 
@@ -96,10 +105,16 @@ async def _write(part: BodyPartReader, path: Path, largest: int) -> None:
         raise InvalidInput("the file is empty", field="artifact")
 
 
-async def _read_small(part: BodyPartReader) -> bytes:
+async def _read_small(part: BodyPartReader, left: int) -> bytes:
+    """Return a field. Raises RequestTooLarge before more is held than one field, or `left` of all together, may have."""
+    most = min(LARGEST_FIELD, left)
     text = bytearray()
     while chunk := await part.read_chunk():
+        if len(text) + len(chunk) > most:
+            raise RequestTooLarge(
+                f"{part.name} has more than {most} bytes: a field has {LARGEST_FIELD} at most, and all but the file "
+                f"{LARGEST_FIELDS} together",
+                field=part.name,
+            )
         text += chunk
-        if len(text) > LARGEST_FIELD:
-            raise RequestTooLarge(f"{part.name} has more than {LARGEST_FIELD} bytes", field=part.name)
     return bytes(text)

@@ -13,7 +13,17 @@ from ..schemas.errors import InvalidInput, MalformedRequest
 from ..schemas.signatures import Signature
 from .columns import NUMPY_DTYPES, read_column
 
-__all__ = ["NUMPY_DTYPES", "Tensors", "parse_body", "read_column", "read_inputs", "row_bytes", "shape_key", "stack"]
+__all__ = [
+    "NUMPY_DTYPES",
+    "Tensors",
+    "count_rows",
+    "parse_body",
+    "read_column",
+    "read_inputs",
+    "row_bytes",
+    "shape_key",
+    "stack",
+]
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 
@@ -63,6 +73,16 @@ def read_inputs(inputs: Any, signature: Signature) -> tuple[Tensors, int]:
     return {
         spec.name: read_column(list(column), spec) for spec, column in zip(signature.inputs, columns, strict=True)
     }, len(rows)
+
+
+def count_rows(inputs: Any, signature: Signature | None) -> int:
+    """Return how many rows `read_inputs` would find, without reading them; 1 for what it would refuse."""
+    if not isinstance(inputs, list) or not inputs:
+        return 1
+    if isinstance(inputs[0], dict):
+        return len(inputs)
+    row_depth = len(signature.inputs[0].row_shape) if signature is not None and len(signature.inputs) == 1 else 1
+    return len(inputs) if _depth(inputs) > row_depth else 1
 
 
 def _read_objects(rows: Sequence[Any], signature: Signature) -> tuple[Tensors, int]:

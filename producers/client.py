@@ -31,7 +31,6 @@ from ..schemas.errors import (
     BrokerUnavailable,
     DeadlineExceeded,
     MalformedRequest,
-    Overloaded,
     RequestTooLarge,
     from_problem,
 )
@@ -40,6 +39,8 @@ from ..schemas.records import PredictionRequest, Priority, Reply
 from ..schemas.settings import Settings
 from .correlation import answer_to, check_texts, clocks_differ, skew_of
 from .request_partitions import RequestPartitions
+from .room import Room
+from .silence import Silence
 
 # Retries a second that need no budget, and the delay of a model's first retries, before anything is known of it.
 RESERVE = 1.0
@@ -67,7 +68,8 @@ class PredictionClient:
         # Two clients may share a partition: each picks out its own answers by the nonces of its requests.
         self.reply_partition = crc32(self._settings.name.encode()) % topics.replies.partitions
         self._pending: dict[bytes, _Pending] = {}  # by nonce
-        self._bytes = 0  # of the requests in flight
+        self.room = Room(self._settings.max_in_flight, self._settings.max_in_flight_bytes)
+        self._silence = Silence(self._settings.max_deadline)
         self._unacknowledged = 0
         self._partitions = RequestPartitions(topics.requests.partitions, crc32(self._settings.name.encode()))
         self._delays: dict[str, RetryDelay] = {}
@@ -116,9 +118,24 @@ class PredictionClient:
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     @property
+    def answered(self) -> bool:
+        """Whether requests get answers, as far as any were asked lately."""
+        return not self._silence.lasts(self._now())
+
+    @property
     def in_flight(self) -> int:
         """Requests without an answer."""
-        return len(self._pending)
+        return self.room.places
+
+    @property
+    def taken(self) -> dict[str, int]:
+        """What is taken at the moment; all of it is 0 when nobody waits for anything."""
+        return {
+            "places": self.room.places,
+            "bytes": self.room.bytes,
+            "pending": len(self._pending),
+            "unacknowledged": self._unacknowledged,
+        }
 
     async def predict(
         self,
@@ -173,20 +190,12 @@ class PredictionClient:
             raise MalformedRequest(
                 "a request id has 1 to 128 letters, digits, '.', '_', ':' or '-'", field="request_id"
             )
-        if len(self._pending) >= self._settings.max_in_flight:
-            raise Overloaded(f"{len(self._pending)} requests are in flight already, as many as may be")
         if len(body) > self._settings.max_body_bytes:
             raise RequestTooLarge(
                 f"the request has {len(body)} bytes, more than may be ({self._settings.max_body_bytes}, the setting "
                 "max_body_bytes): send fewer rows at a time",
                 field="inputs",
             )
-        if self._bytes + len(body) > self._settings.max_in_flight_bytes:
-            raise Overloaded(f"requests with {self._bytes} bytes are in flight already, as many as may be")
-        if self._unacknowledged >= self._settings.max_in_flight:
-            raise BrokerUnavailable("Kafka has not taken the requests before this one")
-        loop = asyncio.get_running_loop()
-        now = loop.time()
         seconds = min(deadline or self._settings.deadline, self._settings.max_deadline)
         if seconds != seconds:
             raise MalformedRequest("a deadline is a number of seconds, not NaN", field="deadline")
@@ -206,27 +215,38 @@ class PredictionClient:
             caller=caller,
         )
         check_texts(request)
+        if seconds >= self._settings.deadline:  # whoever has less patience than most says nothing of the mesh
+            self._silence.asked(self._now())
+        if self._unacknowledged >= self._settings.max_in_flight:
+            raise BrokerUnavailable("Kafka has not taken the requests before this one")
+        self.room.take(len(body))
+        try:
+            return await self._answer(request, seconds)
+        finally:
+            self.room.give_back(len(body))
+
+    async def _answer(self, request: PredictionRequest, seconds: float) -> Reply:
+        """Send a request and return its reply; whatever comes of it, nothing of it is left here."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         key = request.nonce.encode()
         pending = self._pending[key] = _Pending(request, loop.create_future(), now, now + seconds)
-        self._bytes += len(body)
-        self._budget.request(now)
         timer = loop.call_later(seconds, self._expire, pending)
         try:
+            self._budget.request(now)
             self._send(pending)
             return await pending.future
         finally:
             timer.cancel()
             if pending.retry is not None:
                 pending.retry.cancel()
-            self._pending.pop(key, None)
-            self._bytes -= len(body)
+            del self._pending[key]
 
     def _send(self, pending: _Pending) -> None:
         """Send a request, the first time or again."""
         request = pending.request
         partition = self._partitions.choose(self._replicas.live(), pending.tried)
         pending.tried.append(partition)
-        self._unacknowledged += 1
         self._outbox.send(
             self._requests.name,
             request.body,
@@ -236,6 +256,7 @@ class PredictionClient:
             acknowledged=partial(self._on_acknowledged, pending),
             expires=pending.expires,
         )
+        self._unacknowledged += 1  # behind the call: what was not queued is never acknowledged
 
     def _send_again_later(self, pending: _Pending) -> None:
         request, loop = pending.request, asyncio.get_running_loop()
@@ -294,6 +315,7 @@ class PredictionClient:
                 pending.future.set_exception(DeadlineExceeded(clocks_differ(skew)))
                 return
         pending.future.set_result(reply)
+        self._silence.answered()
         if reply.ok and reply.attempt == 1:
             delay = self._delays.get(reply.model)
             if delay is None:

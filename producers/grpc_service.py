@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -15,8 +15,9 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from .. import __version__
+from ..access.caller import ANYBODY, Caller
 from ..access.gatekeeper import Gatekeeper
-from ..schemas.errors import ModelMeshError, SetupError, from_problem
+from ..schemas.errors import MalformedRequest, ModelMeshError, SetupError, from_problem
 from ..schemas.keys import Scope
 from ..schemas.names import REQUEST_ID
 from ..schemas.records import v2_content_type, v2_header_bytes
@@ -29,6 +30,7 @@ from .served_models import EXTENSIONS, ServedModels, check_served_name
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+_READ = frozenset(("authorization", "x-api-key", "x-request-id", "x-routing-key", "traceparent"))
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -116,6 +118,9 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
                 yield pb.ModelStreamInferResponse(infer_response=await self._infer(request, context))
             except ModelMeshError as error:
                 yield pb.ModelStreamInferResponse(error_message=error.detail)
+            except Exception:
+                log.exception("grpc.failed", call="ModelStreamInfer")
+                yield pb.ModelStreamInferResponse(error_message="something went wrong here; the log says what")
 
     @_plainly
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:
@@ -137,14 +142,18 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
         return pb.RepositoryModelUnloadResponse()
 
     async def _infer(self, request: Any, context: Any) -> Any:
-        metadata, name = await self._admit(context, request.model_name)
+        metadata, found = await self._admit(context, request.model_name)
         request_id = metadata.get("x-request-id") or (request.id if REQUEST_ID.fullmatch(request.id) else uuid4().hex)
         if not request.id:
             request.id = request_id
+        check_served_name(request.model_name)
+        rows = request.inputs[0].shape[0] if request.inputs and request.inputs[0].shape else 1
+        if rows > 1:
+            await self._gatekeeper.count(found, rows - 1)
         body, header_bytes = to_body(request)
         began = time.perf_counter()
         reply = await self._client.send(
-            check_served_name(request.model_name),
+            request.model_name,
             body,
             content_type=v2_content_type(header_bytes),
             routing_key=metadata.get("x-routing-key", ""),
@@ -152,25 +161,35 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
             request_id=request_id,
             traceparent=known_traceparent(metadata.get("traceparent", "")),
             pin=request.model_version,
-            caller=name,
+            caller=found.name,
         )
         self._predict.observe(reply, began)
         if not reply.ok:
             raise from_problem(orjson.loads(reply.body))
         return to_response(reply.body, v2_header_bytes(reply.content_type))
 
-    async def _admit(self, context: Any, model: str = "", scope: Scope = "predict") -> tuple[dict[str, str], str]:
-        """Return the call's metadata, and its caller's name. Raises Unauthorized, Forbidden or RateLimited."""
-        metadata = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
-        name = ""
+    async def _admit(self, context: Any, model: str = "", scope: Scope = "predict") -> tuple[dict[str, str], Caller]:
+        """Return the call's metadata, and its caller. Raises MalformedRequest, Unauthorized, Forbidden or RateLimited."""
+        given = context.invocation_metadata()
+        metadata = {name: value for name, value in given if isinstance(value, str)}
+        if len(metadata) != len(given):
+            _check_once(given)
+        found = ANYBODY
         if not self._gatekeeper.open:
             found = await self._gatekeeper.identify(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
             found.check_scope(scope)
             if model:
                 found.check_model(model)
             await self._gatekeeper.count(found)
-            name = found.name
-        return metadata, name
+        return metadata, found
+
+
+def _check_once(metadata: Sequence[tuple[str, str | bytes]]) -> None:
+    """Raise MalformedRequest where what is read here is given twice: the two may differ."""
+    names = [name for name, _ in metadata if name in _READ]
+    for name in names:
+        if names.count(name) > 1:
+            raise MalformedRequest(f"the metadata has {name} twice", field=name)
 
 
 def make_server(settings: Settings, service: GrpcService) -> grpc.aio.Server:

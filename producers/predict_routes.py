@@ -12,6 +12,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
 
 from ..access.caller import caller
+from ..access.gatekeeper import Gatekeeper
+from ..models.bodies import rows_asked
 from ..models.tensors import parse_body
 from ..schemas.errors import InvalidInput, ModelMeshError, RequestTooLarge
 from ..schemas.records import JSON, PROBLEM_JSON, Reply
@@ -19,15 +21,24 @@ from ..schemas.settings import Settings
 from ..telemetry.http import REQUEST_ID_KEY, SECONDS, TRACEPARENT_KEY, json_response
 from .client import PredictionClient
 from .http_requests import read_body, read_deadline
-from .served_models import check_served_name
+from .served_models import ServedModels, check_served_name
 
 
 class PredictRoutes:
     """`POST /predict/{model}` and `POST /predict/{model}/batch`."""
 
-    def __init__(self, settings: Settings, client: PredictionClient, registry: CollectorRegistry) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        client: PredictionClient,
+        registry: CollectorRegistry,
+        gatekeeper: Gatekeeper,
+        models: ServedModels,
+    ) -> None:
+        self._settings = settings
         self._client = client
+        self._gatekeeper = gatekeeper
+        self._models = models
         self._latency = Histogram(
             "prediction_latency",
             "Time from a request's arrival to its answer",
@@ -44,12 +55,25 @@ class PredictRoutes:
 
     async def predict(self, request: web.Request) -> web.Response:
         """Pass the body on unopened; the worker reads it."""
-        body = await read_body(request, self.settings.max_body_bytes)
-        return _response(
-            await self.send(
-                request, check_served_name(request.match_info["model"]), body, deadline=read_deadline(request)
-            )
-        )
+        model, deadline = check_served_name(request.match_info["model"]), read_deadline(request)
+        body = await self.body_of(request)
+        allowance = await self.count_rows(model, body, JSON)
+        return _response(await self.send(request, model, body, deadline=deadline), allowance)
+
+    async def body_of(self, request: web.Request) -> bytes:
+        """Return a request's body, which counts as in flight while it comes."""
+        return await read_body(request, self._settings.max_body_bytes, self._client.room)
+
+    async def count_rows(self, model: str, body: bytes, content_type: str) -> dict[str, str]:
+        """Count the rows behind the first of a body to the caller's rate; return the headers that say what is left.
+
+        The first was counted at the door. Only a caller with a limit has its body looked into. Raises RateLimited.
+        """
+        who = caller.get()
+        if who.limit is None:
+            return {}
+        rows = rows_asked(body, content_type, self._models.signature(model))
+        return await self._gatekeeper.count(who, rows - 1) if rows > 1 else {}
 
     async def send(
         self,
@@ -80,14 +104,16 @@ class PredictRoutes:
     async def predict_batch(self, request: web.Request) -> web.Response:
         """Make each row a request of its own: a bad row costs only itself, and the rows spread over the workers."""
         model, deadline = check_served_name(request.match_info["model"]), read_deadline(request)
-        rows = parse_body(await read_body(request, self.settings.max_body_bytes))
+        rows = parse_body(await self.body_of(request))
         if not isinstance(rows, list) or not rows:
             raise InvalidInput("inputs must be a list of rows, one at least", field="inputs")
-        if len(rows) > self.settings.max_batch_rows:
-            raise RequestTooLarge(f"{len(rows)} rows: at most {self.settings.max_batch_rows} at once", field="inputs")
+        if len(rows) > self._settings.max_batch_rows:
+            raise RequestTooLarge(f"{len(rows)} rows: at most {self._settings.max_batch_rows} at once", field="inputs")
+        # Before the rows are sent: each is a request, and the first was counted at the door.
+        allowance = await self._gatekeeper.count(caller.get(), len(rows) - 1) if len(rows) > 1 else {}
         batch_id, asker = request[REQUEST_ID_KEY], caller.get().name
         # One batch must not take all the room that there is for requests in flight.
-        room = asyncio.Semaphore(max(1, self.settings.max_in_flight // 8))
+        room = asyncio.Semaphore(max(1, self._settings.max_in_flight // 8))
 
         async def one(number: int, row: Any) -> dict[str, Any]:
             began = time.perf_counter()
@@ -111,10 +137,11 @@ class PredictRoutes:
 
         answers = await asyncio.gather(*(one(number, row) for number, row in enumerate(rows)))
         failed = sum("error" in answer for answer in answers)
-        if failed == len(answers):
-            # Nothing worked: say so by the status, as a single request would.
-            return json_response({"predictions": answers, "failed": failed}, answers[0]["error"]["status"])
-        return json_response({"predictions": answers, "failed": failed})
+        # Where nothing worked, the status says so, as a single request's would.
+        status = answers[0]["error"]["status"] if failed == len(answers) else 200
+        response = json_response({"predictions": answers, "failed": failed}, status)
+        response.headers.update(allowance)
+        return response
 
     def observe(self, reply: Reply, began: float) -> None:
         """Note how long an answer took."""
@@ -130,8 +157,8 @@ def row_id(batch_id: str, number: int) -> str:
     return f"{batch_id[:90]}-{blake2b(batch_id.encode(), digest_size=12).hexdigest()}.{number}"
 
 
-def _response(reply: Reply) -> web.Response:
-    headers = {"X-Model-Version": reply.version, "X-Model-Variant": reply.variant}
+def _response(reply: Reply, allowance: dict[str, str]) -> web.Response:
+    headers = {"X-Model-Version": reply.version, "X-Model-Variant": reply.variant} | allowance
     if reply.cached:
         headers["X-Cache"] = "hit"
     if reply.batch_size:

@@ -10,6 +10,7 @@ from ..models.inference_protocol import tensor_document
 from ..schemas.errors import MalformedRequest, ModelNotFound, NoWorker, VersionNotFound
 from ..schemas.names import MODEL_NAME
 from ..schemas.releases import Release
+from ..schemas.signatures import Signature
 
 # Of the Open Inference Protocol.
 EXTENSIONS = ("binary_tensor_data", "model_repository")
@@ -38,6 +39,11 @@ class ServedModels:
             "inputs": [tensor_document(tensor) for tensor in spec.signature.inputs],
             "outputs": [tensor_document(tensor) for tensor in spec.signature.outputs],
         }
+
+    def signature(self, model: str) -> Signature | None:
+        """Return what stable takes and gives; None for a model without a release."""
+        release = self._releases.releases.get(model)
+        return release.versions[release.stable.version].signature if release is not None else None
 
     def model_ready(self, model: str, version: str) -> bool:
         """Whether a model, or a version of it, can be asked. Raises ModelNotFound, VersionNotFound."""

@@ -11,7 +11,7 @@ from .. import __version__
 from ..schemas.errors import MalformedRequest
 from ..schemas.records import v2_content_type, v2_header_bytes
 from ..telemetry.http import json_response
-from .http_requests import read_body, read_deadline
+from .http_requests import read_deadline
 from .predict_routes import PredictRoutes
 from .served_models import EXTENSIONS, ServedModels, check_served_name
 
@@ -69,18 +69,17 @@ class V2Routes:
         given = request.headers.get(HEADER_LENGTH)
         if given is not None and (not given.isascii() or not given.isdigit() or len(given) > 12):
             raise MalformedRequest(f"{HEADER_LENGTH} must be a number of bytes", field=HEADER_LENGTH)
+        deadline = read_deadline(request)
+        content_type = v2_content_type(int(given) if given is not None else None)
+        body = await self._predict.body_of(request)
+        allowance = await self._predict.count_rows(model, body, content_type)
         reply = await self._predict.send(
-            request,
-            model,
-            await read_body(request, self._predict.settings.max_body_bytes),
-            content_type=v2_content_type(int(given) if given is not None else None),
-            deadline=read_deadline(request),
-            pin=version,
+            request, model, body, content_type=content_type, deadline=deadline, pin=version
         )
         if not reply.ok:
             return _error(reply.status, orjson.loads(reply.body)["detail"])
         header_bytes = v2_header_bytes(reply.content_type)
-        headers = {} if header_bytes is None else {HEADER_LENGTH: str(header_bytes)}
+        headers = allowance if header_bytes is None else {HEADER_LENGTH: str(header_bytes)} | allowance
         kind = "application/json" if header_bytes is None else "application/octet-stream"
         return web.Response(body=reply.body, content_type=kind, headers=headers)
 
@@ -100,7 +99,7 @@ class V2Routes:
         return json_response({})
 
     async def _wish(self, request: web.Request) -> dict[str, Any]:
-        body = await read_body(request, self._predict.settings.max_body_bytes)
+        body = await self._predict.body_of(request)
         try:
             document = orjson.loads(body) if body else {}
         except orjson.JSONDecodeError as error:

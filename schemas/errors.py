@@ -78,6 +78,18 @@ class Forbidden(ModelMeshError):
     status, code = 403, "forbidden"
 
 
+class ForeignPage(ModelMeshError):
+    """A web page of elsewhere asks, which may not."""
+
+    status, code = 403, "foreign_page"
+
+
+class WrongHost(ModelMeshError):
+    """The service was asked under a name that is not its own."""
+
+    status, code = 421, "wrong_host"
+
+
 class RateLimited(ModelMeshError):
     """The caller asks more often than it may."""
 
@@ -159,6 +171,18 @@ class UnsupportedEncoding(ModelMeshError):
     """The body is compressed in a way that is not read here."""
 
     status, code = 415, "unsupported_encoding"
+
+
+class BodyTooSlow(ModelMeshError):
+    """The body of the request did not come in time."""
+
+    status, code = 408, "body_too_slow"
+
+
+class UnsupportedMediaType(ModelMeshError):
+    """The body is of a type that is not taken here."""
+
+    status, code = 415, "unsupported_media_type"
 
 
 class RequestTooLarge(ModelMeshError):

@@ -47,6 +47,15 @@ class Settings(BaseSettings):
     name: str = Field(default_factory=_default_name, description="this replica's name; unique in the mesh")
 
     host: str = Field(default="127.0.0.1", description="address that the gateway listens on")
+    hosts: str = Field(
+        default="",
+        description="names under which the service may be asked (`Host`), beside localhost and the address that it listens "
+        "on, as a,b; `*`: any, which is the default where keys are asked for",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="web pages of elsewhere that may ask, by their origins as https://a,http://b:3000; empty: none",
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="port that the gateway listens on")
     grpc_port: int | None = Field(
         default=None, ge=1, le=65535, description="port for the Open Inference Protocol over gRPC; none: not offered"

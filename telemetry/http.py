@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from uuid import uuid4
 
 import orjson
@@ -56,8 +57,16 @@ def json_response(document: object, status: int = 200) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
 
 
-def http_middleware(registry: CollectorRegistry, traces: Traces, access_log: str) -> Middleware:
-    """Return the middleware that all routes share; `access_log` is off, errors or all."""
+def http_middleware(
+    registry: CollectorRegistry,
+    traces: Traces,
+    access_log: str,
+    check_door: Callable[[web.Request], None] = lambda request: None,
+) -> Middleware:
+    """Return the middleware that all routes share; `access_log` is off, errors or all.
+
+    `check_door` comes before everything else and raises for what must not be taken further.
+    """
     total = Counter("http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
     seconds = Histogram(
         "http_request_duration_seconds", "Time to answer", ("route",), buckets=SECONDS, registry=registry
@@ -84,6 +93,7 @@ def http_middleware(registry: CollectorRegistry, traces: Traces, access_log: str
             traceparent = traceparent_of(span)
         request[TRACEPARENT_KEY] = traceparent
         try:
+            check_door(request)
             if given is not None and not REQUEST_ID.fullmatch(given):
                 request_id = uuid4().hex
                 raise MalformedRequest(

@@ -1,0 +1,81 @@
+"""A TCP site whose connections must say what they want: a request's headers come within ten seconds, or it is closed.
+
+aiohttp waits for headers as long as it keeps an idle connection, so that connections with half a header, which cost their
+sender nothing, would use up the server's descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+HEADER_SECONDS = 10.0
+# How long an idle connection is kept for its client's next request.
+KEEPALIVE_SECONDS = 75.0
+
+
+class TimelyHandler(RequestHandler):
+    """One connection. From the first byte of a request to the last of its headers a timer runs; before the first request too."""
+
+    __slots__ = ("_header_timer",)
+
+    def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+        super().__init__(manager, loop=loop, **options)
+        self._header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._header_timer = self._loop.call_later(HEADER_SECONDS, self._too_late)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; with what completes a request's headers the wait for them is over."""
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before:
+            self._end_wait()
+        elif self._header_timer is None and not self._expects_body():
+            self._header_timer = self._loop.call_later(HEADER_SECONDS, self._too_late)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the timer."""
+        self._end_wait()
+        super().connection_lost(exc)
+
+    def _end_wait(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _expects_body(self) -> bool:
+        return self._current_request is not None and not self._current_request.content.is_eof()
+
+    def _too_late(self) -> None:
+        self._header_timer = None
+        if self._request_in_progress:  # the request before is still being answered
+            self._header_timer = self._loop.call_later(HEADER_SECONDS, self._too_late)
+        else:
+            self.force_close()
+
+
+class TimelySite(web.TCPSite):
+    """Where an application is served, with `TimelyHandler` for each connection."""
+
+    __slots__ = ()
+
+    async def start(self) -> None:
+        """Listen. Raises OSError."""
+        await web.BaseSite.start(self)
+        server, loop = self._runner.server, asyncio.get_running_loop()
+        assert isinstance(server, web.Server)
+
+        def connected() -> TimelyHandler:
+            return TimelyHandler(server, loop=loop, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS)
+
+        options: dict[str, Any] = {"ssl_handshake_timeout": HEADER_SECONDS} if self._ssl_context is not None else {}
+        self._server = await loop.create_server(
+            connected, self._host, self._port, ssl=self._ssl_context, backlog=self._backlog, **options
+        )
