@@ -7,6 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
+from ..telemetry.http import FOR_CLIENT_KEY
+
 
 class EventStreams:
     """The streams that are open. `open` begins one for the request that this task serves."""
@@ -20,6 +22,7 @@ class EventStreams:
 
     async def open(self, request: web.Request) -> web.StreamResponse:
         """Return an answer to write events to."""
+        request[FOR_CLIENT_KEY] = True
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
         task = asyncio.current_task()

@@ -18,7 +18,7 @@ from ..models.tensors import parse_body
 from ..schemas.errors import InvalidInput, ModelMeshError, RequestTooLarge
 from ..schemas.records import JSON, PROBLEM_JSON, Reply
 from ..schemas.settings import Settings
-from ..telemetry.http import REQUEST_ID_KEY, SECONDS, TRACEPARENT_KEY, json_response
+from ..telemetry.http import FOR_CLIENT_KEY, REQUEST_ID_KEY, SECONDS, TRACEPARENT_KEY, json_response
 from .client import PredictionClient
 from .http_requests import read_body, read_deadline
 from .served_models import ServedModels, check_served_name
@@ -61,7 +61,8 @@ class PredictRoutes:
         return _response(await self.send(request, model, body, deadline=deadline), allowance)
 
     async def body_of(self, request: web.Request) -> bytes:
-        """Return a request's body, which counts as in flight while it comes."""
+        """Return a request's body, which counts as in flight while it comes; who leaves then waits for nothing more."""
+        request[FOR_CLIENT_KEY] = True
         return await read_body(request, self._settings.max_body_bytes, self._client.room)
 
     async def count_rows(self, model: str, body: bytes, content_type: str) -> dict[str, str]:

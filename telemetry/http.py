@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from uuid import uuid4
@@ -22,8 +23,12 @@ from .tracing import Traces, failed, known_traceparent, trace_id_of, traceparent
 log = structlog.get_logger(__name__)
 REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID_KEY: web.RequestKey[str] = web.RequestKey("request_id", str)
+# Set where nobody needs the answer any more once its client has gone, and nothing is changed half: its handler is cancelled.
+FOR_CLIENT_KEY: web.RequestKey[bool] = web.RequestKey("for_client", bool)
 TRACEPARENT_KEY: web.RequestKey[str] = web.RequestKey("traceparent", str)
 
+# In metrics, for requests whose client has gone.
+CLIENT_LEFT = 499
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 # Asked several times a minute by machines: a line for each would hide the others.
 _QUIET = frozenset(("/metrics", "/health", "/health/live", "/health/ready"))
@@ -112,6 +117,11 @@ def http_middleware(
             response = problem_response(RequestTooLarge(error.text))
         except web.HTTPException as error:
             response = _plain_problem(error)
+        except asyncio.CancelledError:
+            keep_books("metrics", count, request.method, name, CLIENT_LEFT, time.perf_counter() - started)
+            if span is not None:
+                keep_books("traces", _end_span, span, request_id, CLIENT_LEFT)
+            raise
         except Exception:
             # The caller gets the id to ask about, never the traceback.
             log.exception("http.failed", request_id=request_id, path=request.path)

@@ -12,8 +12,11 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from .http import FOR_CLIENT_KEY
+
 HEADER_SECONDS = 10.0
-# How long an idle connection is kept for its client's next request.
+# How long an idle connection is kept for its client's next request; also one with half a request that came behind a whole one
+# in the same bytes, for what the parser keeps of them is not to be seen.
 KEEPALIVE_SECONDS = 75.0
 
 
@@ -41,9 +44,12 @@ class TimelyHandler(RequestHandler):
             self._header_timer = self._loop.call_later(HEADER_SECONDS, self._too_late)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the timer."""
+        """Forget the timer; end what was done for this client alone, so that it holds nothing any longer."""
         self._end_wait()
+        task, request = self._task_handler, self._current_request
         super().connection_lost(exc)
+        if task is not None and request is not None and request.get(FOR_CLIENT_KEY):
+            task.cancel()
 
     def _end_wait(self) -> None:
         if self._header_timer is not None:
