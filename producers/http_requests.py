@@ -11,15 +11,18 @@ from .room import Room
 
 # An upload of a prediction may take so many seconds: it holds memory meanwhile.
 BODY_SECONDS = 60.0
+# What a float holds; a number of more digits is no time.
+MOST_DIGITS = 300
 
 
-async def read_body(request: web.Request, most: int, room: Room) -> bytes:
-    """Return the body; its bytes count as in flight while it comes.
+async def read_body(request: web.Request, most: int, room: Room | None = None) -> bytes:
+    """Return the body; its bytes count as in flight in `room` while it comes.
 
     Raises RequestTooLarge as soon as it has more than `most` bytes, Overloaded, or BodyTooSlow.
     """
     if request.content_length is not None and request.content_length > most:
         raise RequestTooLarge(f"the body has {request.content_length} bytes: at most {most} are taken")
+    room = room or Room(places=0, size=most)
     if request.content.is_eof():  # all of it has come with the headers, as most do
         return await _read(request, most, room)
     try:
@@ -47,7 +50,7 @@ def read_deadline(request: web.Request) -> float | None:
     given = request.headers.get("X-Timeout-Ms")
     if given is None:
         return None
-    milliseconds = int(given) if given.isascii() and given.isdigit() and len(given) <= 12 else 0
+    milliseconds = int(given) if given.isascii() and given.isdigit() and len(given) <= MOST_DIGITS else 0
     if milliseconds <= 0:
         raise MalformedRequest("X-Timeout-Ms must be a whole number of milliseconds above 0", field="X-Timeout-Ms")
     return milliseconds / 1000

@@ -102,8 +102,8 @@ async def gateway_alone(folder, **settings):
     settings = Settings(data=folder, command_timeout=0.05, **settings)
     producer = Producer()
     with (
-        mock.patch("modelmesh.cli.gateway.make_producer", lambda settings: producer),
-        mock.patch("modelmesh.producers.client.make_producer", lambda settings: producer),
+        mock.patch("modelmesh.cli.gateway.make_producer", return_value=producer),
+        mock.patch("modelmesh.producers.client.make_producer", return_value=producer),
     ):
         gateway = Gateway(settings)
     await upgrade(settings.database_url)

@@ -21,7 +21,8 @@ FORM = b"Content-Type: multipart/form-data; boundary=x"
 WRITES = [
     ("POST", "/models"), ("POST", "/deployments"), ("POST", "/deployments/canary"), ("POST", "/deployments/shadow"),
     ("POST", "/deployments/m/experiment"), ("POST", "/labels/m"), ("POST", "/keys"), ("POST", "/replays"),
-    ("DELETE", "/models/m"), ("DELETE", "/keys/1"), ("POST", "/v1/models"), ("POST", "/predict/m"), ("POST", "/v2/models/m/infer"),
+    ("DELETE", "/models/m"), ("DELETE", "/keys/1"), ("POST", "/v1/models"), ("POST", "/predict/m"),
+    ("POST", "/v2/models/m/infer"),
 ]  # fmt: skip
 
 
@@ -96,8 +97,8 @@ async def test_the_dashboards_own_requests_are_answered(alone):
 
 @pytest.mark.parametrize(
     "kind",
-    [b"text/plain", b"TEXT/PLAIN", b"text/plain;charset=utf-8", b"application/x-www-form-urlencoded", b"multipart/form-data; boundary=x",
-     b" text/plain"],
+    [b"text/plain", b"TEXT/PLAIN", b"text/plain;charset=utf-8", b" text/plain", b"application/x-www-form-urlencoded",
+     b"multipart/form-data; boundary=x"],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/deployments", "/labels/m", "/keys", "/replays", "/v1/keys"])
 async def test_no_change_comes_as_what_pages_send_without_asking(alone, path, kind):
@@ -187,7 +188,8 @@ def test_a_look_at_the_headers_takes_two_microseconds_at_most():
     """The figure is this machine's; a slower one gets as much more as its dictionaries are slower."""
     headers = {
         "Host": "127.0.0.1:8000", "Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": "Python/3.11 aiohttp/3.14",
-        "Content-Type": "application/json", "Content-Length": "20", "Authorization": "Bearer mm_" + 50 * "a", "X-Routing-Key": "k",
+        "Content-Type": "application/json", "Content-Length": "20", "Authorization": "Bearer mm_" + 50 * "a",
+        "X-Routing-Key": "k",
     }  # fmt: skip
     request = make_mocked_request("POST", "/predict/m", headers=headers)
     door = Door(Settings(), "127.0.0.1")
