@@ -21,8 +21,6 @@ from ..schemas.errors import ForeignPage, MalformedRequest, SetupError, Unsuppor
 from ..schemas.settings import Settings
 
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
-# Addresses to listen on that mean all of the machine's.
-WILDCARDS = frozenset(("0.0.0.0", "::", ""))
 SITE, MODE = istr("Sec-Fetch-Site"), istr("Sec-Fetch-Mode")
 # What browsers send to anywhere without asking first.
 _FORMS = frozenset(("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"))
@@ -51,7 +49,7 @@ def known_hosts(settings: Settings, address: str) -> frozenset[str] | None:
     given = [host.strip().lower() for host in settings.hosts.split(",") if host.strip()]
     if "*" in given or (not given and settings.auth != "off"):
         return None
-    own = {socket.gethostname().lower()} if address in WILDCARDS else {address.lower()}
+    own = {socket.gethostname().lower()} if _is_all(address) else {address.lower()}
     return LOOPBACK | own | {host.strip("[]") for host in given}
 
 
@@ -62,7 +60,7 @@ def is_loopback(address: str) -> bool:
 
 def url_of(host: str, port: int) -> str:
     """Return the URL of a server here that listens on `host`; one on all addresses is asked by the loopback's."""
-    name = "127.0.0.1" if host in WILDCARDS else f"[{host}]" if ":" in host else host
+    name = "127.0.0.1" if _is_all(host) else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}"
 
 
@@ -72,7 +70,7 @@ class Door:
     def __init__(self, settings: Settings, address: str) -> None:
         self._hosts = known_hosts(settings, address)
         # Whoever listens on all addresses is asked by one of them, and a page's own name is never one (but ours).
-        self._any_address = address in WILDCARDS
+        self._any_address = _is_all(address)
         self._origins = frozenset(filter(None, (one.strip().lower() for one in settings.cors_origins.split(","))))
         for origin in self._origins:
             if not _ORIGIN.fullmatch(origin):
@@ -186,6 +184,11 @@ def _may_lead_here(request: web.Request, site: str) -> bool:
     if site in ("same-origin", "none"):
         return True
     return request.method in _CHANGE_NOTHING and request.headers.get(MODE) == "navigate"
+
+
+def _is_all(address: str) -> bool:
+    """Whether a server that listens on an address listens on all of the machine's."""
+    return not address or (_is_address(address) and ip_address(address).is_unspecified)
 
 
 def _is_address(name: str) -> bool:
