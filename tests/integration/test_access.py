@@ -21,7 +21,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from modelmesh.broker.embedded import free_port
 from modelmesh.cli.main import app
-from modelmesh.schemas.errors import Forbidden, PickleRefused, RateLimited, Unauthorized
+from modelmesh.schemas.errors import Forbidden, InvalidInput, PickleRefused, RateLimited, Unauthorized
 from modelmesh.sdk import AsyncModelMeshClient
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
@@ -367,3 +367,25 @@ async def test_a_gateway_that_refuses_pickles_takes_the_same_estimator_as_skops(
             await client.register_model("no-pickles", path, sample=rows[:5])
         await client.register_model("no-pickles", model, sample=rows[:5])
         assert (await client.predict("no-pickles", rows[0])).label == model.predict(rows[:1])[0]
+
+
+async def test_a_gateway_that_refuses_code_takes_a_torch_module_as_onnx_and_none_of_its_files(guarded, tmp_path):
+    torch = pytest.importorskip("torch")
+    shown = (await make_key(guarded, "torch-registrant", "deploy", "predict"))["key"]
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    rows = [[0.0, 1.0, 2.0], [1.0, 1.0, 1.0]]
+    path = tmp_path / "model.pt2"
+    program = torch.export.export(module, (torch.tensor(rows),), dynamic_shapes=({0: torch.export.Dim("rows")},))
+    torch.export.save(program, path)
+    async with guarded.client(shown) as client:
+        with pytest.raises(PickleRefused, match=r"register the module itself.*MODELMESH_PICKLES"):
+            await client.register_model("no-code", path, sample=rows)
+        for said in ("sklearn", "onnx"):
+            with pytest.raises((InvalidInput, PickleRefused)):
+                await client.register_model("no-code", path, framework=said, sample=rows)
+        for given in (module, program):
+            registered = await client.register_model("no-code", given, sample=rows)
+            assert registered["version"]["framework"] == registered["version"]["served_as"] == "onnx"
+        answer = await client.predict("no-code", rows[0])
+        expected = module(torch.tensor(rows[:1]))[0].tolist()
+        assert answer.outputs["output"][0] == pytest.approx(expected, rel=1e-5)

@@ -6,6 +6,7 @@ import json
 import time
 from datetime import UTC, datetime
 
+import joblib
 import pyarrow.parquet
 import pytest
 from modelmesh.cli.main import app
@@ -163,19 +164,23 @@ async def test_a_replay_over_http_gives_the_same_report_and_waits_for_its_turn(s
         await sdk.replay("replayed.nobody")
 
 
-async def test_what_may_be_a_pickle_is_replayed_in_a_process_of_its_own(mesh, sdk, kafka_client, cancer, monkeypatch):
+async def test_what_may_be_a_pickle_is_replayed_in_a_process_of_its_own(
+    mesh, sdk, kafka_client, cancer, monkeypatch, tmp_path
+):
     rows, _, forest = cancer
     await sdk.register_model("unpickled", forest, sample=rows[:20], compile=False)
     begin = time.time()
     for row in rows[:10].tolist():
         await kafka_client.predict("unpickled", row)
     environment(mesh, monkeypatch)
-    command = ["replay", "--model", "unpickled", "--from", text(begin), "--version", "1.0.0", "--json"]
     loaded_here = []
     monkeypatch.setattr(SklearnAdapter, "load", lambda self, *arguments: loaded_here.append(arguments))
-    done = await asyncio.to_thread(CliRunner().invoke, app, command, catch_exceptions=False)
-    report = json.loads(done.output)["report"]
-    assert (report["requests"], report["agreement"]["share"]) == (10, 1.0)
+    joblib.dump(forest, tmp_path / "own.joblib")
+    for which in (["--version", "1.0.0"], ["--file", str(tmp_path / "own.joblib")]):
+        command = ["replay", "--model", "unpickled", "--from", text(begin), *which, "--json"]
+        done = await asyncio.to_thread(CliRunner().invoke, app, command, catch_exceptions=False)
+        report = json.loads(done.output)["report"]
+        assert (report["requests"], report["agreement"]["share"]) == (10, 1.0)
     assert loaded_here == []
 
 
