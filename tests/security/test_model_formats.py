@@ -27,6 +27,7 @@ from modelmesh.schemas.errors import ModelMeshError, PickleRefused
 from modelmesh.schemas.releases import Framework, VersionSpec
 from modelmesh.schemas.signatures import Signature, TensorSpec
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.datasets import load_files
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -237,11 +238,24 @@ def test_a_type_from_elsewhere_in_a_skops_file_is_refused_and_not_imported(modul
     assert name in refused(path, "sklearn")
 
 
-def test_a_function_from_elsewhere_in_a_skops_file_is_refused(tmp_path):
+@pytest.mark.parametrize("function", [os.system, np.load, np.fromfile, np.save, load_files, joblib.load, np.vectorize])
+def test_a_function_that_runs_code_or_opens_files_in_a_skops_file_is_refused(function, tmp_path):
     path = tmp_path / "model.skops"
-    skops.io.dump(make_pipeline(FunctionTransformer(os.system), LogisticRegression()), path)
-    with pytest.raises(PickleRefused, match="system"):
+    skops.io.dump(make_pipeline(FunctionTransformer(function), LogisticRegression()), path)
+    with pytest.raises(PickleRefused, match=function.__name__):
         check_artifact(path, "sklearn", allow_pickles=False, largest=GIGABYTE)
+
+
+def test_a_pickle_in_an_array_of_a_skops_file_is_not_loaded(trace, tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([Runs(trace)], dtype=object), allow_pickle=True)
+    good = members(good_skops())
+    assert any(name.endswith(".npy") for name, _ in good)
+    path = tmp_path / "model.skops"
+    path.write_bytes(zipped([(name, buffer.getvalue() if name.endswith(".npy") else data) for name, data in good]))
+    with pytest.raises(ModelMeshError):
+        adapter_for("sklearn").load(path, None, [[0.0, 1.0, 2.0]], 1)
+    assert not trace.exists()
 
 
 @pytest.mark.parametrize("content", ["filename", "file"])
