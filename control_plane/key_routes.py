@@ -12,11 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..access.api_keys import make_key
 from ..access.caller import caller
 from ..broker.keys_view import KeysView
-from ..schemas.errors import NotFound
+from ..schemas.errors import NotFound, Unavailable
 from ..schemas.keys import ApiKey, Scope
 from .key_writer import KeyWriter
 from .route_tools import answer, read_json
 from .upload import parse
+
+# Seconds in which a gateway reads what it has just written.
+PATIENCE = 10.0
 
 
 class KeyRequest(BaseModel):
@@ -109,6 +112,10 @@ class KeyRoutes:
         return web.Response(status=204)
 
     async def _until_known(self, key: ApiKey) -> None:
-        """What was answered must hold here; other gateways read it as soon."""
-        while self._keys.keys.get(key.id) != key:  # noqa: ASYNC110 - milliseconds, and once a key
-            await asyncio.sleep(0.005)
+        """What was answered must hold here; other gateways read it as soon. Raises Unavailable where it does not come back."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self._keys.keys.get(key.id) != key:  # noqa: ASYNC110 - milliseconds, and once a key
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise Unavailable("the log has the key, and this gateway has not read it yet") from None

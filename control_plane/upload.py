@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from ..schemas.errors import InvalidInput, MalformedRequest, RequestTooLarge
 from ..schemas.registrations import LARGEST_FIELD, LARGEST_FIELDS
 from .registration import Registration
 
+# What no column of text and no line of a log takes as it is; a new line and a tab are text.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _JSON_FIELDS = {"metadata", "sample", "reference", "signature", "batching", "compile", "cache_ttl_seconds"}
 
 
 def parse(kind: type[BaseModel], document: Any) -> Any:
     """Return the document as the model. Raises InvalidInput naming the first field that does not fit."""
     try:
-        return kind.model_validate(document)
+        read = kind.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "body"
@@ -32,6 +35,10 @@ def parse(kind: type[BaseModel], document: Any) -> Any:
             else said
         )
         raise InvalidInput(f"{field[:200]}: {said}", field=field[:200]) from None
+    for name, value in read:
+        if isinstance(value, str) and _CONTROL.search(value):
+            raise InvalidInput(f"{name} holds a control character: {value[:80]!a}", field=name)
+    return read
 
 
 async def read_registration(request: web.Request, folder: Path, largest: int) -> tuple[Registration, Path]:

@@ -20,8 +20,9 @@ class ModelMeshError(Exception):
         self, detail: str | None = None, *, field: str | None = None, retry_after: float | None = None
     ) -> None:
         self.title = inspect.getdoc(type(self)) or type(self).__name__
-        self.detail = detail or self.title
-        self.field = field
+        # What it says may quote what somebody sent, and must be text all the same for a body, a record and a log.
+        self.detail = _text(detail or self.title)
+        self.field = _text(field) if field is not None else None
         self.retry_after = retry_after
         self.headers: dict[str, str] = {}  # that an HTTP answer has beside the problem
         super().__init__(self.detail)
@@ -282,6 +283,10 @@ class SetupError(ModelMeshError):
     """This machine lacks something that ModelMesh needs."""
 
     code = "setup"
+
+
+def _text(given: str) -> str:
+    return given if given.isascii() else given.encode(errors="backslashreplace").decode()
 
 
 def _tree(root: type[ModelMeshError]) -> dict[str, type[ModelMeshError]]:

@@ -88,7 +88,8 @@ def http_middleware(
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         given = request.headers.get(REQUEST_ID_HEADER)
-        request_id = given or uuid4().hex
+        known = given is not None and REQUEST_ID.fullmatch(given) is not None
+        request_id = given if given is not None and known else uuid4().hex
         request[REQUEST_ID_KEY] = request_id
         route = request.match_info.route.resource
         name = route.canonical if route is not None else "unknown"
@@ -99,8 +100,7 @@ def http_middleware(
         request[TRACEPARENT_KEY] = traceparent
         try:
             check_door(request)
-            if given is not None and not REQUEST_ID.fullmatch(given):
-                request_id = uuid4().hex
+            if given is not None and not known:
                 raise MalformedRequest(
                     f"{REQUEST_ID_HEADER} has 1 to 128 letters, digits, '.', '_', ':' or '-'", field=REQUEST_ID_HEADER
                 )
@@ -138,7 +138,7 @@ def http_middleware(
                 request_id=request_id,
                 trace_id=trace_id_of(traceparent),
                 method=request.method,
-                path=request.path,
+                path=request.path.encode(errors="backslashreplace").decode(),
                 status=response.status,
                 ms=round(1000 * taken, 2),
             )

@@ -24,7 +24,7 @@ class Producer:
     def __init__(self):
         self.answers = "answered"
         self.sent = []
-        self.client = None
+        self.client = self.keys = None
 
     async def start(self):
         pass
@@ -38,6 +38,8 @@ class Producer:
             return sent
         sent.set_result(None)
         self.sent.append((topic, value, dict(headers)))
+        if topic.endswith(".keys"):
+            self.keys._on_record(SimpleNamespace(value=value))
         if topic.endswith(".requests") and self.answers != "never":
             self._answer(PredictionRequest.from_record(headers, value))
         return sent
@@ -61,8 +63,8 @@ class Producer:
 class Alone:
     """A gateway that listens; `url` says where. Keys are made without a log."""
 
-    def __init__(self, gateway, producer, port):
-        self.gateway, self.producer, self.port = gateway, producer, port
+    def __init__(self, gateway, producer, port, app):
+        self.gateway, self.producer, self.port, self.app = gateway, producer, port, app
         self.url = f"http://127.0.0.1:{port}"
 
     @property
@@ -80,9 +82,13 @@ class Alone:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
-            answer = await reader.read()
-        except ConnectionError:
             answer = b""
+            while chunk := await reader.read(65536):
+                answer += chunk
+                if b"text/event-stream" in answer:
+                    break  # it goes on for ever
+        except ConnectionError:
+            pass
         finally:
             writer.close()
         return (int(answer.split(maxsplit=2)[1]) if answer else 0), answer
@@ -108,15 +114,17 @@ async def gateway_alone(folder, **settings):
         gateway = Gateway(settings)
     await upgrade(settings.database_url)
     client = producer.client = gateway._client
+    producer.keys = gateway._keys
     client._outbox, client._replicas = Outbox(producer), gateway._replicas
     gateway._releases.releases["m"] = full("1.0.0")
     tasks = [asyncio.create_task(outbox.run()) for outbox in (client._outbox, gateway._outbox)]
-    runner = web.AppRunner(gateway._application(), access_log=None)
+    app = gateway._application()
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = TimelySite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield Alone(gateway, producer, site._server.sockets[0].getsockname()[1])
+        yield Alone(gateway, producer, site._server.sockets[0].getsockname()[1], app)
     finally:
         await runner.cleanup()
         for task in tasks:
