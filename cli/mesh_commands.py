@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from ..access.door import is_loopback
 from ..schemas.errors import SetupError
+from ..schemas.masking import without_passwords
 from ..schemas.settings import Settings
 from .mesh import Mesh
 from .options import JsonOption, say
@@ -133,7 +133,7 @@ def settings(as_json: JsonOption = False) -> None:
     """List every setting, its value now and what it means."""
     current = Settings()
     rows = [
-        (f"MODELMESH_{name.upper()}", _shown(getattr(current, name)), field.description or "")
+        (f"MODELMESH_{name.upper()}", without_passwords(str(getattr(current, name))), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
     if as_json:
@@ -143,11 +143,6 @@ def settings(as_json: JsonOption = False) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
-
-
-def _shown(value: object) -> str:
-    """Return a setting's value without the password that a URL may hold."""
-    return re.sub(r"(://[^/:@]*:)[^/@]*@", r"\1***@", str(value))
 
 
 def add_to(app: typer.Typer) -> None:

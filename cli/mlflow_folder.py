@@ -34,7 +34,7 @@ def read_mlflow(folder: Path) -> tuple[Path, str, Any | None, dict[str, Any]]:
     """Return the model's file (or its folder, where its data lies in files beside it), framework, sample and what is known of it.
 
     The sample is a DataFrame of the signature's types, or rows, arrays by name; None without an example. Raises InvalidInput for
-    a folder that is none of MLflow's, and for a flavour that is not served here.
+    a folder that is none of MLflow's or names files elsewhere, and for a flavour that is not served here.
     """
     try:
         document = yaml.safe_load((folder / "MLmodel").read_text())
@@ -59,16 +59,27 @@ def read_mlflow(folder: Path) -> tuple[Path, str, Any | None, dict[str, Any]]:
     return path, framework, _sample(example, columns), {"mlflow": known}
 
 
+def _inside(folder: Path, name: object) -> Path:
+    """Return the path of what MLmodel names. Raises InvalidInput where that lies elsewhere: it would be sent to the gateway."""
+    path = folder / str(name)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InvalidInput(
+            f"{folder / 'MLmodel'} names {str(name)[:200]!r}, which is not in its folder: only what is there is sent",
+            field="source",
+        )
+    return path
+
+
 def _file(folder: Path, flavors: Mapping[str, Any]) -> tuple[Path, str]:
     if "sklearn" in flavors:
-        return folder / flavors["sklearn"].get("pickled_model", "model.pkl"), "sklearn"
+        return _inside(folder, flavors["sklearn"].get("pickled_model", "model.pkl")), "sklearn"
     if "onnx" in flavors:
-        path = folder / flavors["onnx"].get("data", "model.onnx")
+        path = _inside(folder, flavors["onnx"].get("data", "model.onnx"))
         return (path.parent if path.is_file() and names_other_files(path) else path), "onnx"
     if "pytorch" in flavors:
-        programs = sorted((folder / flavors["pytorch"].get("model_data", "data")).glob("*.pt2"))
+        programs = sorted(_inside(folder, flavors["pytorch"].get("model_data", "data")).glob("*.pt2"))
         if len(programs) == 1:
-            return programs[0], "torch"
+            return _inside(folder, programs[0].relative_to(folder)), "torch"
         raise InvalidInput(_PYTORCH, field="source")
     others = ", ".join(name for name in flavors if name != "python_function") or "python_function"
     raise InvalidInput(
@@ -89,7 +100,7 @@ def _columns(signature: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _example(folder: Path, described: Mapping[str, Any]) -> Any | None:
-    path = folder / str(described.get("artifact_path", "input_example.json"))
+    path = _inside(folder, described.get("artifact_path", "input_example.json"))
     if not path.is_file() or path.suffix != ".json":
         return None
     try:

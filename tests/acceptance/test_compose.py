@@ -6,6 +6,7 @@ Images that cannot be pulled are built on the spot from Debian (tests/stack).
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -101,7 +102,8 @@ class Stack:
     def __init__(self, files, settings):
         self._files = [option for file in files for option in ("-f", file)]
         ports = {name: free_port() for name in ("MODELMESH_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")}
-        self._environment = os.environ | settings | {name: str(port) for name, port in ports.items()}
+        passwords = {f"{name}_PASSWORD": secrets.token_hex(16) for name in ("POSTGRES", "REDIS", "GRAFANA")}
+        self._environment = os.environ | settings | passwords | {name: str(port) for name, port in ports.items()}
         # The classic builder is in every engine; buildx is a package of its own.
         self._environment |= {"DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0"}
         self.url = f"http://127.0.0.1:{ports['MODELMESH_PORT']}"

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Write a .env with a random password for each part of the compose stack. What is in a .env stays.
+set -eu
+cd "$(dirname "$0")/.."
+umask 077
+touch .env
+for name in POSTGRES_PASSWORD REDIS_PASSWORD GRAFANA_PASSWORD; do
+  if ! grep -q "^$name=" .env; then
+    echo "$name=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >> .env
+  fi
+done
+echo "the passwords are in .env"
