@@ -8,6 +8,7 @@ from typing import Any
 
 from ..models.adapters.registry import adapter_for, framework_of, module_roots
 from ..models.onnx_check import check_beside
+from ..models.onnx_files import names_other_files
 from ..schemas.errors import InvalidInput
 from ..schemas.releases import Framework
 from .rows import rows_of
@@ -24,7 +25,8 @@ def save_model(model: Any, framework: str | None, sample: Any | None, folder: Pa
             return _from_folder(path, folder), "onnx"
         if not path.is_file():
             raise InvalidInput(f"there is no file {path}", field="model_object")
-        return path, framework or framework_of_file(path)
+        kind = framework or framework_of_file(path)
+        return (_as_one_file(path, folder) if kind == "onnx" and names_other_files(path) else path), kind
     kind = framework or framework_of(model)
     adapter = adapter_for(kind)
     path = folder / f"model{adapter.suffix}"
@@ -68,9 +70,7 @@ def input_names(model: Any) -> set[str]:
 
 
 def _from_folder(source: Path, folder: Path) -> Path:
-    """Write the one ONNX model in a folder as one file, with the numbers that lie in files beside it."""
-    import onnx
-
+    """Write the one ONNX model in a folder as one file."""
     found = sorted(source.glob("*.onnx"))
     if not found and (source / "MLmodel").is_file():
         raise InvalidInput(
@@ -81,15 +81,22 @@ def _from_folder(source: Path, folder: Path) -> Path:
             f"{source} is a folder with {len(found)} ONNX models: name the file, or a folder with one and its data",
             field="model_object",
         )
+    return _as_one_file(found[0], folder)
+
+
+def _as_one_file(source: Path, folder: Path) -> Path:
+    """Write an ONNX model as one file, with the numbers that lie in files beside it."""
+    import onnx
+
     try:
-        named = onnx.load(str(found[0]), load_external_data=False)
+        named = onnx.load(str(source), load_external_data=False)
     except Exception as error:  # protobuf's errors
-        raise InvalidInput(f"{found[0]} does not load: {error}"[:300], field="model_object") from None
-    check_beside(named, source)
+        raise InvalidInput(f"{source} does not load: {error}"[:300], field="model_object") from None
+    check_beside(named, source.parent)
     try:
-        model = onnx.load(str(found[0]))
+        model = onnx.load(str(source))
     except Exception as error:  # protobuf's errors, files that are not there
-        raise InvalidInput(f"{found[0]} does not load: {error}"[:300], field="model_object") from None
+        raise InvalidInput(f"{source} does not load: {error}"[:300], field="model_object") from None
     path = folder / "model.onnx"
     adapter_for("onnx").save(model, path, None)
     return path

@@ -246,20 +246,21 @@ def test_a_file_that_names_other_files_is_refused_wherever_it_does(hidden, tmp_p
         save_model(model, "onnx", None, tmp_path)
 
 
-def test_a_folder_with_a_model_and_its_data_becomes_one_file(tmp_path):
+@pytest.mark.parametrize("given", ["", "m.onnx"], ids=["folder", "file"])
+def test_a_model_with_its_data_beside_it_becomes_one_file(given, tmp_path):
     weights = numpy_helper.from_array(np.full(400, 3, np.float32), "w")
     model = graph([node("Add", "x w", "y")], [("x", FLOAT, [None, 400])], [("y", FLOAT, [None, 400])], [weights])
     source, target = tmp_path / "given", tmp_path / "made"
     source.mkdir()
     target.mkdir()
     onnx.save(model, source / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
-    path, framework = save_model(source, None, None, target)
+    path, framework = save_model(source / given, None, None, target)
     check_artifact(path, framework, allow_pickles=False, largest=10**9)
     answer = adapter_for("onnx").load(path, None, [], 1).predict({"x": np.ones((1, 400), np.float32)})
     assert answer["y"].tolist() == [[4.0] * 400]
     (source / "m.data").unlink()
     with pytest.raises(InvalidInput, match="does not load"):
-        save_model(source, None, None, target)
+        save_model(source / given, None, None, target)
 
 
 @pytest.mark.parametrize(
