@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -233,8 +234,13 @@ def fitting(column: InstrumentedAttribute[Any], text: str) -> str:
 
     PostgreSQL refuses what is too long, and NUL; one such row would keep all those behind it waiting.
     """
-    length = getattr(column.type, "length", None)
-    return text.replace("\0", "")[:length]
+    return text.replace("\0", "")[: _length_of(column)]
+
+
+@cache  # asked for several columns of each request, and slow to look up
+def _length_of(column: InstrumentedAttribute[Any]) -> int | None:
+    length: int | None = getattr(column.type, "length", None)
+    return length
 
 
 def upsert(bind: AsyncEngine | AsyncConnection) -> Any:

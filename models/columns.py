@@ -77,7 +77,7 @@ def read_column(rows: list[Any], spec: TensorSpec) -> NDArray[Any]:
     found = array.shape[1:]
     if found != spec.row_shape and not _fits(found, spec.row_shape):
         raise _wrong_shape(array, spec)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not np.logical_and.reduce(np.isfinite(array), axis=None):
         _refuse_too_large(rows, array, spec)
     return array
 

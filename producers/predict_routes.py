@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -39,7 +40,7 @@ class PredictRoutes:
         self._client = client
         self._gatekeeper = gatekeeper
         self._models = models
-        self._latency = Histogram(
+        latency = Histogram(
             "prediction_latency",
             "Time from a request's arrival to its answer",
             ("model", "version"),
@@ -47,6 +48,7 @@ class PredictRoutes:
             buckets=SECONDS,
             registry=registry,
         )
+        self._latency_of = cache(latency.labels)
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -147,7 +149,7 @@ class PredictRoutes:
     def observe(self, reply: Reply, began: float) -> None:
         """Note how long an answer took."""
         if reply.version:  # else nobody served it, and its model may not exist
-            self._latency.labels(reply.model, reply.version).observe(time.perf_counter() - began)
+            self._latency_of(reply.model, reply.version).observe(time.perf_counter() - began)
 
 
 def row_id(batch_id: str, number: int) -> str:

@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import uuid4
 
@@ -51,7 +51,9 @@ class Router(Role):
         self._epoch = uuid4().hex
         topics = settings.topics()
         self.registry = CollectorRegistry()
-        self._routed = Counter("routed", "Requests routed", ("model", "version"), registry=self.registry)
+        self._routed_of = cache(
+            Counter("routed", "Requests routed", ("model", "version"), registry=self.registry).labels
+        )
         self._refused = Counter("refused", "Requests answered with an error", ("code",), registry=self.registry)
         self._breaker_state = Gauge(
             "replica_breaker_state", "0 closed, 1 half open, 2 open", ("replica",), registry=self.registry
@@ -190,7 +192,7 @@ class Router(Role):
         self._refused.labels(error.code).inc()
 
     def _count_routed(self, model: str, version: str) -> None:
-        self._routed.labels(model, version).inc()
+        self._routed_of(model, version).inc()
 
     def _trace(self, request: records.PredictionRequest, route: Route, headers: list[tuple[str, bytes]]) -> None:
         """Write a span, and let the worker's follow it: its traceparent takes the place of the one in the headers."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
-from uuid import uuid4
+from functools import cache
 
 import orjson
 import structlog
@@ -77,19 +78,20 @@ def http_middleware(
         "http_request_duration_seconds", "Time to answer", ("route",), buckets=SECONDS, registry=registry
     )
 
+    total_of, seconds_of = cache(total.labels), cache(seconds.labels)  # as many as there are routes and statuses
     keep_books = Bookkeeping(registry)
 
     def count(method: str, name: str, status: int, taken: float) -> None:
         # What a caller makes up must not become a label.
-        total.labels(method if method in _METHODS else "other", name, status).inc()
-        seconds.labels(name).observe(taken)
+        total_of(method if method in _METHODS else "other", name, status).inc()
+        seconds_of(name).observe(taken)
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         given = request.headers.get(REQUEST_ID_HEADER)
         known = given is not None and REQUEST_ID.fullmatch(given) is not None
-        request_id = given if given is not None and known else uuid4().hex
+        request_id = given if given is not None and known else os.urandom(16).hex()
         request[REQUEST_ID_KEY] = request_id
         route = request.match_info.route.resource
         name = route.canonical if route is not None else "unknown"
