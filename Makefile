@@ -5,7 +5,7 @@ PACKAGES := access broker cli control_plane models producers resilience router s
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test unit parity lint audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
+.PHONY: install demo test test-security unit parity lint audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
 
 install: $(STAMP)
 
@@ -23,6 +23,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/python -m pytest
 	@$(BIN)/python -m pytest tests/integration --database postgresql
+
+# The attacks of docs/security.md; part of `make test`.
+test-security: $(STAMP)
+	@$(BIN)/python -m pytest tests/security
 
 unit: $(STAMP)
 	@$(BIN)/python -m pytest tests/unit
