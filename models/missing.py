@@ -79,6 +79,15 @@ def _answers(predictor: Predictor, row: Tensors, usual: Tensors) -> bool:
         if len(array) != 1:
             return False
         before = usual.get(name)
-        if before is not None and array.dtype.kind == "f" and np.isnan(array).sum() > np.isnan(before).sum():
+        if before is not None and _unanswered(array) > _unanswered(before):
             return False
     return True
+
+
+def _unanswered(array: NDArray[Any]) -> int:
+    """Return how many values of an answer are missing."""
+    if array.dtype.kind == "f":
+        return int(np.isnan(array).sum())
+    if array.dtype.kind != "O":
+        return 0
+    return sum(value is None or (isinstance(value, float) and value != value) for value in array.ravel().tolist())

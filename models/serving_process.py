@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from ..schemas.errors import ModelFailed
+from ..schemas.errors import ModelFailed, ModelMeshError
 from ..schemas.own_environment import hide_from_others
 from ..schemas.releases import VersionSpec
 from .adapters.base import Predictor
@@ -52,7 +52,21 @@ def load_in_process(path: Path, spec: VersionSpec, threads: int, limits: Limits)
 def predict_in_process(inputs: Tensors) -> Tensors:
     """Ask this process's model."""
     assert _in_process is not None
-    return _in_process.predict(inputs)
+    try:
+        return _in_process.predict(inputs)
+    except (ModelMeshError, OutsideDomain):
+        raise
+    except BaseException as error:  # the model is somebody's code: exit() must not end who asked
+        # What it raised may be of a class that cannot be made there: its words can.
+        raised = ValueError(_words(error)) if isinstance(error, ValueError) else None
+        raise raised or ModelFailed(f"{type(error).__name__}: {_words(error)}") from None
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "it has no words"
 
 
 class ServingProcess:

@@ -9,23 +9,22 @@ from typing import Any
 
 import cloudpickle
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import InvalidInput, ModelMeshError
 from ...schemas.releases import Framework
 from ...schemas.signatures import Signature, TensorSpec
 from ..compiled.compiler import compile_estimator
 from ..compiled.graph import TOLERANCE
+from ..estimator_answers import array_of_answers
 from ..fitted_types import seen_columns, takes_numbers_by_value, takes_text
 from ..infer_signature import INPUT, as_floats, infer_inputs
+from ..parity import compare
 from ..skops_check import is_skops, trusted_types
 from ..tables import frame_of, matrix_of
-from ..tensors import Tensors
+from ..tensors import Tensors, read_inputs
 from ..words import said
 from .base import Predictor
 from .registry import module_roots
-
-_WIDEST = 10_000  # numbers in one row of an answer
 
 
 class SklearnPredictor:
@@ -48,11 +47,11 @@ class SklearnPredictor:
         """Call predict, and predict_proba where there is one; transform where there is no predict."""
         features = self._features(inputs)
         if not hasattr(self.model, "predict"):
-            values = _plain(self.model.transform(features))
+            values = array_of_answers(self.model.transform(features))
             # Some give one row's numbers without the row around them.
             alone = values.ndim == 1 and len(values) > 1 and len(next(iter(inputs.values()))) == 1
             return {"value": values[None] if alone else values}
-        outputs: Tensors = {self._answer: _plain(self.model.predict(features))}
+        outputs: Tensors = {self._answer: array_of_answers(self.model.predict(features))}
         if self._has_probabilities:
             probabilities = self.model.predict_proba(features)
             if isinstance(probabilities, np.ndarray):  # several outputs give a list; their labels must do
@@ -78,19 +77,6 @@ class SklearnPredictor:
             numbered = [spec.name for spec in specs] == [str(number) for number in range(len(specs))]
             return frame_of(inputs, specs, range(len(specs)) if numbered else [spec.name for spec in specs])
         return np.column_stack([inputs[spec.name] for spec in specs])
-
-
-def _plain(answers: Any) -> NDArray[Any]:
-    """Return answers as an array that can be written: no sparse matrix, no bytes. Raises InvalidInput for one too wide."""
-    if hasattr(answers, "toarray"):
-        if answers.shape[-1] > _WIDEST:
-            raise InvalidInput(
-                f"an answer of {answers.shape[-1]} numbers a row is too wide to be written: end the pipeline in fewer "
-                f"than {_WIDEST} columns"
-            )
-        answers = answers.toarray()
-    array = np.asarray(answers)
-    return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
 
 
 class SklearnAdapter:
@@ -193,7 +179,22 @@ def _inputs(model: Any, sample: list[Any], typed: Sequence[TensorSpec]) -> tuple
         specs = tuple(
             spec.model_copy(update={"none": True}) if place in nones else spec for place, spec in enumerate(specs)
         )
-    return as_floats(specs) if takes_numbers_by_value(model) else specs
+    floats = as_floats(specs) if takes_numbers_by_value(model) else specs
+    return specs if floats != specs and _hands_on(model, specs, floats, sample) else floats
+
+
+def _hands_on(model: Any, whole: tuple[TensorSpec, ...], floats: tuple[TensorSpec, ...], sample: list[Any]) -> bool:
+    """Whether a transformer's answers are other ones for whole numbers than for floating-point numbers equal to them."""
+    if hasattr(model, "predict"):
+        return False
+    answers = []
+    for specs in (whole, floats):
+        signature = Signature(inputs=tuple(spec.model_copy(update={"missing": True}) for spec in specs))
+        try:
+            answers.append(SklearnPredictor(model, signature).predict(read_inputs(sample, signature)[0]))
+        except Exception:  # what is wrong with the sample is said elsewhere
+            return True
+    return not compare(answers[0], answers[1], TOLERANCE).holds
 
 
 def _inputs_seen(model: Any) -> tuple[tuple[TensorSpec, ...], dict[str, Sequence[Any]]]:
@@ -209,7 +210,9 @@ def _inputs_seen(model: Any) -> tuple[tuple[TensorSpec, ...], dict[str, Sequence
     typed = [column.spec(names[place]) for place, column in seen.items()]
     specs = infer_inputs([], names=names, count=count, typed=typed)
     examples: dict[str, Sequence[Any]] = {names[place]: column.examples for place, column in seen.items()}
-    return as_floats(specs) if takes_numbers_by_value(model) else specs, examples
+    # Nobody gave rows to see whether a transformer hands whole numbers on.
+    by_value = hasattr(model, "predict") and takes_numbers_by_value(model)
+    return as_floats(specs) if by_value else specs, examples
 
 
 def _check_answers(model: Any) -> None:

@@ -1,9 +1,16 @@
 """Whatever a model raises, its batch ends in an outcome that requests can be answered with."""
 
+import asyncio
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
+import numpy as np
 import pytest
+from modelmesh.models.proof import Limits
 from modelmesh.schemas.errors import InvalidInput, ModelFailed, ModelRefusedInput
+from modelmesh.schemas.releases import VersionSpec
+from modelmesh.schemas.signatures import Signature, TensorSpec
 from modelmesh.workers.execution import LoadedModel
 
 
@@ -32,3 +39,65 @@ async def test_what_a_model_raises_is_a_refusal_or_a_failure(error, becomes):
         await model.predict({})
     assert type(caught.value) is becomes
     assert str(error) in str(caught.value)
+
+
+class Unwritable(Exception):
+    """Its text cannot be had, and it cannot be made again from its arguments."""
+
+    def __init__(self, one, other):
+        super().__init__(one, other)
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Leaving:
+    """A model that ends its program, or raises what no caller expects, where a row says so."""
+
+    def predict(self, rows):
+        for row in rows:
+            if row[0] == 1:
+                sys.exit(3)
+            if row[0] == 2:
+                raise KeyboardInterrupt
+            if row[0] == 3:
+                raise asyncio.CancelledError
+            if row[0] == 4:
+                raise Unwritable(1, 2)
+            if row[0] == 5:
+                raise Unclear(1, 2)
+        return [0.5 for _ in rows]
+
+
+class Unclear(ValueError):
+    """It cannot be made again from its arguments."""
+
+    def __init__(self, one, other):
+        super().__init__("unclear")
+
+
+async def test_a_model_that_ends_its_program_ends_neither_the_worker_nor_itself(tmp_path):
+    path = tmp_path / "model.joblib"
+    joblib.dump(Leaving(), path)
+    signature = Signature(inputs=(TensorSpec(name="a", dtype="float64", shape=(-1, 1)),))
+    spec = VersionSpec(
+        version="1.0.0", framework="sklearn", served_as="sklearn", artifact="a", digest="d", signature=signature,
+        sample=[[0.0]],
+    )  # fmt: skip
+    limits = Limits(allow_pickles=True, memory_bytes=32 * 1024**3, file_bytes=1024**3)
+    model = LoadedModel(spec, path, threads=1, slots=1, limits=limits)
+    await model.load()
+    try:
+        for odd, becomes in (
+            (1, ModelFailed),
+            (2, ModelFailed),
+            (3, ModelFailed),
+            (4, ModelFailed),
+            (5, ModelRefusedInput),
+        ):
+            with pytest.raises(becomes) as caught:
+                await asyncio.wait_for(model.predict({"a": np.array([[float(odd)]])}), 60)
+            assert "died" not in str(caught.value)
+            assert (await model.predict({"a": np.zeros((2, 1))}))["value"].tolist() == [0.5, 0.5]
+    finally:
+        model.close()
