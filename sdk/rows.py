@@ -73,6 +73,8 @@ def numbered(columns: Any) -> bool:
     """
     names = list(columns)
     if all(isinstance(name, str) for name in names):
+        if "" in names:
+            raise InvalidInput("a column of the table has an empty name: rename it", field="inputs")
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise InvalidInput(f"two columns of the table are named {twice[:80]!r}", field=twice[:80])

@@ -176,14 +176,18 @@ class ModelPool:
             for version, why in self._failed.items()
             if version in release.versions and version not in again
         }
-        for spec in missing:
-            self._loading[spec.identity] = asyncio.create_task(self._load(spec))
+        # Stable answers what a candidate fails on: no candidate is offered here before stable is.
+        stable = release.versions[release.stable.version].identity
+        for spec in sorted(missing, key=lambda spec: spec.identity != stable):
+            self._loading[spec.identity] = asyncio.create_task(self._load(spec, self._loading.get(stable)))
         if self._unloading is not None:
             self._unloading.cancel()
         self._unloading = asyncio.create_task(self._unload_others(release))
 
-    async def _load(self, spec: VersionSpec) -> None:
+    async def _load(self, spec: VersionSpec, after: asyncio.Task[None] | None) -> None:
         version = spec.version
+        if after is not None:
+            await asyncio.wait([after])
         try:
             loaded = await self._loaded(spec)
             self._servers[spec.identity] = self._server(spec, loaded)

@@ -328,6 +328,11 @@ def test_columns_that_cannot_be_told_apart_are_refused():
         rows_of(pd.DataFrame([[1, 2]], columns=["a", 3]))
 
 
+def test_a_column_with_an_empty_name_is_refused_in_words():
+    with pytest.raises(InvalidInput, match="empty name"):
+        rows_of(pd.DataFrame({"": [1.0], "b": [2.0]}))
+
+
 def test_a_matrix_of_numbers_and_texts_is_one(tmp_path):
     table = np.array([[1.5, "a"], [2.5, "b"], [0.5, "a"], [3.5, "b"]], dtype=object)
     columns = ColumnTransformer([("n", StandardScaler(), [0]), ("t", OneHotEncoder(), [1])])

@@ -1,0 +1,55 @@
+"""A worker offers no candidate before stable, which answers what the candidate fails on."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from modelmesh.schemas.errors import ModelFailed
+from modelmesh.workers.model_pool import ModelPool
+
+
+def version(number):
+    return SimpleNamespace(version=number, identity=f"identity-{number}", served_as="sklearn")
+
+
+RELEASE = SimpleNamespace(
+    versions={"2.0.0": version("2.0.0"), "1.0.0": version("1.0.0")}, stable=SimpleNamespace(version="1.0.0")
+)
+
+
+def worker(loads):
+    """A pool whose versions load when their event is set; one whose event is an error fails to."""
+    pool = ModelPool.__new__(ModelPool)
+
+    async def loaded(spec):
+        await loads[spec.version].wait()
+        if spec.version in pool.broken:
+            raise ModelFailed("it does not load")
+
+    async def nothing(release):
+        pass
+
+    vars(pool).update(
+        _model="m", _requests=SimpleNamespace(release=None), _servers={}, _loading={}, _failed={}, _parked={},
+        _unloading=None, _metrics=SimpleNamespace(breaker=lambda *_: None), _on_change=lambda: None, broken=set(),
+        _loaded=loaded, _server=lambda spec, _: spec.version, _unload_others=nothing, _in_release=lambda _: True,
+    )  # fmt: skip
+    return pool
+
+
+@pytest.mark.parametrize("stable_fails", [False, True])
+async def test_a_candidate_is_offered_after_stable_however_fast_it_loads(stable_fails):
+    loads = {"1.0.0": asyncio.Event(), "2.0.0": asyncio.Event()}
+    pool = worker(loads)
+    pool.broken = {"1.0.0"} if stable_fails else set()
+    loads["2.0.0"].set()
+    pool.update(RELEASE)
+    tasks = list(pool._loading.values())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert pool._servers == {}
+    pool.update(RELEASE)  # as a release that changes meanwhile
+    loads["1.0.0"].set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*tasks)
+    assert list(pool._servers.values()) == (["2.0.0"] if stable_fails else ["1.0.0", "2.0.0"])
