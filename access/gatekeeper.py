@@ -38,8 +38,19 @@ class Gatekeeper:
             models=frozenset(key.models),
             key=key.id,
             limit=key.requests_per_minute,
+            expires_at=key.expires_at,
             known=True,
         )
+
+    def why_over(self, found: Caller) -> str | None:
+        """Return why a caller that was let in would not be any more, in words; None while it would be."""
+        if found.expires_at is not None and time.time() >= found.expires_at:
+            return f"the {'token of' if found.shows_token else 'API key'} {found.name!r} has expired"
+        if found.key and not found.shows_token:
+            key = self._find_key(found.key)
+            if key is None or key.revoked_at is not None:
+                return f"the API key {found.name!r} was revoked"
+        return None
 
     async def count(self, found: Caller, cost: int = 1) -> dict[str, str]:
         """Count a request, or so many; return the headers that say how many are left. Raises RateLimited."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from hashlib import sha256
 from typing import Any, get_args
 
 import jwt
@@ -63,4 +64,11 @@ class JsonWebTokens:
             raise Unauthorized(
                 f"the token's claim {self._settings.jwt_scope_claim!r} has none of the scopes predict, deploy, admin"
             )
-        return Caller(name=str(claims["sub"])[:128], scopes=scopes, known=True)
+        subject = str(claims["sub"])
+        return Caller(
+            name=subject[:128],
+            scopes=scopes,
+            key=f"token:{sha256(subject.encode()).hexdigest()[:32]}",
+            expires_at=float(claims["exp"]),
+            known=True,
+        )

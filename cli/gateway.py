@@ -13,6 +13,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from .. import __version__
+from ..access.caller import caller
 from ..access.cors import cors_middlewares, open_to_pages
 from ..access.door import Door
 from ..access.gatekeeper import Gatekeeper
@@ -32,6 +33,7 @@ from ..control_plane.counterfactual_routes import CounterfactualRoutes
 from ..control_plane.dashboard_routes import DashboardRoutes
 from ..control_plane.database import make_engine
 from ..control_plane.deployer import Deployer
+from ..control_plane.event_streams import EventStreams
 from ..control_plane.idempotency import Idempotency, idempotency_middleware
 from ..control_plane.inference_log import InferenceLog
 from ..control_plane.inference_routes import InferenceRoutes
@@ -223,8 +225,10 @@ class Gateway(Role):
         CounterfactualRoutes(self._settings, self._registry).add_to(app)
         InferenceRoutes(self._settings, InferenceLog(self._engine)).add_to(app)
         ReplayRoutes(self._registry, self._replay_store, self._replays, page).add_to(app)
-        MonitoringRoutes(self._statistics, self._releases, self._commands).add_to(app)
-        DashboardRoutes(self._releases, self._statistics, self._replicas, self._commands).add_to(app)
+        streams = EventStreams(self._settings.streams_per_key, self._gatekeeper.why_over)
+        streams.end_with(app)
+        MonitoringRoutes(self._statistics, self._releases, self._commands, streams).add_to(app)
+        DashboardRoutes(self._releases, self._statistics, self._replicas, self._commands, streams).add_to(app)
         app.router.add_get("/health", self._health)
         app.router.add_get("/health/ready", self._health)
         app.router.add_get("/health/live", self._live)
@@ -248,10 +252,12 @@ class Gateway(Role):
         return json_response({"live": True})
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        if self._settings.mesh_state is None:
+        models = caller.get().models
+        if self._settings.mesh_state is None and not models:
             return metrics_response(self.registry)
-        others = await others_metrics(self._settings.mesh_state, self._settings.name)
-        return metrics_page(merged(self.registry, others))
+        state = self._settings.mesh_state
+        others = await others_metrics(state, self._settings.name) if state is not None else {}
+        return metrics_page(merged(self.registry, others, models))
 
     async def _openapi(self, request: web.Request) -> web.Response:
         return web.Response(body=_openapi_page(), content_type="application/json")

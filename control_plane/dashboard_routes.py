@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from importlib.resources import files
 from typing import Any
 
 import orjson
 from aiohttp import web
+from cachetools import TTLCache
 
+from ..access.caller import Caller, caller
 from ..broker.heartbeats import ReplicaView
 from ..broker.releases_view import ReleasesView
 from ..broker.statistics_view import StatisticsView
 from ..telemetry.http import json_response
 from .command_client import CommandClient
 from .dashboard_state import dashboard_state
-from .event_streams import EventStreams
+from .event_streams import EventStreams, Write, next_of
 
 EVERY = 1.0
+# States that are kept for half of that: one for each set of models that keys are for.
+REMEMBERED = 64
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 # Everything the page loads comes from here.
 _POLICY = (
@@ -28,17 +31,22 @@ _POLICY = (
 
 
 class DashboardRoutes:
-    """One state is made for all who watch, however many there are."""
+    """One state is made for all who watch the same models, however many there are."""
 
     def __init__(
-        self, releases: ReleasesView, statistics: StatisticsView, replicas: ReplicaView, events: CommandClient
+        self,
+        releases: ReleasesView,
+        statistics: StatisticsView,
+        replicas: ReplicaView,
+        events: CommandClient,
+        streams: EventStreams,
     ) -> None:
         self._releases = releases
         self._statistics = statistics
         self._replicas = replicas
         self._events = events
-        self._streams = EventStreams()
-        self._made: tuple[float, bytes] = (0.0, b"")
+        self._streams = streams
+        self._made: TTLCache[frozenset[str], bytes] = TTLCache(REMEMBERED, EVERY / 2)
         self._files = {
             path.name: path.read_bytes()
             for path in files(__package__).joinpath("dashboard").iterdir()
@@ -51,7 +59,6 @@ class DashboardRoutes:
         app.router.add_get("/ui/files/{file}", self.file)
         app.router.add_get("/ui/state", self.state)
         app.router.add_get("/ui/stream", self.stream)
-        self._streams.end_with(app)
 
     async def page(self, request: web.Request) -> web.Response:
         """Return the page."""
@@ -66,30 +73,30 @@ class DashboardRoutes:
 
     async def state(self, request: web.Request) -> web.Response:
         """Return the state as it is now."""
-        return json_response(self._state())
+        return json_response(self._state(caller.get()))
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Send the state every second, and events as they come (server-sent events)."""
-        response = await self._streams.open(request)
-        with self._events.listening() as queue:
-            while True:
-                await response.write(b"event: state\ndata: " + self._state_text() + b"\n\n")
-                due = time.monotonic() + EVERY
-                while (left := due - time.monotonic()) > 0:
-                    try:
-                        event = await asyncio.wait_for(queue.get(), left)
-                    except TimeoutError:
-                        break
-                    await response.write(b"event: event\ndata: " + event.model_dump_json().encode() + b"\n\n")
+        who = caller.get()
 
-    def _state(self) -> dict[str, Any]:
-        return dashboard_state(self._releases.releases, self._statistics, self._replicas.live(), time.time())
+        async def feed(write: Write) -> None:
+            with self._events.listening() as queue:
+                while True:
+                    await write(b"event: state\ndata: " + self._state_text(who) + b"\n\n")
+                    due = time.monotonic() + EVERY
+                    while (left := due - time.monotonic()) > 0 and (event := await next_of(queue, left)) is not None:
+                        if who.sees(event.model):
+                            await write(b"event: event\ndata: " + event.model_dump_json().encode() + b"\n\n")
 
-    def _state_text(self) -> bytes:
-        made_at, text = self._made
-        if time.monotonic() - made_at >= EVERY / 2:
-            text = orjson.dumps(self._state())
-            self._made = time.monotonic(), text
+        return await self._streams.serve(request, feed)
+
+    def _state(self, who: Caller) -> dict[str, Any]:
+        return dashboard_state(self._releases.releases, self._statistics, self._replicas.live(), time.time(), who.sees)
+
+    def _state_text(self, who: Caller) -> bytes:
+        text = self._made.get(who.models)
+        if text is None:
+            text = self._made[who.models] = orjson.dumps(self._state(who))
         return text
 
     def _answer(self, name: str) -> web.Response:

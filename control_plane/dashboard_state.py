@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..broker.statistics_view import StatisticsView
@@ -11,13 +11,20 @@ from ..schemas.replicas import Heartbeat
 
 
 def dashboard_state(
-    releases: Mapping[str, Release], statistics: StatisticsView, beats: Iterable[Heartbeat], now: float
+    releases: Mapping[str, Release],
+    statistics: StatisticsView,
+    beats: Iterable[Heartbeat],
+    now: float,
+    sees: Callable[[str], bool],
 ) -> dict[str, Any]:
-    """Return the document: every model with what the judge knows of it, and every live replica."""
+    """Return the document: every model with what the judge knows of it, and every live replica.
+
+    `sees` says of which models: what a replica does for others is not in its figures either.
+    """
     return {
         "at": now,
-        "models": [_model(release, statistics) for _, release in sorted(releases.items())],
-        "replicas": [_replica(beat) for beat in sorted(beats, key=lambda beat: (beat.role, beat.replica))],
+        "models": [_model(release, statistics) for name, release in sorted(releases.items()) if sees(name)],
+        "replicas": [_replica(beat, sees) for beat in sorted(beats, key=lambda beat: (beat.role, beat.replica))],
     }
 
 
@@ -46,8 +53,9 @@ def _model(release: Release, statistics: StatisticsView) -> dict[str, Any]:
     }
 
 
-def _replica(beat: Heartbeat) -> dict[str, Any]:
-    loads = beat.models.values()
+def _replica(beat: Heartbeat, sees: Callable[[str], bool]) -> dict[str, Any]:
+    models = {model: load for model, load in beat.models.items() if sees(model)}
+    loads = models.values()
     return {
         "replica": beat.replica,
         "role": beat.role,
@@ -58,11 +66,11 @@ def _replica(beat: Heartbeat) -> dict[str, Any]:
         "lag": sum(load.lag for load in loads),
         "batch_requests": max((load.batch_requests for load in loads), default=0.0),
         "service_ms": max((load.service_ms for load in loads), default=0.0),
-        "loaded": {model: list(load.loaded) for model, load in beat.models.items()},
-        "failed": {model: load.failed for model, load in beat.models.items() if load.failed},
+        "loaded": {model: list(load.loaded) for model, load in models.items()},
+        "failed": {model: load.failed for model, load in models.items() if load.failed},
         "breakers": [
             {"model": model, "version": load.identities.get(identity, identity), "state": state}
-            for model, load in beat.models.items()
+            for model, load in models.items()
             for identity, state in load.breakers.items()
         ],
     }

@@ -51,7 +51,7 @@ class Idempotency:
 
         Raises InvalidInput if the key was another request's, Conflict while the first is not done.
         """
-        mine = (_ROWS.c.key == key) & (_ROWS.c.caller == caller.get().name)
+        mine = (_ROWS.c.key == key) & (_ROWS.c.caller == caller.get().key)
         moment = now()
         async with self._engine.begin() as connection:
             await connection.execute(delete(_ROWS).where(_ROWS.c.created_at < moment - KEPT))
@@ -59,7 +59,7 @@ class Idempotency:
             await connection.execute(delete(_ROWS).where(mine, unfinished))
             row = (await connection.execute(select(_ROWS).where(mine))).first()
         if row is None:
-            values = {"key": key, "caller": caller.get().name, "fingerprint": fingerprint, "created_at": moment}
+            values = {"key": key, "caller": caller.get().key, "fingerprint": fingerprint, "created_at": moment}
             try:
                 async with self._engine.begin() as connection:
                     await connection.execute(_ROWS.insert().values(values))
@@ -74,7 +74,7 @@ class Idempotency:
 
     async def end(self, key: str, kept: Kept | None) -> None:
         """Keep an answer; None: nothing was changed, and the key is free again."""
-        mine = (_ROWS.c.key == key) & (_ROWS.c.caller == caller.get().name)
+        mine = (_ROWS.c.key == key) & (_ROWS.c.caller == caller.get().key)
         async with self._engine.begin() as connection:
             if kept is None:
                 await connection.execute(delete(_ROWS).where(mine))

@@ -7,7 +7,7 @@ and the offsets are stored in the transaction of the rows, so a restart goes on 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -55,7 +55,7 @@ class InferenceLog:
     async def page(
         self,
         *,
-        model: str | None,
+        models: Collection[str] | None,
         version: str | None,
         status: int | None,
         missing: bool,
@@ -63,10 +63,14 @@ class InferenceLog:
         per_page: int,
         request_id: str | None = None,
     ) -> tuple[list[InferenceRow], int]:
-        """Return one page of the rows, newest first, and how many there are; `missing`: only those without an outcome."""
+        """Return one page of the rows, newest first, and how many there are.
+
+        `models`: of these (None: of all); `missing`: only those without an outcome.
+        """
         query = select(InferenceRow)
+        if models is not None:
+            query = query.where(InferenceRow.model.in_(models))
         for column, value in (
-            (InferenceRow.model, model),
             (InferenceRow.version, version),
             (InferenceRow.status, status),
             (InferenceRow.request_id, request_id),
@@ -85,12 +89,12 @@ class InferenceLog:
         return next(iter(await self.find(request_id, most=1)), None)
 
     async def find(
-        self, request_id: str, *, model: str | None = None, nonce: str | None = None, most: int = 100
+        self, request_id: str, *, models: Collection[str] | None = None, nonce: str | None = None, most: int = 100
     ) -> list[InferenceRow]:
-        """Return the rows of the requests under an id, newest first; at most so many."""
+        """Return the rows of the requests under an id to these models (None: to any), newest first; at most so many."""
         query = select(InferenceRow).where(InferenceRow.request_id == request_id)
-        if model is not None:
-            query = query.where(InferenceRow.model == model)
+        if models is not None:
+            query = query.where(InferenceRow.model.in_(models))
         if nonce is not None:
             query = query.where(InferenceRow.nonce == nonce)
         async with AsyncSession(self._engine) as session:

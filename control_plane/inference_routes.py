@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from ..access.caller import caller
 from ..schemas.errors import InvalidInput, NotFound, SeveralRequests
 from ..schemas.settings import Settings
 from .database import InferenceRow
@@ -74,7 +75,7 @@ class InferenceRoutes:
             raise InvalidInput("status must be a number such as 200, or 'none'", field="status")
         rows, total = await self._rows.page(
             request_id=request.query.get("request_id"),
-            model=request.query.get("model"),
+            models=caller.get().asks_about(request.query.get("model")),
             version=request.query.get("version"),
             status=int(status) if status not in (None, "none") else None,
             missing=status == "none",
@@ -100,7 +101,9 @@ class InferenceRoutes:
         request_id, query = request.match_info["request_id"], request.query
         if "\0" in request_id + query.get("model", "") + query.get("nonce", ""):
             raise NotFound("no request has an id with a NUL", field="request_id")
-        rows = await self._rows.find(request_id, model=query.get("model"), nonce=query.get("nonce"))
+        rows = await self._rows.find(
+            request_id, models=caller.get().asks_about(query.get("model")), nonce=query.get("nonce")
+        )
         if not rows:
             raise NotFound("the inference log has no such request (yet)", field="request_id")
         if len(rows) > 1:

@@ -10,9 +10,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..access.api_keys import make_key
-from ..access.caller import caller
+from ..access.caller import Caller, caller
 from ..broker.keys_view import KeysView
-from ..schemas.errors import NotFound, Unavailable
+from ..schemas.errors import Forbidden, NotFound, Unavailable
 from ..schemas.keys import ApiKey, Scope
 from .key_writer import KeyWriter
 from .route_tools import answer, read_json
@@ -60,9 +60,41 @@ class NewKey(KeyDocument):
 
 
 class KeyList(BaseModel):
-    """All keys, oldest first."""
+    """The keys that the caller may see, oldest first."""
 
     keys: list[KeyDocument]
+
+
+def _is_for(key: ApiKey, who: Caller) -> bool:
+    """Whether a caller may see and revoke a key: one for some models sees those that are for no others."""
+    return not who.models or (bool(key.models) and who.models.issuperset(key.models))
+
+
+def _check_no_more(wish: KeyRequest, who: Caller, now: float) -> None:
+    """Raise Forbidden for a key that may do more, more often or for longer than the key that asks for it."""
+    for scope in wish.scopes:
+        who.check_scope(scope)
+    if who.models and not wish.models:
+        raise Forbidden(
+            f"{who.name!r} is for some models: name those of them that the new key is for (one without is for all)",
+            field="models",
+        )
+    for model in wish.models:
+        who.check_model(model)
+    if who.limit is not None and (wish.requests_per_minute is None or wish.requests_per_minute > who.limit):
+        raise Forbidden(
+            f"{who.name!r} has {who.limit} requests a minute: give the new key as many at most",
+            field="requests_per_minute",
+        )
+    if (
+        not who.shows_token
+        and who.expires_at is not None
+        and (wish.days is None or now + 86400 * wish.days > who.expires_at)
+    ):
+        raise Forbidden(
+            f"{who.name!r} is good for {(who.expires_at - now) / 86400:.3g} more days: give the new key as many at most",
+            field="days",
+        )
 
 
 class KeyRoutes:
@@ -79,14 +111,16 @@ class KeyRoutes:
         app.router.add_delete("/keys/{key_id}", self.revoke)
 
     async def list_keys(self, request: web.Request) -> web.Response:
-        """Return all keys."""
-        known = sorted(self._keys.keys.values(), key=lambda key: key.created_at)
+        """Return the keys that the caller may see."""
+        who = caller.get()
+        known = sorted((key for key in self._keys.keys.values() if _is_for(key, who)), key=lambda key: key.created_at)
         return answer(KeyList(keys=[KeyDocument.of(key) for key in known]))
 
     async def create(self, request: web.Request) -> web.Response:
         """Make a key."""
         wish: KeyRequest = parse(KeyRequest, await read_json(request))
         now, who = time.time(), caller.get()
+        _check_no_more(wish, who, now)
         key, shown = make_key(
             wish.name,
             wish.scopes,
@@ -102,10 +136,9 @@ class KeyRoutes:
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Revoke a key; it is refused from now on."""
-        key = self._keys.keys.get(request.match_info["key_id"])
-        if key is None:
+        key, who = self._keys.keys.get(request.match_info["key_id"]), caller.get()
+        if key is None or not _is_for(key, who):
             raise NotFound(f"there is no key {request.match_info['key_id'][:40]!r}", field="id")
-        who = caller.get()
         revoked = key.model_copy(update={"revoked_at": time.time()})
         await self._writer.write(revoked, "key.revoked", actor=who.name, source=who.source)
         await self._until_known(revoked)

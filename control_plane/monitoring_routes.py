@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from aiohttp import web
 
+from ..access.caller import caller
 from ..broker.releases_view import ReleasesView
 from ..broker.statistics_view import StatisticsView
 from ..schemas.errors import NotFound
 from ..telemetry.http import json_response
 from .command_client import CommandClient
-from .event_streams import EventStreams
+from .event_streams import EventStreams, Write, next_of
 
 KEEP_ALIVE = 15.0
 
@@ -20,11 +20,13 @@ KEEP_ALIVE = 15.0
 class MonitoringRoutes:
     """Reads from the log alone: neither the database nor the control plane need be there."""
 
-    def __init__(self, statistics: StatisticsView, releases: ReleasesView, events: CommandClient) -> None:
+    def __init__(
+        self, statistics: StatisticsView, releases: ReleasesView, events: CommandClient, streams: EventStreams
+    ) -> None:
         self._statistics = statistics
         self._releases = releases
         self._events = events
-        self._streams = EventStreams()
+        self._streams = streams
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -34,7 +36,6 @@ class MonitoringRoutes:
         app.router.add_get("/monitoring/errors", self.errors)
         app.router.add_get("/monitoring/accuracy/{name}", self.accuracy)
         app.router.add_get("/events", self.events)
-        self._streams.end_with(app)
 
     async def drift(self, request: web.Request) -> web.Response:
         """Return each version's drift from its reference, by feature."""
@@ -43,8 +44,8 @@ class MonitoringRoutes:
     async def latency(self, request: web.Request) -> web.Response:
         """Return p50, p95 and p99 over 1 min, 5 min and 1 h, by model and version."""
         documents = self._statistics.models("latency")
-        only = request.query.get("model")
-        return json_response({"models": {m: d for m, d in documents.items() if only in (None, m)}})
+        models = caller.get().asks_about(request.query.get("model"))
+        return json_response({"models": {m: d for m, d in documents.items() if models is None or m in models}})
 
     async def shadow(self, request: web.Request) -> web.Response:
         """Return how a shadow's answers differ from production's."""
@@ -52,11 +53,11 @@ class MonitoringRoutes:
 
     async def errors(self, request: web.Request) -> web.Response:
         """Return requests, failures and the failure rate of the present trial, by model and version."""
-        only = request.query.get("model")
+        models = caller.get().asks_about(request.query.get("model"))
         found = {
             name: self._statistics.of_trial(release, "release")
             for name, release in sorted(self._releases.releases.items())
-            if only in (None, name)
+            if models is None or name in models
         }
         return json_response({"models": {name: _errors(document) for name, document in found.items()}})
 
@@ -66,18 +67,19 @@ class MonitoringRoutes:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Send events as they come, as server-sent events."""
-        only = request.query.get("model")
-        response = await self._streams.open(request)
-        with self._events.listening() as queue:
-            await response.write(b": listening\n\n")
-            while True:
-                try:
-                    event = await asyncio.wait_for(queue.get(), KEEP_ALIVE)
-                except TimeoutError:
-                    await response.write(b": still here\n\n")
-                    continue
-                if only in (None, event.model):
-                    await response.write(f"event: {event.kind}\ndata: {event.model_dump_json()}\n\n".encode())
+        models = caller.get().asks_about(request.query.get("model"))
+
+        async def feed(write: Write) -> None:
+            with self._events.listening() as queue:
+                await write(b": listening\n\n")
+                while True:
+                    event = await next_of(queue, KEEP_ALIVE)
+                    if event is None:
+                        await write(b": still here\n\n")
+                    elif models is None or event.model in models:
+                        await write(f"event: {event.kind}\ndata: {event.model_dump_json()}\n\n".encode())
+
+        return await self._streams.serve(request, feed)
 
     def _document(self, request: web.Request, what: str) -> dict[str, Any]:
         name = request.match_info["name"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from sqlalchemy import delete, func, select
@@ -170,9 +170,13 @@ class Registry:
                     f"parent {registration.parent} is not a version of {registration.name}", field="parent"
                 )
 
-    async def models(self, *, page: int, per_page: int, framework: str | None) -> tuple[list[ModelRow], int]:
-        """Return one page of models by name, and how many there are."""
+    async def models(
+        self, names: Collection[str] | None, *, page: int, per_page: int, framework: str | None
+    ) -> tuple[list[ModelRow], int]:
+        """Return one page of these models (None: of all) by name, and how many there are."""
         query = select(ModelRow)
+        if names is not None:
+            query = query.where(ModelRow.name.in_(names))
         if framework:
             query = query.where(ModelRow.framework == framework)
         async with AsyncSession(self._engine) as session:
@@ -252,11 +256,13 @@ class Registry:
             found |= set(await session.scalars(select(column).where(column.in_(list(files)))))
         return found
 
-    async def history(self, model: str | None, *, page: int, per_page: int) -> tuple[list[DeploymentRow], int]:
-        """Return one page of the releases' history, newest first, and how many steps there are."""
+    async def history(
+        self, models: Collection[str] | None, *, page: int, per_page: int
+    ) -> tuple[list[DeploymentRow], int]:
+        """Return one page of these models' history (None: of all that happened), newest first, and how many steps there are."""
         query = select(DeploymentRow)
-        if model:
-            query = query.where(DeploymentRow.model == model)
+        if models is not None:
+            query = query.where(DeploymentRow.model.in_(models))
         async with AsyncSession(self._engine) as session:
             total = await session.scalar(select(func.count()).select_from(query.subquery()))
             rows = await session.scalars(
@@ -271,17 +277,17 @@ class Registry:
             rows = list(await session.scalars(query.order_by(DeploymentRow.at.desc())))
         return [row for row in rows if trial is None or row.data.get("id") == f"{model}.{trial}"]
 
-    async def experiments(self, model: str | None) -> list[ExperimentRow]:
-        """Return the experiments, newest first."""
+    async def experiments(self, models: Collection[str] | None) -> list[ExperimentRow]:
+        """Return the experiments with these models (None: with any), newest first."""
         query = select(ExperimentRow).order_by(ExperimentRow.created_at.desc())
-        if model:
-            query = query.where(ExperimentRow.model == model)
+        if models is not None:
+            query = query.where(ExperimentRow.model.in_(models))
         async with AsyncSession(self._engine) as session:
             return list(await session.scalars(query))
 
     async def experiment(self, model: str, trial: int | None) -> ExperimentRow | None:
         """Return an experiment; without a trial the model's newest."""
-        rows = await self.experiments(model)
+        rows = await self.experiments((model,))
         return next((row for row in rows if trial is None or row.id == f"{model}.{trial}"), None)
 
     async def _find(self, session: AsyncSession, name: str, version: str) -> VersionRow | None:

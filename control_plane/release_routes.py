@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ..access.caller import caller
 from ..broker.releases_view import ReleasesView
 from ..broker.statistics_view import StatisticsView
 from ..schemas.commands import CommandKind, Event
@@ -82,10 +83,11 @@ class ReleaseRoutes:
         return self._list(request, "canary")
 
     def _list(self, request: web.Request, strategy: str | None) -> web.Response:
+        models = caller.get().asks_about(request.query.get("model"))
         documents = [
             self._deployment(release).model_dump(mode="json")
             for _, release in sorted(self._releases.releases.items())
-            if request.query.get("model") in (None, release.model) and strategy in (None, release.strategy)
+            if (models is None or release.model in models) and strategy in (None, release.strategy)
         ]
         return json_response({"deployments": documents})
 
@@ -93,7 +95,8 @@ class ReleaseRoutes:
     async def history(self, request: web.Request) -> web.Response:
         """Return what happened to the releases, newest first."""
         page, per_page = paging(request)
-        rows, total = await self._registry.history(request.query.get("model"), page=page, per_page=per_page)
+        models = caller.get().asks_about(request.query.get("model"))
+        rows, total = await self._registry.history(models, page=page, per_page=per_page)
         return answer(HistoryPage(events=list(map(_event, rows)), page=page, per_page=per_page, total=total))
 
     @needs_database
@@ -173,7 +176,7 @@ class ReleaseRoutes:
     @needs_database
     async def list_experiments(self, request: web.Request) -> web.Response:
         """Return the experiments, newest first, without their results."""
-        rows = await self._registry.experiments(request.query.get("model"))
+        rows = await self._registry.experiments(caller.get().asks_about(request.query.get("model")))
         documents = [_experiment(row, None) for row in rows]
         return json_response({"experiments": [document.model_dump(mode="json") for document in documents]})
 
@@ -208,8 +211,8 @@ class ReleaseRoutes:
         return await self._change(request, "stop_experiment", "ab", wish, name=wish.winner, evidence=results)
 
     async def _spec(self, model: str, version: str) -> VersionSpec:
-        """Return a registered version. Raises InvalidInput, ModelNotFound or VersionNotFound."""
-        check_model_name(model)
+        """Return a registered version. Raises InvalidInput, Forbidden, ModelNotFound or VersionNotFound."""
+        caller.get().check_model(check_model_name(model))
         return spec_of(await self._registry.version(model, version))
 
     async def _wish(self, request: web.Request) -> Wish:

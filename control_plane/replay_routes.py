@@ -119,7 +119,9 @@ class ReplayRoutes:
     async def list_replays(self, request: web.Request) -> web.Response:
         """Return replays without their reports."""
         page, per_page = paging(request)
-        rows, total = await self._store.page(request.query.get("model"), page=page, per_page=per_page)
+        rows, total = await self._store.page(
+            caller.get().asks_about(request.query.get("model")), page=page, per_page=per_page
+        )
         found = [ReplayDocument.of(row).model_copy(update={"report": None}) for row in rows]
         return answer(ReplayPage(replays=found, page=page, per_page=per_page, total=total))
 
@@ -138,6 +140,8 @@ class ReplayRoutes:
 
     async def _row(self, request: web.Request) -> ReplayRow:
         name = request.match_info["replay"]
+        # By the name first: whether others' replays are there is not told either.
+        caller.get().check_model(name.partition(".")[0])
         row = await self._store.get(name[:96])
         if row is None:
             raise NotFound(f"there is no replay {name[:80]!r}", field="replay")

@@ -36,11 +36,11 @@ class ReplayStore:
         async with AsyncSession(self._engine) as session:
             return await session.get(ReplayRow, replay_id)
 
-    async def page(self, model: str | None, *, page: int, per_page: int) -> tuple[list[ReplayRow], int]:
-        """Return one page, newest first, and how many there are."""
+    async def page(self, models: Collection[str] | None, *, page: int, per_page: int) -> tuple[list[ReplayRow], int]:
+        """Return one page of these models' replays (None: of all), newest first, and how many there are."""
         query = select(ReplayRow)
-        if model is not None:
-            query = query.where(ReplayRow.model == model)
+        if models is not None:
+            query = query.where(ReplayRow.model.in_(models))
         async with AsyncSession(self._engine) as session:
             total = await session.scalar(select(func.count()).select_from(query.subquery()))
             newest = query.order_by(ReplayRow.created_at.desc()).offset((page - 1) * per_page).limit(per_page)

@@ -7,10 +7,11 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from ..access.caller import caller
 from ..schemas.errors import InvalidInput
 from ..schemas.settings import Settings
 from ..telemetry.http import json_response
-from .dead_letters import DeadLetters
+from .dead_letters import DeadLetter, DeadLetters, no_letter
 
 NEWEST = 100
 
@@ -59,19 +60,26 @@ class DeadLetterRoutes:
 
     async def list_letters(self, request: web.Request) -> web.Response:
         """Return the newest dead letters."""
-        found = await self._letters.list(NEWEST)
-        return json_response({"dead_letters": [letter.document() for letter in found]})
+        who = caller.get()
+        found = [letter for letter in await self._letters.list() if letter.is_for(who)]
+        return json_response({"dead_letters": [letter.document() for letter in found[-NEWEST:]]})
 
     async def show(self, request: web.Request) -> web.Response:
         """Return one."""
-        return json_response((await self._letters.get(_number(request))).document())
+        return json_response((await self._letter(request)).document())
 
     async def redrive(self, request: web.Request) -> web.Response:
         """Send one on its way again."""
-        reply = await self._letters.redrive(await self._letters.get(_number(request)))
+        reply = await self._letters.redrive(await self._letter(request))
         if reply is None:
             return json_response({"status": None, "reply": None})
         return json_response({"status": reply.status, "reply": reply.body.decode(errors="replace")})
+
+    async def _letter(self, request: web.Request) -> DeadLetter:
+        letter = await self._letters.get(_number(request))
+        if not letter.is_for(caller.get()):
+            raise no_letter(letter.number)
+        return letter
 
 
 def _number(request: web.Request) -> int:

@@ -10,6 +10,7 @@ from uuid import uuid4
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from ..access.caller import Caller
 from ..broker.connection import make_consumer, make_producer
 from ..schemas import records
 from ..schemas.errors import BrokerUnavailable, MalformedRecord, NotFound, RequestTooLarge
@@ -58,6 +59,11 @@ class DeadLetter:
         except MalformedRecord:
             return None
 
+    def is_for(self, who: Caller) -> bool:
+        """Whether a caller may see it: one for some models sees their requests, and no record of any other kind."""
+        request = self.request if who.models else None
+        return not who.models or (request is not None and who.sees(request.model))
+
     def document(self) -> dict[str, Any]:
         """Return it as people see it: bytes as text, as far as they are text."""
         return {
@@ -92,6 +98,11 @@ class DeadLetter:
             value=record.value,
             cut=_missing(added, record.value),
         )
+
+
+def no_letter(number: int) -> NotFound:
+    """Return the error for a number that names none, or one that the caller may not know of."""
+    return NotFound(f"there is no dead letter {number}: `modelmesh dead-letters list` shows those that there are")
 
 
 def _missing(added: dict[str, bytes], value: bytes | None) -> str:
@@ -142,7 +153,7 @@ class DeadLetters:
         for letter in await self.list():
             if letter.number == number:
                 return letter
-        raise NotFound(f"there is no dead letter {number}: `modelmesh dead-letters list` shows those that there are")
+        raise no_letter(number)
 
     async def redrive(self, letter: DeadLetter) -> Reply | None:
         """Send a record on its way again, and note that; return the reply if it is a prediction request.

@@ -124,10 +124,9 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
 
     @_plainly
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:
-        await self._admit(context)
-        return pb.RepositoryIndexResponse(
-            models=[pb.RepositoryIndexResponse.ModelIndex(**one) for one in self._models.index(ready=request.ready)]
-        )
+        _, found = await self._admit(context)
+        index = self._models.index(found, ready=request.ready)
+        return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**one) for one in index])
 
     @_plainly
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:

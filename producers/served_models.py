@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..access.caller import Caller
 from ..broker.heartbeats import ReplicaView
 from ..broker.releases_view import ReleasesView
 from ..models.inference_protocol import tensor_document
@@ -50,10 +51,12 @@ class ServedModels:
         release, found = self._named(model, version)
         return self._replicas.serves(release.model, release.versions[found]) if version else self._usable(release)
 
-    def index(self, *, ready: bool) -> list[dict[str, Any]]:
-        """Return the versions that releases name, and whether each is loaded; `ready`: only those that are."""
+    def index(self, who: Caller, *, ready: bool) -> list[dict[str, Any]]:
+        """Return the versions in the releases of a caller's models, and whether each is loaded; `ready`: only those that are."""
         found = []
         for name, release in sorted(self._releases.releases.items()):
+            if not who.sees(name):
+                continue
             for version, spec in release.versions.items():
                 loaded = self._replicas.serves(name, spec)
                 if loaded or not ready:

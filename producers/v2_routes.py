@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from .. import __version__
+from ..access.caller import caller
 from ..schemas.errors import MalformedRequest
 from ..schemas.records import v2_content_type, v2_header_bytes
 from ..telemetry.http import json_response
@@ -86,7 +87,7 @@ class V2Routes:
     async def index(self, request: web.Request) -> web.Response:
         """Return the versions that releases name, and whether each is loaded."""
         wish = await self._wish(request)
-        return json_response(self._models.index(ready=bool(wish.get("ready"))))
+        return json_response(self._models.index(caller.get(), ready=bool(wish.get("ready"))))
 
     async def load(self, request: web.Request) -> web.Response:
         """Answer for a model that has a release: its workers have it loaded, or are about to."""

@@ -152,6 +152,9 @@ class Settings(BaseSettings):
     auth: Literal["off", "keys"] = Field(
         default="off", description="whether the HTTP API asks for an API key (or a token, where jwt_jwks_url is set)"
     )
+    streams_per_key: int = Field(
+        default=20, ge=1, description="streams of events and of the dashboard that one key or token may have open"
+    )
     jwt_jwks_url: str = Field(default="", description="where an OpenID provider publishes its keys; empty: no tokens")
     jwt_issuer: str = Field(default="", description="the issuer that tokens must name; empty: any")
     jwt_audience: str = Field(default="", description="the audience that tokens must name; empty: any")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -13,10 +13,11 @@ from prometheus_client.samples import Sample
 LABEL = "replica"
 
 
-def merged(own: CollectorRegistry, others: Mapping[str, str]) -> bytes:
+def merged(own: CollectorRegistry, others: Mapping[str, str], models: Collection[str] = ()) -> bytes:
     """Return the page of this process and of others, whose pages are given by their name.
 
-    Each sample of another process gets the label `replica`. A page that cannot be read is left out.
+    Each sample of another process gets the label `replica`. A page that cannot be read is left out. `models`: only samples
+    that have one of them as label `model`; what is counted over all models would tell of the others (none: all samples).
     """
     families: dict[str, Metric] = {}
     for family in own.collect():
@@ -32,6 +33,10 @@ def merged(own: CollectorRegistry, others: Mapping[str, str]) -> bytes:
                 sample._replace(labels={**sample.labels, LABEL: sample.labels.get(LABEL, replica)})
                 for sample in family.samples
             ]
+    if models:
+        for family in families.values():
+            family.samples = [sample for sample in family.samples if sample.labels.get("model") in models]
+        families = {name: family for name, family in families.items() if family.samples}
     registry = CollectorRegistry()
     registry.register(_Families(families.values()))
     return generate_latest(registry)

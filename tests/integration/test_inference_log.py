@@ -61,7 +61,7 @@ async def test_requests_and_outcomes_meet_in_any_order_and_come_twice(rows):
         assert row.at == datetime.fromtimestamp(10, UTC)
         first = min(order.index("answered"), order.index("twice"))
         assert row.answered_at == datetime.fromtimestamp(12 if order[first] == "answered" else 13, UTC)
-    _, total = await rows.page(model="m", version=None, status=200, missing=False, page=1, per_page=1)
+    _, total = await rows.page(models=["m"], version=None, status=200, missing=False, page=1, per_page=1)
     assert total == len(orders)
 
 
@@ -75,7 +75,7 @@ async def test_offsets_are_stored_with_the_rows_and_never_go_back(rows, engine):
     await rows.write([asked("b", 2)], [answered("a", 3)], {REQUESTS: 6, REPLIES: 1})
     await rows.write([asked("a", 1)], [], {REQUESTS: 5})  # somebody who lags behind
     assert await read_offsets(engine) == {REQUESTS: 6, REPLIES: 1}
-    missing, total = await rows.page(model=None, version=None, status=None, missing=True, page=1, per_page=10)
+    missing, total = await rows.page(models=None, version=None, status=None, missing=True, page=1, per_page=10)
     assert ([row.request_id for row in missing], total) == (["b"], 1)
 
 
@@ -120,11 +120,11 @@ async def test_each_request_under_one_id_has_its_row(rows):
         await rows.write(asked_, answered_, {})
     found = await rows.find("order-17")
     assert [(row.nonce, row.model, row.status) for row in found] == [(C, "m", 200), (B, "n", 200), (A, "m", 200)]
-    assert [row.nonce for row in await rows.find("order-17", model="m")] == [C, A]
+    assert [row.nonce for row in await rows.find("order-17", models=["m"])] == [C, A]
     assert [row.nonce for row in await rows.find("order-17", nonce=B)] == [B]
-    assert [row.nonce for row in await rows.find("order-17", model="n", nonce=A)] == []
+    assert [row.nonce for row in await rows.find("order-17", models=["n"], nonce=A)] == []
     listed, total = await rows.page(
-        model="m", version=None, status=None, missing=False, page=1, per_page=9, request_id="order-17"
+        models=["m"], version=None, status=None, missing=False, page=1, per_page=9, request_id="order-17"
     )
     assert ([row.nonce for row in listed], total) == ([C, A], 2)
 

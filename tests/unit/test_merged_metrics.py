@@ -51,3 +51,15 @@ def test_another_kind_of_metric_under_the_same_name_does_not_spoil_the_first():
     registry = CollectorRegistry()
     Gauge("predictions", "A gauge", registry=registry).set(9)
     assert samples(merged(counted(1), {"x": page_of(registry)}))["predictions_total", ("model", "m")] == 1
+
+
+def test_for_some_models_there_is_nothing_of_others_and_nothing_that_is_counted_over_all():
+    own = counted(1)
+    Gauge("lag", "Records", ("topic",), registry=own).labels("modelmesh.model.other").set(5)
+    Counter("seen", "Requests", ("model",), registry=own).labels("other").inc()
+    page = merged(own, {"worker-0": page_of(counted(2))}, models={"m"})
+    assert set(samples(page)) == {
+        ("predictions_total", ("model", "m")),
+        ("predictions_total", ("model", "m"), ("replica", "worker-0")),
+    }
+    assert b"other" not in page

@@ -1,0 +1,54 @@
+"""A real mesh that asks for keys, one for the run."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+from modelmesh.broker.embedded import free_port
+from modelmesh.broker.progress import no_progress
+from modelmesh.cli.mesh import Mesh
+from modelmesh.schemas.settings import Settings
+
+
+@dataclass
+class Keyed:
+    """The mesh, and a key that may do all."""
+
+    mesh: Mesh
+    root: str
+
+    @contextlib.asynccontextmanager
+    async def session(self, key, address="127.0.0.1"):
+        """A session with a key, from an address of this machine."""
+        connector = aiohttp.TCPConnector(local_addr=(address, 0), limit=0)
+        async with aiohttp.ClientSession(self.mesh.url, connector=connector, headers={"X-API-Key": key}) as session:
+            yield session
+
+    async def make_key(self, session, name, *scopes, **options):
+        """Make a key with the key of a session; return its document."""
+        async with session.post("/keys", json={"name": name, "scopes": scopes, **options}) as answer:
+            assert answer.status == 201, await answer.text()
+            return await answer.json()
+
+
+@pytest.fixture(scope="session")
+async def keyed(tmp_path_factory):
+    settings = Settings(data=tmp_path_factory.mktemp("keyed"), port=0, grpc_port=free_port(), auth="keys")
+    mesh = Mesh(settings, workers=1, external_kafka=False, progress=no_progress, on_restart=lambda member, code: None)
+    async with mesh:
+        environment = os.environ | {
+            "MODELMESH_KAFKA": mesh.settings.kafka,
+            "MODELMESH_DATA": str(mesh.settings.data),
+        }
+        made = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "modelmesh", "keys", "create", "root", "--scope", "admin", "--json",
+            env=environment, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        shown, _ = await made.communicate()
+        assert made.returncode == 0
+        yield Keyed(mesh, json.loads(shown)["key"])
