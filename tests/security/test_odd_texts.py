@@ -4,6 +4,7 @@ a megabyte, nothing, twice. An answer below 500 that names it, nothing held, no 
 import io
 import re
 import sys
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -59,8 +60,9 @@ async def alone(tmp_path_factory):
     kept = structlog.get_config()
     written = io.BytesIO()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sys, "stderr", io.TextIOWrapper(written))
+        patched.setattr(sys, "stderr", SimpleNamespace(buffer=written))
         configure_logs("info", "gateway", "alone")
+        patched.undo()
         async with gateway_alone(tmp_path_factory.mktemp("odd"), auth="keys", kafka="127.0.0.1:1") as running:
             running.auth = b"X-API-Key: " + running.key("predict", "deploy", "admin").encode()
             running.log = written
@@ -74,9 +76,7 @@ def routes(alone):
     found = {
         (route.method, route.resource.canonical) for route in alone.app.router.routes() if route.resource is not None
     }
-    return sorted(
-        one for one in found if one[0] != "HEAD" and not one[1].removeprefix("/v1").startswith("/dead-letters")
-    )
+    return sorted(one for one in found if one[0] != "HEAD" and not one[1].startswith(("/v1/", "/dead-letters")))
 
 
 def filled(path, value=b"m"):
@@ -132,15 +132,16 @@ async def test_headers_that_nobody_reads_may_say_what_they_like(alone):
 async def test_parts_of_every_path(alone, routes):
     for method, path in routes:
         if "{" in path:
-            for value in PATH_VALUES:
+            for value in PATH_VALUES[len(path) % 2 :: 2]:  # one half at each: neighbours share their code
                 await ask_and_look(alone, method, filled(path, value))
 
 
 async def test_parameters_of_every_route(alone, routes):
     for method, path in routes:
         if method == "GET":
-            for number, value in enumerate(PATH_VALUES):
+            for number, value in enumerate(PATH_VALUES[len(path) % 2 :: 2]):
                 names = QUERIES if number % 5 == len(path) % 5 else QUERIES[:4]
+                names = names[:1] if len(value) == MEGABYTE else names
                 await ask_and_look(
                     alone, method, filled(path) + b"?" + b"&".join(name + b"=" + value for name in names)
                 )
