@@ -20,6 +20,7 @@ from rich.table import Table
 from ..broker.connection import admin_client
 from ..broker.java import find_java
 from ..control_plane import migrate
+from ..models.sandbox.process import what_is_refused
 from ..schemas.errors import ModelMeshError
 from ..schemas.settings import Settings
 from .options import DEFAULT_URL, JsonOption, UrlOption
@@ -39,7 +40,7 @@ class Finding:
 
 
 def doctor(url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
-    """Look at Python, Java, Kafka, the database, the cache, the disk and the clock. Exit code 1 where something is bad."""
+    """Look at Python, Java, Kafka, database, cache, models' sandbox, disk and clock. Exit code 1 where something is bad."""
     findings = asyncio.run(_look(Settings(), url))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))
@@ -60,6 +61,7 @@ async def _look(settings: Settings, url: str) -> list[Finding]:
         ("Kafka", lambda: _kafka(settings)),
         ("database", lambda: _database(settings)),
         ("cache", lambda: _cache(settings)),
+        ("models' processes", lambda: _sandbox(settings)),
         ("disk", lambda: _disk(settings)),
         ("gateway and clock", lambda: _gateway(url)),
     ]
@@ -126,6 +128,16 @@ async def _cache(settings: Settings) -> Finding:
         await client.aclose()
     slow = milliseconds > 1000 * settings.cache_patience
     return Finding("cache", "note" if slow else "good", f"Redis answers in {milliseconds:.1f} ms")
+
+
+async def _sandbox(settings: Settings) -> Finding:
+    refused = await asyncio.to_thread(what_is_refused)
+    if not refused:
+        return Finding("models' processes", "good", "kept apart: own user, processes, network and files")
+    said = f"not kept apart whole, this machine refuses {'; '.join(refused)}"
+    if settings.sandbox == "whole":
+        return Finding("models' processes", "bad", f"{said}: models that are code do not run (MODELMESH_SANDBOX=whole)")
+    return Finding("models' processes", "note", f"{said}: take models that are code from those alone whom you trust")
 
 
 async def _disk(settings: Settings) -> Finding:

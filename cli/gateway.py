@@ -48,7 +48,8 @@ from ..control_plane.replay_queue import ReplayQueue
 from ..control_plane.replay_routes import ReplayRoutes
 from ..control_plane.replay_store import ReplayStore
 from ..models.artifact_store import ArtifactStore
-from ..models.proof import prepare_fresh_processes
+from ..models.sandbox.process import prepare
+from ..models.sandbox.report import report
 from ..models.seals import Sealer
 from ..producers.client import PredictionClient
 from ..producers.dead_letter_routes import DeadLetterRoutes
@@ -139,7 +140,7 @@ class Gateway(Role):
     async def run(self, stop: asyncio.Event) -> None:
         """Serve HTTP until `stop` is set; open requests are answered first."""
         # In a thread: the server process that proofs are forked from imports for a second or two.
-        preparing = asyncio.create_task(asyncio.to_thread(prepare_fresh_processes))
+        preparing = asyncio.create_task(asyncio.to_thread(report, prepare))
         grpc = self._grpc_server()
         await self._producer.start()
         async with self._client:

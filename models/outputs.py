@@ -21,7 +21,7 @@ def write_outputs(model: str, version: str, outputs: Mapping[str, NDArray[Any]],
     """
     rows = {name: json_rows(array[begin:end]) for name, array in outputs.items()}
     return orjson.dumps(
-        {"model": model, "version": version, "outputs": rows}, option=orjson.OPT_SERIALIZE_NUMPY, default=_plain
+        {"model": model, "version": version, "outputs": rows}, option=orjson.OPT_SERIALIZE_NUMPY, default=plain_value
     )
 
 
@@ -43,7 +43,7 @@ def plain_array(array: NDArray[Any]) -> NDArray[Any]:
         texts = np.datetime_as_string(array).astype(object)
         texts[np.isnat(array)] = None
         return np.asarray(texts, dtype=object)
-    values = [_plain(value) for value in array.ravel().tolist()]
+    values = [plain_value(value) for value in array.ravel().tolist()]
     types = set(map(type, values))
     if len(types) == 1 and (kind := _KINDS.get(types.pop())) is not None:
         try:
@@ -55,13 +55,15 @@ def plain_array(array: NDArray[Any]) -> NDArray[Any]:
     return objects.reshape(array.shape)
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Return one value as JSON has it; what JSON does not know becomes its text."""
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, np.generic | np.ndarray):
         inner = value.tolist()
-        return inner if isinstance(inner, list) else _plain(inner) if type(inner) is not type(value) else float(inner)
+        return (
+            inner if isinstance(inner, list) else plain_value(inner) if type(inner) is not type(value) else float(inner)
+        )
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if type(value).__name__ in ("NAType", "NaTType"):
@@ -74,7 +76,7 @@ def _plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(each) for each in value]
+        return [plain_value(each) for each in value]
     if isinstance(value, dict):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {str(name): plain_value(each) for name, each in value.items()}
     return str(value)

@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import multiprocessing
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from ..schemas.compiled_domain import Domain
-from ..schemas.errors import ModelMeshError, RegistrationRefused, from_problem
+from ..schemas.errors import ModelFailed, ModelMeshError, RegistrationRefused
 from ..schemas.profiles import OutputBins, Profile
 from ..schemas.releases import Framework, served_sample
 from ..schemas.settings import Settings
@@ -33,15 +34,19 @@ from .company import company_matters
 from .compiled.domain import OutsideDomain
 from .compiled.proof import compiled_form
 from .infer_signature import make_rows, output_specs
-from .isolation import isolate, start_forkserver
 from .missing import find_missing
 from .profile import build_profile, columns_of, output_bins_of
+from .sandbox.process import IsolatedProcess, ProcessDied, plan_for
 from .tensors import Tensors, read_inputs
 from .words import said
 
 _SYNTHETIC_ROWS = 32
 _SYNTHETIC_VALUES = 1_000_000  # of all rows together, as long as there are two: rows of pictures are large as JSON
+_LARGEST_FORM = 2**31  # an ONNX file holds no more
 _OUTPUT_ROWS = 1000  # of the reference rows, those that the output bins are made from
+
+# Of their own: models that take their time must not keep a thread from anything else.
+_proofs = ThreadPoolExecutor(8, "proof")
 
 
 class Proof(BaseModel):
@@ -187,39 +192,25 @@ def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a model may be and take: pickles or not, address space, size of what it unpacks to or writes."""
+    """What a model may be and take: pickles or not, address space, size of what it unpacks to or writes.
+
+    With `whole_sandbox` it runs in no process that the machine does not keep apart whole.
+    """
 
     allow_pickles: bool
     memory_bytes: int
     file_bytes: int
+    whole_sandbox: bool = False
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Limits:
         """Return the limits that the settings say."""
-        return cls(settings.pickles == "allow", settings.model_memory_bytes, 4 * settings.max_artifact_bytes)
-
-
-def _prove_and_send(results: Connection, limits: Limits, arguments: tuple[Any, ...]) -> None:
-    try:
-        isolate(limits.memory_bytes, limits.file_bytes)
-        path, framework = arguments[:2]
-        check_artifact(path, framework, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
-        results.send({"proof": prove(*arguments).model_dump(mode="json")})
-    except ModelMeshError as error:
-        results.send({"problem": error.problem()})
-    except BaseException as error:
-        results.send({"problem": RegistrationRefused(f"the model cannot be proved: {said(error)}").problem()})
-
-
-_fresh = multiprocessing.get_context("forkserver")
-
-
-def prepare_fresh_processes() -> None:
-    """Start the server that fresh processes are forked from, its imports done: a proof then starts in milliseconds."""
-    start_forkserver()
-    process = _fresh.Process(target=int)
-    process.start()
-    process.join()
+        return cls(
+            settings.pickles == "allow",
+            settings.model_memory_bytes,
+            4 * settings.max_artifact_bytes,
+            settings.sandbox == "whole",
+        )
 
 
 async def prove_in_fresh_process(
@@ -234,32 +225,54 @@ async def prove_in_fresh_process(
     limits: Limits,
     timeout: float,
 ) -> Proof:
-    """Run `prove` in a process of its own, with no secrets and within limits.
+    """Run `prove` in a process of its own, kept apart from all else and within limits. Writes `compiled_path` as `prove` does.
 
     Raises RegistrationRefused when it fails, dies or takes too long.
     """
-    receiver, sender = _fresh.Pipe(duplex=False)
-    arguments = (path, framework, signature, sample, compile_model, compiled_path, reference)
-    process = _fresh.Process(target=_prove_and_send, args=(sender, limits, arguments), daemon=True)
-    await asyncio.to_thread(start_forkserver)
-    await asyncio.to_thread(process.start)
-    sender.close()
+    question = ("prove", framework, limits, signature, sample, compile_model, reference)
+    run = asyncio.get_running_loop().run_in_executor
+    plan = plan_for(path, limits.memory_bytes, limits.file_bytes, math.ceil(timeout) * (os.cpu_count() or 1))
+    process = await run(_proofs, partial(IsolatedProcess, plan, whole=limits.whole_sandbox))
     try:
-        answered = await asyncio.to_thread(receiver.poll, timeout)
-        if not answered:
-            raise RegistrationRefused(f"the model did not prove itself within {timeout:.0f} s")
-        try:
-            answer = receiver.recv()
-        except EOFError:
-            await asyncio.to_thread(process.join, 5)
-            code = process.exitcode
-            raise RegistrationRefused(
-                f"the process that ran the model died (exit code {code}): out of memory, or a crash in native code"
-            ) from None
+        document = await run(_proofs, _ask, process, question, compiled_path, limits, timeout)
+    except TimeoutError:
+        raise RegistrationRefused(f"the model did not prove itself within {timeout:.0f} s") from None
+    except ProcessDied as error:
+        raise RegistrationRefused(
+            f"the process that ran the model died ({error}): out of memory, or a crash in native code"
+        ) from None
     finally:
-        receiver.close()
-        process.kill()
-        await asyncio.to_thread(process.join)
-    if "problem" in answer:
-        raise from_problem(answer["problem"])
-    return Proof.model_validate(answer["proof"])
+        process.close()
+    return _believable(document, framework, compiled_path, limits)
+
+
+def _ask(
+    process: IsolatedProcess, question: tuple[Any, ...], compiled_path: Path, limits: Limits, timeout: float
+) -> dict[str, Any]:
+    arriving = compiled_path.with_name(f"{compiled_path.name}.arriving")
+    try:
+        with arriving.open("wb") as file:
+            largest = min(limits.file_bytes, _LARGEST_FORM)
+            document = process.ask(*question, timeout=timeout, largest=largest, into=file)[0]
+        if arriving.stat().st_size:
+            arriving.replace(compiled_path)
+        return document
+    except ModelFailed as error:
+        raise RegistrationRefused(f"the model cannot be proved: {error.detail}") from None
+    finally:
+        arriving.unlink(missing_ok=True)
+
+
+def _believable(document: dict[str, Any], framework: Framework, compiled_path: Path, limits: Limits) -> Proof:
+    """Return what the process found. It ran somebody's code, so what it says is checked as if that code had written it."""
+    try:
+        proof = Proof.model_validate(document.get("proof"))
+    except ValidationError as error:
+        raise RegistrationRefused(f"the model's process says what is no proof: {error.errors()[0]['msg']}") from None
+    if proof.served_as != ("onnx" if proof.compiled else framework):
+        raise RegistrationRefused(f"the model's process says that {framework} is served as {proof.served_as}")
+    if proof.compiled and not compiled_path.exists():
+        raise RegistrationRefused("the model's process says that it compiled the model, and gives no compiled form")
+    if proof.compiled:
+        check_artifact(compiled_path, "onnx", allow_pickles=False, largest=limits.file_bytes)
+    return proof

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
+import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from ..schemas.errors import ModelFailed, ModelMeshError
+import numpy as np
+
+from ..schemas.errors import ModelFailed
 from ..schemas.own_environment import hide_from_others
 from ..schemas.releases import VersionSpec
 from .adapters.base import Predictor
@@ -17,11 +17,10 @@ from .adapters.registry import adapter_for
 from .artifact_check import check_artifact
 from .compiled.domain import OutsideDomain
 from .infer_signature import make_rows
-from .isolation import isolate, start_forkserver
 from .proof import Limits
+from .sandbox.channel import BrokenMessage, read_tensors
+from .sandbox.process import IsolatedProcess, ProcessDied, plan_for
 from .tensors import Tensors, read_inputs
-
-_in_process: Predictor | None = None  # the model of a serving process, which has exactly one
 
 
 def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> Predictor:
@@ -42,57 +41,62 @@ def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) ->
     return predictor
 
 
-def load_in_process(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> None:
-    """Load the one model of this process, under limits."""
-    global _in_process
-    isolate(limits.memory_bytes, limits.file_bytes)
-    _in_process = load_checked(path, spec, threads, limits)
-
-
-def predict_in_process(inputs: Tensors) -> Tensors:
-    """Ask this process's model."""
-    assert _in_process is not None
-    try:
-        return _in_process.predict(inputs)
-    except (ModelMeshError, OutsideDomain):
-        raise
-    except BaseException as error:  # the model is somebody's code: exit() must not end who asked
-        # What it raised may be of a class that cannot be made there: its words can.
-        raised = ValueError(_words(error)) if isinstance(error, ValueError) else None
-        raise raised or ModelFailed(f"{type(error).__name__}: {_words(error)}") from None
-
-
-def _words(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "it has no words"
-
-
 class ServingProcess:
-    """A predictor whose model runs in a process of its own."""
+    """A predictor whose model runs in a process of its own, as `load_checked` loads it there."""
 
-    def __init__(self, path: Path, spec: VersionSpec, limits: Limits) -> None:
-        """Load it. Raises what loading it raises."""
+    def __init__(self, path: Path, spec: VersionSpec, threads: int, limits: Limits) -> None:
+        """Load it. Raises ModelFailed or what loading says: InvalidInput, PickleRefused, ValueError."""
         self.signature = spec.signature
+        self._path = path
+        self._question = ("load", spec, threads, limits)
+        self._limits = limits
+        self._closed = False
+        self._lock = threading.Lock()
         hide_from_others()
-        start_forkserver()
-        self._executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"))
-        self._executor.submit(load_in_process, path, spec, 1, limits).result()
+        self._process = self._start()
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """Return the outputs. Raises what the model raises, ModelFailed once its process has died."""
+        """Return the outputs. Raises what the model raises; ModelFailed when its process died; then it is loaded again."""
+        with self._lock:
+            try:
+                document, body = self._process.ask("predict", inputs)
+            except ProcessDied as error:
+                if not self._closed:
+                    self._process = self._start()
+                raise ModelFailed(f"the model's process died while it ran this batch ({error})") from None
         try:
-            return self._executor.submit(predict_in_process, inputs).result()
-        except BrokenProcessPool:
-            raise ModelFailed("the model's process has died") from None
+            outputs = read_tensors(document.get("outputs"), body)
+            inside = document.get("inside")
+            if inside is None:
+                return outputs
+            raise OutsideDomain(np.array(inside, bool).reshape(len(next(iter(inputs.values())))), outputs)
+        except (BrokenMessage, ValueError) as error:
+            raise ModelFailed(f"the model's process answers what nobody can read: {error}") from None
+
+    def close(self) -> None:
+        """End the process and all that the model started."""
+        self._closed = True
+        self._process.close()
+
+    def _start(self) -> IsolatedProcess:
+        limits = self._limits
+        plan = plan_for(self._path, limits.memory_bytes, limits.file_bytes)
+        process = IsolatedProcess(plan, whole=limits.whole_sandbox)
+        try:
+            process.ask(*self._question)
+        except BaseException as error:
+            process.close()
+            if isinstance(error, ProcessDied):
+                raise ModelFailed(f"the model's process died while it was loaded ({error})") from None
+            raise
+        return process
 
 
 def load_version(path: Path, spec: VersionSpec, limits: Limits) -> Predictor:
     """Load a version as a worker would: one that may be a pickle in a process of its own."""
     if adapter_for(spec.served_as).runs_in_worker:
         return load_checked(path, spec, 1, limits)
-    return ServingProcess(path, spec, limits)
+    return ServingProcess(path, spec, 1, limits)
 
 
 class WithOriginal:

@@ -165,6 +165,11 @@ class Settings(BaseSettings):
         description="whether model files that are code are taken: pickles, and all of PyTorch's files (`modelmesh up` and `demo` "
         "take them)",
     )
+    sandbox: Literal["available", "whole"] = Field(
+        default="available",
+        description="whether a model that is code runs where this machine keeps its process apart as far as it can (it says "
+        "at start what it refuses), or only where it does so whole",
+    )
     model_memory_bytes: int = Field(
         default=32 * 1024**3,
         gt=0,

@@ -20,6 +20,8 @@ from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
 from ..broker.replies import Answerer
 from ..broker.role import Role
+from ..models.sandbox.process import what_is_refused
+from ..models.sandbox.report import report
 from ..models.seals import SealChecker
 from ..resilience.circuit_breaker import State
 from ..schemas.commands import Command
@@ -89,10 +91,11 @@ class Worker(Role):
         sending = asyncio.create_task(self._outbox.run())
         announcing = asyncio.create_task(self._announcer.run())
         tasks = [asyncio.create_task(part.run()) for part in (self._releases, self._observer, self._chaos)]
+        telling = asyncio.create_task(asyncio.to_thread(report, what_is_refused))
         try:
             await self.until_stopped(stop, [sending, announcing, *tasks, self._failure])
         finally:
-            for task in (announcing, *tasks, *self._leaving.values()):
+            for task in (announcing, telling, *tasks, *self._leaving.values()):
                 task.cancel()
             await self._announcer.leave()
             for pool in self._pools.values():
@@ -101,7 +104,7 @@ class Worker(Role):
             self._observer.flush()
             await self._outbox.flushed()
             sending.cancel()
-            await asyncio.gather(sending, announcing, *tasks, return_exceptions=True)
+            await asyncio.gather(sending, announcing, telling, *tasks, return_exceptions=True)
             await self._producer.stop()
             self._traces.close()
 

@@ -1,0 +1,203 @@
+"""What a service and a model's process say to each other over a socket.
+
+A message is a header and a body: requests are pickles, for the model's process has nothing to fear from the service. What comes
+back is data and is read as data: a header in JSON and the raw bytes of arrays, with every length checked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..outputs import plain_value
+from ..tensors import Tensors
+
+_PREFIX = struct.Struct("<IQ")
+_CHUNK = 1 << 16
+_ALIGNED = 16
+_LARGEST_HEADER = 1 << 26
+_LARGEST_REQUEST = 1 << 40  # the service has limits of its own
+_LARGEST_TEXT = 2000
+_RAW = "biufcmMUS"  # kinds of numpy that are their bytes
+
+
+class ChannelClosed(Exception):
+    """The other side is gone."""
+
+
+class BrokenMessage(Exception):
+    """The other side says what nobody can read."""
+
+
+class Channel:
+    """One side of the socket. One message at a time, by one thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._buffer = bytearray(_CHUNK)
+
+    def send(self, header: bytes, body: Sequence[bytes | memoryview] = ()) -> None:
+        """Send one message. Raises ChannelClosed."""
+        size = sum(len(part) for part in body)
+        try:
+            self._socket.sendall(b"".join((_PREFIX.pack(len(header), size), header, *body)))
+        except OSError as error:
+            raise ChannelClosed(str(error)) from None
+
+    def receive(
+        self, largest_body: int, *, timeout: float | None = None, into: IO[bytes] | None = None
+    ) -> tuple[bytes, memoryview]:
+        """Return the next message's header and body. With `into` the body goes to that file.
+
+        Raises ChannelClosed, BrokenMessage for one that is too large, TimeoutError.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        first = b""
+        while len(first) < _PREFIX.size:
+            first += self._some(_CHUNK, deadline)
+        header_size, body_size = _PREFIX.unpack_from(first)
+        if header_size > _LARGEST_HEADER or body_size > largest_body:
+            raise BrokenMessage(f"a message of {header_size} and {body_size} bytes is larger than allowed")
+        begin = _PREFIX.size + header_size
+        if into is None:
+            whole = bytearray(begin + body_size)
+            self._fill(whole, first, deadline)
+            return bytes(whole[_PREFIX.size : begin]), memoryview(whole)[begin:]
+        head = bytearray(begin)
+        self._fill(head, first[:begin], deadline)
+        rest, left = first[begin:], body_size
+        while True:
+            into.write(rest)
+            left -= len(rest)
+            if left <= 0:
+                return bytes(head[_PREFIX.size :]), memoryview(b"")
+            rest = self._some(left, deadline)
+
+    def close(self) -> None:
+        """Close this side."""
+        self._socket.close()
+
+    def _fill(self, whole: bytearray, first: bytes, deadline: float | None) -> None:
+        if len(first) > len(whole):
+            raise BrokenMessage("a message is longer than it says")
+        whole[: len(first)] = first
+        with memoryview(whole) as view:
+            at = len(first)
+            while at < len(whole):
+                at += self._into(view[at:], deadline)
+
+    def _some(self, most: int, deadline: float | None) -> bytes:
+        with memoryview(self._buffer)[:most] as view:
+            return bytes(view[: self._into(view, deadline)])
+
+    def _into(self, buffer: bytearray | memoryview, deadline: float | None) -> int:
+        if deadline is not None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._socket.settimeout(left)
+        else:
+            self._socket.settimeout(None)
+        try:
+            count = self._socket.recv_into(buffer)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise ChannelClosed(str(error)) from None
+        if count == 0:
+            raise ChannelClosed("end of file")
+        return count
+
+
+def ask(channel: Channel, *question: Any) -> None:
+    """Send a request."""
+    channel.send(b"", [pickle.dumps(question, protocol=5)])
+
+
+def asked(channel: Channel) -> tuple[Any, ...]:
+    """Return the next request. In a model's process alone."""
+    _, body = channel.receive(_LARGEST_REQUEST)
+    question: tuple[Any, ...] = pickle.loads(body)  # nosec B301 - by the service, for a process that it does not trust
+    return question
+
+
+def answer(channel: Channel, document: dict[str, Any], body: Sequence[bytes | memoryview] = ()) -> None:
+    """Send an answer."""
+    header = json.dumps(document).encode()
+    # So that arrays begin where processors like them to.
+    channel.send(header + b" " * (-(_PREFIX.size + len(header)) % _ALIGNED), body)
+
+
+def read_answer(header: bytes) -> dict[str, Any]:
+    """Return an answer's document. Raises BrokenMessage."""
+    try:
+        document = json.loads(header)
+    except (ValueError, RecursionError) as error:
+        raise BrokenMessage(f"an answer is no JSON: {error}"[:300]) from None
+    if not isinstance(document, dict):
+        raise BrokenMessage("an answer is no JSON object")
+    return document
+
+
+def text_in(document: dict[str, Any], name: str) -> str:
+    """Return a text of an answer, cut to a length that a person reads."""
+    return str(document.get(name) or "")[:_LARGEST_TEXT]
+
+
+def write_tensors(tensors: Tensors) -> tuple[list[Any], list[bytes | memoryview]]:
+    """Return what a header says of arrays, and their bytes. Objects become what JSON has for them."""
+    said: list[Any] = []
+    body: list[bytes | memoryview] = []
+    for name, array in tensors.items():
+        if array.dtype.kind in _RAW:
+            raw = np.ascontiguousarray(array).tobytes()
+            said.append([str(name), array.dtype.str, list(array.shape)])
+            body += [raw, bytes(-len(raw) % _ALIGNED)]
+        else:
+            said.append([str(name), [plain_value(value) for value in array.ravel().tolist()], list(array.shape)])
+    return said, body
+
+
+def read_tensors(said: Any, body: memoryview) -> Tensors:
+    """Return the arrays. Raises BrokenMessage."""
+    try:
+        tensors, at = {}, 0
+        for name, kind, shape in said:
+            if isinstance(kind, list):
+                values = np.empty(len(kind), object)
+                values[:] = kind
+                tensors[str(name)] = values.reshape(shape)
+                continue
+            dtype = np.dtype(kind)
+            if dtype.kind not in _RAW or any(type(size) is not int or size < 0 for size in shape):
+                raise BrokenMessage(f"{name!r} is no array: {kind!r} {shape!r}"[:300])
+            size = dtype.itemsize * math.prod(shape)
+            if at + size > len(body):
+                raise BrokenMessage(f"{name!r} is cut short")
+            tensors[str(name)] = _sound(np.frombuffer(body[at : at + size], np.uint8).view(dtype).reshape(shape))
+            at += size + -size % _ALIGNED
+    except BrokenMessage:
+        raise
+    except Exception as error:  # it was made to be odd
+        raise BrokenMessage(f"the arrays of an answer cannot be read: {error}"[:300]) from None
+    return tensors
+
+
+def _sound(array: NDArray[Any]) -> NDArray[Any]:
+    """Bytes that the other side wrote as this type, but that are none of its values, must not reach what computes with them."""
+    if array.dtype.kind == "b":
+        return np.asarray(array.view(np.uint8) != 0)
+    if array.dtype.kind == "U" and array.dtype.itemsize:
+        codes = np.ascontiguousarray(array).view(array.dtype.byteorder.replace("|", "=") + "u4")
+        if codes.size and codes.max() > 0x10FFFF:
+            raise BrokenMessage("a text has characters that do not exist")
+    return array

@@ -1,0 +1,235 @@
+"""What a process that runs somebody's model gives up before it touches the model, and what this machine does not let it give up.
+
+`leave_namespaces` is for its parent, which watches over it; `confine` for the process itself. Nothing is done without in
+silence: each returns in words what was refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import signal
+import stat
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import linux
+
+ARTIFACT = "/artifact"
+_OLD = "/modelmesh-old-root"
+_SYSTEM = (
+    "/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/nix/store", "/etc/alternatives", "/etc/ld.so.cache",
+    "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/timezone", "/sys/devices/system",
+)  # fmt: skip
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_PROCESSES = 512  # and threads
+_NOBODY = 65534
+_OWN_USERS = 2_000_000_000  # above those that anything hands out; a model's process has this and its parent's number
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one process is for and may take. Sizes in bytes; of processor time in seconds, 0 for as much as it wants."""
+
+    artifact: str
+    memory_bytes: int
+    file_bytes: int
+    cpu_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file or folder: its name, and what it is when links are followed."""
+
+    path: str
+    real: str
+
+
+def places() -> list[Place]:
+    """Return what a model's process finds of the machine: the system's libraries and this Python's installation."""
+    package = Path(os.path.realpath(__file__)).parents[2]
+    python = [sys.prefix, sys.base_prefix, *filter(os.path.isabs, sys.path)]
+    # Of ModelMesh its code alone: in a checkout the same folder may hold anything.
+    own = [path for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    found = [
+        Place(path, os.path.realpath(path)) for path in map(str, (*_SYSTEM, *python, *own)) if os.path.exists(path)
+    ]
+    return sorted(set(found), key=lambda place: (len(place.real), place.path))
+
+
+def leave_namespaces() -> list[str]:
+    """Leave the machine's namespaces; the next child of this process is the first one in a PID namespace of its own."""
+    if sys.platform != "linux":
+        return [f"namespaces: {sys.platform} has none"]
+    flags = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
+    user, group = os.geteuid(), os.getegid()
+    try:
+        linux.unshare(flags)
+        return []
+    except OSError:
+        pass
+    try:
+        # Without the right to do so on this machine: in a user namespace it has that right.
+        linux.unshare(flags | linux.CLONE_NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    except OSError as error:
+        return [f"namespaces of processes, network and files: {error}"]
+    return []
+
+
+def confine(plan: Plan, shown: Sequence[Place], missing: list[str], watcher: int) -> tuple[Path, list[str]]:
+    """Confine this process; return where its artifact is now, and what the machine refuses in words.
+
+    `shown` are the folders of the Python installation, `missing` what `leave_namespaces` returned, `watcher` the parent's id.
+    """
+    _keep_quiet()
+    artifact, refused = Path(plan.artifact), list(missing)
+    alone = not missing
+    if alone:
+        try:
+            _enter_own_root(plan, shown)
+            artifact = Path(ARTIFACT)
+        except OSError as error:
+            refused.append(f"a file system of its own: {error}")
+            _back_to_the_machines()
+    _limit(plan)
+    if sys.platform == "linux":
+        linux.drop_bounding_set()
+        # In a folder of the service's another user would not find the file.
+        refused += _become_somebody(shown, watcher) if artifact == Path(ARTIFACT) else _stays()
+        for give_up in (linux.drop_capabilities, linux.no_new_privileges, linux.allow_own_proc):
+            try:
+                give_up()
+            except OSError as error:
+                refused.append(str(error))
+        linux.die_with_parent(signal.SIGKILL)
+    return artifact, refused
+
+
+def _keep_quiet() -> None:
+    """No library of a model's writes into the service's log."""
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+
+
+def _limit(plan: Plan) -> None:
+    limits = [
+        (resource.RLIMIT_AS, plan.memory_bytes),
+        (resource.RLIMIT_FSIZE, plan.file_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 1024),
+        (resource.RLIMIT_CPU, plan.cpu_seconds),
+    ]
+    if os.geteuid() == 0 or _counts_by_namespace():
+        limits.append((resource.RLIMIT_NPROC, _PROCESSES))
+    for kind, limit in limits:
+        if kind != resource.RLIMIT_CPU or limit:
+            with contextlib.suppress(ValueError, OSError):  # above what the system allows at most: that limit holds
+                resource.setrlimit(kind, (limit, limit))
+
+
+def _counts_by_namespace() -> bool:
+    """Whether the kernel (5.14 and later) counts a user's processes in each namespace, so that others' do not count."""
+    numbers = os.uname().release.split("-")[0].split(".")
+    return sys.platform == "linux" and tuple(int(number) for number in numbers[:2] if number.isdigit()) >= (5, 14)
+
+
+def _become_somebody(shown: Sequence[Place], watcher: int) -> list[str]:
+    """Become a user that owns nothing, where this one may: root may, and is told of where it cannot."""
+    closed = next((place.real for place in shown if not os.stat(place.real).st_mode & stat.S_IROTH), None)
+    if closed is not None:
+        return _stays(f": {closed} is closed to others, and Python lies there")
+    for number in (_OWN_USERS + watcher, _NOBODY):
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+            os.setresgid(number, number, number)
+            os.setresuid(number, number, number)
+            return []
+    return _stays()
+
+
+def _stays(why: str = "") -> list[str]:
+    return [f"a user other than root{why}"] if os.geteuid() == 0 else []
+
+
+def _enter_own_root(plan: Plan, shown: Sequence[Place]) -> None:
+    """Enter a root with the Python installation and the artifact, both read-only, and a private /tmp. Raises OSError."""
+    linux.mount("", "/", flags=linux.MS_REC | linux.MS_PRIVATE)  # what is mounted from here on is nobody else's to see
+    linux.mount("tmpfs", "/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")  # nosec B108
+    for name in (_OLD, "/new"):
+        os.mkdir(f"/tmp{name}")  # nosec B108
+    linux.pivot_root("/tmp", f"/tmp{_OLD}")  # nosec B108
+    os.chdir("/")
+    linux.mount("tmpfs", "/new", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
+    for place in shown:  # folders before what is in them
+        _show(place)
+    reals = tuple(f"{place.real}/" for place in shown)
+    for place in shown:
+        if not f"{place.path}/".startswith(reals):
+            _show_link(place)
+    _show_file(f"{_OLD}{plan.artifact}", f"/new{ARTIFACT}")
+    os.mkdir("/new/dev")
+    for name in _DEVICES:
+        with contextlib.suppress(FileNotFoundError):
+            _show_file(f"{_OLD}/dev/{name}", f"/new/dev/{name}")
+    for link, target in (("shm", "/tmp"), ("fd", "/proc/self/fd")):  # nosec B108
+        os.symlink(target, f"/new/dev/{link}")
+    os.makedirs("/new/etc", exist_ok=True)
+    Path("/new/etc/passwd").write_text(f"model:x:{os.geteuid()}:{os.getegid()}::/tmp:/bin/false\n")
+    os.mkdir("/new/tmp")
+    data = f"mode=1777,size={plan.file_bytes},nr_inodes=100k"
+    linux.mount("tmpfs", "/new/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, data)
+    os.mkdir("/new/proc")
+    with contextlib.suppress(OSError):  # containers may forbid it, and then there is none
+        linux.mount("proc", "/new/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    linux.mount("", "/new", flags=linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV)
+    os.chdir("/new")
+    linux.pivot_root(".", ".")
+    linux.detach(".")
+    os.chdir("/tmp")  # nosec B108
+
+
+def _back_to_the_machines() -> None:
+    """Undo half a change of root, so that the file is found where it was."""
+    if os.path.isdir(_OLD):
+        os.chroot(_OLD)
+        os.chdir("/")
+
+
+def _show(place: Place) -> None:
+    """Show a file or folder of the machine. What a folder that is shown already holds is there."""
+    source, target = f"{_OLD}{place.real}", f"/new{place.real}"
+    if not os.path.lexists(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if os.path.isdir(source):
+            os.mkdir(target)
+            _bind(source, target)
+        else:
+            _show_file(source, target)
+
+
+def _show_link(place: Place) -> None:
+    link = f"/new{place.path}"
+    os.makedirs(os.path.dirname(link), exist_ok=True)
+    os.symlink(place.real, link)
+
+
+def _show_file(source: str, target: str) -> None:
+    with open(target, "x"):
+        pass
+    _bind(source, target)
+
+
+def _bind(source: str, target: str) -> None:
+    """Bind read-only, with whatever is mounted below."""
+    linux.mount(source, target, flags=linux.MS_BIND | linux.MS_REC)
+    for point, flags in linux.mounts_below(target, f"{_OLD}/proc/self/mountinfo"):
+        flags |= linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID
+        linux.mount("", point, flags=flags if point.startswith("/new/dev/") else flags | linux.MS_NODEV)

@@ -1,0 +1,85 @@
+"""What a model's process does, one question after the other: prove the model, or load it and predict."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...schemas.errors import ModelMeshError, RegistrationRefused
+from ...schemas.releases import Framework, VersionSpec
+from ..adapters.base import Predictor
+from ..artifact_check import check_artifact
+from ..compiled.domain import OutsideDomain
+from ..proof import Limits, prove
+from ..serving_process import load_checked
+from ..tensors import Tensors
+from ..words import said
+from .channel import Channel, ChannelClosed, answer, asked, write_tensors
+
+
+def serve(channel: Channel, artifact: Path) -> None:
+    """Answer until the service closes its end."""
+    jobs = _Jobs(channel, artifact)
+    known: dict[str, Callable[..., None]] = {"prove": jobs.prove, "load": jobs.load, "predict": jobs.predict}
+    while True:
+        try:
+            name, *arguments = asked(channel)
+        except ChannelClosed:
+            return
+        try:
+            known[name](*arguments)
+        except ModelMeshError as error:
+            answer(channel, {"error": "problem", "problem": error.problem()})
+        except ValueError as error:
+            answer(channel, {"error": "value", "text": _words(error)})
+        except BaseException as error:  # the model is somebody's code
+            answer(channel, {"error": "other", "text": f"{type(error).__name__}: {_words(error)}"})
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # of a class of the model's
+        return "it has no words"
+
+
+class _Jobs:
+    def __init__(self, channel: Channel, artifact: Path) -> None:
+        self._channel = channel
+        self._artifact = artifact
+        self._predictor: Predictor | None = None
+
+    def prove(self, framework: Framework, limits: Limits, *arguments: Any) -> None:
+        """Answer with the proof; the body is the compiled form, where that is the one to serve."""
+        try:
+            self._prove(framework, limits, *arguments)
+        except ModelMeshError:
+            raise
+        except BaseException as error:  # the model is somebody's code
+            raise RegistrationRefused(f"the model cannot be proved: {said(error)}") from error
+
+    def _prove(self, framework: Framework, limits: Limits, *arguments: Any) -> None:
+        check_artifact(self._artifact, framework, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
+        signature, sample, compile_model, reference = arguments
+        with tempfile.TemporaryDirectory() as folder:
+            compiled = Path(folder) / "compiled"
+            proof = prove(self._artifact, framework, signature, sample, compile_model, compiled, reference)
+            body = [compiled.read_bytes()] if proof.compiled else []
+        answer(self._channel, {"proof": proof.model_dump(mode="json")}, body)
+
+    def load(self, spec: VersionSpec, threads: int, limits: Limits) -> None:
+        """Load the one model of this process."""
+        self._predictor = load_checked(self._artifact, spec, threads, limits)
+        answer(self._channel, {})
+
+    def predict(self, inputs: Tensors) -> None:
+        """Ask the model."""
+        assert self._predictor is not None
+        try:
+            outputs, inside = self._predictor.predict(inputs), {}
+        except OutsideDomain as error:
+            outputs, inside = error.outputs, {"inside": error.inside.tolist()}
+        tensors, body = write_tensors(outputs)
+        answer(self._channel, {"outputs": tensors} | inside, body)

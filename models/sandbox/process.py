@@ -1,0 +1,210 @@
+"""A process for somebody's model, from the service's side: start it, ask it, end it. It is believed nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from ...schemas.errors import (
+    InvalidInput,
+    ModelFailed,
+    ModelRefusedInput,
+    PickleRefused,
+    RegistrationRefused,
+    Unavailable,
+)
+from ...schemas.own_environment import plain_environment
+from .channel import BrokenMessage, Channel, ChannelClosed, ask, read_answer, text_in
+from .confinement import Plan
+from .fork_server import SIZE
+
+_START_TIMEOUT = 120.0  # the first start imports for some seconds
+_END_TIMEOUT = 5.0
+_LARGEST_ANSWER = 1 << 28
+_SAID = {kind.code: kind for kind in (InvalidInput, ModelRefusedInput, ModelFailed, RegistrationRefused, PickleRefused)}
+
+
+class ProcessDied(Exception):
+    """The model's process is gone; the text says how it ended."""
+
+
+class ForkServer:
+    """The process that models' processes are forked from. It ends with this one, however this one ends."""
+
+    def __init__(self, *, preload: bool = True) -> None:
+        """With `preload` it imports what models need first, so that their processes start in milliseconds."""
+        self._preload = preload
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self, plan: Plan) -> tuple[socket.socket, socket.socket]:
+        """Return the sockets of a new process: to speak with it, and to hear how it ends. Raises Unavailable."""
+        channel, its_channel = socket.socketpair()
+        status, its_status = socket.socketpair()
+        message = json.dumps(asdict(plan)).encode()
+        with self._lock, its_channel, its_status:
+            for last in (False, True):
+                try:
+                    control = self._control or self._start()
+                    descriptors = [its_channel.fileno(), its_status.fileno()]
+                    socket.send_fds(control, [len(message).to_bytes(SIZE, "big")], descriptors)
+                    control.sendall(message)
+                    return channel, status
+                except OSError as error:  # it died: another one
+                    self._forget()
+                    if last:
+                        channel.close()
+                        status.close()
+                        raise Unavailable(f"no process can be started for a model: {error}") from error
+        raise AssertionError
+
+    def close(self) -> None:
+        """End it. Processes that were forked from it end with their sockets."""
+        with self._lock:
+            self._forget()
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # Not in the service's folder, whose files are nobody's modules (-P); with nothing of its environment.
+            self._process = subprocess.Popen(
+                [
+                    sys.executable, "-P", "-m", "modelmesh.models.sandbox.fork_server", str(theirs.fileno()),
+                    "preload" if self._preload else "plain",
+                ],
+                env=plain_environment(),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+        self._control = ours
+        return ours
+
+    def _forget(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_TIMEOUT)
+        self._control = self._process = None
+
+
+_fork_server = ForkServer()
+
+
+class IsolatedProcess:
+    """One process for one artifact. Asked by one thread at a time; `close` may come from any."""
+
+    def __init__(self, plan: Plan, *, whole: bool = False, server: ForkServer = _fork_server) -> None:
+        """Start it. `whole`: only with all that keeps it apart. Raises Unavailable."""
+        sock, self._status = server.launch(plan)
+        self._channel = Channel(sock)
+        self._sock = sock
+        try:
+            document, _ = self._answer(_START_TIMEOUT, _LARGEST_ANSWER, None)
+            _raise_what_it_says(document)
+        except (ProcessDied, BrokenMessage, TimeoutError, ModelFailed) as error:
+            self.close()
+            raise Unavailable(f"the model's process does not start: {error or type(error).__name__}") from None
+        self.refused = [str(each)[:300] for each in document.get("refused") or []]
+        if whole and self.refused:
+            self.close()
+            raise Unavailable(
+                f"this machine cannot keep a model's process apart as MODELMESH_SANDBOX=whole asks: {'; '.join(self.refused)}"
+            )
+
+    def ask(
+        self,
+        *question: Any,
+        timeout: float | None = None,
+        largest: int = _LARGEST_ANSWER,
+        into: IO[bytes] | None = None,
+    ) -> tuple[dict[str, Any], memoryview]:
+        """Return the answer's document and body; with `into`, the body (of at most `largest` bytes) goes to that file.
+
+        Raises ProcessDied, TimeoutError, ModelFailed for what cannot be read, and what the process says it raised:
+        InvalidInput, ModelRefusedInput, ModelFailed, RegistrationRefused, PickleRefused, ValueError.
+        """
+        try:
+            ask(self._channel, *question)
+            document, body = self._answer(timeout, largest, into)
+        except ChannelClosed:
+            raise ProcessDied(self._how_it_ended()) from None
+        except BrokenMessage as error:
+            self.close()  # what it says next would be no better
+            raise ModelFailed(f"the model's process answers what nobody can read: {error}") from None
+        _raise_what_it_says(document)
+        return document, body
+
+    def close(self) -> None:
+        """End it and all that it started. Whoever waits for its answer gets ProcessDied."""
+        self._status.close()
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+    def _answer(self, timeout: float | None, largest: int, into: IO[bytes] | None) -> tuple[dict[str, Any], memoryview]:
+        try:
+            header, body = self._channel.receive(largest, timeout=timeout, into=into)
+        except ChannelClosed:
+            raise ProcessDied(self._how_it_ended()) from None
+        return read_answer(header), body
+
+    def _how_it_ended(self) -> str:
+        try:
+            self._status.settimeout(_END_TIMEOUT)
+            code = self._status.recv(16).decode()
+        except (OSError, UnicodeDecodeError):
+            code = ""
+        return f"exit code {code}" if code else "it was ended"
+
+
+def plan_for(artifact: Path, memory_bytes: int, file_bytes: int, cpu_seconds: int = 0) -> Plan:
+    """Return the plan of a process for an artifact, which anybody who finds it may read from here on.
+
+    The process has a user of its own; the folders above keep others from finding it.
+    """
+    with contextlib.suppress(OSError):
+        artifact.chmod(0o444)
+    return Plan(str(artifact.resolve()), memory_bytes, file_bytes, cpu_seconds)
+
+
+def prepare() -> list[str]:
+    """Have a model's process start in milliseconds from here on; return `what_is_refused`. Raises Unavailable."""
+    return _refused(_fork_server)
+
+
+def what_is_refused() -> list[str]:
+    """Return in words what this machine does not let a model's process give up; nothing where it is kept apart whole.
+
+    Starts a process as for a model, and ends it: some tenths of a second. Raises Unavailable where none starts.
+    """
+    server = ForkServer(preload=False)
+    with contextlib.closing(server):
+        return _refused(server)
+
+
+def _refused(server: ForkServer) -> list[str]:
+    process = IsolatedProcess(Plan(str(Path(__file__).resolve()), 1 << 40, 1 << 20, 0), server=server)
+    process.close()
+    return process.refused
+
+
+def _raise_what_it_says(document: dict[str, Any]) -> None:
+    """Raise the error in an answer, if it is one: of the few kinds that a model can bring about."""
+    kind = document.get("error")
+    if kind == "problem" and isinstance(problem := document.get("problem"), dict):
+        field = text_in(problem, "field")[:200] or None
+        raise _SAID.get(str(problem.get("code")), ModelFailed)(text_in(problem, "detail"), field=field)
+    if kind == "value":
+        raise ValueError(text_in(document, "text"))
+    if kind is not None:
+        raise ModelFailed(text_in(document, "text"))
