@@ -4,11 +4,15 @@ import asyncio
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import asyncpg
 import pytest
 from hypothesis import settings as examples
 from sqlalchemy.engine import make_url
+
+# Models of the tests' own classes are found where they are served, as an operator's modules are: by PYTHONPATH.
+os.environ.setdefault("PYTHONPATH", str(Path(__file__).parents[1]))
 
 # How long an example takes says something of the machine, and nothing of what is tested.
 examples.register_profile("any machine", deadline=None)

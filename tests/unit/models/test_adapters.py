@@ -1,5 +1,6 @@
 import asyncio
 import os
+import sys
 
 import joblib
 import numpy as np
@@ -162,7 +163,11 @@ class Hangs:
 def _dump_by_value(model, path):
     import cloudpickle
 
-    path.write_bytes(cloudpickle.dumps(model))
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a model's process does not find this file
+    try:
+        path.write_bytes(cloudpickle.dumps(model))
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 @pytest.mark.parametrize(("kind", "words", "timeout"), [(Dies, "died", 60), (Hangs, "within 3 s", 3)])
