@@ -44,6 +44,7 @@ _PLAIN: dict[DType, frozenset[type]] = {
 }
 _WHOLE = frozenset({int})
 _EXACT = 2**53
+_ROUNDED = 2.0**63
 # From so many values on, a look at the type of each takes longer than to make an array of them.
 MANY = 256
 _UNIT = re.compile(r"^datetime64\[(\w+)(?:, (.+))?\]$")
@@ -74,12 +75,23 @@ def read_column(rows: list[Any], spec: TensorSpec) -> NDArray[Any]:
         except TypeError:
             raise _wrong_shape(np.array(rows, dtype=object), spec) from None
         array = _array(rows, spec) if types <= _PLAIN.get(spec.dtype, _WHOLE) else _with_care(rows, spec, types)
+        if spec.dtype == "object" and float in types:
+            _refuse_rounded(rows, spec)
     found = array.shape[1:]
     if found != spec.row_shape and not _fits(found, spec.row_shape):
         raise _wrong_shape(array, spec)
     if array.dtype.kind == "f" and not np.logical_and.reduce(np.isfinite(array), axis=None):
         _refuse_too_large(rows, array, spec)
     return array
+
+
+def _refuse_rounded(rows: list[Any], spec: TensorSpec) -> None:
+    """Raise InvalidInput for floats so large that they may have been whole numbers: JSON's reader knows those of 64 bits."""
+    fits: Callable[[Any], bool] = lambda value: type(value) is not float or not abs(value) >= _ROUNDED  # noqa: E731
+    if not all(map(fits, _leaves(rows, spec))):
+        raise _misfit(
+            rows, spec, fits, "a number beyond 64 bits is not told from one that was rounded: send it as a string"
+        )
 
 
 def _many_numbers(rows: list[Any], spec: TensorSpec) -> NDArray[Any] | None:

@@ -12,6 +12,7 @@ import pytest
 from modelmesh.models.bodies import read_question
 from modelmesh.models.json_values import json_of
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError
+from modelmesh.schemas.signatures import Signature, TensorSpec
 from modelmesh.sdk.rows import inputs_of, rows_of
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import ColumnTransformer, make_column_transformer
@@ -352,3 +353,15 @@ def test_a_whole_number_written_in_floating_point_is_one_only_where_that_is_exac
     for written in (b"9007199254740995.0", b"1e17", b"36893488147419103232"):
         with pytest.raises(InvalidInput, match="row 0: id: a whole number is expected"):
             read_question(b'{"inputs": [{"id": %s}]}' % written, "application/json", registered.signature)
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 123456789012345678901, 10**30])
+def test_a_whole_number_beyond_64_bits_in_a_column_of_any_values_is_refused(number):
+    spec = TensorSpec(name="id", dtype="object")
+    body = b'{"inputs": [{"id": %d}]}' % number
+    with pytest.raises(InvalidInput, match=r"row 0: id: .*64 bits"):
+        read_question(body, "application/json", Signature(inputs=(spec,)))
+    kept = read_question(
+        b'{"inputs": [{"id": 18446744073709551615}, {"id": 1.5}]}', "application/json", Signature(inputs=(spec,))
+    )
+    assert kept.tensors["id"].tolist() == [2**64 - 1, 1.5]
