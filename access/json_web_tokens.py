@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from hashlib import sha256
 from typing import Any, get_args
 
 import jwt
-import structlog
 from cachetools import TTLCache
 
-from ..schemas.errors import Unauthorized, Unavailable
+from ..schemas.errors import Unauthorized
 from ..schemas.keys import Scope
 from ..schemas.settings import Settings
 from .caller import Caller
+from .provider_keys import ProviderKeys
 
-log = structlog.get_logger(__name__)
 # Only signatures that a public key proves; "none" and shared secrets are not taken.
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA", "PS256"]
 # A token that was checked is not checked again for so long; its expiry is looked at each time.
@@ -28,7 +26,7 @@ class JsonWebTokens:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._keys = jwt.PyJWKClient(settings.jwt_jwks_url, cache_keys=True, lifespan=3600, timeout=5)
+        self._keys = ProviderKeys(settings.jwt_jwks_url)
         self._known: TTLCache[str, tuple[Caller, float]] = TTLCache(REMEMBERED, REMEMBERED_SECONDS)
 
     async def check(self, token: str) -> Caller:
@@ -37,19 +35,16 @@ class JsonWebTokens:
         if known is not None and time.time() < known[1]:
             return known[0]
         try:
-            key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
+            key = await self._keys.find(_key_id(token))
             claims: dict[str, Any] = jwt.decode(
                 token,
-                key.key,
+                key,  # whole: a token signed by another algorithm than this key's is not tried
                 algorithms=ALGORITHMS,
                 audience=self._settings.jwt_audience or None,
                 issuer=self._settings.jwt_issuer or None,
                 leeway=10,
                 options={"require": ["exp", "sub"], "verify_aud": bool(self._settings.jwt_audience)},
             )
-        except jwt.PyJWKClientConnectionError as error:
-            log.warning("jwks.unavailable", error=str(error)[:300])
-            raise Unavailable("the token's issuer cannot be asked for its keys at the moment") from None
         except jwt.PyJWTError as error:
             raise Unauthorized(f"the token is not valid: {error}") from None
         found = self._caller(claims)
@@ -58,7 +53,7 @@ class JsonWebTokens:
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
         given = claims.get(self._settings.jwt_scope_claim, "")
-        words = given.split() if isinstance(given, str) else list(given)
+        words = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
         scopes = frozenset(scope for scope in get_args(Scope) if f"{self._settings.jwt_scope_prefix}{scope}" in words)
         if not scopes:
             raise Unauthorized(
@@ -72,3 +67,14 @@ class JsonWebTokens:
             expires_at=float(claims["exp"]),
             known=True,
         )
+
+
+def _key_id(token: str) -> str:
+    """Return the id of the key that a token says it is signed by. Raises PyJWTError, or Unauthorized where it names none."""
+    header = jwt.get_unverified_header(token)
+    key_id = header.get("kid")
+    if header.get("alg") not in ALGORITHMS or not isinstance(key_id, str):
+        raise Unauthorized(
+            f"the token is not valid: it must name its key (kid) and be signed by one of {', '.join(ALGORITHMS)}"
+        )
+    return key_id
