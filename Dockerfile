@@ -6,11 +6,11 @@ ARG EXTRAS=
 WORKDIR /src
 RUN python3 -m venv /opt/modelmesh
 # The dependencies first: they change far less often than the code.
-COPY pyproject.toml .
+COPY requirements.lock pyproject.toml ./
+RUN /opt/modelmesh/bin/pip install --quiet --no-cache-dir --require-hashes -r requirements.lock
 RUN python3 -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-      extras = [one for name in sys.argv[1:] for one in project['optional-dependencies'][name]]; \
-      print('\n'.join(project['dependencies'] + extras))" ${EXTRAS} > requirements.txt \
-    && /opt/modelmesh/bin/pip install --quiet --no-cache-dir -r requirements.txt
+      print('\n'.join(one for name in sys.argv[1:] for one in project['optional-dependencies'][name]))" ${EXTRAS} > extras.txt \
+    && /opt/modelmesh/bin/pip install --quiet --no-cache-dir -r extras.txt
 COPY . .
 RUN /opt/modelmesh/bin/pip install --quiet --no-cache-dir --no-deps .
 

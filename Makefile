@@ -5,7 +5,7 @@ PACKAGES := access broker cli control_plane models producers resilience router s
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-security unit parity lint audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
+.PHONY: install demo test test-security unit parity lint lock audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
 
 install: $(STAMP)
 
@@ -43,6 +43,13 @@ lint: $(STAMP)
 	@MYPYPATH=.build $(BIN)/mypy -p modelmesh
 	@$(BIN)/lint-imports
 	@$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)
+
+# What the image installs, with hashes, in the versions that are installed here and were tested.
+lock: $(STAMP)
+	@$(BIN)/python -m pip freeze --exclude-editable | grep == > .build/constraints.txt
+	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --constraints .build/constraints.txt --output-file requirements.lock
+	@sed -i '1i # What the image installs, each file by its hash. Made by `make lock`; torch and other extras are not in it.' requirements.lock
 
 # Asks PyPI for known vulnerabilities of what is installed; needs a network that reaches it.
 audit: $(STAMP)
