@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 from aiokafka.admin import NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from ..schemas.errors import BrokerUnavailable
 from ..schemas.settings import Settings
@@ -19,7 +25,8 @@ DESCRIBE_TIMEOUT = 20.0
 async def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
     """Create the topics that are missing; return once each can be described with a leader for every partition.
 
-    Raises BrokerUnavailable when Kafka refuses or does not get there in time.
+    Who may not create them waits for those who may (schemas/acls.py says who). Raises BrokerUnavailable when Kafka refuses
+    or does not get there in time.
     """
     wanted = {topic.name: topic for topic in topics}
     async with admin_client(settings) as admin:
@@ -38,12 +45,12 @@ async def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
             response = await admin.create_topics(missing)
             for name, code, *message in response.topic_errors:
                 error = for_code(code)
-                if code and error is not TopicAlreadyExistsError:
+                if code and error not in (TopicAlreadyExistsError, TopicAuthorizationFailedError):
                     raise BrokerUnavailable(f"topic {name} could not be created: {message[0] if message else error}")
         give_up = asyncio.get_running_loop().time() + DESCRIBE_TIMEOUT
-        while not _all_have_leaders(await admin.describe_topics(list(wanted))):
+        while not _all_have_leaders(described := await admin.describe_topics(list(wanted))):
             if asyncio.get_running_loop().time() > give_up:
-                raise BrokerUnavailable(f"topics were created but have no leaders after {DESCRIBE_TIMEOUT:.0f} s")
+                raise BrokerUnavailable(_why_not(described, settings))
             await asyncio.sleep(0.05)
 
 
@@ -64,6 +71,18 @@ async def delete_topic(settings: Settings, topic: Topic) -> None:
             if asyncio.get_running_loop().time() > give_up:
                 raise BrokerUnavailable(f"topic {topic.name} is still there after {DESCRIBE_TIMEOUT:.0f} s")
             await asyncio.sleep(0.05)
+
+
+def _why_not(descriptions: list[dict[str, Any]], settings: Settings) -> str:
+    codes = {each["topic"]: for_code(each["error_code"]) for each in descriptions}
+    for error, what in (
+        (TopicAuthorizationFailedError, f"may not be used by the user {settings.kafka_user!r}"),
+        (UnknownTopicOrPartitionError, f"are not there, and the user {settings.kafka_user!r} may not create them"),
+    ):
+        names = sorted(name for name, code in codes.items() if code is error)
+        if names:
+            return f"topics {what}: {', '.join(names)}; `modelmesh acls` says what each role needs"
+    return f"topics were created but have no leaders after {DESCRIBE_TIMEOUT:.0f} s"
 
 
 def _all_have_leaders(descriptions: list[dict[str, object]]) -> bool:

@@ -21,6 +21,7 @@ COMMANDS = {
     "dead_letter_commands": ("dead-letters",),
     "db_commands": ("db",),
     "key_commands": ("keys",),
+    "acls_command": ("acls",),
     "replay_command": ("replay",),
     "counterfactual_command": ("counterfactual",),
     "top_command": ("top",),

@@ -17,6 +17,7 @@ from ..access.door import Door
 from ..broker.connection import wait_until_answers
 from ..broker.role import Role
 from ..broker.topics import ensure_topics
+from ..schemas.acls import used_by
 from ..schemas.errors import ModelMeshError
 from ..schemas.own_environment import hide_from_others
 from ..schemas.settings import Settings
@@ -48,7 +49,7 @@ async def _run(name: str, settings: Settings, make: Callable[[Settings], Role], 
         loop.add_signal_handler(number, stop.set)
     if needs_broker:
         await wait_until_answers(settings, BROKER_TIMEOUT)
-        await ensure_topics(settings, settings.topics())
+        await ensure_topics(settings, used_by(name, settings.topics()))
     role = make(settings)
     ProcessCollector(registry=role.registry)
     Info("modelmesh", "What this process is", registry=role.registry).info(

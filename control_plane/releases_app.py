@@ -16,7 +16,7 @@ from ..broker.security import security_options
 from ..broker.tolerant_records import read_tolerantly
 from ..schemas.commands import Command
 from ..schemas.dead_letters import dead_letter
-from ..schemas.observations import Summary
+from ..schemas.observations import DIFFERENCE, Difference, Summary
 from ..schemas.releases import Release
 from ..schemas.settings import Settings
 from ..schemas.topics import CONTROL_TABLES
@@ -30,6 +30,8 @@ PUBLISH_INTERVAL = 0.5
 STATISTICS = ("release", "drift", "latency", "shadow", "accuracy")
 # Adding up an hour of sketches is worth a moment; nobody needs it twice a second.
 LATENCY_INTERVAL = 5.0
+# Seconds for which a command of this app's own is good, should it be away for a while in between.
+CORRECTED_WITHIN = 86400.0
 
 Read = TypeVar("Read", bound=BaseModel)
 
@@ -88,7 +90,28 @@ class ReleasesApp:
 
     async def _observe(self, stream: Any) -> None:
         async for record in stream.events():
-            await self._survive(Summary, record.message, self._learn)
+            if DIFFERENCE in _headers(record.message):
+                await self._survive(Difference, record.message, self._correct)
+            else:
+                await self._survive(Summary, record.message, self._learn)
+
+    async def _correct(self, seen: Difference) -> None:
+        """Have every worker serve the version by the model itself, also after a restart."""
+        release = self._state(seen.model).release
+        version = release.versions.get(seen.version) if release is not None else None
+        if version is None or version.digest != seen.digest:
+            return  # it is not served so any more
+        now = time.time()
+        command = Command(
+            kind="serve_original",
+            model=seen.model,
+            version=version,
+            actor=seen.worker,
+            reason=seen.how,
+            issued_at=now,
+            expires_at=now + CORRECTED_WITHIN,
+        )
+        await (await self._commands.send(key=seen.model.encode(), value=command.model_dump_json().encode()))
 
     async def _learn(self, summary: Summary) -> None:
         release = self._state(summary.model).release
@@ -160,13 +183,22 @@ class ReleasesApp:
         source = f"{message.topic}/{message.partition}/{message.offset}"
         log.warning("record.dead_letter", source=source, reason=reason[:500])
         self.put_aside_count += 1
-        # Faust gives them as a mapping or as pairs.
-        found = message.headers or ()
-        kept = list(found.items() if isinstance(found, Mapping) else found)
         value, headers = dead_letter(
-            kept, message.value or b"", whole=self._whole, reason=reason, source=source, key=message.key, stack=stack
+            _headers(message),
+            message.value or b"",
+            whole=self._whole,
+            reason=reason,
+            source=source,
+            key=message.key,
+            stack=stack,
         )
         await self._dead_letters.send(key=source.encode(), value=value, headers=headers)
+
+
+def _headers(message: Any) -> list[tuple[str, bytes]]:
+    """Return a record's headers; Faust gives them as a mapping or as pairs."""
+    found = message.headers or ()
+    return list(found.items() if isinstance(found, Mapping) else map(tuple, found))
 
 
 def _make_app(settings: Settings) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from ..access.caller import Caller
 from ..broker.connection import make_consumer, make_producer
 from ..schemas import records
-from ..schemas.errors import BrokerUnavailable, MalformedRecord, NotFound, RequestTooLarge
+from ..schemas.errors import BrokerUnavailable, Forbidden, MalformedRecord, NotFound, RequestTooLarge
 from ..schemas.records import PredictionRequest, Reply
 from ..schemas.settings import Settings
 from .client import PredictionClient
@@ -159,7 +159,8 @@ class DeadLetters:
         """Send a record on its way again, and note that; return the reply if it is a prediction request.
 
         A request goes in anew, under an id and a deadline of its own: the old id has its outcome. Any other record goes back
-        to its topic as it was. Raises RequestTooLarge for a letter that does not hold the whole record.
+        to its topic as it was. Raises RequestTooLarge for a letter that does not hold the whole record, Forbidden where this
+        process may not write to the record's topic.
         """
         if letter.cut:
             raise RequestTooLarge(
@@ -186,6 +187,11 @@ class DeadLetters:
                 await producer.send_and_wait(letter.topic, letter.value, key=letter.key, headers=letter.headers)
             mark = [(records.REDRIVES, b"%d" % letter.number)]
             await producer.send_and_wait(self._topic, None, key=letter.source.encode(), headers=mark)
+        except TopicAuthorizationFailedError as error:
+            raise Forbidden(
+                f"dead letter {letter.number} cannot be sent again from here: Kafka lets this user not write to "
+                f"{letter.topic[:200]} (`modelmesh acls` says who may)"
+            ) from error
         finally:
             await producer.stop()
         return reply

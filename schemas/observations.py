@@ -50,3 +50,22 @@ class Summary(BaseModel):
         default_factory=dict, description="which version each number means; an older worker's says nothing of it"
     )
     features: dict[str, FeatureCounts] = Field(default_factory=dict)
+
+
+# The header by which a record on the same topic is known to be a Difference.
+DIFFERENCE = ("mm-kind", b"difference")
+
+
+class Difference(BaseModel):
+    """A worker saw a version's compiled form answer otherwise than the model itself; `how` says it in words.
+
+    It is said, not commanded: what becomes of it the control plane decides, by the release that it holds.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    version: str
+    digest: str = Field(description="of the compiled form")
+    how: str
+    worker: str

@@ -86,14 +86,14 @@ class Topics:
             key="model",
             written_by="workers",
             read_by="control plane",
-            holds="mergeable summaries per model, version and window",
+            holds="mergeable summaries per model, version and window; compiled forms seen to answer otherwise",
         )
         self.commands = Topic(
             f"{prefix}.commands",
             4,
             7 * day,
             key="model",
-            written_by="HTTP API, SDK, CLI",
+            written_by="HTTP API, control plane",
             read_by="control plane",
             holds="what people want done to a release, and the generation that they saw",
         )

@@ -24,7 +24,7 @@ from ..models.sandbox.process import what_is_refused
 from ..models.sandbox.report import report
 from ..models.seals import SealChecker
 from ..resilience.circuit_breaker import State
-from ..schemas.commands import Command
+from ..schemas.observations import DIFFERENCE, Difference
 from ..schemas.releases import Release, VersionSpec
 from ..schemas.replicas import Heartbeat
 from ..schemas.settings import Settings
@@ -36,8 +36,6 @@ from .model_pool import ModelPool
 from .observer import Observer
 
 log = structlog.get_logger(__name__)
-# Seconds for which a control plane that is away may still be told that a compiled form is wrong.
-DIFFERENCE_KEPT = 7 * 86400.0
 
 
 class Worker(Role):
@@ -146,17 +144,9 @@ class Worker(Role):
         """Have every worker serve the version by the model itself, also after a restart: the control plane writes that down."""
         log.error("version.differs", model=model, version=spec.version, digest=spec.digest, how=how)
         self._metrics.differs(model, spec.version)
-        now = time.time()
-        command = Command(
-            kind="serve_original",
-            model=model,
-            version=spec,
-            actor=self._settings.name,
-            reason=how,
-            issued_at=now,
-            expires_at=now + DIFFERENCE_KEPT,
-        )
-        self._outbox.send(self._settings.topics().commands.name, command.model_dump_json().encode(), key=model)
+        seen = Difference(model=model, version=spec.version, digest=spec.digest, how=how, worker=self._settings.name)
+        topic = self._settings.topics().observations.name
+        self._outbox.send(topic, seen.model_dump_json().encode(), key=model, headers=[DIFFERENCE])
 
     async def _leave(self, model: str, pool: ModelPool) -> None:
         """Let a removed model go: routers hear of it within moments, and what they sent before is answered first."""

@@ -8,7 +8,10 @@ import kubernetes_validate
 import pytest
 import yaml
 from modelmesh.cli.lazy_commands import NAMES
+from modelmesh.schemas.acls import ROLES as KAFKA_ROLES
+from modelmesh.schemas.acls import acls
 from modelmesh.schemas.settings import Settings
+from modelmesh.schemas.topics import Topics
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "k8s"
 ROLES = ("gateway", "router", "worker", "control", "recorder")
@@ -39,10 +42,48 @@ def test_each_resource_fits_the_published_schema(resources):
             kubernetes_validate.validate(resource, "1.31", strict=True)
 
 
-def test_the_secrets_template_fits_too():
-    secret = yaml.safe_load((FOLDER / "base" / "secret.example.yaml").read_text())
-    kubernetes_validate.validate(secret, "1.31", strict=True)
-    assert {name.removeprefix("MODELMESH_").lower() for name in secret["stringData"]} <= set(Settings.model_fields)
+def test_each_role_has_a_secret_of_its_own_with_what_it_alone_needs(resources):
+    secrets = {each["metadata"]["name"]: each for each in templates()}
+    databases = set()
+    for role, deployment in deployments(resources).items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        named = [source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source]
+        assert named == [f"modelmesh-{role}-secrets"]
+        secret = secrets[named[0]]
+        kubernetes_validate.validate(secret, "1.31", strict=True)
+        assert secret["stringData"]["MODELMESH_KAFKA_USER"] == f"modelmesh-{role}"
+        assert {name.removeprefix("MODELMESH_").lower() for name in secret["stringData"]} <= set(Settings.model_fields)
+        databases |= {role} if "MODELMESH_DATABASE" in secret["stringData"] else set()
+    assert len(secrets) == len(ROLES)
+    assert databases == {"gateway", "control", "recorder"}
+
+
+def templates():
+    return list(yaml.safe_load_all((FOLDER / "base" / "secret.example.yaml").read_text()))
+
+
+def test_strimzis_users_have_the_rights_of_the_table_and_each_role_logs_in_as_its_own():
+    built = subprocess.run(
+        ["kustomize", "build", FOLDER / "overlays/strimzi"], capture_output=True, text=True, check=True
+    )
+    resources = list(yaml.safe_load_all(built.stdout))
+    users = {e["metadata"]["name"]: e["spec"]["authorization"] for e in resources if e["kind"] == "KafkaUser"}
+    expected = {f"modelmesh-{role}": {"type": "simple", "acls": []} for role in KAFKA_ROLES}
+    for acl in acls(Topics()):
+        resource = {"type": acl.resource, "name": acl.name, "patternType": "prefix" if acl.prefixed else "literal"}
+        entry = {"resource": resource, "operations": list(acl.operations)}
+        expected[f"modelmesh-{acl.role}"]["acls"].append(entry)
+    assert users == expected, (
+        "make it anew: modelmesh acls --strimzi modelmesh > deploy/k8s/overlays/strimzi/users.yaml"
+    )
+    (kafka,) = [each for each in resources if each["kind"] == "Kafka"]
+    assert kafka["spec"]["kafka"]["authorization"] == {"type": "simple"}
+    for role, deployment in deployments(resources).items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        told = {each["name"]: each for each in container["env"]}
+        assert told["MODELMESH_KAFKA_USER"]["value"] == f"modelmesh-{role}"
+        secret = told["MODELMESH_KAFKA_PASSWORD"]["valueFrom"]["secretKeyRef"]
+        assert secret == {"name": f"modelmesh-{role}", "key": "password"}
 
 
 def test_each_setting_is_one_that_there_is_and_has_a_value_that_it_may_have(resources, monkeypatch):
@@ -94,9 +135,21 @@ def test_the_one_writer_is_never_two(resources):
         assert {"name": "MODELMESH_NAME", "value": name} in container["env"]
 
 
-def test_the_ports_that_parts_listen_on_may_be_reached(resources):
-    (policy,) = [e for e in resources if e["kind"] == "NetworkPolicy" and e["metadata"]["name"] == "modelmesh"]
+def test_each_role_reaches_the_parts_that_it_uses_and_no_others(resources):
     (config,) = [each for each in resources if each["kind"] == "ConfigMap"]
-    open_ports = {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
-    assert int(config["data"]["MODELMESH_KAFKA"].rpartition(":")[2]) in open_ports
-    assert {5432, 6379, 53} <= open_ports
+    kafka = int(config["data"]["MODELMESH_KAFKA"].rpartition(":")[2])
+    ports = {"MODELMESH_DATABASE": 5432, "MODELMESH_REDIS": 6379}
+    needs = {
+        each["metadata"]["name"]: {ports[name] for name in each["stringData"] if name in ports} for each in templates()
+    }
+    for role, deployment in deployments(resources).items():
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        rules = [
+            rule
+            for each in resources
+            if each["kind"] == "NetworkPolicy" and each["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+            for rule in each["spec"].get("egress", ())
+        ]
+        reached = {port["port"] for rule in rules for port in rule["ports"]}
+        assert {kafka, 53} <= reached
+        assert reached & set(ports.values()) == needs[f"modelmesh-{role}-secrets"]
