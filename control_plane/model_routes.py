@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ from .deployer import Deployer
 from .model_documents import DeletedModel, ModelPage, Registered, model_document, version_document
 from .model_removal import ModelRemoval
 from .registration import Registration
+from .registration_places import RegistrationPlaces, Turn
 from .registry import Registry, spec_of
 from .route_tools import answer, needs_database, paging
 from .upload import read_registration
 
+# Threads that fetch registered files from the store.
+DOWNLOADS = 4
 log = structlog.get_logger(__name__)
 
 
@@ -46,6 +50,11 @@ class ModelRoutes:
     ) -> None:
         self._removal = ModelRemoval(settings, registry, deployer, releases, replicas)
         self._settings = settings
+        self._places = RegistrationPlaces(
+            settings.registrations_per_key, settings.proofs_at_once, settings.proof_timeout
+        )
+        # Of its own: a slow store must not keep a thread from anything else.
+        self._downloads = ThreadPoolExecutor(DOWNLOADS, "download")
         self._registry = registry
         self._deployer = deployer
         self._releases = releases
@@ -66,6 +75,10 @@ class ModelRoutes:
     @needs_database
     async def register(self, request: web.Request) -> web.Response:
         """Prove a model and register it; the first version of a name goes live."""
+        async with self._places.place(caller.get()) as turn:
+            return await self._register(request, turn)
+
+    async def _register(self, request: web.Request, turn: Turn) -> web.Response:
         self._settings.data.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._settings.data, prefix="upload-") as folder:
             registration, source = await read_registration(request, Path(folder), self._settings.max_artifact_bytes)
@@ -79,17 +92,18 @@ class ModelRoutes:
                 if known is not None:
                     return self._registered(registration, known, None, None, status=200)
             compiled = Path(folder) / "compiled.onnx"
-            proof = await prove_in_fresh_process(
-                source,
-                registration.framework,
-                registration.signature,
-                registration.sample,
-                registration.compile,
-                compiled,
-                registration.reference,
-                limits=Limits.from_settings(self._settings),
-                timeout=self._settings.proof_timeout,
-            )
+            async with turn():
+                proof = await prove_in_fresh_process(
+                    source,
+                    registration.framework,
+                    registration.signature,
+                    registration.sample,
+                    registration.compile,
+                    compiled,
+                    registration.reference,
+                    limits=Limits.from_settings(self._settings),
+                    timeout=self._settings.proof_timeout,
+                )
             if registration.cache_ttl_seconds and not proof.deterministic:
                 raise RegistrationRefused(
                     "the model gave the same rows different answers, so they may not be kept: leave cache_ttl_seconds at 0",
@@ -154,7 +168,9 @@ class ModelRoutes:
         """Return the file as it was registered; its name is its SHA-256."""
         caller.get().check_scope("deploy")
         row = await self._registry.version(request.match_info["name"], request.match_info["version"])
-        path = await asyncio.to_thread(fetch, row.source_url, row.source_digest, self._settings.data / "cache")
+        path = await asyncio.get_running_loop().run_in_executor(
+            self._downloads, fetch, row.source_url, row.source_digest, self._settings.data / "cache"
+        )
         headers = {
             "Content-Disposition": f'attachment; filename="{row.source_digest}"',
             "ETag": f'"{row.source_digest}"',

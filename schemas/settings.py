@@ -10,11 +10,16 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .machine import memory_bytes
 from .topics import Topics
 
 
 def _default_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _share_of_memory() -> int:
+    return max(4 * 1024**3, memory_bytes() // 2)
 
 
 class Settings(BaseSettings):
@@ -171,9 +176,10 @@ class Settings(BaseSettings):
         "at start what it refuses), or only where it does so whole",
     )
     model_memory_bytes: int = Field(
-        default=32 * 1024**3,
+        default_factory=_share_of_memory,
         gt=0,
-        description="most address space of a process that proves a model or serves one that is not ONNX",
+        description="most address space of a process that proves a model or serves one that is not ONNX; by default half of the "
+        "memory of the machine or container, and 4 GiB at least, which the libraries themselves take",
     )
     seal_key: Path | None = Field(
         default=None, description="ed25519 private key (PEM) with which the gateway seals what is registered"
@@ -206,6 +212,10 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="how long a deployment waits until a worker has the version loaded"
     )
     proof_timeout: float = Field(default=120.0, gt=0, description="how long a model may take to prove itself")
+    proofs_at_once: int = Field(default=4, ge=1, description="models that one gateway proves at once; others wait")
+    registrations_per_key: int = Field(
+        default=4, ge=1, description="registrations that one key or token may have under way in one gateway"
+    )
     onnx_threads: int = Field(default=1, ge=1, description="threads that one ONNX session may use")
     inference_threads: int = Field(default=2, ge=1, description="batches of one version that may run at once")
 
