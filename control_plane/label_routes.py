@@ -49,7 +49,11 @@ class LabelRoutes:
         self._releases.get(model)
         wish: LabelsRequest = parse(LabelsRequest, await read_json(request))
         labels: list[Label] = [
-            parse(Label, {"request_id": request_id, "model": model, "label": label, "caller": caller.get().name})
+            parse(
+                Label,
+                {"request_id": request_id, "model": model, "label": label, "caller": caller.get().name},
+                values=("label",),
+            )
             for request_id, label in wish.labels.items()
         ]
         records = [(label.request_id, label.model_dump_json().encode()) for label in labels]

@@ -221,10 +221,11 @@ class PredictionClient:
         check_texts(request)
         if seconds >= self._settings.deadline:  # whoever has less patience than most says nothing of the mesh
             self._silence.asked(self._now())
-        if self._unacknowledged >= self._settings.max_in_flight:
-            raise BrokerUnavailable("Kafka has not taken the requests before this one")
         self.room.take(len(body))
         try:
+            # Those whose callers have given up wait for Kafka too.
+            if self._unacknowledged >= self._settings.max_in_flight:
+                raise BrokerUnavailable("Kafka has not taken the requests before this one")
             return await self._answer(request, seconds)
         finally:
             self.room.give_back(len(body))

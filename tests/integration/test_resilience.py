@@ -277,7 +277,8 @@ async def test_a_rolling_restart_is_not_felt(mesh, http, kafka_client, forest, c
                 status = await mesh_status(mesh.settings)
                 return status["healthy"] and await ready(http)
 
-            await until(back, f"{name} is ready again")
+            # A worker that comes back loads every model of the tests before this one.
+            await until(back, f"{name} is ready again", seconds=120)
     assert wrong == []
 
 
