@@ -50,9 +50,11 @@ UNKNOWN_DELAY = 1.0
 class PredictionClient:
     """Ask for predictions over Kafka. Many requests can be in flight; use it as an async context manager.
 
+    ```python
     async with PredictionClient(kafka="127.0.0.1:9092") as client:
         answer = await client.predict("fraud", {"amount": 200, "merchant": "Acme"})
         answer["outputs"]["label"]
+    ```
     """
 
     def __init__(
