@@ -266,6 +266,7 @@ async def test_the_inference_log_goes_on_where_it_was_when_its_writer_is_killed(
         assert (await logged(sdk, request_id))["status"] == 200
 
 
+@pytest.mark.timeout(600)
 async def test_a_rolling_restart_is_not_felt(mesh, http, kafka_client, forest, cancer):
     rows, _, model = cancer
     async with steady_requests(kafka_client, forest, rows[0].tolist(), model.predict(rows[:1]).tolist()) as wrong:
