@@ -144,24 +144,24 @@ def _check_texts(raw: Iterable[tuple[bytes, bytes]]) -> None:
         if name in seen:
             raise MalformedRequest(f"{shown} is given twice", field=shown)
         seen.add(name)
-        try:
-            value.decode()
-        except UnicodeDecodeError:
-            raise MalformedRequest(f"{shown} is no UTF-8 text: {value[:80]!r}", field=shown) from None
-        if _CONTROL.search(value):
-            raise MalformedRequest(f"{shown} holds a control character: {value[:80]!r}", field=shown)
+        _check_text(value, shown, f"{value[:80]!r}", shown)
 
 
 def _check_target(target: str) -> None:
     """Raise MalformedRequest for a path or a query that is no text: neither a name nor a line of a log could hold it."""
     for field, part in zip(("path", "query"), target.split("?", 1), strict=False):
         plain = unquote_to_bytes(part.encode(errors="surrogateescape"))
-        try:
-            plain.decode()
-        except UnicodeDecodeError:
-            raise MalformedRequest(f"the {field} is no UTF-8 text: {part[:80]!a}", field=field) from None
-        if _CONTROL.search(plain):
-            raise MalformedRequest(f"the {field} holds a control character: {part[:80]!a}", field=field)
+        _check_text(plain, f"the {field}", f"{part[:80]!a}", field)
+
+
+def _check_text(text: bytes, what: str, shown: str, field: str) -> None:
+    """Raise MalformedRequest for bytes that are no text; `shown` is what the error quotes of them."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        raise MalformedRequest(f"{what} is no UTF-8 text: {shown}", field=field) from None
+    if _CONTROL.search(text):
+        raise MalformedRequest(f"{what} holds a control character: {shown}", field=field)
 
 
 def _check_kind(request: web.Request, content_type: str | None) -> None:

@@ -1,7 +1,9 @@
-"""Where readers outside of a group put what they cannot read; they go on at once, whatever becomes of the letter."""
+"""Where records go that cannot be read or handled: each with its reason, where it came from, and as much of it as fits."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,11 +26,17 @@ class DeadLetterBox:
         self._whole = settings.max_body_bytes
         self._outbox = outbox
 
-    def put(self, record: ConsumerRecord, reason: str) -> None:
-        """Put a record aside."""
+    def put(
+        self,
+        record: ConsumerRecord,
+        reason: str,
+        stack: str = "",
+        acknowledged: Callable[[asyncio.Future[object]], None] | None = None,
+    ) -> None:
+        """Put a record aside. Without `acknowledged` its reader goes on, whatever becomes of the letter."""
         source = f"{record.topic}/{record.partition}/{record.offset}"
         log.warning("record.dead_letter", source=source, reason=reason[:500])
         value, headers = dead_letter(
-            record.headers, record.value, whole=self._whole, reason=reason, source=source, key=record.key
+            record.headers, record.value, whole=self._whole, reason=reason, source=source, key=record.key, stack=stack
         )
-        self._outbox.send(self._topic, value, key=source, headers=headers)
+        self._outbox.send(self._topic, value, key=source, headers=headers, acknowledged=acknowledged)

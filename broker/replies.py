@@ -11,7 +11,6 @@ import orjson
 import structlog
 from aiokafka import ConsumerRecord
 
-from ..schemas.dead_letters import dead_letter
 from ..schemas.errors import MalformedRecord, ModelMeshError, PoisonousRequest, RequestTooLarge
 from ..schemas.records import (
     ASKED_VERSION,
@@ -27,6 +26,7 @@ from ..schemas.records import (
 from ..schemas.settings import Settings
 from .chaos import Chaos
 from .consume_loop import Delivery
+from .dead_letter_box import DeadLetterBox
 from .outbox import Outbox
 from .send_errors import answer_for, is_permanent
 
@@ -40,7 +40,7 @@ class Answerer:
         self._chaos = chaos
         topics = settings.topics()
         self._replies = {"primary": topics.replies, "shadow": topics.shadow_replies}
-        self._dead_letters = topics.dead_letters.name
+        self._dead_letters = DeadLetterBox(settings, outbox)
         self._fills = topics.cache_fills
         self.put_aside_count = 0
         self._largest = settings.max_record_bytes - 48 * 1024  # headers take the rest
@@ -209,16 +209,5 @@ class Answerer:
     def _send_dead_letter(
         self, record: ConsumerRecord, reason: str, stack: str, acknowledged: Callable[[asyncio.Future[object]], None]
     ) -> None:
-        source = f"{record.topic}/{record.partition}/{record.offset}"
-        log.warning("record.dead_letter", source=source, reason=reason[:500])
         self.put_aside_count += 1
-        value, headers = dead_letter(
-            record.headers,
-            record.value,
-            whole=self._largest_request,
-            reason=reason,
-            source=source,
-            key=record.key,
-            stack=stack,
-        )
-        self._outbox.send(self._dead_letters, value, key=source, headers=headers, acknowledged=acknowledged)
+        self._dead_letters.put(record, reason, stack, acknowledged)

@@ -19,7 +19,6 @@ from ..broker.role import Role
 from ..broker.topics import ensure_topics
 from ..schemas.acls import used_by
 from ..schemas.errors import ModelMeshError
-from ..schemas.own_environment import hide_from_others
 from ..schemas.settings import Settings
 from ..telemetry.admin_server import admin_server
 from ..telemetry.logs import configure_logs
@@ -31,7 +30,6 @@ BROKER_TIMEOUT = 60.0
 def run_role(name: str, settings: Settings, make: Callable[[Settings], Role], *, needs_broker: bool = True) -> None:
     """Run until stopped. Exits with 1 and one line of log when the role fails."""
     configure_logs(settings.log_level, name, settings.name)
-    hide_from_others()
     try:
         uvloop.run(_run(name, settings, make, needs_broker))
     except ModelMeshError as error:

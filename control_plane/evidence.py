@@ -12,8 +12,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, Field
 
-from ..models.profile import MOST_LABELS as MOST_COUNTED
-from ..models.profile import OTHER_LABELS
+from ..models.profile import key_within
 from ..schemas.observations import Summary, VersionCounts
 from ..schemas.releases import Release
 from ..stats.log_histogram import bin_of, count_above, merge_bins, quantile_bin
@@ -134,7 +133,7 @@ def _add_counts(total: VersionCounts, counts: VersionCounts) -> None:
 def _add(total: dict[str, int], counts: Mapping[str, int]) -> None:
     """Add counts by name; beyond so many different names the rest are counted together."""
     for name, count in counts.items():
-        key = name if name in total or len(total) < MOST_COUNTED else OTHER_LABELS
+        key = key_within(total, name)
         total[key] = total.get(key, 0) + count
 
 
@@ -195,7 +194,7 @@ def _compare_latency(
 def _compare_outputs(evidence: Evidence, candidate: VersionCounts, stable: VersionCounts) -> None:
     pooled = evidence.label_counts
     for label in sorted(candidate.outputs.keys() | stable.outputs.keys()):
-        key = label if label in pooled or len(pooled) < MOST_COUNTED else OTHER_LABELS
+        key = key_within(pooled, label)
         ours, theirs = pooled.get(key, (0, 0))
         pooled[key] = (ours + candidate.outputs.get(label, 0), theirs + stable.outputs.get(label, 0))
     totals = [sum(counts) for counts in zip(*pooled.values(), strict=True)] if pooled else [0, 0]

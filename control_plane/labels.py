@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from aiokafka import ConsumerRecord, TopicPartition
 from pydantic import ValidationError
-from sqlalchemy import Exists, Row, Select, case, delete, exists, func, select, update
+from sqlalchemy import Exists, Row, case, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..models.truth import Tally, compare_with_truth
@@ -85,7 +85,7 @@ class Labels:
                 for label in found:
                     values: dict[str, Any] = {"rows": 0}
                     row = await _answer_to(connection, label)
-                    if row is not None and not await _is_from_before(connection, label.model, row):
+                    if row is not None and not row.given_again:
                         values["version"] = row.version
                         verdict = compare_with_truth(_outputs(row.reply), label.label) if row.status == 200 else None
                         if verdict is not None:
@@ -107,6 +107,7 @@ class Labels:
         A number that was deleted and registered again begins anew.
         """
         versions: dict[str, dict[str, Any]] = {}
+        again = _given_again(model, _LABELS.c.version, _LABELS.c.at)
         async with self._engine.connect() as connection:
             for window, length in WINDOWS.items():
                 query = (
@@ -118,7 +119,7 @@ class Labels:
                         func.sum(_LABELS.c.error).label("error"),
                         func.sum(case((_LABELS.c.error.is_not(None), _LABELS.c.rows))).label("measured"),
                     )
-                    .where(_LABELS.c.model == model, _LABELS.c.rows > 0, ~_registered_after(model))
+                    .where(_LABELS.c.model == model, _LABELS.c.rows > 0, ~again)
                     .group_by(_LABELS.c.version)
                 )
                 if length is not None:
@@ -134,23 +135,11 @@ class Labels:
             return (await connection.execute(delete(_LABELS).where(_LABELS.c.at < before))).rowcount
 
 
-def _registered(model: str) -> Select[Any]:
-    """Return the query for a model's version that a row of labels, or a given number, names."""
-    versions, models = VersionRow.__table__, ModelRow.__table__
-    return select(versions.c.created_at).where(versions.c.model_id == models.c.id, models.c.name == model)
-
-
-def _registered_after(model: str) -> Exists:
-    """Return the condition for labels from before their version was registered: those were about other bytes."""
-    version = VersionRow.__table__.c
-    return _registered(model).where(version.version == _LABELS.c.version, version.created_at > _LABELS.c.at).exists()
-
-
-async def _is_from_before(connection: AsyncConnection, model: str, answer: Row[Any]) -> bool:
-    """Whether an answer came from another version, deleted since, under the number of one that is registered."""
-    version = VersionRow.__table__.c
-    query = _registered(model).where(version.version == answer.version, version.created_at > answer.at)
-    return (await connection.execute(query)).first() is not None
+def _given_again(model: str, version: Any, at: Any) -> Exists:
+    """Return the condition that a model's number was registered after a moment: what came before is about other bytes."""
+    versions, models = VersionRow.__table__.c, ModelRow.__table__.c
+    mine = (versions.model_id == models.id, models.name == model, versions.version == version)
+    return select(versions.id).where(*mine, versions.created_at > at).exists()
 
 
 def _same(label: Row[Any]) -> tuple[Any, ...]:
@@ -181,9 +170,9 @@ async def _answer_to(connection: AsyncConnection, label: Row[Any]) -> Any:
     if label.caller not in callers and len(callers) > 1:
         return None
     asker = label.caller if label.caller in callers else callers.pop()
-    answers = (
-        select(_LOG.c.version, _LOG.c.status, _LOG.c.reply, _LOG.c.at).where(*those, _LOG.c.caller == asker).limit(1)
-    )
+    again = _given_again(label.model, _LOG.c.version, _LOG.c.at).label("given_again")
+    columns = (_LOG.c.version, _LOG.c.status, _LOG.c.reply, again)
+    answers = select(*columns).where(*those, _LOG.c.caller == asker).limit(1)
     before = answers.where(_LOG.c.at <= label.at).order_by(_LOG.c.at.desc())
     after = answers.where(_LOG.c.at > label.at).order_by(_LOG.c.at)
     return (await connection.execute(before)).first() or (await connection.execute(after)).first()

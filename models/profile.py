@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -152,8 +152,13 @@ def output_labels(bins: OutputBins, outputs: Tensors) -> Sequence[str]:
     return [label_key(value) for value in values.tolist()]
 
 
+def key_within(counts: Mapping[str, Any], name: str) -> str:
+    """Return under which name to count one: its own, or the rest's where as many different ones are counted as may be."""
+    return name if name in counts or len(counts) < MOST_LABELS else OTHER_LABELS
+
+
 def count_labels(counts: dict[str, int], labels: Iterable[str]) -> None:
     """Add labels to counts; beyond so many different ones the rest are counted together."""
     for label in map(category_of, labels):
-        key = label if label in counts or len(counts) < MOST_LABELS else OTHER_LABELS
+        key = key_within(counts, label)
         counts[key] = counts.get(key, 0) + 1

@@ -130,10 +130,6 @@ class PredictionClient:
         return self.room.places
 
     @property
-    def _bytes(self) -> int:
-        return self.room.bytes
-
-    @property
     def taken(self) -> dict[str, int]:
         """What is taken at the moment; all of it is 0 when nobody waits for anything."""
         return {

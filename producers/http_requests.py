@@ -15,14 +15,13 @@ BODY_SECONDS = 60.0
 MOST_DIGITS = 300
 
 
-async def read_body(request: web.Request, most: int, room: Room | None = None) -> bytes:
+async def read_body(request: web.Request, most: int, room: Room) -> bytes:
     """Return the body; its bytes count as in flight in `room` while it comes.
 
     Raises RequestTooLarge as soon as it has more than `most` bytes, Overloaded, or BodyTooSlow.
     """
     if request.content_length is not None and request.content_length > most:
         raise RequestTooLarge(f"the body has {request.content_length} bytes: at most {most} are taken")
-    room = room or Room(places=0, size=most)
     if request.content.is_eof():  # all of it has come with the headers, as most do
         return await _read(request, most, room)
     try:

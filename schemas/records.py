@@ -359,14 +359,14 @@ def _texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
 
 def _no_number(found: dict[str, str], names: Iterable[str]) -> MalformedRecord:
     """Return the error for the first of these headers that is not a number."""
-    name = next((name for name in names if name in found and not _is_number(found[name])), "")
-    return MalformedRecord(f"header {name} cannot be read: {found.get(name, '')[:140]!r}", field=name)
+    name = next(name for name in names if name in found and not _is_number(found[name]))
+    return MalformedRecord(f"header {name} cannot be read: {found[name][:140]!r}", field=name)
 
 
 def _is_number(text: str) -> bool:
+    """Whether a text is a whole number of a size that a deadline may have. A header of fractions is asked about last."""
     try:
-        float(text)
-        int(text)
+        int(text) / 1000
     except (ValueError, OverflowError):
         return False
     return True

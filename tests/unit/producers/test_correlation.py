@@ -206,7 +206,7 @@ async def test_what_cannot_be_a_header_is_named_and_leaves_nothing_in_flight(wha
     with pytest.raises(MalformedRequest) as caught:
         await client.send("m", b"{}", **{name: TEXTS[what]})
     assert caught.value.field == ("version" if name == "pin" else name)
-    assert (client.in_flight, client._bytes, log.requests) == (0, 0, [])
+    assert (client.in_flight, client.room.bytes, log.requests) == (0, 0, [])
 
 
 async def test_text_of_any_script_is_fine():
@@ -226,7 +226,7 @@ async def test_a_request_that_cannot_be_sent_leaves_nothing_in_flight():
     client = client_of(Broken())
     with pytest.raises(RuntimeError):
         await client.send("m", b"{}")
-    assert (client.in_flight, client._bytes) == (0, 0)
+    assert (client.in_flight, client.room.bytes) == (0, 0)
 
 
 @given(st.from_regex(REQUEST_ID, fullmatch=True), st.from_regex(REQUEST_ID, fullmatch=True), st.integers(0, 99_999))
