@@ -371,6 +371,7 @@ async def test_a_gateway_that_refuses_pickles_takes_the_same_estimator_as_skops(
 
 async def test_a_gateway_that_refuses_code_takes_a_torch_module_as_onnx_and_none_of_its_files(guarded, tmp_path):
     torch = pytest.importorskip("torch")
+    torch.manual_seed(0)  # weights by chance now and then gave an answer so near to 0 that rounding was all of it
     shown = (await make_key(guarded, "torch-registrant", "deploy", "predict"))["key"]
     module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
     rows = [[0.0, 1.0, 2.0], [1.0, 1.0, 1.0]]
