@@ -194,13 +194,17 @@ def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
 class Limits:
     """What a model may be and take: pickles or not, address space, size of what it unpacks to or writes.
 
-    With `whole_sandbox` it runs in no process that the machine does not keep apart whole.
+    With `whole_sandbox` it runs in no process that the machine does not keep apart whole. A process of its own has
+    `load_seconds` to load it, and `batch_seconds` for each batch: as long as anybody may wait, whatever this caller asks for,
+    for who asks for little must not have it ended.
     """
 
     allow_pickles: bool
     memory_bytes: int
     file_bytes: int
     whole_sandbox: bool = False
+    load_seconds: float = 120.0
+    batch_seconds: float = 60.0
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Limits:
@@ -210,6 +214,8 @@ class Limits:
             settings.model_memory_bytes,
             4 * settings.max_artifact_bytes,
             settings.sandbox == "whole",
+            settings.model_load_timeout,
+            settings.max_deadline,
         )
 
 

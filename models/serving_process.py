@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from .proof import Limits
 from .sandbox.channel import BrokenMessage, read_tensors
 from .sandbox.process import IsolatedProcess, ProcessDied, plan_for
 from .tensors import Tensors, read_inputs
+
+_LONGEST_PAUSE = 60.0  # seconds
 
 
 def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> Predictor:
@@ -42,7 +45,11 @@ def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) ->
 
 
 class ServingProcess:
-    """A predictor whose model runs in a process of its own, as `load_checked` loads it there."""
+    """A predictor whose model runs in a process of its own, as `load_checked` loads it there.
+
+    One that hangs is ended. What hangs again, or does not load again, is started again after pauses that double: an answer ends
+    them, of whatever kind it is.
+    """
 
     def __init__(self, path: Path, spec: VersionSpec, threads: int, limits: Limits) -> None:
         """Load it. Raises ModelFailed or what loading says: InvalidInput, PickleRefused, ValueError."""
@@ -51,19 +58,30 @@ class ServingProcess:
         self._question = ("load", spec, threads, limits)
         self._limits = limits
         self._closed = False
+        self._hung = 0  # times in a row that it hung, or did not load again
+        self._not_before = 0.0  # of the monotonic clock, when it may be started again
         self._lock = threading.Lock()
         hide_from_others()
-        self._process = self._start()
+        self._process: IsolatedProcess | None = self._start()
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """Return the outputs. Raises what the model raises; ModelFailed when its process died; then it is loaded again."""
+        """Return the outputs. Raises what the model raises; ModelFailed when its process died or was ended since it hung."""
         with self._lock:
+            process = self._running()
             try:
-                document, body = self._process.ask("predict", inputs)
+                document, body = process.ask("predict", inputs, timeout=self._limits.batch_seconds)
+            except TimeoutError:
+                self._gone(hung=True)
+                raise ModelFailed(
+                    f"the model hung: it gave no answer within {self._limits.batch_seconds:g} s, and its process was ended"
+                ) from None
             except ProcessDied as error:
-                if not self._closed:
-                    self._process = self._start()
+                self._gone(hung=False)
                 raise ModelFailed(f"the model's process died while it ran this batch ({error})") from None
+            except Exception:
+                self._hung = 0
+                raise
+            self._hung = 0
         try:
             outputs = read_tensors(document.get("outputs"), body)
             inside = document.get("inside")
@@ -73,21 +91,58 @@ class ServingProcess:
         except (BrokenMessage, ValueError) as error:
             raise ModelFailed(f"the model's process answers what nobody can read: {error}") from None
 
+    def start_again(self) -> None:
+        """Start the process where it is gone and its pause is over, so that the next batch need not wait for that."""
+        with self._lock, contextlib.suppress(Exception):  # whoever asks next is told
+            self._running()
+
     def close(self) -> None:
         """End the process and all that the model started."""
         self._closed = True
-        self._process.close()
+        if (process := self._process) is not None:
+            process.close()
+
+    def _running(self) -> IsolatedProcess:
+        """Return the process, started again where it is gone. Raises ModelFailed where it may or can not be."""
+        if self._process is not None:
+            return self._process
+        if self._closed:
+            raise ModelFailed("the model is not served any more")
+        if (left := self._not_before - time.monotonic()) > 0:
+            raise ModelFailed(f"the model hung {self._hung} times in a row: it is started again in {left:.0f} s")
+        try:
+            self._process = process = self._start()
+        except Exception:
+            self._gone(hung=True)
+            raise
+        if self._closed:  # meanwhile
+            process.close()
+        return process
+
+    def _gone(self, *, hung: bool) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()
+        if hung:
+            self._hung += 1
+            if self._hung > 1:
+                pause = min(_LONGEST_PAUSE, 2.0 ** min(self._hung - 2, 10))
+                self._not_before = time.monotonic() + pause
 
     def _start(self) -> IsolatedProcess:
         limits = self._limits
         plan = plan_for(self._path, limits.memory_bytes, limits.file_bytes)
         process = IsolatedProcess(plan, whole=limits.whole_sandbox)
         try:
-            process.ask(*self._question)
+            process.ask(*self._question, timeout=limits.load_seconds)
         except BaseException as error:
             process.close()
             if isinstance(error, ProcessDied):
                 raise ModelFailed(f"the model's process died while it was loaded ({error})") from None
+            if isinstance(error, TimeoutError):
+                raise ModelFailed(
+                    f"the model hung: it was not loaded within {limits.load_seconds:g} s, and its process was ended"
+                ) from None
             raise
         return process
 

@@ -212,6 +212,11 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="how long a deployment waits until a worker has the version loaded"
     )
     proof_timeout: float = Field(default=120.0, gt=0, description="how long a model may take to prove itself")
+    model_load_timeout: float = Field(
+        default=120.0,
+        gt=0,
+        description="how long a model that runs in a process of its own may take to load; then the process is ended",
+    )
     proofs_at_once: int = Field(default=4, ge=1, description="models that one gateway proves at once; others wait")
     registrations_per_key: int = Field(
         default=4, ge=1, description="registrations that one key or token may have under way in one gateway"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,8 +47,8 @@ class LoadedModel:
     async def predict(self, inputs: Tensors) -> Tensors:
         """Run one batch. Raises ModelRefusedInput or ModelFailed with the model's own message.
 
-        A compiled form raises OutsideDomain for rows that it leaves to the model. A model that killed its process is
-        loaded again for the next batch.
+        A compiled form raises OutsideDomain for rows that it leaves to the model. A model that killed its process, or hung and
+        was ended with it, is loaded again for the next batch.
         """
         assert self._predictor is not None, "load() first"
         loop = asyncio.get_running_loop()
@@ -57,7 +58,11 @@ class LoadedModel:
             await asyncio.sleep(fault.milliseconds / 1000)
         try:
             return await loop.run_in_executor(self._executor, self._predictor.predict, inputs)
-        except (ModelFailed, ModelRefusedInput, OutsideDomain):
+        except ModelFailed:
+            if isinstance(self._predictor, ServingProcess):
+                self._start_again(self._predictor)
+            raise
+        except (ModelRefusedInput, OutsideDomain):
             raise
         except ModelMeshError as error:  # an adapter's word for inputs that its runtime does not take
             raise ModelRefusedInput(error.detail, field=error.field) from error
@@ -65,6 +70,10 @@ class LoadedModel:
             raise ModelRefusedInput(f"the model does not take these inputs: {error}"[:2000]) from error
         except Exception as error:  # the model is somebody's code
             raise ModelFailed(f"{type(error).__name__}: {error}") from error
+
+    def _start_again(self, process: ServingProcess) -> None:
+        with contextlib.suppress(RuntimeError):  # closed meanwhile
+            self._executor.submit(process.start_again)
 
     def close(self) -> None:
         """Let the threads go, where what runs ends first, or end the process."""

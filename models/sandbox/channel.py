@@ -45,11 +45,14 @@ class Channel:
         self._socket = sock
         self._buffer = bytearray(_CHUNK)
 
-    def send(self, header: bytes, body: Sequence[bytes | memoryview] = ()) -> None:
-        """Send one message. Raises ChannelClosed."""
+    def send(self, header: bytes, body: Sequence[bytes | memoryview] = (), *, timeout: float | None = None) -> None:
+        """Send one message. Raises ChannelClosed; TimeoutError where the other side does not take it within so many seconds."""
         size = sum(len(part) for part in body)
         try:
+            self._socket.settimeout(timeout)
             self._socket.sendall(b"".join((_PREFIX.pack(len(header), size), header, *body)))
+        except TimeoutError:
+            raise
         except OSError as error:
             raise ChannelClosed(str(error)) from None
 
@@ -100,14 +103,11 @@ class Channel:
             return bytes(view[: self._into(view, deadline)])
 
     def _into(self, buffer: bytearray | memoryview, deadline: float | None) -> int:
-        if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self._socket.settimeout(left)
-        else:
-            self._socket.settimeout(None)
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
         try:
+            self._socket.settimeout(left)
             count = self._socket.recv_into(buffer)
         except TimeoutError:
             raise
@@ -118,9 +118,9 @@ class Channel:
         return count
 
 
-def ask(channel: Channel, *question: Any) -> None:
-    """Send a request."""
-    channel.send(b"", [pickle.dumps(question, protocol=5)])
+def ask(channel: Channel, *question: Any, timeout: float | None = None) -> None:
+    """Send a request. Raises ChannelClosed, and TimeoutError where it is not taken within so many seconds."""
+    channel.send(b"", [pickle.dumps(question, protocol=5)], timeout=timeout)
 
 
 def asked(channel: Channel) -> tuple[Any, ...]:

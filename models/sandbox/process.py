@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -134,8 +135,10 @@ class IsolatedProcess:
         InvalidInput, ModelRefusedInput, ModelFailed, RegistrationRefused, PickleRefused, ValueError.
         """
         try:
-            ask(self._channel, *question)
-            document, body = self._answer(timeout, largest, into)
+            until = None if timeout is None else time.monotonic() + timeout
+            ask(self._channel, *question, timeout=timeout)
+            left = None if until is None else until - time.monotonic()
+            document, body = self._answer(left, largest, into)
         except ChannelClosed:
             raise ProcessDied(self._how_it_ended()) from None
         except BrokenMessage as error:
