@@ -19,6 +19,7 @@ from .provider_keys import ProviderKeys
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA", "PS256"]
 # A token that was checked is not checked again for so long; its expiry is looked at each time.
 REMEMBERED_SECONDS, REMEMBERED = 30.0, 10_000
+MOST_A_MINUTE = 2**31
 
 
 class JsonWebTokens:
@@ -64,9 +65,22 @@ class JsonWebTokens:
             name=subject[:128],
             scopes=scopes,
             key=f"token:{sha256(subject.encode()).hexdigest()[:32]}",
+            limit=self._limit(claims),
             expires_at=float(claims["exp"]),
             known=True,
         )
+
+    def _limit(self, claims: dict[str, Any]) -> int | None:
+        """Return the requests a minute of a token's subject. Raises Unauthorized where its claim is no such number."""
+        name = self._settings.jwt_rate_claim
+        given = claims.get(name)
+        if given is None:
+            return self._settings.jwt_requests_per_minute
+        if type(given) is not int or not 1 <= given <= MOST_A_MINUTE:  # True is an int
+            raise Unauthorized(
+                f"the token's claim {name!r} is no number of requests a minute: a whole number from 1 on"
+            )
+        return given
 
 
 def _key_id(token: str) -> str:

@@ -243,7 +243,9 @@ class Gateway(Role):
         return app
 
     async def _asyncapi(self, request: web.Request) -> web.Response:
-        return json_response(asyncapi_document(self._settings.topics(), self._settings.kafka, __version__))
+        # The route is open. Where keys are asked for, the address is for those whom somebody gave a user of Kafka's.
+        kafka = self._settings.kafka if self._gatekeeper.open else None
+        return json_response(asyncapi_document(self._settings.topics(), kafka, __version__))
 
     async def _health(self, request: web.Request) -> web.Response:
         document = self.health()

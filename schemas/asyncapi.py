@@ -67,8 +67,8 @@ _PREDICTION = {
 }
 
 
-def asyncapi_document(topics: Topics, kafka: str, version: str) -> dict[str, Any]:
-    """Return the document of one mesh's topics."""
+def asyncapi_document(topics: Topics, kafka: str | None, version: str) -> dict[str, Any]:
+    """Return the document of one mesh's topics; without `kafka` it does not say where they are."""
     kinds: dict[str, Any] = {
         topics.requests.name: ("PredictionRequest", _headers(_REQUEST_HEADERS, _REQUIRED), _PREDICTION),
         topics.replies.name: ("Reply", _headers(_REPLY_HEADERS, [records.ID, records.STATUS]), _PREDICTION),
@@ -102,10 +102,9 @@ def asyncapi_document(topics: Topics, kafka: str, version: str) -> dict[str, Any
             "description": "Machine-learning models served over a Kafka log: what travels on it, topic by topic.",
         },
         "defaultContentType": "application/json",
-        "servers": {"kafka": {"host": kafka, "protocol": "kafka"}},
         "channels": channels,
         "operations": operations,
-    }
+    } | ({"servers": {"kafka": {"host": kafka, "protocol": "kafka"}}} if kafka is not None else {})
 
 
 def _headers(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

@@ -165,6 +165,14 @@ class Settings(BaseSettings):
     jwt_audience: str = Field(default="", description="the audience that tokens must name; empty: any")
     jwt_scope_claim: str = Field(default="scope", description="the claim that holds predict, deploy or admin")
     jwt_scope_prefix: str = Field(default="", description="what stands before these words in the claim")
+    jwt_requests_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="requests a minute of each subject whose token has no claim of its own for that; none: no limit",
+    )
+    jwt_rate_claim: str = Field(
+        default="requests_per_minute", description="the claim that holds a subject's requests a minute"
+    )
     pickles: Literal["refuse", "allow"] = Field(
         default="refuse",
         description="whether model files that are code are taken: pickles, and all of PyTorch's files (`modelmesh up` and `demo` "

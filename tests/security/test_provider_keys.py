@@ -43,9 +43,8 @@ async def provider():
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    found.tokens = JsonWebTokens(
-        Settings(jwt_jwks_url=f"http://127.0.0.1:{runner.addresses[0][1]}/jwks", jwt_audience="mm")
-    )
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
+    found.tokens = JsonWebTokens(Settings(jwt_jwks_url=found.url, jwt_audience="mm"))
     yield found
     found.go_on.set()
     await runner.cleanup()

@@ -17,6 +17,12 @@ def test_every_topic_is_a_channel_with_its_partitions():
     assert len(addresses) == len(DOCUMENT["channels"])
 
 
+def test_without_an_address_it_says_all_but_that():
+    without = asyncapi_document(Topics("mesh"), None, "1.2.3")
+    assert without == {name: value for name, value in DOCUMENT.items() if name != "servers"}
+    assert "broker:9092" in str(DOCUMENT["servers"])
+
+
 def test_each_reference_leads_somewhere():
     for operation in DOCUMENT["operations"].values():
         assert operation["channel"]["$ref"].removeprefix("#/channels/") in DOCUMENT["channels"]
