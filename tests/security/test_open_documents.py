@@ -1,7 +1,6 @@
 """What anybody may read says nothing of where Kafka is, where keys are asked for."""
 
 import aiohttp
-import pytest
 from modelmesh.access.middleware import PUBLIC
 
 from .gateway_alone import gateway_alone

@@ -59,9 +59,11 @@ async def test_a_claim_says_more_or_less_than_the_setting(alone):
 
 async def test_a_batch_costs_a_token_its_rows(alone):
     headers = {"Authorization": f"Bearer {another()}"}
-    async with aiohttp.ClientSession(alone.url, headers=headers) as http:
-        async with http.post("/predict/m", json={"inputs": [[1.0]] * 5}) as answer:
-            assert answer.status == 429, await answer.text()
+    async with (
+        aiohttp.ClientSession(alone.url, headers=headers) as http,
+        http.post("/predict/m", json={"inputs": [[1.0]] * 5}) as answer,
+    ):
+        assert answer.status == 429, await answer.text()
 
 
 @pytest.mark.parametrize("claim", [0, -1, True, "7", 1.5, [1], {}, 2**80, False])
