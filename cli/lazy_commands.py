@@ -18,6 +18,7 @@ COMMANDS = {
     "demo_command": ("demo",),
     "doctor_command": ("doctor",),
     "import_command": ("import",),
+    "sign_command": ("sign",),
     "dead_letter_commands": ("dead-letters",),
     "db_commands": ("db",),
     "key_commands": ("keys",),

@@ -55,6 +55,7 @@ def register(
     author: Annotated[str, typer.Option(help="Who made it.")] = "",
     compile: Annotated[bool, typer.Option(help="Compile to ONNX where the answers stay the same.")] = True,
     cache_ttl: Annotated[float, typer.Option(help="Seconds for which an answer may be given again.")] = 0.0,
+    author_signature: Annotated[str, typer.Option(help="What `modelmesh sign` gave for the file.")] = "",
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,6 +72,7 @@ def register(
             author=author,
             compile=compile,
             cache_ttl_seconds=cache_ttl,
+            author_signature=author_signature,
         )
     if as_json:
         print(json.dumps(registered))

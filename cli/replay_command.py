@@ -23,6 +23,7 @@ from ..control_plane.database import make_engine
 from ..control_plane.registry import Registry, spec_of
 from ..models.adapters.base import Predictor
 from ..models.artifact_store import ArtifactStore, digest_of, fetch
+from ..models.authors import Signers
 from ..models.proof import Limits, prove_in_fresh_process
 from ..models.serving_process import WithOriginal, load_version
 from ..producers.replay import Progress as HowFar
@@ -154,7 +155,7 @@ async def _run(asked: Asked, folder: ReplayFolder | None, *, resume: bool, quiet
 
 
 async def _load(settings: Settings, asked: Asked) -> tuple[Predictor, Profile | None]:
-    limits = Limits.from_settings(settings)
+    limits, signers = Limits.from_settings(settings), Signers(settings.signers)
     file, model, version = asked.file, asked.model, asked.version
     if file is not None:
         if not file.is_file():
@@ -168,7 +169,8 @@ async def _load(settings: Settings, asked: Asked) -> tuple[Predictor, Profile | 
         await engine.dispose()
 
     def load(one: VersionSpec) -> Predictor:
-        return load_version(fetch(one.artifact, one.digest, settings.data / "cache"), one, limits)
+        path = fetch(one.artifact, one.digest, settings.data / "cache")
+        return load_version(path, one, signers.limits_for(limits, model, one))
 
     predictor = await asyncio.to_thread(load, spec)
     if spec.original is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..broker.event_publisher import EventPublisher
 from ..broker.heartbeats import ReplicaView
 from ..broker.releases_view import ReleasesView
 from ..models.artifact_store import digest_of, fetch
+from ..models.authors import Signers
 from ..models.proof import Limits, prove_in_fresh_process
 from ..schemas.commands import Event
 from ..schemas.errors import InvalidInput, RegistrationRefused, Unavailable, VersionInUse
@@ -55,6 +57,7 @@ class ModelRoutes:
         )
         # Of its own: a slow store must not keep a thread from anything else.
         self._downloads = ThreadPoolExecutor(DOWNLOADS, "download")
+        self._signers = Signers(settings.signers)
         self._registry = registry
         self._deployer = deployer
         self._releases = releases
@@ -86,8 +89,13 @@ class ModelRoutes:
             who.check_model(registration.name)
             registration = registration.model_copy(update={"author": who.actor(registration.author)})
             await self._registry.check_parent(registration)
-            if registration.version:
+            limits = Limits.from_settings(self._settings)
+            if registration.version or registration.author_signature:
                 digest = await asyncio.to_thread(digest_of, source)
+            if registration.author_signature:
+                self._signers.check(registration.name, digest, registration.author_signature)
+                limits = replace(limits, allow_pickles=True)
+            if registration.version:
                 known = await self._registry.existing(registration.name, registration.version, digest)
                 if known is not None:
                     return self._registered(registration, known, None, None, status=200)
@@ -101,7 +109,7 @@ class ModelRoutes:
                     registration.compile,
                     compiled,
                     registration.reference,
-                    limits=Limits.from_settings(self._settings),
+                    limits=limits,
                     timeout=self._settings.proof_timeout,
                 )
             if registration.cache_ttl_seconds and not proof.deterministic:

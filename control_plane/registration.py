@@ -33,6 +33,9 @@ class Registration(BaseModel):
         default=0.0, ge=0, le=30 * 86400, description="how long an answer may be given again; 0: never"
     )
     compile: bool = True
+    author_signature: str = Field(
+        default="", max_length=200, description="`modelmesh sign` of the file, where code is taken from signers alone"
+    )
     data_digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the training data")
 
     @field_validator("name")

@@ -46,6 +46,7 @@ def spec_of(row: VersionRow) -> VersionSpec:
             "artifact": row.artifact_url,
             "digest": row.artifact_digest,
             "seal": row.seal,
+            "author_signature": row.proof.get("author_signature", ""),
             "domain": row.parity.get("domain"),
             "original": original if compiled else None,
             "alone": row.proof.get("alone", False),
@@ -135,7 +136,10 @@ class Registry:
                         sample=proof.sample,
                         parity=proof.parity | {"domain": proof.domain.model_dump() if proof.domain else None},
                         proof=proof.model_dump(mode="json", include=_KEPT_OF_PROOF)
-                        | {"source_seal": self._seal(registration, version, source_digest)},
+                        | {
+                            "source_seal": self._seal(registration, version, source_digest),
+                            "author_signature": registration.author_signature,
+                        },
                         profile=proof.profile.model_dump(mode="json") if proof.profile else None,
                         output_bins=proof.output_bins.model_dump(mode="json") if proof.output_bins else None,
                         libraries=proof.libraries,

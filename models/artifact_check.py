@@ -19,7 +19,8 @@ def check_artifact(path: Path, framework: Framework, *, allow_pickles: bool, lar
     if form.is_code and not allow_pickles:
         raise PickleRefused(
             f"this is {form.name}, which can run any code when it is loaded, and this deployment refuses code in model files: "
-            f"{form.way_out}, or set MODELMESH_PICKLES=allow where every registrant is trusted",
+            f"{form.way_out}, or have it signed by an author whom MODELMESH_SIGNERS names (`modelmesh sign`), or set "
+            "MODELMESH_PICKLES=allow where every registrant is trusted",
             field="artifact",
         )
     form.check(path, largest)

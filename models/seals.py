@@ -25,10 +25,7 @@ class Sealer:
     """Signs with the private key in a PEM file."""
 
     def __init__(self, path: Path) -> None:
-        key = _read(path, "MODELMESH_SEAL_KEY", lambda data: load_pem_private_key(data, None))
-        if not isinstance(key, Ed25519PrivateKey):
-            raise SetupError(f"MODELMESH_SEAL_KEY: {path} holds no ed25519 key: `openssl genpkey -algorithm ed25519`")
-        self._key = key
+        self._key = private_key(path, "MODELMESH_SEAL_KEY")
 
     def seal(self, model: str, version: str, digest: str) -> str:
         """Return the seal, in base64."""
@@ -39,10 +36,7 @@ class SealChecker:
     """Verifies with the public key in a PEM file."""
 
     def __init__(self, path: Path) -> None:
-        key = _read(path, "MODELMESH_SEAL_PUBLIC_KEY", load_pem_public_key)
-        if not isinstance(key, Ed25519PublicKey):
-            raise SetupError(f"MODELMESH_SEAL_PUBLIC_KEY: {path} holds no ed25519 key: `openssl pkey -pubout`")
-        self._key = key
+        self._key = public_key(path, "MODELMESH_SEAL_PUBLIC_KEY")
 
     def check(self, model: str, version: str, digest: str, seal: str) -> None:
         """Raise ModelFailed unless the seal is this version's."""
@@ -54,6 +48,22 @@ class SealChecker:
             raise ModelFailed(
                 f"the seal of {model} {version} is not valid: the artifact is not the registered one"
             ) from None
+
+
+def private_key(path: Path, setting: str) -> Ed25519PrivateKey:
+    """Return the key in a PEM file. Raises SetupError, which names the setting, for what is no ed25519 private key."""
+    key = _read(path, setting, lambda data: load_pem_private_key(data, None))
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SetupError(f"{setting}: {path} holds no ed25519 key: `openssl genpkey -algorithm ed25519`")
+    return key
+
+
+def public_key(path: Path, setting: str) -> Ed25519PublicKey:
+    """Return the key in a PEM file. Raises SetupError, which names the setting, for what is no ed25519 public key."""
+    key = _read(path, setting, load_pem_public_key)
+    if not isinstance(key, Ed25519PublicKey):
+        raise SetupError(f"{setting}: {path} holds no ed25519 key: `openssl pkey -pubout`")
+    return key
 
 
 def _read(path: Path, setting: str, load: Callable[[bytes], object]) -> object:

@@ -58,6 +58,10 @@ class VersionSpec(BaseModel):
     artifact: str
     digest: str = Field(description="SHA-256 of the served artifact, in hex")
     seal: str = Field(default="", description="ed25519 signature over model, version and digest, in base64")
+    author_signature: str = Field(
+        default="",
+        description="its author's ed25519 signature over the model's name and what was registered, in base64",
+    )
     domain: Domain | None = Field(
         default=None, description="where the compiled form is the same function; None: on all inputs, or not compiled"
     )
@@ -79,7 +83,7 @@ class VersionSpec(BaseModel):
 
     def _hash(self) -> str:
         # Where the bytes lie, the warm-up's rows and a reference learned on the way change no answer.
-        left_out: dict[str, Any] = dict.fromkeys(("identity", "artifact", "seal", "sample"), True)
+        left_out: dict[str, Any] = dict.fromkeys(("identity", "artifact", "seal", "author_signature", "sample"), True)
         if self.original is not None:
             left_out["original"] = {"artifact", "seal"}
         if self.profile is not None and self.profile.source == "live":

@@ -195,6 +195,11 @@ class Settings(BaseSettings):
     seal_public_key: Path | None = Field(
         default=None, description="ed25519 public key (PEM): workers then load sealed versions alone"
     )
+    signers: str = Field(
+        default="",
+        description="files of ed25519 public keys (PEM), as a,b: model files that are code, and that one of these signed "
+        "(`modelmesh sign`), are taken where `pickles` is `refuse`; the gateway and the workers need it",
+    )
     tls_cert: Path | None = Field(default=None, description="certificate chain of the gateway (PEM); none: plain HTTP")
     tls_key: Path | None = Field(default=None, description="its private key (PEM)")
     redis: str = Field(

@@ -106,6 +106,7 @@ class AsyncModelMeshClient:
         cache_ttl_seconds: float = 0.0,
         data: Any | None = None,
         idempotency_key: str | None = None,
+        author_signature: str = "",
     ) -> dict[str, Any]:
         """Register a model object or the path of a file; return what was registered.
 
@@ -115,7 +116,8 @@ class AsyncModelMeshClient:
         with to see drift; without it the first live rows are. Of rows that take more than 32 MiB as JSON, large pictures say,
         the first that fit are sent. Without a version the major is raised. With
         `cache_ttl_seconds` an answer to the same inputs is given again for so long, which only a model that answers the same
-        rows the same way may ask for. Sent again with the same `idempotency_key`, within a day, it is not registered again.
+        rows the same way may ask for. `author_signature` is what `modelmesh sign` gave for the file, where the deployment takes
+        code from signers alone. Sent again with the same `idempotency_key`, within a day, it is not registered again.
         Raises RegistrationRefused, VersionExists, InvalidInput.
         """
         if sample is None and data is not None:
@@ -129,6 +131,7 @@ class AsyncModelMeshClient:
             "reference": None if data is None else rows_of(data)[:REFERENCE_ROWS],
         }
         fields: dict[str, Any] = {"name": name, "version": version, "parent": parent, "author": author or None}
+        fields["author_signature"] = author_signature or None
         if data is not None:
             fields["data_digest"] = await asyncio.to_thread(data_digest, data)
         for field, value in documents.items():

@@ -19,6 +19,7 @@ from ..broker.replies import Answerer
 from ..broker.topics import ensure_topics
 from ..models.adapters.registry import adapter_for
 from ..models.artifact_store import fetch
+from ..models.authors import Signers
 from ..models.proof import Limits
 from ..models.seals import SealChecker
 from ..resilience.circuit_breaker import State
@@ -65,10 +66,12 @@ class ModelPool:
         on_breaker: Callable[[str, str, State], None],
         traces: Traces,
         seals: SealChecker | None,
+        signers: Signers,
         keep_books: Bookkeeping,
         on_difference: Callable[[str, VersionSpec, str], None],
     ) -> None:
         self._seals = seals
+        self._signers = signers
         self._keep_books = keep_books
         self._on_difference = on_difference
         self._chaos = chaos
@@ -207,13 +210,14 @@ class ModelPool:
         """Fetch and load. Raises ModelFailed, NotFound or Unavailable."""
         if self._seals is not None:
             self._seals.check(self._model, spec.version, spec.digest, spec.seal)
+        limits = self._signers.limits_for(Limits.from_settings(self._settings), self._model, spec)
         path = await asyncio.to_thread(fetch, spec.artifact, spec.digest, self._cache())
         loaded = LoadedModel(
             spec,
             path,
             threads=self._settings.onnx_threads,
             slots=self._settings.inference_threads,
-            limits=Limits.from_settings(self._settings),
+            limits=limits,
         )
         await loaded.load()
         loaded.fault = lambda: self._fault(spec.version)

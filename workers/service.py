@@ -20,6 +20,7 @@ from ..broker.outbox import Outbox
 from ..broker.releases_view import ReleasesView
 from ..broker.replies import Answerer
 from ..broker.role import Role
+from ..models.authors import Signers
 from ..models.sandbox.process import what_is_refused
 from ..models.sandbox.report import report
 from ..models.seals import SealChecker
@@ -44,6 +45,7 @@ class Worker(Role):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seals = SealChecker(settings.seal_public_key) if settings.seal_public_key is not None else None
+        self._signers = Signers(settings.signers)
         self._epoch = uuid4().hex
         self.registry = CollectorRegistry()
         self._metrics = WorkerMetrics(self.registry)
@@ -133,6 +135,7 @@ class Worker(Role):
                 on_breaker=self._breaker_changed,
                 traces=self._traces,
                 seals=self._seals,
+                signers=self._signers,
                 keep_books=self._keep_books,
                 on_difference=self._compiled_differs,
             )

@@ -36,9 +36,9 @@ class Keyed:
             return await answer.json()
 
 
-@pytest.fixture(scope="session")
-async def keyed(tmp_path_factory):
-    settings = Settings(data=tmp_path_factory.mktemp("keyed"), port=0, grpc_port=free_port(), auth="keys")
+@contextlib.asynccontextmanager
+async def keyed_mesh(settings):
+    """A mesh of its own that asks for keys, for as long as the block lasts."""
     mesh = Mesh(settings, workers=1, external_kafka=False, progress=no_progress, on_restart=lambda member, code: None)
     async with mesh:
         environment = os.environ | {
@@ -52,3 +52,10 @@ async def keyed(tmp_path_factory):
         shown, _ = await made.communicate()
         assert made.returncode == 0
         yield Keyed(mesh, json.loads(shown)["key"])
+
+
+@pytest.fixture(scope="session")
+async def keyed(tmp_path_factory):
+    settings = Settings(data=tmp_path_factory.mktemp("keyed"), port=0, grpc_port=free_port(), auth="keys")
+    async with keyed_mesh(settings) as running:
+        yield running
