@@ -25,6 +25,7 @@ from ..models.adapters.base import Predictor
 from ..models.artifact_store import ArtifactStore, digest_of, fetch
 from ..models.authors import Signers
 from ..models.proof import Limits, prove_in_fresh_process
+from ..models.room import Room
 from ..models.serving_process import WithOriginal, load_version
 from ..producers.replay import Progress as HowFar
 from ..producers.replay import Replay, Stretch
@@ -170,7 +171,7 @@ async def _load(settings: Settings, asked: Asked) -> tuple[Predictor, Profile | 
 
     def load(one: VersionSpec) -> Predictor:
         path = fetch(one.artifact, one.digest, settings.data / "cache")
-        return load_version(path, one, signers.limits_for(limits, model, one))
+        return load_version(path, one, signers.limits_for(limits, model, one), Room.from_settings(settings))[0]
 
     predictor = await asyncio.to_thread(load, spec)
     if spec.original is not None:
@@ -194,7 +195,7 @@ async def _load_file(file: Path, kind: Framework, sample: list[Any], settings: S
         signature=proof.signature,
         sample=proof.sample,
     )
-    return await asyncio.to_thread(load_version, file, spec, limits)
+    return (await asyncio.to_thread(load_version, file, spec, limits, Room.from_settings(settings)))[0]
 
 
 async def _sample(settings: Settings, model: str) -> list[Any]:

@@ -31,7 +31,10 @@ class VersionDocument(BaseModel):
     parent: str | None
     data_digest: str | None
     libraries: dict[str, str]
-    proof: dict[str, Any] = Field(description="times of loading and predicting, in milliseconds")
+    proof: dict[str, Any] = Field(
+        description="times of loading and predicting, in milliseconds; `memory`: what an ONNX form takes at most, in bytes, or "
+        "why nobody knows, so that it runs in a process of its own"
+    )
     created_at: datetime
     live: bool = Field(description="whether the model's release sends requests to it")
 

@@ -20,7 +20,7 @@ from ..schemas.releases import SPEC_BYTES, Batching, VersionSpec, served_sample,
 from .database import DeploymentRow, ExperimentRow, ModelRow, VersionRow
 from .registration import Registration
 
-_KEPT_OF_PROOF = {"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_given", "alone", "why_alone"}
+_KEPT_OF_PROOF = {"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_given", "alone", "why_alone", "memory"}
 
 
 def next_version(existing: list[str]) -> str:
@@ -50,6 +50,7 @@ def spec_of(row: VersionRow) -> VersionSpec:
             "domain": row.parity.get("domain"),
             "original": original if compiled else None,
             "alone": row.proof.get("alone", False),
+            "memory": row.proof.get("memory"),
             "signature": row.signature,
             "batching": row.batching,
             "cache_ttl_seconds": row.cache_ttl_seconds,

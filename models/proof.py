@@ -23,6 +23,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ..schemas.compiled_domain import Domain
 from ..schemas.errors import ModelFailed, ModelMeshError, RegistrationRefused
+from ..schemas.model_memory import Memory
 from ..schemas.profiles import OutputBins, Profile
 from ..schemas.releases import Framework, served_sample
 from ..schemas.settings import Settings
@@ -34,6 +35,7 @@ from .company import company_matters
 from .compiled.domain import OutsideDomain
 from .compiled.proof import compiled_form
 from .infer_signature import make_rows, output_specs
+from .measured import measured
 from .missing import find_missing
 from .profile import build_profile, columns_of, output_bins_of
 from .sandbox.process import IsolatedProcess, ProcessDied, plan_for
@@ -68,6 +70,7 @@ class Proof(BaseModel):
     libraries: dict[str, str]
     profile: Profile | None = None
     output_bins: OutputBins | None = None
+    memory: Memory | None = Field(default=None, description="what the form that is served takes, where that is ONNX")
     deterministic: bool = Field(default=True, description="whether the same rows gave the same answers again")
 
 
@@ -249,7 +252,12 @@ async def prove_in_fresh_process(
         ) from None
     finally:
         process.close()
-    return _believable(document, framework, compiled_path, limits)
+    proof = _believable(document, framework, compiled_path, limits)
+    if proof.served_as != "onnx":
+        return proof.model_copy(update={"memory": None})
+    # In another process: that one may have run somebody's code.
+    memory = await run(_proofs, measured, compiled_path if proof.compiled else path, limits.memory_bytes)
+    return proof.model_copy(update={"memory": memory})
 
 
 def _ask(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 from ..schemas.errors import ModelFailed
 from ..schemas.own_environment import hide_from_others
@@ -18,12 +19,17 @@ from .adapters.registry import adapter_for
 from .artifact_check import check_artifact
 from .compiled.domain import OutsideDomain
 from .infer_signature import make_rows
+from .measured import measured
 from .proof import Limits
+from .room import InParts, Room, Share
 from .sandbox.channel import BrokenMessage, read_tensors
 from .sandbox.process import IsolatedProcess, ProcessDied, plan_for
 from .tensors import Tensors, read_inputs
 
 _LONGEST_PAUSE = 60.0  # seconds
+log = structlog.get_logger(__name__)
+# Of an answer: more than can be sent, and written as JSON they would take some hundred megabytes.
+_MOST_VALUES = 1 << 24
 
 
 def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> Predictor:
@@ -60,6 +66,7 @@ class ServingProcess:
         self._closed = False
         self._hung = 0  # times in a row that it hung, or did not load again
         self._not_before = 0.0  # of the monotonic clock, when it may be started again
+        self._data = adapter_for(spec.served_as).runs_in_worker
         self._lock = threading.Lock()
         hide_from_others()
         self._process: IsolatedProcess | None = self._start()
@@ -84,6 +91,8 @@ class ServingProcess:
             self._hung = 0
         try:
             outputs = read_tensors(document.get("outputs"), body)
+            if (values := sum(array.size for array in outputs.values())) > _MOST_VALUES:
+                raise ModelFailed(f"the model answers {values} values, of which at most {_MOST_VALUES} are sent")
             inside = document.get("inside")
             if inside is None:
                 return outputs
@@ -132,7 +141,8 @@ class ServingProcess:
     def _start(self) -> IsolatedProcess:
         limits = self._limits
         plan = plan_for(self._path, limits.memory_bytes, limits.file_bytes)
-        process = IsolatedProcess(plan, whole=limits.whole_sandbox)
+        # ONNX is data: it is kept apart for the memory that it takes.
+        process = IsolatedProcess(plan, whole=limits.whole_sandbox and not self._data)
         try:
             process.ask(*self._question, timeout=limits.load_seconds)
         except BaseException as error:
@@ -147,11 +157,25 @@ class ServingProcess:
         return process
 
 
-def load_version(path: Path, spec: VersionSpec, limits: Limits) -> Predictor:
-    """Load a version as a worker would: one that may be a pickle in a process of its own."""
-    if adapter_for(spec.served_as).runs_in_worker:
-        return load_checked(path, spec, 1, limits)
-    return ServingProcess(path, spec, 1, limits)
+def load_version(
+    path: Path, spec: VersionSpec, limits: Limits, room: Room, *, threads: int = 1, slots: int = 1
+) -> tuple[Predictor, Share | None]:
+    """Load a version: in this process where it is data and there is room for all that it may take, else in one of its own.
+
+    Returns its share of the room with it; none where it runs in its own process.
+    """
+    if not adapter_for(spec.served_as).runs_in_worker:
+        return ServingProcess(path, spec, threads, limits), None
+    memory = spec.memory or measured(path, limits.memory_bytes)
+    share = room.take(memory, slots=slots, alone=spec.alone)
+    if not isinstance(share, Share):
+        log.info("version.apart", version=spec.version, digest=spec.digest, why=share)
+        return ServingProcess(path, spec, threads, limits), None
+    try:
+        return InParts(load_checked(path, spec, threads, limits), share.rows, alone=spec.alone), share
+    except BaseException:
+        room.give_back(share)
+        raise
 
 
 class WithOriginal:

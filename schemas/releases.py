@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .compiled_domain import Domain
+from .model_memory import Memory
 from .profiles import OutputBins, Profile
 from .signatures import Signature
 
@@ -73,6 +74,9 @@ class VersionSpec(BaseModel):
     sample: list[Any] = Field(default_factory=list, description="a few input rows, for the warm-up")
     profile: Profile | None = Field(default=None, description="the reference rows; None: the first live rows become it")
     output_bins: OutputBins | None = Field(default=None, description="how its answers are counted")
+    memory: Memory | None = Field(
+        default=None, description="what the served ONNX takes at most; None: whoever loads it finds out"
+    )
     identity: str = Field(default="", description="hash of the bytes' digest and of how they are served; made if empty")
 
     @model_validator(mode="after")
@@ -82,8 +86,10 @@ class VersionSpec(BaseModel):
         return self
 
     def _hash(self) -> str:
-        # Where the bytes lie, the warm-up's rows and a reference learned on the way change no answer.
-        left_out: dict[str, Any] = dict.fromkeys(("identity", "artifact", "seal", "author_signature", "sample"), True)
+        # Where the bytes lie, the warm-up's rows, a reference learned on the way and the process that answers change no answer.
+        left_out: dict[str, Any] = dict.fromkeys(
+            ("identity", "artifact", "seal", "author_signature", "sample", "memory"), True
+        )
         if self.original is not None:
             left_out["original"] = {"artifact", "seal"}
         if self.profile is not None and self.profile.source == "live":
@@ -103,6 +109,7 @@ class VersionSpec(BaseModel):
                 "seal": self.original.seal,
                 "domain": None,
                 "original": None,
+                "memory": None,
             }
         )
         other.__dict__["identity"] = other._hash()

@@ -1,4 +1,4 @@
-"""Run a model off the event loop: data (ONNX) in threads, all that is or may be code in a process of its own."""
+"""Run a model off the event loop: data (ONNX) whose memory is bounded in threads, all else in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..models.adapters.base import Predictor
 from ..models.adapters.registry import adapter_for
 from ..models.compiled.domain import OutsideDomain
 from ..models.proof import Limits
-from ..models.serving_process import ServingProcess, load_checked
+from ..models.room import Room, Share
+from ..models.serving_process import ServingProcess, load_version
 from ..models.tensors import Tensors
 from ..schemas.chaos import Fault
 from ..schemas.errors import ModelFailed, ModelMeshError, ModelRefusedInput
@@ -23,26 +24,32 @@ from ..schemas.releases import VersionSpec
 class LoadedModel:
     """One version, loaded and warmed up. `slots` batches may run at once."""
 
-    def __init__(self, spec: VersionSpec, path: Path, *, threads: int, slots: int, limits: Limits) -> None:
+    def __init__(self, spec: VersionSpec, path: Path, *, threads: int, slots: int, limits: Limits, room: Room) -> None:
+        """`room` is the worker's for all models that it runs itself."""
         self.spec = spec
         self._path = path
         self._threads = threads
         self._limits = limits
         self._predictor: Predictor | None = None
-        self._by_thread = adapter_for(spec.served_as).runs_in_worker
-        self.slots = slots if self._by_thread else 1
+        self._room = room
+        self._share: Share | None = None
+        self.slots = slots if adapter_for(spec.served_as).runs_in_worker else 1
         self.fault: Callable[[], Fault | None] = lambda: None  # what a rehearsal wants to go wrong with the next batch
         self._executor = ThreadPoolExecutor(self.slots, thread_name_prefix=f"model-{spec.version}")
 
     async def load(self) -> None:
         """Load and warm up. Raises ModelFailed when the model does not run here."""
-        load = load_checked if self._by_thread else ServingProcess
-        arguments: tuple[Any, ...] = (self._path, self.spec, self._threads, self._limits)
+        load = partial(load_version, threads=self._threads, slots=self.slots)
+        arguments = (self._path, self.spec, self._limits, self._room)
         try:
-            self._predictor = await asyncio.get_running_loop().run_in_executor(self._executor, load, *arguments)
+            self._predictor, self._share = await asyncio.get_running_loop().run_in_executor(
+                self._executor, load, *arguments
+            )
         except Exception as error:  # the model is somebody's code
             self.close()
             raise ModelFailed(f"version {self.spec.version} does not load: {error}") from error
+        if self._share is None:
+            self.slots = 1  # a process answers one batch after the other
 
     async def predict(self, inputs: Tensors) -> Tensors:
         """Run one batch. Raises ModelRefusedInput or ModelFailed with the model's own message.
@@ -79,4 +86,7 @@ class LoadedModel:
         """Let the threads go, where what runs ends first, or end the process."""
         if isinstance(self._predictor, ServingProcess):
             self._predictor.close()
+        if self._share is not None:
+            self._room.give_back(self._share)
+            self._share = None
         self._executor.shutdown(wait=False)

@@ -21,6 +21,7 @@ from ..models.adapters.registry import adapter_for
 from ..models.artifact_store import fetch
 from ..models.authors import Signers
 from ..models.proof import Limits
+from ..models.room import Room
 from ..models.seals import SealChecker
 from ..resilience.circuit_breaker import State
 from ..schemas.chaos import Fault
@@ -67,11 +68,13 @@ class ModelPool:
         traces: Traces,
         seals: SealChecker | None,
         signers: Signers,
+        room: Room,
         keep_books: Bookkeeping,
         on_difference: Callable[[str, VersionSpec, str], None],
     ) -> None:
         self._seals = seals
         self._signers = signers
+        self._room = room
         self._keep_books = keep_books
         self._on_difference = on_difference
         self._chaos = chaos
@@ -218,6 +221,7 @@ class ModelPool:
             threads=self._settings.onnx_threads,
             slots=self._settings.inference_threads,
             limits=limits,
+            room=self._room,
         )
         await loaded.load()
         loaded.fault = lambda: self._fault(spec.version)

@@ -21,6 +21,7 @@ from ..broker.releases_view import ReleasesView
 from ..broker.replies import Answerer
 from ..broker.role import Role
 from ..models.authors import Signers
+from ..models.room import Room
 from ..models.sandbox.process import what_is_refused
 from ..models.sandbox.report import report
 from ..models.seals import SealChecker
@@ -60,6 +61,7 @@ class Worker(Role):
         self._announcer = Announcer(settings, self._outbox, self._describe)
         self._releases = ReleasesView(settings, None, self._on_release)
         self._pools: dict[str, ModelPool] = {}
+        self._room = Room.from_settings(settings)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -136,6 +138,7 @@ class Worker(Role):
                 traces=self._traces,
                 seals=self._seals,
                 signers=self._signers,
+                room=self._room,
                 keep_books=self._keep_books,
                 on_difference=self._compiled_differs,
             )

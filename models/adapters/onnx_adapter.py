@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.errors import InvalidInput
+from ...schemas.errors import InvalidInput, ModelFailed
 from ...schemas.releases import Framework
 from ...schemas.signatures import Category, DType, Signature, TensorSpec
 from ..compiled.domain import SURE, only_sure
@@ -35,6 +35,7 @@ _DTYPES: dict[str, DType] = {
     "tensor(string)": "string",
 }
 _NARROW = "tensor(bfloat16)"
+_NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")
 
 
 def _dtype(tensor: Any) -> DType:
@@ -113,6 +114,7 @@ class OnnxPredictor:
 
     def __init__(self, model: bytes | Path, signature: Signature | None, threads: int) -> None:
         self._session = _session(model, threads)
+        self._options: Any = None
         if any(_NARROW in tensor.type for tensor in [*self._session.get_inputs(), *self._session.get_outputs()]):
             self._session = _session(with_float32_edges(_document(model)), threads)
         self._inputs = self._session.get_inputs()
@@ -130,9 +132,16 @@ class OnnxPredictor:
         self._joins_columns = len(self._inputs) == 1 and len(self.signature.inputs) > 1
         self._shared_sizes = _shared_sizes(self._inputs)
 
+    def keep_no_memory(self) -> None:
+        """Give back what a run took when it ends; else it stays for the next one, however much it was."""
+        import onnxruntime
+
+        self._options = onnxruntime.RunOptions()
+        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
     def predict(self, inputs: Tensors) -> Tensors:
         """Run the session. Raises OutsideDomain for rows that a compiled form leaves to the model, InvalidInput for what the
-        graph does not take.
+        graph does not take, ModelFailed where memory ends.
         """
         feeds = self._feeds(inputs)
         if self._at_once is not None:
@@ -144,11 +153,18 @@ class OnnxPredictor:
         from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
         try:
-            answers = self._session.run(None, feeds)
+            answers = self._session.run(None, feeds, self._options)
         except InvalidArgument as error:
             raise InvalidInput(
                 f"the model does not take these inputs: {in_words(error)[:400]}", field="inputs"
             ) from None
+        except Exception as error:  # ONNX Runtime raises its own classes straight from Exception
+            if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+                raise ModelFailed(
+                    "the model wants more memory for these inputs than it may have: give it smaller ones, or raise "
+                    "MODELMESH_MODEL_MEMORY_BYTES"
+                ) from None
+            raise
         return {name: self._array(name, value) for name, value in zip(self._output_names, answers, strict=True)}
 
     def _array(self, name: str, value: Any) -> NDArray[Any]:

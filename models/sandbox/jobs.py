@@ -10,8 +10,10 @@ from typing import Any
 from ...schemas.errors import ModelMeshError, RegistrationRefused
 from ...schemas.releases import Framework, VersionSpec
 from ..adapters.base import Predictor
+from ..adapters.onnx_adapter import OnnxPredictor
 from ..artifact_check import check_artifact
 from ..compiled.domain import OutsideDomain
+from ..onnx_memory import memory_of
 from ..proof import Limits, prove
 from ..serving_process import load_checked
 from ..tensors import Tensors
@@ -22,7 +24,12 @@ from .channel import Channel, ChannelClosed, answer, asked, write_tensors
 def serve(channel: Channel, artifact: Path) -> None:
     """Answer until the service closes its end."""
     jobs = _Jobs(channel, artifact)
-    known: dict[str, Callable[..., None]] = {"prove": jobs.prove, "load": jobs.load, "predict": jobs.predict}
+    known: dict[str, Callable[..., None]] = {
+        "prove": jobs.prove,
+        "measure": jobs.measure,
+        "load": jobs.load,
+        "predict": jobs.predict,
+    }
     while True:
         try:
             name, *arguments = asked(channel)
@@ -69,9 +76,16 @@ class _Jobs:
             body = [compiled.read_bytes()] if proof.compiled else []
         answer(self._channel, {"proof": proof.model_dump(mode="json")}, body)
 
+    def measure(self) -> None:
+        """Answer with what is proved of the memory that the ONNX model takes. It is parsed for that, and not loaded."""
+        check_artifact(self._artifact, "onnx", allow_pickles=False, largest=0)
+        answer(self._channel, {"memory": memory_of(self._artifact).model_dump()})
+
     def load(self, spec: VersionSpec, threads: int, limits: Limits) -> None:
         """Load the one model of this process."""
         self._predictor = load_checked(self._artifact, spec, threads, limits)
+        if isinstance(self._predictor, OnnxPredictor):
+            self._predictor.keep_no_memory()
         answer(self._channel, {})
 
     def predict(self, inputs: Tensors) -> None:

@@ -22,6 +22,7 @@ from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.models.artifact_check import check_artifact
 from modelmesh.models.formats import FORMATS
 from modelmesh.models.proof import Limits
+from modelmesh.models.room import Room
 from modelmesh.models.serving_process import load_version
 from modelmesh.schemas.errors import ModelMeshError, PickleRefused
 from modelmesh.schemas.releases import Framework, VersionSpec
@@ -278,4 +279,4 @@ def test_an_estimator_that_opens_the_files_that_a_request_names_is_refused(conte
     )
     limits = Limits(allow_pickles=False, memory_bytes=32 * GIGABYTE, file_bytes=GIGABYTE)
     with pytest.raises(ModelMeshError, match="opens the files"):
-        load_version(path, spec, limits)
+        load_version(path, spec, limits, Room(2**33, 2**20))

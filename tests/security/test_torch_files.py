@@ -16,6 +16,7 @@ import torch
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.models.artifact_check import check_artifact
 from modelmesh.models.proof import Limits, prove_in_fresh_process
+from modelmesh.models.room import Room
 from modelmesh.models.serving_process import load_version
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError, PickleRefused
 from modelmesh.schemas.releases import VersionSpec
@@ -26,6 +27,7 @@ from .hostile_torch import ATTACKS, Adds, program
 
 GIGABYTE = 1024**3
 ALLOWED = Limits(allow_pickles=True, memory_bytes=32 * GIGABYTE, file_bytes=GIGABYTE)
+ROOM = Room(2**33, 2**20)
 REFUSED = Limits(allow_pickles=False, memory_bytes=32 * GIGABYTE, file_bytes=GIGABYTE)
 SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(-1, 3)),))
 ROWS = [[0.0, 1.0, 2.0], [1.0, 1.0, 1.0]]
@@ -107,7 +109,7 @@ async def test_where_code_is_refused_it_is_neither_proved_nor_loaded(attack, tmp
         await prove_in_fresh_process(
             path, "torch", SIGNATURE, ROWS, True, tmp_path / "compiled", limits=REFUSED, timeout=60
         )
-    loaded = LoadedModel(spec_of(path), path, threads=1, slots=1, limits=REFUSED)
+    loaded = LoadedModel(spec_of(path), path, threads=1, slots=1, limits=REFUSED, room=ROOM)
     with pytest.raises(ModelMeshError, match="refuses code"):
         await loaded.load()
     assert not done(trace, before)
@@ -117,12 +119,12 @@ async def test_where_code_is_allowed_it_never_runs_in_this_process(attack, loade
     _, path, trace, before = attack
     with contextlib.suppress(ModelMeshError):
         await prove_in_fresh_process(path, "torch", None, ROWS, True, tmp_path / "compiled", limits=ALLOWED, timeout=60)
-    loaded = LoadedModel(spec_of(path), path, threads=1, slots=1, limits=ALLOWED)
+    loaded = LoadedModel(spec_of(path), path, threads=1, slots=1, limits=ALLOWED, room=ROOM)
     with contextlib.suppress(ModelMeshError):
         await loaded.load()
     loaded.close()
     with contextlib.suppress(Exception):  # whatever the model raises
-        load_version(path, spec_of(path), ALLOWED).predict({"x": np.zeros((1, 3), np.float32)})
+        load_version(path, spec_of(path), ALLOWED, ROOM)[0].predict({"x": np.zeros((1, 3), np.float32)})
     assert not loaded_here
     if done(trace, before):  # else its process could not even write there
         assert trace.read_bytes() != str(os.getpid()).encode()
@@ -130,7 +132,7 @@ async def test_where_code_is_allowed_it_never_runs_in_this_process(attack, loade
 
 async def test_an_allowed_program_is_served_with_its_own_answers(tmp_path):
     path = program(tmp_path / "model.pt2")
-    loaded = LoadedModel(spec_of(path), path, threads=1, slots=4, limits=ALLOWED)
+    loaded = LoadedModel(spec_of(path), path, threads=1, slots=4, limits=ALLOWED, room=ROOM)
     await loaded.load()
     try:
         answer = await loaded.predict({"x": np.array(ROWS, np.float32)})

@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pytest
 from modelmesh.models.proof import Limits
+from modelmesh.models.room import Room
 from modelmesh.schemas.errors import InvalidInput, ModelFailed, ModelRefusedInput
 from modelmesh.schemas.releases import VersionSpec
 from modelmesh.schemas.signatures import Signature, TensorSpec
@@ -85,7 +86,7 @@ async def test_a_model_that_ends_its_program_ends_neither_the_worker_nor_itself(
         sample=[[0.0]],
     )  # fmt: skip
     limits = Limits(allow_pickles=True, memory_bytes=32 * 1024**3, file_bytes=1024**3)
-    model = LoadedModel(spec, path, threads=1, slots=1, limits=limits)
+    model = LoadedModel(spec, path, threads=1, slots=1, limits=limits, room=Room(2**33, 2**20))
     await model.load()
     try:
         for odd, becomes in (

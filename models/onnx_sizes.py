@@ -1,0 +1,284 @@
+"""Sizes of an ONNX graph's tensors as a multiple of the rows of a batch: proved operator by operator, or not at all.
+
+Nothing that the file declares of its intermediate tensors or outputs is read, since its maker may have written anything. Each
+operator on the list is one whose outputs' sizes follow from its inputs' sizes and from constants; onnx works most of them out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_RANK = 16
+_MOST = 2**40
+_KNOWN_VALUES = 1024  # of a constant that says sizes
+_MARK = " rows"
+_BY_NUMBERS = ("Pad", "Range")  # that add up constants: onnx may begin again at zero
+
+
+class NotProved(Exception):
+    """There is no bound; the message says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A number of elements, or of one dimension: `times`, multiplied by the rows of the batch where `by_row`."""
+
+    times: int
+    by_row: bool = False
+
+    def __mul__(self, other: Size) -> Size:
+        if self.by_row and other.by_row:
+            raise NotProved("a tensor's size grows with the square of the rows")
+        if abs(self.times * other.times) >= _MOST:  # beyond 64 bits ONNX Runtime would begin again at zero
+            raise NotProved("a tensor has more elements than anybody could hold")
+        return Size(self.times * other.times, self.by_row or other.by_row)
+
+    def over(self, other: Size) -> Size:
+        """Return the quotient. Raises NotProved where there is none."""
+        if not other.times or self.times % other.times or (other.by_row and not self.by_row):
+            raise NotProved("a Reshape does not come out even")
+        return Size(self.times // other.times, self.by_row and not other.by_row)
+
+
+Sizes = tuple[Size, ...]
+ONE = Size(1)
+
+
+def product(sizes: Sequence[Size]) -> Size:
+    """Return the number of elements. Raises NotProved."""
+    if any(not size.times for size in sizes):
+        return Size(0)
+    return math.prod(sizes, start=ONE)
+
+
+def sizes_of(kind: Any) -> Sizes:
+    """Return the sizes in a TypeProto of a tensor. Raises NotProved where one is not known."""
+    if kind.WhichOneof("value") != "tensor_type" or not kind.tensor_type.HasField("shape"):
+        raise NotProved("it gives what is no tensor of a known shape")
+    shape = kind.tensor_type.shape.dim
+    if len(shape) > _RANK:
+        raise NotProved(f"a tensor has more than {_RANK} dimensions")
+    return tuple(map(_size_of, shape))
+
+
+def _size_of(dimension: Any) -> Size:
+    if dimension.HasField("dim_value") and dimension.dim_value >= 0:
+        return Size(dimension.dim_value)
+    times, mark, rest = dimension.dim_param.partition(_MARK)
+    if not mark or rest or not times.isdigit():
+        raise NotProved("the size of what it gives depends on values")
+    return Size(int(times), True)
+
+
+def tensor_type(element: int, sizes: Sequence[Size]) -> Any:
+    """Return the TypeProto of a tensor."""
+    from onnx import helper
+
+    shape = [f"{size.times}{_MARK}" if size.by_row else size.times for size in sizes]
+    return helper.make_tensor_type_proto(element, shape)
+
+
+class Knowledge:
+    """What is known of a graph's tensors: types, constants that may say sizes, and tensors of sizes that were worked out."""
+
+    def __init__(self, opsets: dict[str, int], ir_version: int) -> None:
+        self._opsets = opsets
+        self._ir_version = ir_version
+        self.types: dict[str, Any] = {}
+        self._constants: dict[str, Any] = {}
+        self._worked_out: dict[str, NDArray[Any]] = {}  # of Size
+
+    def add_constant(self, name: str, tensor: Any) -> None:
+        """Note a constant, a TensorProto."""
+        self._note(name, tensor_type(tensor.data_type, [Size(size) for size in tensor.dims]))
+        if math.prod(tensor.dims) <= _KNOWN_VALUES:
+            self._constants[name] = tensor
+
+    def add_input(self, name: str, kind: Any) -> None:
+        """Note an input, whose first dimension counts rows. Raises NotProved for one with another free dimension."""
+        shape = kind.tensor_type.shape.dim
+        if kind.WhichOneof("value") != "tensor_type" or not shape:
+            raise NotProved(f"the input {name[:80]!r} is no tensor of rows")
+        if any(not size.HasField("dim_value") or size.dim_value <= 0 for size in shape[1:]):
+            raise NotProved(f"the input {name[:80]!r} has a free dimension beside the rows")
+        fixed = shape[0].dim_value if shape[0].HasField("dim_value") and shape[0].dim_value > 0 else None
+        first = Size(1, True) if fixed is None else Size(fixed)
+        within = [Size(size.dim_value) for size in shape[1:]]
+        self._note(name, tensor_type(kind.tensor_type.elem_type, [first, *within]))
+
+    def add_node(self, node: Any) -> None:
+        """Work out what a node gives. Raises NotProved."""
+        if any(name not in self.types for name in node.input if name):
+            raise NotProved("the graph is not in order")
+        own = {
+            "Reshape": self._reshape,
+            "Expand": self._expand,
+            "Tile": self._tile,
+            "ConstantOfShape": self._filled,
+        }
+        found = own[node.op_type](node) if node.domain in ("", "ai.onnx") and node.op_type in own else self._asked(node)
+        for name in filter(None, node.output):
+            if name not in found:
+                raise NotProved("the size of what it gives is not known")
+            self._note(name, found[name])
+        self._work_out(node)
+
+    def _note(self, name: str, kind: Any) -> None:
+        if name in self.types:
+            raise NotProved("a name stands for two tensors")
+        product(sizes_of(kind))
+        self.types[name] = kind
+
+    def _asked(self, node: Any) -> dict[str, Any]:
+        """Return what onnx itself says of a node."""
+        import onnx
+        from onnx import defs, helper, shape_inference
+
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        opsets = [helper.make_opsetid(name, version) for name, version in self._opsets.items()]
+        given = {name: self.types[name] for name in node.input if name}
+        data = {name: tensor for name in given if (tensor := self._as_constant(name)) is not None}
+        if node.op_type in _BY_NUMBERS:
+            for name in data:
+                if any(abs(size.times) >= _MOST for size in self._said(name).ravel()):
+                    raise NotProved("a size is beyond all measure")
+        try:
+            schema = defs.get_schema(node.op_type, self._opsets[domain], domain)
+            found: dict[str, Any] = shape_inference.infer_node_outputs(
+                schema, node, given, data, opset_imports=opsets, ir_version=self._ir_version
+            )
+        except (onnx.defs.SchemaError, shape_inference.InferenceError, KeyError, ValueError, RuntimeError) as error:
+            raise NotProved(f"onnx does not take it: {' '.join(str(error).split())}"[:200]) from None
+        return found
+
+    def _as_constant(self, name: str) -> Any | None:
+        from onnx import numpy_helper
+
+        if name in self._constants:
+            return self._constants[name]
+        found = self._worked_out.get(name)
+        if found is None or any(size.by_row for size in found.ravel()):
+            return None
+        numbers = np.array([size.times for size in found.ravel()], np.int64).reshape(found.shape)
+        return numpy_helper.from_array(numbers, name)
+
+    def _said(self, name: str) -> NDArray[Any]:
+        """Return the sizes that a tensor holds; a constant may hold -1, and others that no size is. Raises NotProved."""
+        from onnx import numpy_helper
+
+        found = self._worked_out.get(name)
+        if found is None and name in self._constants:
+            try:
+                numbers = numpy_helper.to_array(self._constants[name])
+            except Exception as error:  # what a file says of a tensor may be anything
+                raise NotProved(f"a constant cannot be read: {error}"[:200]) from None
+            if numbers.dtype == np.int64:
+                found = np.empty(numbers.shape, object)
+                found[...] = np.array([Size(int(each)) for each in numbers.ravel()], object).reshape(numbers.shape)
+        if found is None:
+            raise NotProved("the size of what it gives depends on values")
+        return found
+
+    def _own(self, node: Any, sizes: Sequence[Size]) -> dict[str, Any]:
+        if any(size.times < 0 for size in sizes):
+            raise NotProved("a size is below zero")
+        return {node.output[0]: tensor_type(self.types[node.input[0]].tensor_type.elem_type, sizes)}
+
+    def _reshape(self, node: Any) -> dict[str, Any]:
+        before = sizes_of(self.types[node.input[0]])
+        if len(node.input) != 2:
+            raise NotProved("it is of an early opset")
+        wanted = self._said(node.input[1]).ravel().tolist()
+        literal = any(each.name == "allowzero" and each.i for each in node.attribute)
+        if (literal and Size(0) in wanted) or len(wanted) > _RANK:
+            raise NotProved("a Reshape to nothing, or to too many dimensions")
+        after: list[Size] = []
+        for place, size in enumerate(wanted):
+            if size == Size(0) and place >= len(before):
+                raise NotProved("a Reshape copies a dimension that is not there")
+            after.append(before[place] if size == Size(0) else size)
+        free = [place for place, size in enumerate(after) if size == Size(-1)]
+        if len(free) == 1:
+            others = product([size for place, size in enumerate(after) if place != free[0]])
+            after[free[0]] = product(before).over(others)
+        return self._own(node, after)
+
+    def _expand(self, node: Any) -> dict[str, Any]:
+        given, wanted = list(sizes_of(self.types[node.input[0]])), self._said(node.input[1]).ravel().tolist()
+        length = max(len(given), len(wanted))
+        pairs = zip([ONE] * (length - len(given)) + given, [ONE] * (length - len(wanted)) + wanted, strict=True)
+        after = []
+        for one, other in pairs:
+            if one != other and ONE not in (one, other):
+                raise NotProved("an Expand to a size that it need not fit")
+            after.append(other if one == ONE else one)
+        return self._own(node, after)
+
+    def _tile(self, node: Any) -> dict[str, Any]:
+        given, times = sizes_of(self.types[node.input[0]]), self._said(node.input[1]).ravel().tolist()
+        if len(given) != len(times):
+            raise NotProved("a Tile of other dimensions than it is given")
+        return self._own(node, [one * other for one, other in zip(given, times, strict=True)])
+
+    def _filled(self, node: Any) -> dict[str, Any]:
+        from onnx import TensorProto
+
+        element = next((each.t.data_type for each in node.attribute if each.name == "value"), TensorProto.FLOAT)
+        sizes = self._said(node.input[0]).ravel().tolist()
+        if any(size.times < 0 for size in sizes):
+            raise NotProved("a size is below zero")
+        return {node.output[0]: tensor_type(element, sizes)}
+
+    def _work_out(self, node: Any) -> None:
+        """Note which sizes a node's output holds, where it holds sizes: few operators do, and few dimensions there are."""
+        from onnx import helper
+
+        if node.domain not in ("", "ai.onnx"):
+            return
+        attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute if each.name != "value"}
+        if node.op_type == "Constant":
+            tensor = next((each.t for each in node.attribute if each.name == "value"), None)
+            if "value_int" in attributes or "value_ints" in attributes:
+                numbers = np.array(attributes.get("value_ints", attributes.get("value_int")), np.int64)
+                tensor = helper.make_tensor("", 7, numbers.shape, numbers.ravel().tolist())
+            if tensor is not None and math.prod(tensor.dims) <= _KNOWN_VALUES:
+                self._constants[node.output[0]] = tensor
+            return
+        try:
+            found = self._sizes_held(node, attributes)
+        except (NotProved, IndexError, ValueError, TypeError):
+            return  # then nothing is known of it, and what needs to know fails
+        if found is not None and found.size <= _KNOWN_VALUES:
+            self._worked_out[node.output[0]] = found
+
+    def _sizes_held(self, node: Any, attributes: dict[str, Any]) -> NDArray[Any] | None:
+        kind, first = node.op_type, node.input[0] if node.input else ""
+        if kind == "Shape":
+            sizes = np.empty(len(sizes_of(self.types[first])), object)
+            sizes[:] = sizes_of(self.types[first])
+            return sizes[attributes.get("start") : attributes.get("end")]
+        if kind not in ("Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Gather", "Slice", "Concat", "Mul"):
+            return None
+        if self.types[node.output[0]].tensor_type.elem_type != 7:  # int64: no other holds each size
+            return None
+        if kind == "Concat":
+            return np.concatenate([self._said(name) for name in node.input])
+        said = self._said(first)
+        if kind == "Gather":
+            places = np.array([size.times for size in self._said(node.input[1]).ravel()], int)
+            return np.asarray(
+                said[places].reshape([size.times for size in sizes_of(self.types[node.output[0]])]), object
+            )
+        if kind == "Mul":
+            return np.asarray(said * self._said(node.input[1]), object)
+        if kind == "Slice":
+            # One dimension there is, and steps of one.
+            begin, end, *rest = [int(self._said(name).ravel()[0].times) for name in node.input[1:]]
+            return said[begin:end] if said.ndim == 1 and rest[1:] in ([], [1]) else None
+        return np.asarray(said.reshape([size.times for size in sizes_of(self.types[node.output[0]])]), object)
