@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .onnx_learned import learned
+
 _RANK = 16
 _MOST = 2**40
 _KNOWN_VALUES = 1024  # of a constant that says sizes
@@ -122,7 +124,12 @@ class Knowledge:
             "Tile": self._tile,
             "ConstantOfShape": self._filled,
         }
-        found = own[node.op_type](node) if node.domain in ("", "ai.onnx") and node.op_type in own else self._asked(node)
+        if node.domain == "ai.onnx.ml" and (found := self._learned(node)):
+            pass
+        elif node.domain in ("", "ai.onnx") and node.op_type in own:
+            found = own[node.op_type](node)
+        else:
+            found = self._asked(node)
         for name in filter(None, node.output):
             if name not in found:
                 raise NotProved("the size of what it gives is not known")
@@ -155,6 +162,19 @@ class Knowledge:
             )
         except (onnx.defs.SchemaError, shape_inference.InferenceError, KeyError, ValueError, RuntimeError) as error:
             raise NotProved(f"onnx does not take it: {' '.join(str(error).split())}"[:200]) from None
+        return found
+
+    def _learned(self, node: Any) -> dict[str, Any]:
+        if not node.input or not node.input[0]:
+            return {}
+        kind = self.types[node.input[0]]
+        if node.op_type == "ArrayFeatureExtractor" and len(node.input) == 2:
+            places = product(sizes_of(self.types[node.input[1]]))
+            return self._own(node, [*(sizes_of(kind)[:-1] or [ONE]), places])
+        given = learned(node, kind.tensor_type.elem_type, sizes_of(kind)) or []
+        found = {}
+        for name, (element, sizes) in zip(node.output, given, strict=False):
+            found[name] = tensor_type(element, [Size(size) if isinstance(size, int) else size for size in sizes])
         return found
 
     def _as_constant(self, name: str) -> Any | None:

@@ -186,8 +186,9 @@ class Settings(BaseSettings):
     model_memory_bytes: int = Field(
         default_factory=_share_of_memory,
         gt=0,
-        description="most address space of a process that proves a model or serves one that is not ONNX; by default half of the "
-        "memory of the machine or container, and 4 GiB at least, which the libraries themselves take",
+        description="most address space of a process that proves or serves a model, and most memory that the ONNX models which "
+        "a worker runs itself may take together; by default half of the memory of the machine or container, and 4 GiB at least, "
+        "which the libraries themselves take",
     )
     seal_key: Path | None = Field(
         default=None, description="ed25519 private key (PEM) with which the gateway seals what is registered"

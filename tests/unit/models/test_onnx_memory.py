@@ -488,6 +488,40 @@ def check_form(estimator, sample, tmp_path):
     assert memory.weights + memory.fixed < 100 * MIB
 
 
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        RandomForestClassifier(5, random_state=0),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        GradientBoostingClassifier(n_estimators=3),
+        ExtraTreesRegressor(5, random_state=0),
+        Ridge(),
+        MLPClassifier((8,), max_iter=20, random_state=0),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+@pytest.mark.parametrize("labels", ["texts", "numbers", "two texts"])
+@pytest.mark.filterwarnings("ignore")
+def test_what_skl2onnx_makes_stays_in_the_worker_and_takes_no_more(estimator, labels, tmp_path):
+    skl2onnx = pytest.importorskip("skl2onnx")
+    rows, classes = load_iris(return_X_y=True)
+    rows = rows.astype(np.float32)
+    if hasattr(estimator, "predict_proba") and labels != "numbers":
+        classes = np.array(["a", "bb", "ccc" if labels == "texts" else "bb"])[classes]
+    made = skl2onnx.to_onnx(estimator.fit(rows, classes), rows[:1])
+    memory = proved(tmp_path, made)
+    assert memory.bounded, memory.why
+    assert memory.row < 20_000
+    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    for count in (1, 100):
+        answers = session.run(None, {"X": rows[:count]})
+        least = sum(
+            8 * np.size(each) if isinstance(each, np.ndarray) else 100 * sum(map(len, each)) for each in answers
+        )
+        assert least <= memory.fixed + memory.row * count
+
+
 def test_torch_modules_that_the_client_exports_stay_in_the_worker(tmp_path):
     torch = pytest.importorskip("torch")
     nn = torch.nn
