@@ -16,6 +16,7 @@ from modelmesh.broker.progress import no_progress
 from modelmesh.cli.mesh import Mesh
 from modelmesh.models import serving_process
 from modelmesh.models.proof import Limits
+from modelmesh.models.room import Room
 from modelmesh.models.sandbox import process as processes
 from modelmesh.models.sandbox.channel import ask
 from modelmesh.models.serving_process import ServingProcess
@@ -179,7 +180,7 @@ def test_a_load_that_hangs_ends_in_words_and_leaves_no_process(tmp_path):
 
 
 async def test_a_version_answers_again_and_its_process_is_started_before_it_is_asked(path):
-    model = LoadedModel(model_attacks.spec_of(path), path, threads=1, slots=1, limits=LIMITS)
+    model = LoadedModel(model_attacks.spec_of(path), path, threads=1, slots=1, limits=LIMITS, room=Room(2**33, 2**20))
     await model.load()
     with contextlib.closing(model):
         with pytest.raises(ModelFailed, match="gave no answer"):
