@@ -1,4 +1,4 @@
-"""How much memory an ONNX model takes at most, proved from the model: see decision 0023.
+"""How much memory an ONNX model takes at most, proved from the model: see decision 0024.
 
 A model of which nothing is proved is as good as any other, and runs in a process of its own.
 """
