@@ -7,14 +7,22 @@ STAMP := $(VENV)/.installed
 
 .PHONY: install demo test test-security unit parity lint lock audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
 
+# The versions of requirements-dev.lock, each file by its hash; `make install LOCKED=no` takes what pyproject.toml allows instead.
+LOCKED ?= yes
+
 install: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml requirements-dev.lock
 	@echo "Installing into $(VENV) (the first time takes some minutes: torch alone is 4.7 GB)"
 	@$(PYTHON) -c 'import sys; sys.exit("ModelMesh needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+ifeq ($(LOCKED),yes)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+else
 	@$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[torch,dev]'
+endif
 	@touch $@
 
 demo: $(STAMP)
@@ -44,12 +52,17 @@ lint: $(STAMP)
 	@$(BIN)/lint-imports
 	@$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)
 
-# What the image installs, with hashes, in the versions that are installed here and were tested.
+# What the image installs and what `make install` does, with hashes, in the versions that are installed here and were tested.
+# The newest mkdocs-material wants more than Python 3.11.0, so those before 3.11.5 get another version of what it needs.
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-annotate --no-header --constraints .build/constraints.txt
 lock: $(STAMP)
-	@$(BIN)/python -m pip freeze --exclude-editable | grep == > .build/constraints.txt
-	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header --constraints .build/constraints.txt --output-file requirements.lock
+	@mkdir -p .build
+	@$(BIN)/python -m pip freeze --exclude-editable | grep == | grep -v '^mkdocs-material=\|^pymdown-extensions=' > .build/constraints.txt
+	@$(LOCK) --output-file requirements.lock
+	@$(LOCK) --extra torch --extra dev --output-file requirements-dev.lock
 	@sed -i '1i # What the image installs, each file by its hash. Made by `make lock`; torch and other extras are not in it.' requirements.lock
+	@sed -i '1i # What `make install` installs, each file by its hash. Made by `make lock`.' requirements-dev.lock
 
 # Asks PyPI for known vulnerabilities of what is installed; needs a network that reaches it.
 audit: $(STAMP)
