@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 from dataclasses import asdict
+from itertools import groupby
 from typing import Annotated
 
 import typer
 
+from ..broker.rights import give_rights
 from ..schemas.acls import ROLES, Acl, acls
 from ..schemas.errors import InvalidInput
 from ..schemas.settings import Settings
-from .options import JsonOption
+from .options import JsonOption, say
 
 
 def print_acls(
@@ -29,9 +32,14 @@ def print_acls(
     strimzi: Annotated[
         str | None, typer.Option(help="As KafkaUsers of the Strimzi cluster of this name.", show_default=False)
     ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Give these rights now, as MODELMESH_KAFKA_USER, and print none.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the Kafka rights that each role needs, as commands; nothing is asked and nothing changed."""
+    """Print the Kafka rights that each role needs, as commands; without --apply nothing is asked and nothing changed."""
+    if apply and strimzi is not None:
+        raise InvalidInput("--apply gives rights, --strimzi prints them: take one of them", field="apply")
     settings = Settings()
     if prefix is not None:
         settings = settings.model_copy(update={"prefix": prefix})
@@ -39,6 +47,11 @@ def print_acls(
     for word in role or ():
         _known(word, "role")
     chosen = [acl for acl in acls(settings.topics()) if not role or acl.role in role]
+    if apply:
+        update = {"kafka": bootstrap} if bootstrap else {}
+        given = asyncio.run(give_rights(settings.model_copy(update=update), chosen, users))
+        say(f"{given} rights given", {"given": given}, as_json=as_json)
+        return
     if as_json:
         print(json.dumps([asdict(acl) | {"user": users[acl.role]} for acl in chosen]))
         return
@@ -46,16 +59,27 @@ def print_acls(
         for name in dict.fromkeys(acl.role for acl in chosen):
             print(kafka_user(users[name], strimzi, [acl for acl in chosen if acl.role == name]))
         return
-    for acl in chosen:
-        print(command(acl, users[acl.role], bootstrap or settings.kafka, command_config))
+    for alike in _alike(chosen):
+        print(command(alike, users[alike[0].role], bootstrap or settings.kafka, command_config))
 
 
-def command(acl: Acl, user: str, bootstrap: str, config: str) -> str:
-    """Return the command that gives a user one of the rights; repeated, it changes nothing."""
+def _alike(rights: list[Acl]) -> list[list[Acl]]:
+    """Group rights that differ in the name alone: one command gives them all, and each command starts a JVM."""
+
+    def kind(acl: Acl) -> tuple[int, str, bool, tuple[str, ...]]:
+        return ROLES.index(acl.role), acl.resource, acl.prefixed, acl.operations
+
+    return [list(group) for _, group in groupby(sorted(rights, key=kind), key=kind)]
+
+
+def command(rights: list[Acl], user: str, bootstrap: str, config: str) -> str:
+    """Return the command that gives a user rights that differ in the name alone; repeated, it changes nothing."""
+    first = rights[0]
     words = ["kafka-acls.sh", "--bootstrap-server", bootstrap, "--command-config", config, "--add"]
     words += ["--allow-principal", f"User:{user}"]
-    words += [word for operation in acl.operations for word in ("--operation", operation)]
-    words += [f"--{acl.resource}", acl.name, "--resource-pattern-type", "prefixed" if acl.prefixed else "literal"]
+    words += [word for operation in first.operations for word in ("--operation", operation)]
+    words += [word for acl in rights for word in (f"--{acl.resource}", acl.name)]
+    words += ["--resource-pattern-type", "prefixed" if first.prefixed else "literal"]
     return shlex.join(words)
 
 

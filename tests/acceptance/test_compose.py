@@ -6,7 +6,6 @@ Images that cannot be pulled are built on the spot from Debian (tests/stack).
 import asyncio
 import json
 import os
-import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,18 +91,26 @@ def images(tmp_path_factory):
     jars = kafka_jars(no_progress)
     return ["docker-compose.yml", "tests/stack/local.yml"], {
         "MODELMESH_BASE": BASE,
-        "KAFKA_JARS": os.path.commonpath([*map(str, jars), str(Path.home() / ".cache" / "modelmesh")]),
+        "KAFKA_JARS": os.path.commonpath(jars),
     }
+
+
+def make_passwords(folder):
+    """What deploy/passwords.sh writes, for a stack whose .env is somewhere else."""
+    (folder / "deploy").mkdir()
+    script = shutil.copy(ROOT / "deploy" / "passwords.sh", folder / "deploy")
+    run("sh", str(script))
+    return dict(line.split("=", 1) for line in (folder / ".env").read_text().splitlines())
 
 
 class Stack:
     """A compose project under a name of its own."""
 
-    def __init__(self, files, settings):
+    def __init__(self, files, settings, folder):
         self._files = [option for file in files for option in ("-f", file)]
         ports = {name: free_port() for name in ("MODELMESH_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")}
-        passwords = {f"{name}_PASSWORD": secrets.token_hex(16) for name in ("POSTGRES", "REDIS", "GRAFANA")}
-        self._environment = os.environ | settings | passwords | {name: str(port) for name, port in ports.items()}
+        self.passwords = make_passwords(folder)
+        self._environment = os.environ | settings | self.passwords | {name: str(port) for name, port in ports.items()}
         # The classic builder is in every engine; buildx is a package of its own.
         self._environment |= {"DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0"}
         self.url = f"http://127.0.0.1:{ports['MODELMESH_PORT']}"
@@ -114,8 +121,8 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-async def stack(images):
-    project = Stack(*images)
+async def stack(images, tmp_path_factory):
+    project = Stack(*images, tmp_path_factory.mktemp("passwords"))
     project("build", "-q")
     try:
         project("up", "-d")
@@ -134,6 +141,61 @@ async def stack(images):
         yield project
     finally:
         project("down", "-v", "--remove-orphans", "-t", "5")
+
+
+# What somebody tries who runs code in a container; each line that it prints is a topic and what Kafka said.
+ATTEMPTS = """
+import asyncio
+from modelmesh.broker.connection import make_producer
+from modelmesh.schemas.settings import Settings
+
+async def attempt(settings):
+    producer = make_producer(settings)
+    await producer.start()
+    topics = settings.topics()
+    for topic in (topics.deployments, topics.keys, topics.commands, topics.replicas):
+        try:
+            await producer.send_and_wait(topic.name, b"forged", key=b"m")
+            print(topic.name, "taken")
+        except Exception as error:
+            print(topic.name, type(error).__name__)
+    await producer.stop()
+
+asyncio.run(attempt(Settings(name="intruder")))
+"""
+NO_LOGIN = """
+import asyncio, sys
+from modelmesh.broker.connection import wait_until_answers
+from modelmesh.schemas.settings import Settings
+
+asyncio.run(wait_until_answers(Settings().model_copy(update=dict(pair.split("=") for pair in sys.argv[1:])), 3))
+"""
+
+
+async def test_who_runs_code_in_a_container_has_that_roles_rights_on_kafka_and_no_other(stack):
+    tried = stack("exec", "-T", "worker", "python3", "-c", ATTEMPTS).split("\n")
+    assert tried[:4] == [
+        "modelmesh.deployments TopicAuthorizationFailedError",
+        "modelmesh.keys TopicAuthorizationFailedError",
+        "modelmesh.commands TopicAuthorizationFailedError",
+        "modelmesh.replicas taken",
+    ]
+    for login in (["kafka_security=PLAINTEXT"], ["kafka_user=admin"], ["kafka_user=modelmesh-control"]):
+        with pytest.raises(AssertionError, match="BrokerUnavailable"):
+            stack("exec", "-T", "worker", "python3", "-c", NO_LOGIN, *login)
+    assert isinstance(json.loads(stack("run", "--rm", "-T", "operator", "dead-letters", "list", "--json")), list)
+
+
+async def test_passwords_are_on_no_command_line_and_in_no_log_and_a_role_has_its_own_alone(stack):
+    seen = stack("top") + stack("logs", "--no-color")
+    assert "kafka.Kafka" in seen
+    for name, password in stack.passwords.items():
+        assert password not in seen, name
+    allowed = {"gateway": {"POSTGRES", "REDIS"}, "router": {"REDIS"}, "control": {"POSTGRES"}, "recorder": {"POSTGRES"}}
+    for role in ("gateway", "router", "worker", "control", "recorder"):
+        environment = stack("exec", "-T", role, "env")
+        has = {name.removesuffix("_PASSWORD") for name, password in stack.passwords.items() if password in environment}
+        assert has == {f"KAFKA_{role.upper()}"} | allowed.get(role, set())
 
 
 async def test_the_stack_serves_judges_and_survives_a_stopped_container(stack, tmp_path):

@@ -1,12 +1,14 @@
 """An embedded Kafka with its authorizer on, one user for each role, and a whole mesh on it whose roles log in as these."""
 
+import logging
 import shlex
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import jgo
+import pytest
 from confluent_kafka.admin import (
-    AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -14,6 +16,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from modelmesh.broker.embedded import EmbeddedKafka, free_port
+from modelmesh.broker.jars import KAFKA, cache_folder
+from modelmesh.broker.java import find_java
 from modelmesh.broker.progress import no_progress
 from modelmesh.cli.main import app
 from modelmesh.cli.mesh import Mesh
@@ -47,46 +51,58 @@ def broker(folder: Path, port: int) -> EmbeddedKafka:
 
 
 def give_rights(bootstrap: str, *arguments: str) -> None:
-    """Carry out what `modelmesh acls` prints, word by word as kafka-acls.sh would."""
-    printed = CliRunner().invoke(app, ["acls", *arguments])
-    assert printed.exit_code == 0, printed.output
-    bindings = [binding for line in printed.output.splitlines() for binding in _bindings(line)]
+    """Give the roles what `modelmesh acls` says."""
+    given = CliRunner().invoke(app, ["acls", "--apply", "--bootstrap", bootstrap, *arguments])
+    assert given.exit_code == 0, given.output
+
+
+def rights_of(bootstrap: str, user_prefix: str) -> set[tuple[str, ...]]:
+    """Return (role, resource, name, pattern, operation, host, permission) of all users whose names begin so."""
     admin = AdminClient({"bootstrap.servers": bootstrap})  # it must outlive what it does
-    for done in admin.create_acls(bindings).values():
-        done.result(timeout=30)
-
-
-def _bindings(line: str) -> list[AclBinding]:
-    program, *words = shlex.split(line)
-    assert program == "kafka-acls.sh"
-    options = defaultdict(list)
-    words.remove("--add")
-    for name, value in zip(words[::2], words[1::2], strict=True):
-        options[name].append(value)
-    kind = "topic" if "--topic" in options else "group"
-    (name,), (principal,), (pattern,) = (
-        options[f"--{kind}"], options["--allow-principal"], options["--resource-pattern-type"]
-    )  # fmt: skip
-    return [
-        AclBinding(
-            ResourceType[kind.upper()],
-            name,
-            ResourcePatternType[pattern.upper()],
-            principal,
-            "*",
-            AclOperation[operation.upper()],
-            AclPermissionType.ALLOW,
+    anything = AclBindingFilter(
+        ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+    )
+    principal = f"User:{user_prefix}"
+    return {
+        (
+            acl.principal.removeprefix(principal),
+            acl.restype.name.lower(),
+            acl.name,
+            acl.resource_pattern_type.name.lower(),
+            acl.operation.name.lower(),
+            acl.host,
+            acl.permission_type.name.lower(),
         )
-        for operation in options["--operation"]
-    ]
+        for acl in admin.describe_acls(anything).result(timeout=30)
+        if acl.principal.startswith(principal)
+    }
+
+
+def kafka_acls(folder: Path) -> Path:
+    """Return a kafka-acls.sh, which starts what the one of Kafka's own distribution starts; skip where it cannot be had."""
+    logging.getLogger("jgo").setLevel(logging.ERROR)
+    coordinates = KAFKA.replace(":kafka_2.13:", ":kafka-tools:")
+    try:
+        tool = Path(jgo.build(coordinates, cache_dir=cache_folder() / "jgo").path)
+    except Exception as error:  # jgo lets through whatever requests, Maven or the disk raise
+        pytest.skip(f"{coordinates} cannot be fetched from Maven Central here: {error}")
+    # The first compiler alone: each command lives for a second.
+    java = (
+        f"{shlex.quote(str(find_java()))} -XX:TieredStopAtLevel=1 -cp {shlex.quote(f'{tool}/jars/*:{tool}/modules/*')}"
+    )
+    script = folder / "kafka-acls.sh"
+    script.write_text(f'#!/bin/sh\nexec {java} org.apache.kafka.tools.AclCommand "$@"\n')
+    script.chmod(0o755)
+    return script
 
 
 @dataclass
 class GuardedMesh:
-    """The mesh, and the settings of its parts."""
+    """The mesh, the settings of its parts, and the address of Kafka where its owner needs no password."""
 
     mesh: Mesh
     settings: Settings
+    owners: str
 
     def as_role(self, role: str) -> Settings:
         """Return settings that log in as a role."""

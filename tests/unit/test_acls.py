@@ -65,7 +65,7 @@ def test_the_command_names_users_as_it_is_told():
     shown = run("--prefix", "shop", "--user", "router=alice", "--role", "router", "--json")
     assert {(each["user"], each["role"]) for each in json.loads(shown.output)} == {("alice", "router")}
     lines = run("--user-prefix", "m-", "--bootstrap", "k:1").output.splitlines()
-    assert len(lines) == len(list(acls(Topics())))
+    assert len(lines) < len(list(acls(Topics()))), "each command starts a JVM"
     assert {line.split("User:")[1].split()[0] for line in lines} == {f"m-{role}" for role in ROLES}
-    for wrong in (["--user", "nobody=x"], ["--user", "router"], ["--role", "nobody"]):
+    for wrong in (["--user", "nobody=x"], ["--user", "router"], ["--role", "nobody"], ["--apply", "--strimzi", "c"]):
         assert run(*wrong).exit_code != 0
