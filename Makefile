@@ -1,7 +1,7 @@
 # Every target first makes .venv and installs what is missing; nothing else is needed than Python 3.11+.
 PYTHON ?= python3
 VENV := .venv
-PACKAGES := access broker cli control_plane models producers resilience router schemas sdk stats telemetry workers deploy
+PACKAGES := access broker cli control_plane gateway models producers recorder registry replay resilience router runtime schemas sdk stats telemetry workers deploy
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 

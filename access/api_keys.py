@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 
 from ..schemas.errors import Unauthorized
-from ..schemas.keys import ApiKey, Scope
+from ..schemas.payloads.keys import ApiKey, Scope
 
 _TOKEN = re.compile(r"mm_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 

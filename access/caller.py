@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from ..schemas.errors import Forbidden
-from ..schemas.keys import Scope
+from ..schemas.payloads.keys import Scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from ..schemas.errors import Unauthorized
-from ..schemas.keys import ApiKey
+from ..schemas.payloads.keys import ApiKey
 from ..schemas.settings import Settings
 from .api_keys import check_key, is_api_key
 from .caller import Caller

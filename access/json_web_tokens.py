@@ -10,7 +10,7 @@ import jwt
 from cachetools import TTLCache
 
 from ..schemas.errors import Unauthorized
-from ..schemas.keys import Scope
+from ..schemas.payloads.keys import Scope
 from ..schemas.settings import Settings
 from .caller import Caller
 from .provider_keys import ProviderKeys

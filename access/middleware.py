@@ -7,7 +7,7 @@ from dataclasses import replace
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from ..schemas.keys import Scope
+from ..schemas.payloads.keys import Scope
 from .caller import Caller, caller
 from .gatekeeper import Gatekeeper
 

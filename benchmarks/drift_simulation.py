@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from modelmesh.control_plane import drift_watch
-from modelmesh.control_plane.drift_watch import DriftWatch
-from modelmesh.models.profile import build_profile, columns_of, count_rows
-from modelmesh.schemas.observations import FeatureCounts, Summary
+from modelmesh.control_plane.judge import drift_watch
+from modelmesh.control_plane.judge.drift_watch import DriftWatch
+from modelmesh.models.proof.profile import build_profile, columns_of, count_rows
+from modelmesh.schemas.payloads.observations import FeatureCounts, Summary
 from modelmesh.schemas.settings import Settings
 
 FEATURES = 30

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from modelmesh.broker.progress import no_progress
-from modelmesh.cli.mesh import Mesh
-from modelmesh.cli.status import mesh_status
-from modelmesh.cli.supervisor import Member
+from modelmesh.broker.embedded.progress import no_progress
+from modelmesh.cli.local.mesh import Mesh
+from modelmesh.cli.local.status import mesh_status
+from modelmesh.cli.local.supervisor import Member
 from modelmesh.producers.faults import FaultInjector
 from modelmesh.producers.load_generator import percentile
-from modelmesh.schemas.chaos import Fault
 from modelmesh.schemas.errors import ModelMeshError
+from modelmesh.schemas.payloads.chaos import Fault
 from modelmesh.schemas.settings import Settings
 from modelmesh.sdk import AsyncModelMeshClient
 

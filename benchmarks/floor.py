@@ -17,7 +17,7 @@ from datetime import timedelta
 
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from modelmesh.broker.topics import ensure_topics
+from modelmesh.broker.kafka.topics import ensure_topics
 from modelmesh.producers.load_generator import Ask
 from modelmesh.schemas.settings import Settings
 from modelmesh.schemas.topics import Topic

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from modelmesh.broker.progress import no_progress
+from modelmesh.broker.embedded.progress import no_progress
 from modelmesh.cli.asking import asking_http, asking_kafka, bodies_of
-from modelmesh.cli.mesh import Mesh
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.producers.load_generator import Ask, LoadGenerator
 from modelmesh.schemas.settings import Settings
 from modelmesh.sdk import AsyncModelMeshClient

@@ -17,9 +17,9 @@ import aiohttp
 import numpy as np
 import orjson
 import psutil
-from modelmesh.broker.topic_follower import TopicFollower
+from modelmesh.broker.kafka.topic_follower import TopicFollower
 from modelmesh.cli.asking import asking_kafka, bodies_of
-from modelmesh.cli.mesh import Mesh
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.producers.client import PredictionClient
 from modelmesh.producers.load_generator import LoadGenerator
 from modelmesh.schemas import records

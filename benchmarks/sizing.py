@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 from modelmesh.cli.asking import asking_http, bodies_of
-from modelmesh.cli.mesh import Mesh
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.producers.load_generator import LoadGenerator
 from modelmesh.sdk import AsyncModelMeshClient
 

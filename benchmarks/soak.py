@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from modelmesh.cli.status import consumer_lag
+from modelmesh.cli.local.status import consumer_lag
 from modelmesh.producers.load_generator import percentile
 from modelmesh.sdk import AsyncModelMeshClient
 

@@ -11,10 +11,10 @@ import aiohttp
 import numpy as np
 import orjson
 from modelmesh.cli.asking import asking_kafka, bodies_of
-from modelmesh.cli.mesh import Mesh
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.producers.load_generator import LoadGenerator, percentile
-from modelmesh.producers.replay import Replay, Stretch
+from modelmesh.replay.replayer import Replay, Stretch
 from modelmesh.sdk import AsyncModelMeshClient
 from onnx import TensorProto, helper, save
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..models.onnx_files import names_other_files
+from ..models.artifacts.onnx_files import names_other_files
 from ..schemas.errors import InvalidInput
 
 if TYPE_CHECKING:

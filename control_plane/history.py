@@ -11,13 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from ..broker.connection import make_consumer
-from ..broker.dead_letter_box import DeadLetterBox
-from ..broker.outbox import Outbox
-from ..schemas.commands import Event
+from ..broker.kafka.connection import make_consumer
+from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.outbox import Outbox
+from ..registry.storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, fitting
+from ..registry.storage.keep_writing import keep_writing
+from ..schemas.payloads.commands import Event
 from ..schemas.settings import Settings
-from .database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, fitting
-from .keep_writing import keep_writing
 
 log = structlog.get_logger(__name__)
 

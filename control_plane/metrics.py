@@ -10,10 +10,10 @@ from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from ..broker.releases_view import ReleasesView
-from ..broker.statistics_view import StatisticsView
-from ..broker.topic_follower import TopicFollower
-from ..schemas.commands import Event
+from ..broker.kafka.topic_follower import TopicFollower
+from ..broker.views.releases import ReleasesView
+from ..broker.views.statistics import StatisticsView
+from ..schemas.payloads.commands import Event
 from ..schemas.settings import Settings
 from ..telemetry.readings import Values, add_reading
 

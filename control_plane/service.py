@@ -11,15 +11,15 @@ from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
 
-from ..broker.connection import make_producer
-from ..broker.heartbeats import Announcer
-from ..broker.outbox import Outbox
-from ..broker.role import Role
-from ..schemas.replicas import Heartbeat
+from ..broker.kafka.connection import make_producer
+from ..broker.kafka.outbox import Outbox
+from ..runtime.heartbeats import Announcer
+from ..runtime.role import Role
+from ..schemas.payloads.replicas import Heartbeat
 from ..schemas.settings import Settings
 from .history import HistoryProjection
 from .metrics import ControlMetrics
-from .releases_app import ReleasesApp
+from .releases.app import ReleasesApp
 
 
 class ControlPlane(Role):

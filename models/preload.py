@@ -8,5 +8,5 @@ import sklearn.ensemble
 import sklearn.linear_model
 import sklearn.pipeline  # noqa: F401
 
-from . import proof  # noqa: F401
 from .adapters import onnx_adapter, sklearn_adapter  # noqa: F401
+from .proof import proof  # noqa: F401

@@ -13,18 +13,18 @@ import structlog
 
 from ..schemas.errors import ModelFailed
 from ..schemas.own_environment import hide_from_others
-from ..schemas.releases import VersionSpec
+from ..schemas.payloads.releases import VersionSpec
 from .adapters.base import Predictor
 from .adapters.registry import adapter_for
-from .artifact_check import check_artifact
+from .artifacts.check import check_artifact
 from .compiled.domain import OutsideDomain
-from .infer_signature import make_rows
-from .measured import measured
-from .proof import Limits
-from .room import InParts, Room, Share
+from .memory.measured import measured
+from .memory.room import InParts, Room, Share
+from .proof.infer_signature import make_rows
+from .proof.proof import Limits
 from .sandbox.channel import BrokenMessage, read_tensors
 from .sandbox.process import IsolatedProcess, ProcessDied, plan_for
-from .tensors import Tensors, read_inputs
+from .values.tensors import Tensors, read_inputs
 
 _LONGEST_PAUSE = 60.0  # seconds
 log = structlog.get_logger(__name__)

@@ -18,14 +18,14 @@ import orjson
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from ..broker.chaos import Chaos
-from ..broker.connection import make_producer
-from ..broker.heartbeats import ReplicaView
-from ..broker.outbox import Outbox
-from ..broker.send_errors import answer_for, is_permanent
-from ..broker.topic_follower import TopicFollower
-from ..models.json_values import json_of
+from ..broker.kafka.connection import make_producer
+from ..broker.kafka.outbox import Outbox
+from ..broker.kafka.send_errors import answer_for, is_permanent
+from ..broker.kafka.topic_follower import TopicFollower
+from ..models.values.json_values import json_of
 from ..resilience.retries import RetryBudget, RetryDelay
+from ..runtime.chaos import Chaos
+from ..runtime.heartbeats import ReplicaView
 from ..schemas import records
 from ..schemas.errors import (
     BrokerUnavailable,

@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from ..access.caller import Caller
-from ..broker.connection import make_consumer, make_producer
+from ..broker.kafka.connection import make_consumer, make_producer
 from ..schemas import records
 from ..schemas.errors import BrokerUnavailable, Forbidden, MalformedRecord, NotFound, RequestTooLarge
 from ..schemas.records import PredictionRequest, Reply

@@ -10,13 +10,13 @@ from types import TracebackType
 
 from aiokafka.errors import KafkaError
 
-from ..broker.connection import make_producer
-from ..broker.event_publisher import EventPublisher
-from ..broker.faults_view import FaultsView
-from ..broker.heartbeats import ReplicaView
-from ..broker.outbox import Outbox
-from ..schemas.chaos import Fault
+from ..broker.kafka.connection import make_producer
+from ..broker.kafka.outbox import Outbox
+from ..broker.views.faults import FaultsView
+from ..runtime.event_publisher import EventPublisher
+from ..runtime.heartbeats import ReplicaView
 from ..schemas.errors import BrokerUnavailable, NotFound, Unavailable
+from ..schemas.payloads.chaos import Fault
 from ..schemas.settings import Settings
 
 HEARD_WITHIN = 3.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from ..schemas.replicas import Heartbeat
+from ..schemas.payloads.replicas import Heartbeat
 
 # So many requests in a row go to one partition: larger fetches for the router, still spread over all routers.
 STICKY = 64

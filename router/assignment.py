@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from hashlib import blake2b
 
-from ..schemas.releases import Release, Variant
+from ..schemas.payloads.releases import Release, Variant
 
 _HASHES = 2.0**64
 

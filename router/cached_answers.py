@@ -11,12 +11,12 @@ from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from ..broker.dead_letter_box import DeadLetterBox
-from ..broker.replies import Answerer
-from ..broker.topic_follower import TopicFollower
+from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.topic_follower import TopicFollower
+from ..runtime.replies import Answerer
 from ..schemas import records
 from ..schemas.errors import MalformedRecord
-from ..schemas.releases import Release, Variant
+from ..schemas.payloads.releases import Release, Variant
 from ..schemas.settings import Settings
 from .answer_store import AnswerKey, MemoryAnswers
 from .assignment import shadow_of

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import orjson
 
-from ..models.tensors import parse_body
+from ..models.values.tensors import parse_body
 from ..schemas.errors import ModelMeshError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
-from ..schemas.replicas import Heartbeat
+from ..schemas.payloads.replicas import Heartbeat
 
 
 class ReplicaBreakers:

@@ -14,22 +14,22 @@ from uuid import uuid4
 from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from ..broker.chaos import Chaos
-from ..broker.connection import make_consumer, make_producer
-from ..broker.consume_loop import ConsumeLoop, Delivery
-from ..broker.dead_letter_box import DeadLetterBox
-from ..broker.event_publisher import EventPublisher
-from ..broker.heartbeats import Announcer, ReplicaView
-from ..broker.outbox import Outbox, Together
-from ..broker.releases_view import ReleasesView
-from ..broker.replies import Answerer
-from ..broker.role import Role
-from ..broker.send_errors import answer_for, is_permanent
+from ..broker.kafka.connection import make_consumer, make_producer
+from ..broker.kafka.consume_loop import ConsumeLoop, Delivery
+from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.outbox import Outbox, Together
+from ..broker.kafka.send_errors import answer_for, is_permanent
+from ..broker.views.releases import ReleasesView
 from ..resilience.circuit_breaker import STATES, BreakerRules, State
+from ..runtime.chaos import Chaos
+from ..runtime.event_publisher import EventPublisher
+from ..runtime.heartbeats import Announcer, ReplicaView
+from ..runtime.replies import Answerer
+from ..runtime.role import Role
 from ..schemas import records
 from ..schemas.errors import DeadlineExceeded, ModelMeshError, Overloaded
-from ..schemas.releases import Release
-from ..schemas.replicas import Heartbeat, ModelLoad
+from ..schemas.payloads.releases import Release
+from ..schemas.payloads.replicas import Heartbeat, ModelLoad
 from ..schemas.settings import Settings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.readings import add_lag, add_number

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..schemas.errors import CircuitOpen, ModelNotFound, NoWorker, VersionNotFound
-from ..schemas.releases import Release, Variant, VersionSpec
-from ..schemas.replicas import Heartbeat, ModelLoad
+from ..schemas.payloads.releases import Release, Variant, VersionSpec
+from ..schemas.payloads.replicas import Heartbeat, ModelLoad
 from .assignment import assign, shadow_of
 from .balancer import Balancer, RunBalancer, Target, Work, choose
 from .replica_breakers import ReplicaBreakers

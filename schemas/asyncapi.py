@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from . import records
-from .chaos import Fault
-from .commands import Command, Event
-from .keys import ApiKey
-from .labels import Label
 from .names import NONCE
-from .observations import Summary
-from .releases import Release
-from .replicas import Heartbeat
+from .payloads.chaos import Fault
+from .payloads.commands import Command, Event
+from .payloads.keys import ApiKey
+from .payloads.labels import Label
+from .payloads.observations import Summary
+from .payloads.releases import Release
+from .payloads.replicas import Heartbeat
 from .topics import Topic, Topics
 
 _TEXT = {"type": "string"}

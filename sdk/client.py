@@ -19,7 +19,7 @@ import orjson
 
 from ..models.adapters.base import SavesSafely
 from ..models.adapters.registry import adapter_for
-from ..models.json_values import json_of
+from ..models.values.json_values import json_of
 from ..producers.client import PredictionClient
 from ..schemas.errors import InvalidInput, ModelMeshError, PickleRefused, from_problem
 from .column_types import signature_of

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..models.columns import NUMPY_DTYPES
-from ..models.infer_signature import INPUT
-from ..models.tables import FRAME
+from ..models.proof.infer_signature import INPUT
+from ..models.values.columns import NUMPY_DTYPES
+from ..models.values.tables import FRAME
 from ..schemas.errors import InvalidInput
-from ..schemas.signatures import DType, Signature, TensorSpec
+from ..schemas.payloads.signatures import DType, Signature, TensorSpec
 from .rows import is_table, numbered
 
 # Of more categories a version does not keep which there are.

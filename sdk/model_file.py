@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..models.adapters.registry import adapter_for, framework_of, module_roots
-from ..models.onnx_check import check_beside
-from ..models.onnx_files import names_other_files
+from ..models.artifacts.onnx_check import check_beside
+from ..models.artifacts.onnx_files import names_other_files
 from ..schemas.errors import InvalidInput
-from ..schemas.releases import Framework
+from ..schemas.payloads.releases import Framework
 from .rows import rows_of
 
 

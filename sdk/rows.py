@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ..models.json_values import json_of, plain, refuse_lossy
+from ..models.values.json_values import json_of, plain, refuse_lossy
 from ..schemas.errors import InvalidInput
-from ..schemas.registrations import LARGEST_FIELD
+from ..schemas.payloads.registrations import LARGEST_FIELD
 
 
 def rows_of(data: Any) -> list[Any]:

@@ -7,10 +7,10 @@ import joblib
 import numpy as np
 import orjson
 from modelmesh.models.adapters.registry import adapter_for
-from modelmesh.models.bodies import read_question
-from modelmesh.models.json_values import json_of
-from modelmesh.models.proof import prove
-from modelmesh.schemas.signatures import Signature
+from modelmesh.models.proof.proof import prove
+from modelmesh.models.values.bodies import read_question
+from modelmesh.models.values.json_values import json_of
+from modelmesh.schemas.payloads.signatures import Signature
 from modelmesh.sdk.column_types import signature_of
 from modelmesh.sdk.rows import body_of, inputs_of, rows_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Generic, TypeAlias, TypeVar
 
-from ..schemas.releases import Batching
+from ..schemas.payloads.releases import Batching
 
 T = TypeVar("T")
 # A batch request goes after the interactive ones of so many seconds after it, and no later.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..models.parity import compare
-from ..models.tensors import Tensors
+from ..models.proof.parity import compare
+from ..models.values.tensors import Tensors
 from ..schemas.errors import ModelRefusedInput
 from ..telemetry.bookkeeping import Bookkeeping
 from .original_model import OriginalModel

@@ -12,13 +12,13 @@ from pathlib import Path
 from ..models.adapters.base import Predictor
 from ..models.adapters.registry import adapter_for
 from ..models.compiled.domain import OutsideDomain
-from ..models.proof import Limits
-from ..models.room import Room, Share
+from ..models.memory.room import Room, Share
+from ..models.proof.proof import Limits
 from ..models.serving_process import ServingProcess, load_version
-from ..models.tensors import Tensors
-from ..schemas.chaos import Fault
+from ..models.values.tensors import Tensors
 from ..schemas.errors import ModelFailed, ModelMeshError, ModelRefusedInput
-from ..schemas.releases import VersionSpec
+from ..schemas.payloads.chaos import Fault
+from ..schemas.payloads.releases import VersionSpec
 
 
 class LoadedModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from ..schemas.releases import Release, VersionSpec
+from ..schemas.payloads.releases import Release, VersionSpec
 
 
 class LoadingPlan(NamedTuple):

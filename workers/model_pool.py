@@ -11,24 +11,24 @@ from pathlib import Path
 import structlog
 from aiokafka import ConsumerRecord
 
-from ..broker.chaos import Chaos
-from ..broker.connection import make_consumer
-from ..broker.consume_loop import ConsumeLoop, Delivery
-from ..broker.group_commits import commits_of
-from ..broker.replies import Answerer
-from ..broker.topics import ensure_topics
+from ..broker.kafka.connection import make_consumer
+from ..broker.kafka.consume_loop import ConsumeLoop, Delivery
+from ..broker.kafka.group_commits import commits_of
+from ..broker.kafka.topics import ensure_topics
 from ..models.adapters.registry import adapter_for
-from ..models.artifact_store import fetch
-from ..models.authors import Signers
-from ..models.proof import Limits
-from ..models.room import Room
-from ..models.seals import SealChecker
+from ..models.artifacts.authors import Signers
+from ..models.artifacts.seals import SealChecker
+from ..models.artifacts.store import fetch
+from ..models.memory.room import Room
+from ..models.proof.proof import Limits
 from ..resilience.circuit_breaker import State
-from ..schemas.chaos import Fault
+from ..runtime.chaos import Chaos
+from ..runtime.replies import Answerer
 from ..schemas.errors import ModelMeshError
+from ..schemas.payloads.chaos import Fault
+from ..schemas.payloads.releases import Release, VersionSpec
+from ..schemas.payloads.replicas import ModelLoad
 from ..schemas.records import PredictionRequest
-from ..schemas.releases import Release, VersionSpec
-from ..schemas.replicas import ModelLoad
 from ..schemas.settings import Settings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces

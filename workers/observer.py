@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from ..broker.outbox import Outbox
-from ..models.profile import count_labels, output_labels
-from ..schemas.observations import SUMMARY_BYTES, FeatureCounts, Summary, VersionCounts
-from ..schemas.releases import Release
+from ..broker.kafka.outbox import Outbox
+from ..models.proof.profile import count_labels, output_labels
+from ..schemas.payloads.observations import SUMMARY_BYTES, FeatureCounts, Summary, VersionCounts
+from ..schemas.payloads.releases import Release
 from ..schemas.settings import Settings
 from ..stats.log_histogram import add_value
 from ..telemetry.bookkeeping import Bookkeeping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from ..models.tensors import Tensors
+from ..models.values.tensors import Tensors
 from .execution import LoadedModel
 
 

@@ -12,13 +12,13 @@ from typing import TypeAlias
 
 from opentelemetry.trace import SpanKind
 
-from ..broker.chaos import Chaos
-from ..broker.consume_loop import Delivery
-from ..broker.replies import Answerer
+from ..broker.kafka.consume_loop import Delivery
 from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
+from ..runtime.chaos import Chaos
+from ..runtime.replies import Answerer
 from ..schemas.errors import CircuitOpen, DeadlineExceeded, ModelFailed, ModelRefusedInput, NoWorker, ShadowShed
+from ..schemas.payloads.releases import Release
 from ..schemas.records import PredictionRequest
-from ..schemas.releases import Release
 from ..schemas.settings import Settings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces, failed, is_sampled

@@ -12,23 +12,23 @@ from uuid import uuid4
 import structlog
 from prometheus_client import CollectorRegistry
 
-from ..broker.chaos import Chaos
-from ..broker.connection import make_producer
-from ..broker.event_publisher import EventPublisher
-from ..broker.heartbeats import Announcer
-from ..broker.outbox import Outbox
-from ..broker.releases_view import ReleasesView
-from ..broker.replies import Answerer
-from ..broker.role import Role
-from ..models.authors import Signers
-from ..models.room import Room
+from ..broker.kafka.connection import make_producer
+from ..broker.kafka.outbox import Outbox
+from ..broker.views.releases import ReleasesView
+from ..models.artifacts.authors import Signers
+from ..models.artifacts.seals import SealChecker
+from ..models.memory.room import Room
 from ..models.sandbox.process import what_is_refused
 from ..models.sandbox.report import report
-from ..models.seals import SealChecker
 from ..resilience.circuit_breaker import State
-from ..schemas.observations import DIFFERENCE, Difference
-from ..schemas.releases import Release, VersionSpec
-from ..schemas.replicas import Heartbeat
+from ..runtime.chaos import Chaos
+from ..runtime.event_publisher import EventPublisher
+from ..runtime.heartbeats import Announcer
+from ..runtime.replies import Answerer
+from ..runtime.role import Role
+from ..schemas.payloads.observations import DIFFERENCE, Difference
+from ..schemas.payloads.releases import Release, VersionSpec
+from ..schemas.payloads.replicas import Heartbeat
 from ..schemas.settings import Settings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.readings import add_lag, add_number

@@ -13,14 +13,14 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from ..models.bodies import Question, read_question
 from ..models.compiled.domain import OutsideDomain
-from ..models.tensors import Tensors, row_bytes, shape_key, stack
+from ..models.values.bodies import Question, read_question
+from ..models.values.tensors import Tensors, row_bytes, shape_key, stack
 from ..resilience.batch_cost import BatchCost
 from ..resilience.peak_ewma import PeakEwma
 from ..schemas.errors import DeadlineExceeded, ModelFailed, ModelMeshError, ModelRefusedInput
+from ..schemas.payloads.releases import VersionSpec
 from ..schemas.records import JSON, PredictionRequest
-from ..schemas.releases import VersionSpec
 from ..schemas.value_class import value_class
 from .batching import BatchQueue
 from .compiled_watch import CompiledWatch

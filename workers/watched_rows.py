@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.measures import Column, category_of, is_text, text_columns
-from ..models.profile import LEARNED_VALUES, columns_of, count_columns, weight_of
-from ..models.tensors import Tensors
-from ..schemas.observations import FeatureCounts
-from ..schemas.profiles import Profile
+from ..models.proof.measures import Column, category_of, is_text, text_columns
+from ..models.proof.profile import LEARNED_VALUES, columns_of, count_columns, weight_of
+from ..models.values.tensors import Tensors
+from ..schemas.payloads.observations import FeatureCounts
+from ..schemas.payloads.profiles import Profile
 
 # Of one version between two summaries; the first row is always held. A table of 30 numbers has 8,000 rows in it.
 HELD_BYTES = 2 * 1024 * 1024

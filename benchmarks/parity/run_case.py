@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import orjson
 from modelmesh.models.adapters.base import Predictor
-from modelmesh.models.bodies import read_question
 from modelmesh.models.compiled.domain import OutsideDomain
-from modelmesh.models.inference_protocol import DATATYPE_OF
-from modelmesh.models.json_values import json_of
-from modelmesh.models.outputs import plain_array
-from modelmesh.models.proof import Limits, Proof, prove
+from modelmesh.models.proof.proof import Limits, Proof, prove
 from modelmesh.models.serving_process import load_checked
+from modelmesh.models.values.bodies import read_question
+from modelmesh.models.values.inference_protocol import DATATYPE_OF
+from modelmesh.models.values.json_values import json_of
+from modelmesh.models.values.outputs import plain_array
 from modelmesh.schemas.errors import ModelMeshError
+from modelmesh.schemas.payloads.releases import VersionSpec
+from modelmesh.schemas.payloads.signatures import Signature
 from modelmesh.schemas.records import JSON, v2_content_type
-from modelmesh.schemas.releases import VersionSpec
-from modelmesh.schemas.signatures import Signature
 from modelmesh.sdk.column_types import signature_of
 from modelmesh.sdk.model_file import save_model
 from modelmesh.sdk.rows import body_of, inputs_of, rows_of

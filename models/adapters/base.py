@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from ...schemas.releases import Framework
-from ...schemas.signatures import Signature
-from ..tensors import Tensors
+from ...schemas.payloads.releases import Framework
+from ...schemas.payloads.signatures import Signature
+from ..values.tensors import Tensors
 
 
 class Predictor(Protocol):

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import InvalidInput, ModelFailed
-from ...schemas.releases import Framework
-from ...schemas.signatures import Category, DType, Signature, TensorSpec
+from ...schemas.payloads.releases import Framework
+from ...schemas.payloads.signatures import Category, DType, Signature, TensorSpec
+from ..artifacts.onnx_check import outside_data
+from ..artifacts.onnx_files import in_words, why_not_run, with_float32_edges
 from ..compiled.domain import SURE, only_sure
-from ..onnx_check import outside_data
-from ..onnx_files import in_words, why_not_run, with_float32_edges
-from ..parity import TOLERANCE
-from ..tensors import NUMPY_DTYPES, Tensors
+from ..proof.parity import TOLERANCE
+from ..values.tensors import NUMPY_DTYPES, Tensors
 from .base import Predictor
 
 _DTYPES: dict[str, DType] = {

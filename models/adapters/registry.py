@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, get_args
 
 from ...schemas.errors import InvalidInput
-from ...schemas.releases import Framework
+from ...schemas.payloads.releases import Framework
 from .base import Adapter
 
 _MODULES: dict[str, tuple[str, str]] = {

@@ -11,17 +11,17 @@ import cloudpickle
 import numpy as np
 
 from ...schemas.errors import InvalidInput, ModelMeshError
-from ...schemas.releases import Framework
-from ...schemas.signatures import Signature, TensorSpec
+from ...schemas.payloads.releases import Framework
+from ...schemas.payloads.signatures import Signature, TensorSpec
+from ..artifacts.skops_check import is_skops, trusted_types
 from ..compiled.compiler import compile_estimator
 from ..compiled.graph import TOLERANCE
-from ..estimator_answers import array_of_answers
-from ..fitted_types import seen_columns, takes_numbers_by_value, takes_text
-from ..infer_signature import INPUT, as_floats, infer_inputs
-from ..parity import compare
-from ..skops_check import is_skops, trusted_types
-from ..tables import frame_of, matrix_of
-from ..tensors import Tensors, read_inputs
+from ..proof.estimator_answers import array_of_answers
+from ..proof.fitted_types import seen_columns, takes_numbers_by_value, takes_text
+from ..proof.infer_signature import INPUT, as_floats, infer_inputs
+from ..proof.parity import compare
+from ..values.tables import frame_of, matrix_of
+from ..values.tensors import Tensors, read_inputs
 from ..words import said
 from .base import Predictor
 from .registry import module_roots

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import InvalidInput, SetupError
-from ...schemas.releases import Framework
-from ...schemas.signatures import DType, Signature, TensorSpec
-from ..columns import NUMPY_DTYPES
-from ..infer_signature import INPUT, infer_inputs
-from ..parity import TOLERANCE
-from ..tensors import Tensors
+from ...schemas.payloads.releases import Framework
+from ...schemas.payloads.signatures import DType, Signature, TensorSpec
+from ..proof.infer_signature import INPUT, infer_inputs
+from ..proof.parity import TOLERANCE
+from ..values.columns import NUMPY_DTYPES
+from ..values.tensors import Tensors
 from .base import Predictor
 from .registry import module_roots
 from .torch_compile import onnx_forms

@@ -14,8 +14,8 @@ import numpy as np
 from ...schemas.errors import InvalidInput
 from ..compiled.domain import SURE
 from ..compiled.graph import NotCompiled
-from ..parity import TOLERANCE, compare
-from ..tensors import Tensors
+from ..proof.parity import TOLERANCE, compare
+from ..values.tensors import Tensors
 from .torch_onnx import exported_form
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...schemas.errors import InvalidInput, ModelMeshError
-from ..onnx_check import check_model
-from ..parity import compare
-from ..tensors import Tensors
+from ..artifacts.onnx_check import check_model
+from ..proof.parity import compare
+from ..values.tensors import Tensors
 
 if TYPE_CHECKING:
     from .torch_adapter import TorchPredictor

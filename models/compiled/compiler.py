@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ...schemas.signatures import Signature
+from ...schemas.payloads.signatures import Signature
 from . import linear, trees
 from .answers import Outputs
 from .graph import Block, Graph, NotCompiled

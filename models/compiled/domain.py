@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tensors import Tensors
+from ..values.tensors import Tensors
 
 SURE = "modelmesh.sure"
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.signatures import Signature
-from ..tensors import Tensors
+from ...schemas.payloads.signatures import Signature
+from ..values.tensors import Tensors
 
 _BYTES = 24 * 1024 * 1024  # of all probes
 _SECONDS = 2.0  # that the model may take for them, and again for the borders

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ...schemas.compiled_domain import Domain
-from ...schemas.signatures import Signature
+from ...schemas.payloads.compiled_domain import Domain
+from ...schemas.payloads.signatures import Signature
 from ..adapters.base import Adapter, Predictor
 from ..adapters.onnx_adapter import OnnxPredictor
-from ..parity import Parity, compare
-from ..tensors import Tensors
+from ..proof.parity import Parity, compare
+from ..values.tensors import Tensors
 from .domain import OutsideDomain
 from .graph import NotCompiled
 from .probes import mixed, probes

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...schemas.signatures import Signature, TensorSpec
-from ..tables import FRAME
+from ...schemas.payloads.signatures import Signature, TensorSpec
+from ..values.tables import FRAME
 from .graph import Block, Graph, NotCompiled
 
 _WIDE = ("int64", "uint64")

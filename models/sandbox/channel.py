@@ -18,8 +18,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..outputs import plain_value
-from ..tensors import Tensors
+from ..values.outputs import plain_value
+from ..values.tensors import Tensors
 
 _PREFIX = struct.Struct("<IQ")
 _CHUNK = 1 << 16

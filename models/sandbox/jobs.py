@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import ModelMeshError, RegistrationRefused
-from ...schemas.releases import Framework, VersionSpec
+from ...schemas.payloads.releases import Framework, VersionSpec
 from ..adapters.base import Predictor
 from ..adapters.onnx_adapter import OnnxPredictor
-from ..artifact_check import check_artifact
+from ..artifacts.check import check_artifact
 from ..compiled.domain import OutsideDomain
-from ..onnx_memory import memory_of
-from ..proof import Limits, prove
+from ..memory.onnx_memory import memory_of
+from ..proof.proof import Limits, prove
 from ..serving_process import load_checked
-from ..tensors import Tensors
+from ..values.tensors import Tensors
 from ..words import said
 from .channel import Channel, ChannelClosed, answer, asked, write_tensors
 

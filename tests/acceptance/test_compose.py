@@ -12,9 +12,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from modelmesh.broker.embedded import free_port
-from modelmesh.broker.jars import kafka_jars
-from modelmesh.broker.progress import no_progress
+from modelmesh.broker.embedded.jars import kafka_jars
+from modelmesh.broker.embedded.progress import no_progress
+from modelmesh.broker.embedded.server import free_port
 from modelmesh.sdk import AsyncModelMeshClient
 
 from benchmarks.chaos_models import SAMPLE, chaos_model
@@ -146,7 +146,7 @@ async def stack(images, tmp_path_factory):
 # What somebody tries who runs code in a container; each line that it prints is a topic and what Kafka said.
 ATTEMPTS = """
 import asyncio
-from modelmesh.broker.connection import make_producer
+from modelmesh.broker.kafka.connection import make_producer
 from modelmesh.schemas.settings import Settings
 
 async def attempt(settings):
@@ -165,7 +165,7 @@ asyncio.run(attempt(Settings(name="intruder")))
 """
 NO_LOGIN = """
 import asyncio, sys
-from modelmesh.broker.connection import wait_until_answers
+from modelmesh.broker.kafka.connection import wait_until_answers
 from modelmesh.schemas.settings import Settings
 
 asyncio.run(wait_until_answers(Settings().model_copy(update=dict(pair.split("=") for pair in sys.argv[1:])), 3))

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from modelmesh.broker.connection import wait_until_answers
-from modelmesh.broker.embedded import EmbeddedKafka, free_port
-from modelmesh.broker.progress import no_progress
-from modelmesh.cli.mesh import Mesh
+from modelmesh.broker.embedded.progress import no_progress
+from modelmesh.broker.embedded.server import EmbeddedKafka, free_port
+from modelmesh.broker.kafka.connection import wait_until_answers
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.producers.client import PredictionClient
 from modelmesh.schemas.errors import BrokerUnavailable
 from modelmesh.schemas.settings import Settings

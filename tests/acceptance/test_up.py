@@ -9,7 +9,7 @@ import sys
 import joblib
 import psutil
 import pytest
-from modelmesh.broker.embedded import free_port
+from modelmesh.broker.embedded.server import free_port
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 

@@ -7,9 +7,9 @@ import aiohttp
 import numpy as np
 import pandas as pd
 import pytest
-from modelmesh.broker.embedded import free_port
-from modelmesh.broker.progress import no_progress
-from modelmesh.cli.mesh import Mesh
+from modelmesh.broker.embedded.progress import no_progress
+from modelmesh.broker.embedded.server import free_port
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.producers.client import PredictionClient
 from modelmesh.schemas.settings import Settings
 from modelmesh.sdk import AsyncModelMeshClient

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import redis
-from modelmesh.broker.embedded import free_port
+from modelmesh.broker.embedded.server import free_port
 
 
 class RedisServer:

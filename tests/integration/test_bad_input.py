@@ -10,7 +10,7 @@ import joblib
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
-from modelmesh.broker.topic_follower import TopicFollower
+from modelmesh.broker.kafka.topic_follower import TopicFollower
 from modelmesh.schemas import records
 from modelmesh.schemas.errors import (
     DeadlineExceeded,
@@ -225,8 +225,8 @@ async def test_registrations_that_do_not_prove_themselves(sdk, http, tmp_path, c
 
 async def test_a_deployment_for_which_nobody_is_there_is_a_503(http, mesh, kafka_client):
     """A release on the log whose version no worker can load."""
-    from modelmesh.schemas.releases import Release, Variant, VersionSpec
-    from modelmesh.schemas.signatures import Signature, TensorSpec
+    from modelmesh.schemas.payloads.releases import Release, Variant, VersionSpec
+    from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 
     spec = VersionSpec(
         version="1.0.0",

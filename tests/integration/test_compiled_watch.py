@@ -3,8 +3,8 @@
 import numpy as np
 import onnx
 import pytest
-from modelmesh.control_plane.database import ModelRow, VersionRow, make_engine
-from modelmesh.models.artifact_store import ArtifactStore, fetch
+from modelmesh.models.artifacts.store import ArtifactStore, fetch
+from modelmesh.registry.storage.database import ModelRow, VersionRow, make_engine
 from sklearn.linear_model import LinearRegression
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession

@@ -6,7 +6,7 @@ import signal
 
 import aiohttp
 import pytest
-from modelmesh.cli.status import mesh_status
+from modelmesh.cli.local.status import mesh_status
 from modelmesh.schemas.errors import ControlPlaneUnavailable
 
 from .conftest import kill

@@ -6,8 +6,8 @@ import random
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from modelmesh.broker.connection import make_producer
-from modelmesh.cli.status import mesh_status
+from modelmesh.broker.kafka.connection import make_producer
+from modelmesh.cli.local.status import mesh_status
 from modelmesh.schemas import records
 
 from .waiting import until

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from modelmesh.control_plane.idempotency import HEADER
+from modelmesh.gateway.idempotency import HEADER
 
 from benchmarks.chaos_models import SAMPLE, chaos_model
 

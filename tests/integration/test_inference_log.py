@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import orjson
 import pytest
 from aiokafka import TopicPartition
-from modelmesh.control_plane.database import make_engine
-from modelmesh.control_plane.inference_log import InferenceLog
-from modelmesh.control_plane.labels import Labels
-from modelmesh.control_plane.log_offsets import read_offsets
-from modelmesh.control_plane.migrate import upgrade
-from modelmesh.schemas.labels import Label
+from modelmesh.recorder.inference_log import InferenceLog
+from modelmesh.recorder.labels import Labels
+from modelmesh.recorder.log_offsets import read_offsets
+from modelmesh.registry.storage.database import make_engine
+from modelmesh.registry.storage.migrate import upgrade
+from modelmesh.schemas.payloads.labels import Label
 from modelmesh.schemas.records import PredictionRequest, Reply
 
 REQUESTS, REPLIES = TopicPartition("requests", 0), TopicPartition("replies", 0)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from modelmesh.broker.connection import make_producer
+from modelmesh.broker.kafka.connection import make_producer
 from modelmesh.cli.main import app
 from modelmesh.producers.dead_letters import DeadLetters
 from modelmesh.schemas.errors import InvalidInput, ModelNotFound, NotFound

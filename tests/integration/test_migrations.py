@@ -6,8 +6,8 @@ import sys
 
 import pytest
 import sqlalchemy as sa
-from modelmesh.control_plane.database import Base, make_engine
-from modelmesh.control_plane.migrate import current, downgrade, newest, upgrade
+from modelmesh.registry.storage.database import Base, make_engine
+from modelmesh.registry.storage.migrate import current, downgrade, newest, upgrade
 
 
 async def tables_of(engine):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from modelmesh.broker.connection import admin_client
-from modelmesh.cli.status import consumer_lag, mesh_status
+from modelmesh.broker.kafka.connection import admin_client
+from modelmesh.cli.local.status import consumer_lag, mesh_status
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError, ModelNotFound, NotFound, VersionNotFound
 from sklearn.dummy import DummyRegressor
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 import pytest
-from modelmesh.broker.embedded import free_port
+from modelmesh.broker.embedded.server import free_port
 
 from benchmarks.chaos_models import SAMPLE, chaos_model
 

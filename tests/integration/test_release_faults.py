@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 
-from modelmesh.broker.releases_view import ReleasesView
+from modelmesh.broker.views.releases import ReleasesView
 from modelmesh.schemas.errors import ControlPlaneUnavailable
 
 from .conftest import kill

@@ -13,7 +13,7 @@ from modelmesh.cli.main import app
 from modelmesh.models.adapters.onnx_adapter import OnnxAdapter
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.models.adapters.sklearn_adapter import SklearnAdapter
-from modelmesh.producers.replay import Replay, Stretch
+from modelmesh.replay.replayer import Replay, Stretch
 from modelmesh.schemas.errors import InvalidInput, NotFound
 from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner

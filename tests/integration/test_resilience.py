@@ -8,15 +8,14 @@ import time
 from uuid import uuid4
 
 import pytest
-from modelmesh.broker.connection import make_producer
-from modelmesh.broker.topics import ensure_topics
+from modelmesh.broker.kafka.connection import make_producer
+from modelmesh.broker.kafka.topics import ensure_topics
+from modelmesh.cli.local.status import mesh_status
 from modelmesh.cli.main import app
-from modelmesh.cli.status import mesh_status
 from modelmesh.producers.client import PredictionClient
 from modelmesh.producers.dead_letters import DeadLetters
 from modelmesh.producers.faults import FaultInjector
 from modelmesh.schemas import records
-from modelmesh.schemas.chaos import Fault
 from modelmesh.schemas.errors import (
     CircuitOpen,
     InvalidInput,
@@ -26,6 +25,7 @@ from modelmesh.schemas.errors import (
     PoisonousRequest,
     Unavailable,
 )
+from modelmesh.schemas.payloads.chaos import Fault
 from modelmesh.schemas.records import PredictionRequest
 from typer.testing import CliRunner
 

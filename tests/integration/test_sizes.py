@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from modelmesh.broker.topic_follower import TopicFollower
-from modelmesh.cli.status import mesh_status
+from modelmesh.broker.kafka.topic_follower import TopicFollower
+from modelmesh.cli.local.status import mesh_status
 from modelmesh.producers.dead_letters import DeadLetters
 from modelmesh.schemas import records
 from modelmesh.schemas.errors import RequestTooLarge

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from modelmesh.broker.heartbeats import ReplicaView
+from modelmesh.runtime.heartbeats import ReplicaView
 
 
 async def until(condition, what, seconds=30):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
-from modelmesh.broker.embedded import free_port
-from modelmesh.broker.progress import no_progress
-from modelmesh.cli.mesh import Mesh
+from modelmesh.broker.embedded.progress import no_progress
+from modelmesh.broker.embedded.server import free_port
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.schemas.settings import Settings
 
 

@@ -8,9 +8,9 @@ from unittest import mock
 from aiohttp import web
 from aiokafka.errors import KafkaConnectionError
 from modelmesh.access.api_keys import make_key
-from modelmesh.broker.outbox import Outbox
-from modelmesh.cli.gateway import Gateway
-from modelmesh.control_plane.migrate import upgrade
+from modelmesh.broker.kafka.outbox import Outbox
+from modelmesh.gateway.service import Gateway
+from modelmesh.registry.storage.migrate import upgrade
 from modelmesh.schemas.records import PredictionRequest, Reply
 from modelmesh.schemas.settings import Settings
 from modelmesh.telemetry.timely_site import TimelySite
@@ -108,7 +108,7 @@ async def gateway_alone(folder, **settings):
     settings = Settings(data=folder, command_timeout=0.05, **settings)
     producer = Producer()
     with (
-        mock.patch("modelmesh.cli.gateway.make_producer", return_value=producer),
+        mock.patch("modelmesh.gateway.service.make_producer", return_value=producer),
         mock.patch("modelmesh.producers.client.make_producer", return_value=producer),
     ):
         gateway = Gateway(settings)

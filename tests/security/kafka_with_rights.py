@@ -15,12 +15,12 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
-from modelmesh.broker.embedded import EmbeddedKafka, free_port
-from modelmesh.broker.jars import KAFKA, cache_folder
-from modelmesh.broker.java import find_java
-from modelmesh.broker.progress import no_progress
+from modelmesh.broker.embedded.jars import KAFKA, cache_folder
+from modelmesh.broker.embedded.java import find_java
+from modelmesh.broker.embedded.progress import no_progress
+from modelmesh.broker.embedded.server import EmbeddedKafka, free_port
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.cli.main import app
-from modelmesh.cli.mesh import Mesh
 from modelmesh.schemas.acls import ROLES
 from modelmesh.schemas.settings import Settings
 from typer.testing import CliRunner

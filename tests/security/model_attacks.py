@@ -18,12 +18,12 @@ from pathlib import Path
 
 import cloudpickle
 import psutil
-from modelmesh.models.proof import Limits, prove_in_fresh_process
+from modelmesh.models.proof.proof import Limits, prove_in_fresh_process
 from modelmesh.models.sandbox.process import what_is_refused
 from modelmesh.models.serving_process import ServingProcess
 from modelmesh.schemas.errors import RegistrationRefused
-from modelmesh.schemas.releases import VersionSpec
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.releases import VersionSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 
 # Whole: where the machine does not keep the process apart, the attacks must not run at all.
 LIMITS = Limits(allow_pickles=True, memory_bytes=32 * 1024**3, file_bytes=64 * 1024**2, whole_sandbox=True)

@@ -4,7 +4,7 @@ import hashlib
 import stat
 
 import pytest
-from modelmesh.models.artifact_store import ArtifactStore, fetch
+from modelmesh.models.artifacts.store import ArtifactStore, fetch
 from modelmesh.schemas.errors import Unavailable
 
 

@@ -11,13 +11,13 @@ import cloudpickle
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from modelmesh.broker.progress import no_progress
+from modelmesh.broker.embedded.progress import no_progress
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.cli.main import app as cli
-from modelmesh.cli.mesh import Mesh
-from modelmesh.models.authors import Signers, sign
-from modelmesh.models.proof import Limits
-from modelmesh.models.room import Room
-from modelmesh.models.seals import Sealer
+from modelmesh.models.artifacts.authors import Signers, sign
+from modelmesh.models.artifacts.seals import Sealer
+from modelmesh.models.memory.room import Room
+from modelmesh.models.proof.proof import Limits
 from modelmesh.models.serving_process import load_version
 from modelmesh.schemas.errors import ModelFailed, PickleRefused, SetupError
 from modelmesh.schemas.settings import Settings

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from modelmesh.broker.progress import no_progress
-from modelmesh.cli.mesh import Mesh
+from modelmesh.broker.embedded.progress import no_progress
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.schemas.own_environment import handed_over, take_over
 from modelmesh.schemas.settings import Settings
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import aiohttp
 import pytest
-from modelmesh.schemas.commands import Event
+from modelmesh.schemas.payloads.commands import Event
 
 from .gateway_alone import gateway_alone
 

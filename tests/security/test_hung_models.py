@@ -12,11 +12,11 @@ import cloudpickle
 import numpy as np
 import psutil
 import pytest
-from modelmesh.broker.progress import no_progress
-from modelmesh.cli.mesh import Mesh
+from modelmesh.broker.embedded.progress import no_progress
+from modelmesh.cli.local.mesh import Mesh
 from modelmesh.models import serving_process
-from modelmesh.models.proof import Limits
-from modelmesh.models.room import Room
+from modelmesh.models.memory.room import Room
+from modelmesh.models.proof.proof import Limits
 from modelmesh.models.sandbox import process as processes
 from modelmesh.models.sandbox.channel import ask
 from modelmesh.models.serving_process import ServingProcess

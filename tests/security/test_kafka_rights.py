@@ -14,11 +14,11 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError, for_code
-from modelmesh.broker.connection import admin_client, make_consumer, make_producer
-from modelmesh.broker.embedded import free_port
-from modelmesh.broker.rights import give_rights as ask_for_rights
-from modelmesh.broker.topics import ensure_topics
-from modelmesh.cli.status import consumer_lag
+from modelmesh.broker.embedded.server import free_port
+from modelmesh.broker.kafka.connection import admin_client, make_consumer, make_producer
+from modelmesh.broker.kafka.rights import give_rights as ask_for_rights
+from modelmesh.broker.kafka.topics import ensure_topics
+from modelmesh.cli.local.status import consumer_lag
 from modelmesh.producers.client import PredictionClient
 from modelmesh.producers.dead_letters import DeadLetters
 from modelmesh.schemas.acls import ROLES, acls
@@ -250,7 +250,7 @@ async def test_a_role_joins_no_other_group(guarded, role):
 
 
 async def test_a_role_without_a_topic_is_told_what_it_lacks(guarded, monkeypatch):
-    monkeypatch.setattr("modelmesh.broker.topics.DESCRIBE_TIMEOUT", 0.5)
+    monkeypatch.setattr("modelmesh.broker.kafka.topics.DESCRIBE_TIMEOUT", 0.5)
     settings = guarded.as_role("worker")
     with pytest.raises(BrokerUnavailable, match=r"modelmesh-worker.*may not create them.*not-made.*modelmesh acls"):
         await ensure_topics(settings, [settings.topics().model("not-made")])

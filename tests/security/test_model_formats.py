@@ -19,14 +19,14 @@ import skops.io
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmesh.models.adapters.registry import adapter_for
-from modelmesh.models.artifact_check import check_artifact
-from modelmesh.models.formats import FORMATS
-from modelmesh.models.proof import Limits
-from modelmesh.models.room import Room
+from modelmesh.models.artifacts.check import check_artifact
+from modelmesh.models.artifacts.formats import FORMATS
+from modelmesh.models.memory.room import Room
+from modelmesh.models.proof.proof import Limits
 from modelmesh.models.serving_process import load_version
 from modelmesh.schemas.errors import ModelMeshError, PickleRefused
-from modelmesh.schemas.releases import Framework, VersionSpec
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.releases import Framework, VersionSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.datasets import load_files
 from sklearn.feature_extraction.text import CountVectorizer

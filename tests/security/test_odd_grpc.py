@@ -1,7 +1,7 @@
 """gRPC calls with odd metadata, names and tensors end in a status of the caller's, and hold nothing."""
 
 import pytest
-from modelmesh.broker.embedded import free_port
+from modelmesh.broker.embedded.server import free_port
 
 from .gateway_alone import gateway_alone
 

@@ -4,7 +4,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmesh.models.bodies import read_question
+from modelmesh.models.values.bodies import read_question
 from modelmesh.schemas.errors import InvalidInput, MalformedRequest
 from modelmesh.schemas.records import JSON, v2_content_type
 
@@ -50,7 +50,7 @@ def test_a_fault_of_our_own_in_reading_is_answered(monkeypatch):
     def broken(*arguments):
         raise ValueError("nobody thought of this")
 
-    monkeypatch.setattr("modelmesh.models.bodies.parse_body", broken)
+    monkeypatch.setattr("modelmesh.models.values.bodies.parse_body", broken)
     with pytest.raises(MalformedRequest, match="nobody thought of this"):
         read_question(b"{}", JSON, SIGNATURE)
 

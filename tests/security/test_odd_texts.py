@@ -10,11 +10,10 @@ import orjson
 import pytest
 import structlog
 from modelmesh.access.door import _READ
-from modelmesh.control_plane.counterfactual_routes import CounterfactualRequest
-from modelmesh.control_plane.key_routes import KeyRequest
-from modelmesh.control_plane.label_routes import LabelsRequest
-from modelmesh.control_plane.registration import Registration
-from modelmesh.control_plane.release_documents import (
+from modelmesh.gateway.api.counterfactual import CounterfactualRequest
+from modelmesh.gateway.api.keys import KeyRequest
+from modelmesh.gateway.api.labels import LabelsRequest
+from modelmesh.gateway.api.release_documents import (
     CanaryRequest,
     DeploymentRequest,
     ExperimentRequest,
@@ -23,7 +22,8 @@ from modelmesh.control_plane.release_documents import (
     StopExperimentRequest,
     Wish,
 )
-from modelmesh.control_plane.replay_routes import ReplayRequest
+from modelmesh.gateway.api.replays import ReplayRequest
+from modelmesh.registry.registration import Registration
 from modelmesh.schemas import records
 from modelmesh.schemas.errors import MalformedRecord
 from modelmesh.schemas.records import PredictionRequest, Reply
@@ -197,7 +197,7 @@ async def test_fields_of_a_form(alone):
 
 
 async def test_fields_are_counted_before_they_are_held(alone, monkeypatch):
-    monkeypatch.setattr("modelmesh.control_plane.upload.LARGEST_FIELDS", 10_000)
+    monkeypatch.setattr("modelmesh.gateway.api.upload.LARGEST_FIELDS", 10_000)
     made_up = [(b'name="f%d"' % number, b"x" * 1000) for number in range(50)]
     status, answer = await form(alone, *made_up)
     assert status == 422

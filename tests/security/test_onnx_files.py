@@ -3,8 +3,8 @@
 import numpy as np
 import onnx
 import pytest
-from modelmesh.models.artifact_check import check_artifact
-from modelmesh.models.onnx_check import check_beside, messages
+from modelmesh.models.artifacts.check import check_artifact
+from modelmesh.models.artifacts.onnx_check import check_beside, messages
 from modelmesh.schemas.errors import InvalidInput
 from modelmesh.sdk.model_file import save_model
 from onnx import TensorProto, helper, numpy_helper

@@ -7,11 +7,11 @@ import numpy as np
 import orjson
 import psutil
 import pytest
-from modelmesh.models.proof import Limits, prove_in_fresh_process
-from modelmesh.models.room import Room
+from modelmesh.models.memory.room import Room
+from modelmesh.models.proof.proof import Limits, prove_in_fresh_process
 from modelmesh.schemas.errors import ModelFailed
-from modelmesh.schemas.releases import VersionSpec
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.releases import VersionSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.workers.execution import LoadedModel
 from onnx import TensorProto, helper, numpy_helper
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.models.proof import Limits
+from modelmesh.models.proof.proof import Limits
 from modelmesh.models.sandbox.channel import BrokenMessage, Channel, read_answer, read_tensors, write_tensors
 from modelmesh.models.serving_process import ServingProcess
 from modelmesh.schemas.errors import ModelFailed

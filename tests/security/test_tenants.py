@@ -12,12 +12,12 @@ import aiohttp
 import grpc
 import orjson
 import pytest
-from modelmesh.broker.connection import make_producer
-from modelmesh.cli.gateway import Gateway
-from modelmesh.control_plane.database import make_engine
-from modelmesh.control_plane.replay_store import ReplayStore
-from modelmesh.producers.grpc_service import GrpcService
-from modelmesh.schemas.dead_letters import dead_letter
+from modelmesh.broker.kafka.connection import make_producer
+from modelmesh.gateway.predict.grpc_service import GrpcService
+from modelmesh.gateway.replays.store import ReplayStore
+from modelmesh.gateway.service import Gateway
+from modelmesh.registry.storage.database import make_engine
+from modelmesh.schemas.payloads.dead_letters import dead_letter
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.schemas.settings import Settings
 from tritonclient.grpc import service_pb2 as pb
@@ -151,7 +151,7 @@ ROUTES = {
 def routes_of_the_application(folder):
     """Every route that a gateway has: method and path, /v1 and the path without it being one."""
     with (
-        mock.patch("modelmesh.cli.gateway.make_producer"),
+        mock.patch("modelmesh.gateway.service.make_producer"),
         mock.patch("modelmesh.producers.client.make_producer"),
     ):
         app = Gateway(Settings(data=folder, auth="keys"))._application()

@@ -14,13 +14,13 @@ import joblib
 import numpy as np
 import torch
 from modelmesh.models.adapters.registry import adapter_for
-from modelmesh.models.artifact_check import check_artifact
-from modelmesh.models.proof import Limits, prove_in_fresh_process
-from modelmesh.models.room import Room
+from modelmesh.models.artifacts.check import check_artifact
+from modelmesh.models.memory.room import Room
+from modelmesh.models.proof.proof import Limits, prove_in_fresh_process
 from modelmesh.models.serving_process import load_version
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError, PickleRefused
-from modelmesh.schemas.releases import VersionSpec
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.releases import VersionSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.workers.execution import LoadedModel
 
 from .hostile_torch import ATTACKS, Adds, program

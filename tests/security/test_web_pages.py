@@ -6,8 +6,8 @@ import time
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from modelmesh.access.door import Door, known_hosts
+from modelmesh.cli.local.commands import check_exposed
 from modelmesh.cli.main import app
-from modelmesh.cli.mesh_commands import check_exposed
 from modelmesh.schemas.errors import SetupError
 from modelmesh.schemas.settings import Settings
 from modelmesh.telemetry.admin_server import admin_server

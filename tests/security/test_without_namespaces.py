@@ -13,12 +13,12 @@ from pathlib import Path
 import cloudpickle
 import psutil
 import pytest
-from modelmesh.models.proof import Limits
+from modelmesh.models.proof.proof import Limits
 from modelmesh.models.sandbox.process import what_is_refused
 from modelmesh.models.serving_process import ServingProcess
 from modelmesh.schemas.errors import Unavailable
-from modelmesh.schemas.releases import VersionSpec
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.releases import VersionSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 
 LEFT_BEHIND = "98764.1234"
 MEMORY, LARGEST_FILE = 32 * 1024**3, 64 * 1024**2

@@ -1,7 +1,7 @@
 """Releases and versions for unit tests."""
 
-from modelmesh.schemas.releases import Batching, CanaryPlan, Release, Rules, Step, Variant, VersionSpec
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.releases import Batching, CanaryPlan, Release, Rules, Step, Variant, VersionSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 
 SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float64"),))
 

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmesh.producers.dead_letters import DeadLetter
 from modelmesh.schemas import records
-from modelmesh.schemas.chaos import Fault
-from modelmesh.schemas.commands import Command, Event
 from modelmesh.schemas.errors import MalformedRecord
-from modelmesh.schemas.observations import Summary
+from modelmesh.schemas.payloads.chaos import Fault
+from modelmesh.schemas.payloads.commands import Command, Event
+from modelmesh.schemas.payloads.observations import Summary
+from modelmesh.schemas.payloads.releases import Release
+from modelmesh.schemas.payloads.replicas import Heartbeat
 from modelmesh.schemas.records import PredictionRequest, Reply
-from modelmesh.schemas.releases import Release
-from modelmesh.schemas.replicas import Heartbeat
 from pydantic import ValidationError
 
 NAMES = [value for name, value in vars(records).items() if name.isupper() and isinstance(value, str)]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from modelmesh.broker.class_archive import ClassArchive
+from modelmesh.broker.embedded.class_archive import ClassArchive
 
 
 def _archive(folder: Path, java: Path, jars: list[Path]) -> ClassArchive:

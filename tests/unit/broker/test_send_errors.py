@@ -8,14 +8,14 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition, errors
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.broker.consume_loop import Delivery
-from modelmesh.broker.outbox import Outbox
-from modelmesh.broker.replies import Answerer
-from modelmesh.broker.send_errors import answer_for, is_permanent
+from modelmesh.broker.kafka.consume_loop import Delivery
+from modelmesh.broker.kafka.outbox import Outbox
+from modelmesh.broker.kafka.send_errors import answer_for, is_permanent
 from modelmesh.producers.dead_letters import DeadLetter, DeadLetters
+from modelmesh.runtime.replies import Answerer
 from modelmesh.schemas import records
-from modelmesh.schemas.dead_letters import HEADER_BYTES, KEPT_BYTES, dead_letter
 from modelmesh.schemas.errors import RequestTooLarge
+from modelmesh.schemas.payloads.dead_letters import HEADER_BYTES, KEPT_BYTES, dead_letter
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.schemas.settings import Settings
 

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from modelmesh.broker import jars, java
-from modelmesh.broker.embedded import choose_port, free_port
-from modelmesh.broker.progress import no_progress
+from modelmesh.broker.embedded import jars, java
+from modelmesh.broker.embedded.progress import no_progress
+from modelmesh.broker.embedded.server import choose_port, free_port
 from modelmesh.schemas.errors import SetupError
 
 

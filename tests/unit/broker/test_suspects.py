@@ -1,5 +1,5 @@
 import pytest
-from modelmesh.broker.suspects import CLEAN, IN_USE, TRYING, Suspects
+from modelmesh.broker.kafka.suspects import CLEAN, IN_USE, TRYING, Suspects
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.broker import tolerant_records
-from modelmesh.broker.tolerant_records import read_tolerantly
+from modelmesh.broker.kafka import tolerant_records
+from modelmesh.broker.kafka.tolerant_records import read_tolerantly
 from modelmesh.schemas.records import UNREADABLE
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}

@@ -6,13 +6,13 @@ import pytest
 from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.broker.dead_letter_box import DeadLetterBox
-from modelmesh.broker.faults_view import FaultsView
-from modelmesh.broker.heartbeats import ReplicaView
-from modelmesh.broker.keys_view import KeysView
-from modelmesh.broker.releases_view import ReleasesView
-from modelmesh.broker.statistics_view import StatisticsView
-from modelmesh.control_plane.command_client import CommandClient
+from modelmesh.broker.kafka.dead_letter_box import DeadLetterBox
+from modelmesh.broker.views.faults import FaultsView
+from modelmesh.broker.views.keys import KeysView
+from modelmesh.broker.views.releases import ReleasesView
+from modelmesh.broker.views.statistics import StatisticsView
+from modelmesh.gateway.command_client import CommandClient
+from modelmesh.runtime.heartbeats import ReplicaView
 from modelmesh.schemas import records
 from modelmesh.schemas.settings import Settings
 from structlog.testing import capture_logs

@@ -3,9 +3,9 @@ import subprocess
 import sys
 
 import pytest
+from modelmesh.cli.commands.models import read_json
 from modelmesh.cli.lazy_commands import COMMANDS, commands_of
 from modelmesh.cli.main import app, main
-from modelmesh.cli.model_commands import read_json
 from modelmesh.schemas.errors import InvalidInput
 from typer.testing import CliRunner
 
@@ -89,7 +89,7 @@ def test_every_command_is_found_under_its_name(module):
 def test_a_role_imports_nothing_of_the_other_commands():
     code = "import sys; from modelmesh.cli.lazy_commands import commands_of; commands_of('role_commands'); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "modelmesh.cli.role_commands" in loaded
+    assert "modelmesh.cli.commands.roles" in loaded
     assert not {"alembic", "scipy", "sklearn", "modelmesh.sdk"} & set(loaded)
 
 

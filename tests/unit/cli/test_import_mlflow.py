@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from modelmesh.cli.mlflow_folder import read_mlflow, typed_alone
-from modelmesh.models.onnx_files import names_other_files
+from modelmesh.models.artifacts.onnx_files import names_other_files
 from modelmesh.schemas.errors import InvalidInput
 from modelmesh.sdk.model_file import save_model
 from onnx import TensorProto, helper, numpy_helper

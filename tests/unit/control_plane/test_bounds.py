@@ -4,17 +4,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from modelmesh.control_plane.bounded_table import TABLE_BYTES, BoundedTable
-from modelmesh.control_plane.evidence import Evidence, take_in
-from modelmesh.control_plane.release_machine import REMEMBERED_BYTES, ReleaseState, step
-from modelmesh.control_plane.releases_app import ReleasesApp
-from modelmesh.control_plane.seen import MOST_WORKERS, Seen
-from modelmesh.models.profile import MOST_LABELS
+from modelmesh.control_plane.judge.evidence import Evidence, take_in
+from modelmesh.control_plane.judge.seen import MOST_WORKERS, Seen
+from modelmesh.control_plane.releases.app import ReleasesApp
+from modelmesh.control_plane.releases.bounded_table import TABLE_BYTES, BoundedTable
+from modelmesh.control_plane.releases.machine import REMEMBERED_BYTES, ReleaseState, step
+from modelmesh.models.proof.profile import MOST_LABELS
 from modelmesh.schemas import records
-from modelmesh.schemas.commands import Command
 from modelmesh.schemas.errors import RequestTooLarge
-from modelmesh.schemas.observations import Summary, VersionCounts
-from modelmesh.schemas.releases import (
+from modelmesh.schemas.payloads.commands import Command
+from modelmesh.schemas.payloads.observations import Summary, VersionCounts
+from modelmesh.schemas.payloads.releases import (
     RELEASE_BYTES,
     SAMPLE_BYTES,
     SAMPLE_ROWS,
@@ -22,8 +22,8 @@ from modelmesh.schemas.releases import (
     served_sample,
     sizes_of,
 )
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.schemas.settings import Settings
-from modelmesh.schemas.signatures import Signature, TensorSpec
 from structlog.testing import capture_logs
 
 

@@ -4,10 +4,10 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.control_plane.counterfactual import RecordedCanary, judge_again
-from modelmesh.control_plane.judge import Judge
-from modelmesh.schemas.commands import Command
-from modelmesh.schemas.releases import CanaryPlan, Rules, Step
+from modelmesh.control_plane.judge.counterfactual import RecordedCanary, judge_again
+from modelmesh.control_plane.judge.judge import Judge
+from modelmesh.schemas.payloads.commands import Command
+from modelmesh.schemas.payloads.releases import CanaryPlan, Rules, Step
 from modelmesh.schemas.settings import Settings
 
 from ..releases import canary

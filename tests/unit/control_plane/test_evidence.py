@@ -4,9 +4,9 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.control_plane.decision import decide, figures, limit_of
-from modelmesh.control_plane.evidence import Evidence, take_in
-from modelmesh.schemas.observations import Summary, VersionCounts
+from modelmesh.control_plane.judge.decision import decide, figures, limit_of
+from modelmesh.control_plane.judge.evidence import Evidence, take_in
+from modelmesh.schemas.payloads.observations import Summary, VersionCounts
 from modelmesh.stats.log_histogram import add_value
 from modelmesh.stats.two_sample import log_evidence
 

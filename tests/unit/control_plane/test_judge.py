@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from modelmesh.control_plane.judge import RESEND_AFTER, Judge
-from modelmesh.models.profile import build_profile
-from modelmesh.schemas.commands import Command
-from modelmesh.schemas.observations import FeatureCounts, Summary
+from modelmesh.control_plane.judge.judge import RESEND_AFTER, Judge
+from modelmesh.models.proof.profile import build_profile
+from modelmesh.schemas.payloads.commands import Command
+from modelmesh.schemas.payloads.observations import FeatureCounts, Summary
 from modelmesh.schemas.settings import Settings
 
 from ..releases import canary, full, spec

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from modelmesh.control_plane.release_machine import ReleaseState, step
-from modelmesh.models.profile import build_profile
-from modelmesh.schemas.commands import Command
-from modelmesh.schemas.releases import CanaryPlan, Original, Step, Variant
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.control_plane.releases.machine import ReleaseState, step
+from modelmesh.models.proof.profile import build_profile
+from modelmesh.schemas.payloads.commands import Command
+from modelmesh.schemas.payloads.releases import CanaryPlan, Original, Step, Variant
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 
 from ..releases import spec
 

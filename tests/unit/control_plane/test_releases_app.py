@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from modelmesh.control_plane.releases_app import ReleasesApp
+from modelmesh.control_plane.releases.app import ReleasesApp
 from modelmesh.schemas.settings import Settings
 
 

@@ -9,11 +9,11 @@ import pytest
 from modelmesh.models.adapters.onnx_adapter import OnnxPredictor
 from modelmesh.models.adapters.registry import adapter_for, framework_of
 from modelmesh.models.compiled.compiler import compile_estimator
-from modelmesh.models.parity import compare
-from modelmesh.models.proof import Limits, prove, prove_in_fresh_process
-from modelmesh.models.tensors import read_inputs
+from modelmesh.models.proof.parity import compare
+from modelmesh.models.proof.proof import Limits, prove, prove_in_fresh_process
+from modelmesh.models.values.tensors import read_inputs
 from modelmesh.schemas.errors import InvalidInput, RegistrationRefused
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from modelmesh.models.archives import check_archive
+from modelmesh.models.artifacts.archives import check_archive
 from modelmesh.schemas.errors import InvalidInput
 from scipy import sparse
 

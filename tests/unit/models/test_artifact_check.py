@@ -8,8 +8,8 @@ import joblib
 import numpy as np
 import pytest
 from modelmesh.models.adapters.sklearn_adapter import SklearnAdapter
-from modelmesh.models.archives import check_archive
-from modelmesh.models.artifact_check import check_artifact
+from modelmesh.models.artifacts.archives import check_archive
+from modelmesh.models.artifacts.check import check_artifact
 from modelmesh.schemas.errors import InvalidInput, PickleRefused
 from onnx import TensorProto, helper, numpy_helper, save
 from onnx.external_data_helper import convert_model_to_external_data

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from modelmesh.models.company import company_matters
+from modelmesh.models.proof.company import company_matters
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPRegressor

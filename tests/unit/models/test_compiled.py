@@ -10,9 +10,9 @@ from modelmesh.models.compiled.compiler import compile_estimator
 from modelmesh.models.compiled.domain import OutsideDomain
 from modelmesh.models.compiled.graph import TOLERANCE, NotCompiled
 from modelmesh.models.compiled.probes import probes
-from modelmesh.models.parity import compare
-from modelmesh.models.proof import prove
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.models.proof.parity import compare
+from modelmesh.models.proof.proof import prove
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from modelmesh.models.inference_protocol import DATATYPES, read_request, write_response
+from modelmesh.models.values.inference_protocol import DATATYPES, read_request, write_response
 from modelmesh.schemas.errors import InvalidInput, MalformedRequest, ModelMeshError
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 
 TABLE = Signature(
     inputs=(TensorSpec(name="amount", dtype="float64"), TensorSpec(name="merchant", dtype="string")),

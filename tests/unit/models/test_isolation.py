@@ -2,7 +2,7 @@
 
 import joblib
 import pytest
-from modelmesh.models.proof import Limits, prove_in_fresh_process
+from modelmesh.models.proof.proof import Limits, prove_in_fresh_process
 from modelmesh.schemas.errors import RegistrationRefused
 
 GIGABYTE = 1024**3

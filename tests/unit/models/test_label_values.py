@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.models.difference import difference
-from modelmesh.models.label_values import label_key, same_label
-from modelmesh.models.profile import output_labels
-from modelmesh.models.truth import Verdict, compare_with_truth
-from modelmesh.producers.replay_report import ReplayReport
-from modelmesh.schemas.profiles import OutputBins
+from modelmesh.models.proof.profile import output_labels
+from modelmesh.models.values.difference import difference
+from modelmesh.models.values.label_values import label_key, same_label
+from modelmesh.models.values.truth import Verdict, compare_with_truth
+from modelmesh.replay.report import ReplayReport
+from modelmesh.schemas.payloads.profiles import OutputBins
 
 # One label, another, whether they are the same, and whether they are to a table of truths.
 PAIRS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.models.measures import CELLS, MOST_VALUES, category_of, text_columns, wide_columns
+from modelmesh.models.proof.measures import CELLS, MOST_VALUES, category_of, text_columns, wide_columns
 
 texts = st.none() | st.text(max_size=200) | st.text(alphabet="ab é\0\n😀", min_size=2000, max_size=3000)
 

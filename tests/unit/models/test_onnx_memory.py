@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmesh.models.adapters.registry import adapter_for
-from modelmesh.models.onnx_memory import memory_of
+from modelmesh.models.memory.onnx_memory import memory_of
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris

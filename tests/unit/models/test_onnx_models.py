@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 import pytest
 from modelmesh.models.adapters.registry import adapter_for
-from modelmesh.models.artifact_check import check_artifact
-from modelmesh.models.proof import prove
-from modelmesh.models.tensors import read_inputs
+from modelmesh.models.artifacts.check import check_artifact
+from modelmesh.models.proof.proof import prove
+from modelmesh.models.values.tensors import read_inputs
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError, RegistrationRefused
 from modelmesh.sdk.model_file import save_model
 from onnx import TensorProto, helper, numpy_helper

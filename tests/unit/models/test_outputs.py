@@ -7,8 +7,8 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
-from modelmesh.models.inference_protocol import Wanted, write_response
-from modelmesh.models.outputs import write_outputs
+from modelmesh.models.values.inference_protocol import Wanted, write_response
+from modelmesh.models.values.outputs import write_outputs
 
 from ...registered import Registered
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from modelmesh.models.parity import compare
+from modelmesh.models.proof.parity import compare
 
 WANT = {"label": np.array([0, 1]), "probabilities": np.array([[0.25, 0.75], [0.5, 0.5]])}
 

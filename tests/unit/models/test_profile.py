@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.models.measures import LONGEST_CATEGORY, MOMENTS, PROJECTIONS
-from modelmesh.models.profile import (
+from modelmesh.models.proof.measures import LONGEST_CATEGORY, MOMENTS, PROJECTIONS
+from modelmesh.models.proof.profile import (
     MOST_FEATURES,
     MOST_LABELS,
     OTHER_LABELS,

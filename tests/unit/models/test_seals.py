@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from modelmesh.models.seals import SealChecker, Sealer
+from modelmesh.models.artifacts.seals import SealChecker, Sealer
 from modelmesh.schemas.errors import ModelFailed, SetupError
 
 DIGEST = "ab" * 32

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from modelmesh.models.inference_protocol import DATATYPE_OF, DATATYPES
-from modelmesh.models.tensors import NUMPY_DTYPES
+from modelmesh.models.values.inference_protocol import DATATYPE_OF, DATATYPES
+from modelmesh.models.values.tensors import NUMPY_DTYPES
 from modelmesh.schemas.errors import ModelRefusedInput, from_problem
-from modelmesh.schemas.signatures import DType, Signature, TensorSpec
+from modelmesh.schemas.payloads.signatures import DType, Signature, TensorSpec
 
 
 def test_a_signature_that_was_stored_before_still_reads() -> None:

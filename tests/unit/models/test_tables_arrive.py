@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from modelmesh.models.bodies import read_question
-from modelmesh.models.inference_protocol import DATATYPE_OF, DATATYPES
-from modelmesh.models.tables import frame_of
+from modelmesh.models.values.bodies import read_question
+from modelmesh.models.values.inference_protocol import DATATYPE_OF, DATATYPES
+from modelmesh.models.values.tables import frame_of
 from modelmesh.schemas.errors import InvalidInput
+from modelmesh.schemas.payloads.signatures import Signature
 from modelmesh.schemas.records import V2_JSON, v2_content_type
-from modelmesh.schemas.signatures import Signature
 from modelmesh.sdk.column_types import signature_of
 from modelmesh.sdk.rows import body_of, inputs_of, rows_of
 

@@ -5,10 +5,10 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.models.outputs import write_outputs
-from modelmesh.models.tensors import parse_body, read_inputs, stack
+from modelmesh.models.values.outputs import write_outputs
+from modelmesh.models.values.tensors import parse_body, read_inputs, stack
 from modelmesh.schemas.errors import InvalidInput, MalformedRequest
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 
 TABLE = Signature(
     inputs=(

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.models.compiled.domain import OutsideDomain
-from modelmesh.models.proof import prove
-from modelmesh.models.tensors import read_inputs
+from modelmesh.models.proof.proof import prove
+from modelmesh.models.values.tensors import read_inputs
 from modelmesh.schemas.errors import InvalidInput, RegistrationRefused
 from modelmesh.sdk.model_file import sample_rows, save_model
 

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.models.truth import Tally, Verdict, compare_with_truth
+from modelmesh.models.values.truth import Tally, Verdict, compare_with_truth
 
 
 @pytest.mark.parametrize(

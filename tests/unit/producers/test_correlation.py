@@ -9,9 +9,9 @@ import pytest
 from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmesh.gateway.predict.routes import row_id
 from modelmesh.producers.client import PredictionClient
 from modelmesh.producers.correlation import answer_to
-from modelmesh.producers.predict_routes import row_id
 from modelmesh.schemas.errors import DeadlineExceeded, MalformedRequest
 from modelmesh.schemas.names import NONCE, REQUEST_ID
 from modelmesh.schemas.records import PredictionRequest, Reply

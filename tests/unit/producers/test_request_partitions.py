@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmesh.producers.request_partitions import STICKY, RequestPartitions
-from modelmesh.schemas.replicas import Heartbeat
+from modelmesh.schemas.payloads.replicas import Heartbeat
 
 
 def router(name, *partitions):

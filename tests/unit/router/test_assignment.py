@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmesh.router.assignment import assign, shadow_of
-from modelmesh.schemas.releases import Release, Variant
+from modelmesh.schemas.payloads.releases import Release, Variant
 from scipy.stats import binom
 
 from ..releases import spec

@@ -1,6 +1,6 @@
 from modelmesh.resilience.circuit_breaker import BreakerRules
 from modelmesh.router.replica_breakers import ReplicaBreakers
-from modelmesh.schemas.replicas import Heartbeat, ModelLoad
+from modelmesh.schemas.payloads.replicas import Heartbeat, ModelLoad
 
 RULES = BreakerRules(failures=0.5, requests=4, window=10.0, recovery=5.0, probes=2)
 

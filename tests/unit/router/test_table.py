@@ -5,8 +5,8 @@ from modelmesh.resilience.circuit_breaker import BreakerRules
 from modelmesh.router.replica_breakers import ReplicaBreakers
 from modelmesh.router.table import RoutingTable
 from modelmesh.schemas.errors import CircuitOpen, ModelNotFound, NoWorker
-from modelmesh.schemas.releases import Release, Variant
-from modelmesh.schemas.replicas import Heartbeat, ModelLoad
+from modelmesh.schemas.payloads.releases import Release, Variant
+from modelmesh.schemas.payloads.replicas import Heartbeat, ModelLoad
 
 from ..releases import canary, full, spec
 

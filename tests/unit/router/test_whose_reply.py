@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 from aiokafka import ConsumerRecord
-from modelmesh.broker.replies import Answerer
 from modelmesh.router.answer_store import AnswerKey, MemoryAnswers
 from modelmesh.router.placements import Placements
 from modelmesh.router.prediction_cache import Pending, PredictionCache
+from modelmesh.runtime.replies import Answerer
 from modelmesh.schemas.errors import ModelFailed, NoWorker
 from modelmesh.schemas.records import PredictionRequest, Reply
 from modelmesh.schemas.settings import Settings

@@ -9,10 +9,10 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
-from modelmesh.models.bodies import read_question
-from modelmesh.models.json_values import json_of
+from modelmesh.models.values.bodies import read_question
+from modelmesh.models.values.json_values import json_of
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.sdk.rows import inputs_of, rows_of
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import ColumnTransformer, make_column_transformer

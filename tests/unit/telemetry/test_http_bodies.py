@@ -7,7 +7,7 @@ import zlib
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from modelmesh.producers.http_requests import read_body, read_deadline
+from modelmesh.gateway.predict.http_requests import read_body, read_deadline
 from modelmesh.producers.room import Room
 from modelmesh.telemetry.http import http_middleware
 from modelmesh.telemetry.tracing import Traces, known_traceparent

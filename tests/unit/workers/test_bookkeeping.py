@@ -8,7 +8,7 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from modelmesh.broker.chaos import Chaos
+from modelmesh.runtime.chaos import Chaos
 from modelmesh.schemas.errors import CircuitOpen, ModelFailed
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.schemas.settings import Settings

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import joblib
 import numpy as np
 import pytest
-from modelmesh.models.proof import Limits
-from modelmesh.models.room import Room
+from modelmesh.models.memory.room import Room
+from modelmesh.models.proof.proof import Limits
 from modelmesh.schemas.errors import InvalidInput, ModelFailed, ModelRefusedInput
-from modelmesh.schemas.releases import VersionSpec
-from modelmesh.schemas.signatures import Signature, TensorSpec
+from modelmesh.schemas.payloads.releases import VersionSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.workers.execution import LoadedModel
 
 

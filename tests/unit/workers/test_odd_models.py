@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmesh.models.compiled.domain import OutsideDomain
 from modelmesh.schemas.errors import ModelFailed, ModelRefusedInput
+from modelmesh.schemas.payloads.releases import Batching, VersionSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.schemas.records import PredictionRequest
-from modelmesh.schemas.releases import Batching, VersionSpec
-from modelmesh.schemas.signatures import Signature, TensorSpec
 from modelmesh.telemetry.bookkeeping import Bookkeeping
 from modelmesh.workers.compiled_watch import CompiledWatch, WatchSchedule
 from modelmesh.workers.version_server import VersionServer

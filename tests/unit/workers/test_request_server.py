@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmesh.broker.chaos import Chaos
+from modelmesh.runtime.chaos import Chaos
 from modelmesh.schemas.errors import CircuitOpen, InvalidInput, ModelFailed, ModelRefusedInput, NoWorker, ShadowShed
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.schemas.settings import Settings

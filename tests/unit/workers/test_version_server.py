@@ -8,9 +8,9 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmesh.schemas.errors import InvalidInput, ModelFailed
+from modelmesh.schemas.payloads.releases import Batching, VersionSpec
+from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.schemas.records import PredictionRequest
-from modelmesh.schemas.releases import Batching, VersionSpec
-from modelmesh.schemas.signatures import Signature, TensorSpec
 from modelmesh.workers.version_server import VersionServer
 
 SIGNATURE = Signature(

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from modelmesh.control_plane.drift_watch import DriftWatch, take_in
-from modelmesh.models.profile import build_profile, columns_of
-from modelmesh.schemas.observations import SUMMARY_BYTES, Summary, VersionCounts
+from modelmesh.control_plane.judge.drift_watch import DriftWatch, take_in
+from modelmesh.models.proof.profile import build_profile, columns_of
+from modelmesh.schemas.payloads.observations import SUMMARY_BYTES, Summary, VersionCounts
 from modelmesh.workers.observer import _fitting
 from modelmesh.workers.watched_rows import HELD_BYTES, WatchedRows
 

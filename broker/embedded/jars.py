@@ -1,0 +1,65 @@
+"""Kafka's jars, from Maven coordinates, once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from ...schemas.errors import SetupError
+from .progress import Progress
+
+KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"
+DOWNLOAD_BYTES = 45_000_000  # what these coordinates come to; only for the bar
+
+
+def cache_folder() -> Path:
+    """Return the folder of this user where downloads are kept."""
+    return Path.home() / ".cache" / "modelmesh"
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+
+
+def _resolve(cache: Path) -> list[Path]:
+    import jgo
+
+    logging.getLogger("jgo").setLevel(logging.ERROR)
+    environment = Path(jgo.build(KAFKA, cache_dir=cache).path)
+    # Modular jars lie apart, and the environment's own classpath leaves them out.
+    return sorted([*environment.glob("jars/*.jar"), *environment.glob("modules/*.jar")])
+
+
+def kafka_jars(progress: Progress) -> list[Path]:
+    """Return the jars of the embedded Kafka, downloading them the first time. Raises SetupError without a network."""
+    cache = cache_folder()
+    listing = cache / f"{KAFKA.replace(':', '_')}.jars"
+    if listing.exists():
+        jars = [Path(line) for line in listing.read_text().splitlines()]
+        if jars and all(jar.exists() for jar in jars):
+            return jars
+    before, finished = _size(cache), threading.Event()
+
+    def watch() -> None:
+        while not finished.wait(0.2):
+            progress("downloading Kafka", min(_size(cache) - before, DOWNLOAD_BYTES), DOWNLOAD_BYTES)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        jars = _resolve(cache / "jgo")
+    except Exception as error:  # jgo lets through whatever requests, Maven or the disk raise
+        raise SetupError(
+            f"Kafka's jars ({KAFKA}) could not be fetched from Maven Central: {error}. "
+            "Is there a network? Without one, point MODELMESH_KAFKA at a Kafka that already runs"
+        ) from error
+    finally:
+        finished.set()
+        watcher.join()
+    if not any(jar.name.startswith("kafka_") for jar in jars):
+        raise SetupError(f"the download of {KAFKA} is incomplete: delete {cache} and try again")
+    progress("downloading Kafka", DOWNLOAD_BYTES, DOWNLOAD_BYTES)
+    listing.parent.mkdir(parents=True, exist_ok=True)
+    listing.write_text("\n".join(map(str, jars)))
+    return jars

@@ -1,0 +1,99 @@
+"""Connect to Kafka: wait until it truly answers, and make producers and consumers with the settings that all roles share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError
+
+from ...schemas.errors import BrokerUnavailable
+from ...schemas.settings import Settings
+from .patient_producer import PatientProducer
+from .security import security_options
+from .tolerant_records import read_tolerantly
+
+# The library logs each attempt to reach a broker that is still starting, as an error.
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+@contextlib.asynccontextmanager
+async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Open an admin client for as long as the block lasts. Raises BrokerUnavailable when nobody answers."""
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka, request_timeout_ms=10_000, **security_options(settings)
+    )
+    try:
+        await admin.start()
+    except (KafkaError, OSError) as error:
+        await admin.close()
+        raise BrokerUnavailable(
+            f"Kafka at {settings.kafka} cannot be reached: {error}. Is it running? (MODELMESH_KAFKA says where to look)"
+        ) from error
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def wait_until_answers(settings: Settings, timeout: float) -> None:
+    """Return once the broker gives metadata (it accepts connections before that). Raises BrokerUnavailable."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + timeout
+    last: Exception | None = None
+    while True:
+        try:
+            async with admin_client(settings) as admin:
+                if (await admin.describe_cluster())["brokers"]:
+                    return
+        except (BrokerUnavailable, KafkaError) as error:
+            last = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        if loop.time() > give_up:
+            why = f" (the last try: {last})" if last is not None else ""
+            raise BrokerUnavailable(f"Kafka at {settings.kafka} did not answer within {timeout:.0f} s{why}")
+        await asyncio.sleep(0.1)
+
+
+def make_producer(settings: Settings) -> AIOKafkaProducer:
+    """Return an idempotent producer, not started yet."""
+    return PatientProducer(
+        bootstrap_servers=settings.kafka,
+        **security_options(settings),
+        client_id=settings.name,
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=0,
+        max_request_size=settings.max_record_bytes,
+        max_batch_size=256 * 1024,
+    )
+
+
+def make_consumer(settings: Settings, *topics: str, group: str | None = None, **options: Any) -> AIOKafkaConsumer:
+    """Return a consumer that commits by hand, not started yet; in a group if one is given.
+
+    A replica with a name of its own is a static member of its groups: when it comes back within the session timeout, it
+    has its partitions again and nobody else notices.
+    """
+    options.setdefault("fetch_max_wait_ms", 500)
+    read_tolerantly(4 * settings.max_record_bytes)
+    return AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=settings.kafka,
+        **security_options(settings),
+        client_id=settings.name,
+        group_id=group,
+        group_instance_id=settings.instance if group is not None else None,
+        partition_assignment_strategy=(StickyPartitionAssignor,),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=int(settings.session_timeout * 1000),
+        heartbeat_interval_ms=500,
+        max_partition_fetch_bytes=max(1024 * 1024, settings.max_record_bytes),
+        **options,
+    )

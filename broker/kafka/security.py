@@ -1,0 +1,46 @@
+"""TLS and SASL for Kafka, as the settings say."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from ...schemas.errors import SetupError
+from ...schemas.settings import Settings
+
+
+def security_options(settings: Settings) -> dict[str, Any]:
+    """Return what every Kafka client needs beside the address. Raises SetupError for files that are not there or do not fit."""
+    options: dict[str, Any] = {"security_protocol": settings.kafka_security}
+    if "SSL" in settings.kafka_security:
+        options["ssl_context"] = tls_to_kafka(settings)
+    if settings.kafka_security.startswith("SASL"):
+        if not settings.kafka_user or settings.kafka_password is None:
+            raise SetupError(
+                f"MODELMESH_KAFKA_SECURITY is {settings.kafka_security}: "
+                "set MODELMESH_KAFKA_USER and MODELMESH_KAFKA_PASSWORD too"
+            )
+        options |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_user,
+            "sasl_plain_password": settings.kafka_password.get_secret_value(),
+        }
+    return options
+
+
+def tls_to_kafka(settings: Settings) -> ssl.SSLContext:
+    """Return a context that trusts the settings' authority and shows the client's certificate, where there is one."""
+    try:
+        context = ssl.create_default_context(cafile=settings.kafka_ca)
+        if settings.kafka_cert is not None:
+            context.load_cert_chain(settings.kafka_cert, settings.kafka_key)
+    except FileNotFoundError as error:
+        raise SetupError(
+            f"one of MODELMESH_KAFKA_CA, _CERT and _KEY cannot be read ({settings.kafka_ca}, {settings.kafka_cert}, "
+            f"{settings.kafka_key}): {error.strerror}"
+        ) from None
+    except ssl.SSLError as error:
+        raise SetupError(
+            f"one of MODELMESH_KAFKA_CA, _CERT and _KEY is no PEM file, or they do not fit: {error.reason or error}"
+        ) from None
+    return context

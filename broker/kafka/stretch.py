@@ -1,0 +1,50 @@
+"""Read what a topic holds between two moments, outside of any group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from ...schemas.settings import Settings
+from ...schemas.topics import Topic
+from .connection import make_consumer
+
+FETCH = 2000
+
+
+async def read_stretch(settings: Settings, topic: Topic, begin: float, end: float) -> AsyncIterator[ConsumerRecord]:
+    """Iterate over the records of all partitions between two moments: by partition, in order, so always the same.
+
+    Moments in seconds since the epoch; one that has not come yet is the end of the log.
+    """
+    # A fetch that waits at the broker for more would hold up the first one of the next partition.
+    consumer = make_consumer(settings, fetch_max_wait_ms=5)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+        firsts = await _offsets(consumer, partitions, begin)
+        lasts = await _offsets(consumer, partitions, end)
+        for partition in partitions:
+            if firsts[partition] >= lasts[partition]:
+                continue
+            consumer.assign([partition])
+            consumer.seek(partition, firsts[partition])
+            at = firsts[partition]
+            while at < lasts[partition]:
+                batches = await consumer.getmany(partition, timeout_ms=1000, max_records=FETCH)
+                for record in batches.get(partition, ()):
+                    if record.offset >= lasts[partition]:
+                        break
+                    yield record
+                at = await consumer.position(partition)
+    finally:
+        await consumer.stop()
+
+
+async def _offsets(
+    consumer: AIOKafkaConsumer, partitions: list[TopicPartition], at: float
+) -> dict[TopicPartition, int]:
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+    found = await consumer.offsets_for_times({partition: int(1000 * at) for partition in partitions})
+    return {p: found[p].offset if found.get(p) is not None else ends[p] for p in partitions}

@@ -1,0 +1,96 @@
+"""Follow a small topic from its beginning: `ready` is set once everything that was there at the start has been read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from ...schemas.settings import Settings
+from ...schemas.topics import Topic
+from .connection import make_consumer
+from .dead_letter_box import DeadLetterBox
+
+log = structlog.get_logger(__name__)
+
+
+class TopicFollower:
+    """Calls `on_record` for each record of all partitions, outside of any group.
+
+    `from_end` skips what is already there: for topics of which only news matters. A record on which `on_record` raises is
+    put into `junk`, where there is one, and the next one is read.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: Topic,
+        on_record: Callable[[ConsumerRecord], None],
+        *,
+        from_end: bool = False,
+        partitions: list[int] | None = None,
+        junk: DeadLetterBox | None = None,
+    ) -> None:
+        self._settings = settings
+        self._partitions = [
+            TopicPartition(topic.name, number)
+            for number in (partitions if partitions is not None else range(topic.partitions))
+        ]
+        self._on_record = on_record
+        self._from_end = from_end
+        self.junk = junk
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Read until cancelled; go on through a broker's absence."""
+        consumer = make_consumer(self._settings)
+        await consumer.start()
+        try:
+            consumer.assign(self._partitions)
+            ends = await self._end_offsets(consumer)
+            for partition in self._partitions:
+                if self._from_end:
+                    consumer.seek(partition, ends[partition])
+                else:
+                    await consumer.seek_to_beginning(partition)
+            while not self.ready.is_set():
+                positions = [(await consumer.position(p), ends[p]) for p in self._partitions]
+                if all(position >= end for position, end in positions):
+                    self.ready.set()
+                    break
+                await self._read(consumer, timeout_ms=100)
+            while True:
+                await self._read(consumer, timeout_ms=1000)
+        finally:
+            await consumer.stop()
+
+    async def _end_offsets(self, consumer: object) -> dict[TopicPartition, int]:
+        while True:
+            try:
+                return await consumer.end_offsets(self._partitions)  # type: ignore[attr-defined,no-any-return]
+            except KafkaError:
+                await asyncio.sleep(0.2)
+
+    async def _read(self, consumer: object, timeout_ms: int) -> None:
+        try:
+            batches = await consumer.getmany(timeout_ms=timeout_ms)  # type: ignore[attr-defined]
+        except KafkaError:
+            await asyncio.sleep(0.2)
+            return
+        for records in batches.values():
+            for record in records:
+                try:
+                    self._on_record(record)
+                except Exception as error:  # one record must not take a table, or a whole role, from those behind it
+                    self._put_aside(record, error)
+
+    def _put_aside(self, record: ConsumerRecord, error: Exception) -> None:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
+        where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        log.warning("record.malformed", **where, reason=reason[:500])
+        if self.junk is not None:
+            self.junk.put(record, reason)

@@ -1,0 +1,29 @@
+"""The API keys as the `keys` topic has them: a key that is revoked is refused by every gateway within milliseconds."""
+
+from __future__ import annotations
+
+from aiokafka import ConsumerRecord
+
+from ...schemas.payloads.keys import ApiKey
+from ...schemas.settings import Settings
+from ..kafka.dead_letter_box import DeadLetterBox
+from ..kafka.topic_follower import TopicFollower
+
+
+class KeysView:
+    """A table of keys by id."""
+
+    def __init__(self, settings: Settings, junk: DeadLetterBox | None = None) -> None:
+        self.keys: dict[str, ApiKey] = {}
+        self._follower = TopicFollower(settings, settings.topics().keys, self._on_record, junk=junk)
+        self.ready = self._follower.ready
+
+    async def run(self) -> None:
+        """Follow the topic until cancelled."""
+        await self._follower.run()
+
+    def _on_record(self, record: ConsumerRecord) -> None:
+        if record.value is None:
+            return
+        key = ApiKey.model_validate_json(record.value)
+        self.keys[key.id] = key

@@ -1,0 +1,62 @@
+"""`modelmesh db upgrade|downgrade|current`: the schema of the database that MODELMESH_DATABASE names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+
+from ...registry.storage import migrate
+from ...schemas.settings import Settings
+from ..options import JsonOption, say
+
+app = typer.Typer(no_args_is_help=True, help="The database's schema.", rich_markup_mode=None)
+
+
+def _run(url: str, action: Coroutine[Any, Any, Any]) -> Any:
+    return migrate.plainly(url, lambda: asyncio.run(action))
+
+
+@app.command()
+def upgrade(
+    revision: Annotated[str, typer.Argument(help="Up to this revision.")] = "head", as_json: JsonOption = False
+) -> None:
+    """Bring the schema up to date. Roles do so when they start; this does it before."""
+    url = Settings().database_url
+    _run(url, migrate.upgrade(url, revision))
+    _say_where(url, as_json=as_json)
+
+
+@app.command()
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="Down to this revision; 'base' drops every table.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Take the schema back. What the dropped columns and tables held is lost."""
+    url = Settings().database_url
+    _run(url, migrate.downgrade(url, revision))
+    _say_where(url, as_json=as_json)
+
+
+@app.command()
+def current(as_json: JsonOption = False) -> None:
+    """Say at which revision the database is. Exit code 1 when that is not the newest."""
+    found, newest = _say_where(Settings().database_url, as_json=as_json)
+    if found != newest:
+        raise typer.Exit(1)
+
+
+def _say_where(url: str, *, as_json: bool) -> tuple[str, str]:
+    found, newest = _run(url, migrate.current(url)), migrate.newest()
+    text = f"the database is at {found}, the newest is {newest}"
+    if found != newest:
+        text += ": `modelmesh db upgrade` brings it there"
+    say(text, {"revision": found, "newest": newest}, as_json=as_json)
+    return found, newest
+
+
+def add_to(parent: typer.Typer) -> None:
+    """Register the commands."""
+    parent.add_typer(app, name="db")

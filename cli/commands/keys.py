@@ -1,0 +1,169 @@
+"""`modelmesh keys create|list|revoke`: API keys, straight on MODELMESH_KAFKA, since the first one has nobody to ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Annotated, get_args
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from ...access.api_keys import make_key
+from ...broker.kafka.connection import make_producer, wait_until_answers
+from ...broker.kafka.outbox import Outbox
+from ...broker.kafka.topics import ensure_topics
+from ...broker.views.keys import KeysView
+from ...gateway.api.keys import KeyDocument
+from ...gateway.key_writer import KeyWriter
+from ...schemas.errors import InvalidInput, NotFound
+from ...schemas.payloads.commands import EventKind
+from ...schemas.payloads.keys import ApiKey, Scope
+from ...schemas.settings import Settings
+from ..options import JsonOption, say
+
+BROKER_TIMEOUT = 10.0
+console = Console()
+app = typer.Typer(no_args_is_help=True, help="API keys.", rich_markup_mode=None)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="predict, deploy or admin; may be given several times.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Good for this model alone; may be given several times.")
+    ] = None,
+    per_minute: Annotated[int | None, typer.Option(min=1, help="Requests a minute.")] = None,
+    days: Annotated[float | None, typer.Option(min=0.0, help="Good for so many days.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key and show it, this once."""
+    if not scope:
+        raise InvalidInput("a key without a scope may do nothing: give --scope predict, deploy or admin", field="scope")
+    unknown = [word for word in scope if word not in get_args(Scope)]
+    if unknown:
+        raise InvalidInput(f"there is no scope {unknown[0]!r}: predict, deploy or admin", field="scope")
+    now = time.time()
+    try:
+        key, shown = make_key(
+            name,
+            tuple(scope),  # type: ignore[arg-type]
+            now=now,
+            models=tuple(model or ()),
+            requests_per_minute=per_minute,
+            expires_at=now + 86400 * days if days is not None else None,
+            created_by=_me(),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidInput(f"{first['loc'][0]}: {first['msg']}", field=str(first["loc"][0])) from None
+    asyncio.run(_write(key, "key.created"))
+    if as_json:
+        print(json.dumps({**KeyDocument.of(key).model_dump(), "key": shown}))
+        return
+    console.print(shown, highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True).print(
+        "Keep it now: only its hash is stored. Use it as `Authorization: Bearer mm_...`", markup=False
+    )
+
+
+@app.command("list")
+def list_keys(as_json: JsonOption = False) -> None:
+    """List all keys, without their secrets."""
+    documents = [KeyDocument.of(key) for key in sorted(asyncio.run(_read()).values(), key=lambda key: key.created_at)]
+    if as_json:
+        print(json.dumps([document.model_dump() for document in documents]))
+        return
+    if not documents:
+        console.print("there are no keys: `modelmesh keys create NAME --scope predict` makes one")
+        return
+    table = Table("id", "name", "scopes", "models", "a minute", "expires", "state")
+    for document in documents:
+        table.add_row(
+            document.id,
+            document.name,
+            " ".join(document.scopes),
+            " ".join(document.models) or "all",
+            str(document.requests_per_minute or ""),
+            f"{datetime.fromtimestamp(document.expires_at):%Y-%m-%d %H:%M}" if document.expires_at else "",
+            document.state,
+        )
+    console.print(table)
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key's id, or its name where that is one key's alone.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke a key: every gateway refuses it from now on."""
+    found = [known for known in asyncio.run(_read()).values() if key in (known.id, known.name)]
+    found = [known for known in found if known.revoked_at is None] or found
+    if not found:
+        raise NotFound(f"there is no key {key[:80]!r}: `modelmesh keys list` shows them", field="key")
+    if len(found) > 1:
+        raise InvalidInput(f"{len(found)} keys are named {key!r}: give the id", field="key")
+    revoked = found[0].model_copy(update={"revoked_at": time.time()})
+    asyncio.run(_write(revoked, "key.revoked"))
+    say(f"{revoked.name} ({revoked.id}) is revoked", KeyDocument.of(revoked).model_dump(), as_json=as_json)
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "cli"
+
+
+async def _settings() -> Settings:
+    settings = Settings()
+    await wait_until_answers(settings, BROKER_TIMEOUT)
+    await ensure_topics(settings, [settings.topics().keys, settings.topics().events])
+    return settings
+
+
+async def _read() -> dict[str, ApiKey]:
+    view = KeysView(await _settings())
+    following = asyncio.create_task(view.run())
+    try:
+        await view.ready.wait()
+        return view.keys
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def _write(key: ApiKey, kind: EventKind) -> None:
+    settings = await _settings()
+    async with _outbox(settings) as outbox:
+        await KeyWriter(settings, outbox).write(key, kind, actor=_me(), source="cli")
+        await outbox.flushed()
+
+
+@asynccontextmanager
+async def _outbox(settings: Settings) -> AsyncIterator[Outbox]:
+    producer = make_producer(settings)
+    await producer.start()
+    outbox = Outbox(producer)
+    sending = asyncio.create_task(outbox.run())
+    try:
+        yield outbox
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        await producer.stop()
+
+
+def add_to(parent: typer.Typer) -> None:
+    """Register the commands."""
+    parent.add_typer(app, name="keys")

@@ -1,0 +1,177 @@
+"""`modelmesh register|predict|models|versions|deploy`: what the SDK does, from a shell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ...schemas.errors import InvalidInput
+from ...sdk import ModelMeshClient
+from ..options import DEFAULT_URL, JsonOption, UrlOption
+
+console = Console()
+
+
+def read_json(text: str, what: str) -> Any:
+    """Return JSON given as itself, or as @file."""
+    if text.startswith("@"):
+        path = Path(text[1:])
+        if not path.is_file():
+            raise InvalidInput(f"{what}: there is no file {path}", field=what)
+        text = path.read_text()
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{what} is not valid JSON: {error}", field=what) from None
+
+
+def _model_of(source: str) -> Any:
+    """Return a path, or the object that `module:attribute` names."""
+    if Path(source).exists() or ":" not in source:
+        return Path(source)
+    module, _, attribute = source.partition(":")
+    sys.path.insert(0, "")  # a module beside which the command is run
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InvalidInput(f"{source}: {error}", field="source") from None
+
+
+def register(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    source: Annotated[str, typer.Argument(help="A file, or module:attribute.")],
+    framework: Annotated[str | None, typer.Option(help="sklearn, torch or onnx; found out where it can be.")] = None,
+    version: Annotated[str | None, typer.Option(help="MAJOR.MINOR.PATCH; else the major is raised.")] = None,
+    sample: Annotated[str | None, typer.Option(help="Input rows as JSON, or @file.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="An object as JSON, or @file.")] = None,
+    parent: Annotated[str | None, typer.Option(help="The version that this one was made from.")] = None,
+    author: Annotated[str, typer.Option(help="Who made it.")] = "",
+    compile: Annotated[bool, typer.Option(help="Compile to ONNX where the answers stay the same.")] = True,
+    cache_ttl: Annotated[float, typer.Option(help="Seconds for which an answer may be given again.")] = 0.0,
+    author_signature: Annotated[str, typer.Option(help="What `modelmesh sign` gave for the file.")] = "",
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Register a version; the first one of a name goes live."""
+    with ModelMeshClient(url, timeout=600) as client:
+        registered = client.register_model(
+            name,
+            _model_of(source),
+            framework,
+            read_json(metadata, "metadata") if metadata else None,
+            version=version,
+            sample=read_json(sample, "sample") if sample else None,
+            parent=parent,
+            author=author,
+            compile=compile,
+            cache_ttl_seconds=cache_ttl,
+            author_signature=author_signature,
+        )
+    if as_json:
+        print(json.dumps(registered))
+        return
+    made = registered["version"]
+    state = "live" if made["live"] or registered["ready"] else "registered; deploy it to send requests to it"
+    console.print(f"{name} {made['version']} is {state} (served as {made['served_as']})", highlight=False)
+    if registered["warning"]:
+        console.print(registered["warning"], style="yellow", markup=False)
+
+
+def predict(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    inputs: Annotated[str, typer.Argument(help="A row, rows or an object of named features as JSON, or @file.")],
+    url: UrlOption = DEFAULT_URL,
+) -> None:
+    """Predict; prints the answer as JSON."""
+    with ModelMeshClient(url) as client:
+        prediction = client.predict(name, read_json(inputs, "inputs"))
+    print(json.dumps({"model": prediction.model, "version": prediction.version, "outputs": prediction.outputs}))
+
+
+def models(
+    framework: Annotated[str | None, typer.Option(help="Only models of this framework.")] = None,
+    page: Annotated[int, typer.Option(min=1)] = 1,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """List the models."""
+    with ModelMeshClient(url) as client:
+        found = client.models(page=page, framework=framework)
+    if as_json:
+        print(json.dumps(found))
+        return
+    table = Table("model", "framework", "live", "versions")
+    for model in found:
+        table.add_row(model["name"], model["framework"], model["live_version"] or "-", ", ".join(model["versions"]))
+    console.print(table)
+
+
+def versions(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """List a model's versions with their lineage."""
+    with ModelMeshClient(url) as client:
+        found = client.versions(name)
+    if as_json:
+        print(json.dumps(found))
+        return
+    table = Table("version", "live", "framework", "served as", "parent", "author", "created", "artifact")
+    for version in found:
+        live = "yes" if version["live"] else ""
+        table.add_row(
+            version["version"], live, version["framework"], version["served_as"], version["parent"] or "-",
+            version["author"], version["created_at"][:19], version["source_digest"][:12],
+        )  # fmt: skip
+    console.print(table)
+
+
+def deploy(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    version: Annotated[str, typer.Argument(help="The version that gets all requests.")],
+    generation: Annotated[int | None, typer.Option(help="Only if the release is still at this generation.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Send all requests to a version."""
+    with ModelMeshClient(url) as client:
+        deployed = client.deploy(name, version, generation=generation, reason=reason)
+    if as_json:
+        print(json.dumps(deployed))
+        return
+    event = deployed["event"]
+    console.print(f"{event['summary']} (generation {event['generation']})", highlight=False)
+
+
+def delete(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a model whole: its release, versions and files. What it did stays in the history."""
+    if not yes:
+        asked = f"This removes {name} with its release and all its versions, for good. Its name, to go on"
+        if typer.prompt(asked) != name:
+            raise InvalidInput("that is not its name: nothing was deleted", field="name")
+    with ModelMeshClient(url, timeout=120) as client:
+        deleted = client.delete_model(name)
+    if as_json:
+        print(json.dumps(deleted))
+        return
+    console.print(f"{name} is deleted, with {', '.join(deleted['versions']) or 'no versions'}", highlight=False)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (register, predict, models, versions, deploy, delete):
+        app.command()(command)

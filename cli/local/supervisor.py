@@ -1,0 +1,167 @@
+"""Start the roles as separate processes, start again what dies, stop them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+from pydantic import SecretStr
+
+from ...access.door import url_of
+from ...broker.embedded.server import free_port
+from ...schemas.own_environment import handed_over
+from ...schemas.settings import Settings
+
+STOP_TIMEOUT = 30.0
+# Roles that depend on others stop before them; the broker is last.
+STOP_ORDER = ("gateway", "router", "worker", "recorder", "control", "broker")
+# The settings that the broker's process reads; passwords are not among them.
+_BROKERS = tuple(f"MODELMESH_{name}" for name in ("KAFKA", "DATA", "NAME", "ADMIN_PORT", "ADMIN_HOST", "LOG_LEVEL"))
+
+
+@dataclass
+class Member:
+    """One process: its role, its name, the port of its /health."""
+
+    role: str
+    name: str
+    admin_port: int
+    settings: dict[str, str] = field(default_factory=dict)  # its own, beside those of the whole mesh
+    process: asyncio.subprocess.Process | None = None
+    starts: int = 0
+    watcher: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self.process.pid if self.process and self.process.returncode is None else None
+
+
+class Supervisor:
+    """The roles of one machine. `state_file` tells `modelmesh status` where they are."""
+
+    def __init__(self, settings: Settings, on_restart: Callable[[Member, int], None]) -> None:
+        self._settings = settings
+        self._on_restart = on_restart
+        self._members: list[Member] = []
+        self._stopping = False
+        self._logs = settings.data / "logs"
+        self.state_file = state_file(settings.data)
+
+    @property
+    def members(self) -> list[Member]:
+        """The processes, in the order in which they were started."""
+        return self._members
+
+    async def start(self, role: str, name: str, **settings: str) -> Member:
+        """Start one role and keep it running; `settings` are its own, by name."""
+        member = Member(role, name, free_port(), settings)
+        self._members.append(member)
+        await self._spawn(member)
+        member.watcher = asyncio.create_task(self._watch(member))
+        return member
+
+    async def stop(self) -> None:
+        """Stop all, those who depend on others first; kill what does not listen."""
+        self._stopping = True
+        for role in STOP_ORDER:
+            group = [member for member in self._members if member.role == role and member.pid]
+            for member in group:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(member.pid or 0, signal.SIGTERM)
+            await asyncio.gather(*(self._reap(member) for member in group))
+        for member in self._members:
+            if member.watcher is not None:
+                member.watcher.cancel()
+        self.state_file.unlink(missing_ok=True)
+
+    def tail(self, member: Member, lines: int = 10) -> str:
+        """Return the last lines of a member's log."""
+        path = self._log_path(member)
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+    async def _reap(self, member: Member) -> None:
+        assert member.process is not None
+        try:
+            await asyncio.wait_for(member.process.wait(), STOP_TIMEOUT)
+        except TimeoutError:
+            member.process.kill()
+            await member.process.wait()
+
+    async def _spawn(self, member: Member) -> None:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        # What the supervisor was told in so many words holds for those it starts.
+        told = {name: getattr(self._settings, name) for name in self._settings.model_fields_set}
+        own = {"name": member.name, "admin_port": member.admin_port, **member.settings}
+        whole = os.environ | {f"MODELMESH_{name.upper()}": _text(value) for name, value in (told | own).items()}
+        if member.role == "broker":
+            whole = {
+                name: value for name, value in whole.items() if not name.startswith("MODELMESH_") or name in _BROKERS
+            }
+        environment, rest = handed_over(whole)
+        with self._log_path(member).open("ab") as output:
+            member.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "modelmesh",
+                member.role,
+                env=environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                # Ctrl-C reaches the supervisor alone; it stops the others in order.
+                start_new_session=True,
+            )
+        assert member.process.stdin is not None
+        member.process.stdin.write(rest)
+        member.process.stdin.close()
+        member.starts += 1
+        self._write_state()
+
+    async def _watch(self, member: Member) -> None:
+        while True:
+            assert member.process is not None
+            began = time.monotonic()
+            code = await member.process.wait()
+            if self._stopping:
+                return
+            self._on_restart(member, code)
+            # One that lived for a while comes back at once; one that dies at its start is not hurried.
+            if time.monotonic() - began < 5.0:
+                await asyncio.sleep(min(5.0, 0.2 * 2 ** min(member.starts, 5)))
+            await self._spawn(member)
+
+    def _log_path(self, member: Member) -> Path:
+        return self._logs / f"{member.name}.log"
+
+    def _write_state(self) -> None:
+        document = {
+            "supervisor": os.getpid(),
+            "kafka": self._settings.kafka,
+            "prefix": self._settings.prefix,
+            "url": url_of(self._settings.host, self._settings.port),
+            "members": [
+                {"role": m.role, "name": m.name, "pid": m.pid, "admin_port": m.admin_port, "starts": m.starts}
+                for m in self._members
+            ],
+        }
+        partial = self.state_file.with_suffix(".partial")
+        partial.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        partial.replace(self.state_file)
+
+
+def state_file(data: Path) -> Path:
+    """Return where a supervisor on this data folder says what it runs."""
+    return data / "run.json"
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

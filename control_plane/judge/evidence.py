@@ -1,0 +1,211 @@
+"""What is known of a trial: totals by version, and the evidence that its candidate is worse than stable.
+
+Summaries are pooled into blocks before they are judged, since a block that holds one arm alone says nothing. A block closes by
+its size, or earlier when something in it failed: never by whose requests they were, on which the guarantee rests (see
+`stats.two_sample`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from pydantic import BaseModel, Field
+
+from ...models.proof.profile import key_within
+from ...schemas.payloads.observations import Summary, VersionCounts
+from ...schemas.payloads.releases import Release
+from ...stats.log_histogram import bin_of, count_above, merge_bins, quantile_bin
+from ...stats.two_sample import add_block, log_evidence, nothing_seen
+from .seen import Seen
+
+BLOCK = 100  # requests that close a block
+BLOCK_WITH_FAILURE = 20  # requests that close a block in which something failed
+TAILS = {"p95": 0.95, "p99": 0.99}
+STABLE_REQUESTS = 100  # before stable's percentiles mean something
+# Latencies come in clumps: one stall must not decide. At most a factor of 4 for each block.
+MOST_OF_A_BLOCK = 1.386
+OUTPUT_BLOCK = 100
+MOST_LABELS = 20
+
+
+class Block(BaseModel):
+    """Counts of both arms that wait to be judged together."""
+
+    candidate: int = 0
+    candidate_hits: int = 0
+    stable: int = 0
+    stable_hits: int = 0
+
+    def add(self, candidate: int, candidate_hits: int, stable: int, stable_hits: int) -> None:
+        """Pool more counts."""
+        self.candidate += candidate
+        self.candidate_hits += candidate_hits
+        self.stable += stable
+        self.stable_hits += stable_hits
+
+    @property
+    def closes(self) -> bool:
+        """Whether it is time to judge."""
+        total = self.candidate + self.stable
+        return total >= (BLOCK_WITH_FAILURE if self.candidate_hits + self.stable_hits else BLOCK)
+
+
+class Comparison(BaseModel):
+    """Evidence that one kind of hit is more frequent in the candidate, and the block that is being filled."""
+
+    logs: list[float] = Field(default_factory=nothing_seen)
+    block: Block = Field(default_factory=Block)
+    limit_bin: int | None = Field(
+        default=None, description="for latency: the bin above which an answer of stable is slow"
+    )
+    peak: float = 0.0
+
+    def close(self, most: float = float("inf")) -> None:
+        """Judge the block and begin another."""
+        b = self.block
+        self.logs = add_block(self.logs, b.candidate, b.candidate_hits, b.stable, b.stable_hits, most=most)
+        self.peak = max(self.peak, log_evidence(self.logs))
+        self.block = Block()
+
+
+class LabelEvidence(BaseModel):
+    """Evidence that an answer is more, or less, frequent in the candidate."""
+
+    more: list[float] = Field(default_factory=nothing_seen)
+    less: list[float] = Field(default_factory=nothing_seen)
+
+
+class Evidence(BaseModel):
+    """What one trial has shown so far."""
+
+    trial: int
+    seen: Seen = Field(default_factory=Seen)
+    totals: dict[str, VersionCounts] = Field(default_factory=dict)
+    errors: Comparison = Field(default_factory=Comparison)
+    tails: dict[str, Comparison] = Field(default_factory=lambda: {name: Comparison() for name in TAILS})
+    labels: dict[str, LabelEvidence] = Field(default_factory=dict)
+    label_counts: dict[str, tuple[int, int]] = Field(
+        default_factory=dict, description="candidate's and stable's, pooled"
+    )
+    recent: list[tuple[int, int, int]] = Field(
+        default_factory=list, description="second, the candidate's requests, failed"
+    )
+    step: int = 0
+    in_step: int = Field(default=0, description="the candidate's requests in the present step")
+    warned: list[str] = Field(default_factory=list)
+
+    @property
+    def outputs_log(self) -> float:
+        """The log evidence that the two answer differently: labels weigh 1/(j (j + 1)) in order of appearance."""
+        total = sum(
+            (_odds(label.more) + _odds(label.less)) / 2 / (j * (j + 1))
+            for j, label in enumerate(self.labels.values(), 1)
+        )
+        unused = 1 / (len(self.labels) + 1)  # the weight of labels that have not appeared counts as no evidence
+        return math.log(total + unused)
+
+
+def _odds(logs: list[float]) -> float:
+    return math.exp(min(700.0, log_evidence(logs)))
+
+
+def take_in(evidence: Evidence, summary: Summary, release: Release) -> bool:
+    """Add a summary of the release's trial; return whether it was new. A repeated one changes nothing."""
+    if summary.trial != evidence.trial or not evidence.seen.is_new(summary.worker, summary.epoch, summary.seq):
+        return False
+    if release.canary is not None:
+        _compare(evidence, summary, release)
+    for version, counts in summary.versions.items():
+        _add_counts(evidence.totals.setdefault(version, VersionCounts()), counts)
+    return True
+
+
+def _add_counts(total: VersionCounts, counts: VersionCounts) -> None:
+    total.requests += counts.requests
+    total.failed += counts.failed
+    total.late += counts.late
+    merge_bins(total.latency, counts.latency)
+    _add(total.outputs, counts.outputs)
+    _add(total.errors, dict(list(counts.errors.items())[: 10 - len(total.errors)]))
+
+
+def _add(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    """Add counts by name; beyond so many different names the rest are counted together."""
+    for name, count in counts.items():
+        key = key_within(total, name)
+        total[key] = total.get(key, 0) + count
+
+
+def _compare(evidence: Evidence, summary: Summary, release: Release) -> None:
+    variant = release.variant("candidate")
+    assert release.canary is not None
+    assert variant is not None
+    nothing = VersionCounts()
+    candidate = summary.versions.get(variant.version, nothing)
+    stable = summary.versions.get(release.stable.version, nothing)
+    evidence.errors.block.add(candidate.requests, candidate.failed, stable.requests, stable.failed)
+    if evidence.errors.block.closes:
+        evidence.errors.close()
+    if release.canary.rules.latency_tolerance is not None:
+        known = evidence.totals.get(release.stable.version, nothing)
+        _compare_latency(evidence, candidate, stable, known, release.canary.rules.latency_tolerance)
+    _compare_outputs(evidence, candidate, stable)
+    if evidence.step != release.canary.step:
+        evidence.step, evidence.in_step = release.canary.step, 0
+    evidence.in_step += candidate.requests
+    second = int(summary.at)
+    evidence.recent.append((second, candidate.requests, candidate.failed))
+    evidence.recent = _by_second(evidence.recent, second - release.canary.rules.window_seconds)
+
+
+def _by_second(recent: list[tuple[int, int, int]], oldest: float) -> list[tuple[int, int, int]]:
+    seconds: dict[int, tuple[int, int]] = {}
+    for second, requests, failed in recent:
+        if second >= oldest:
+            before = seconds.get(second, (0, 0))
+            seconds[second] = (before[0] + requests, before[1] + failed)
+    return [(second, *counts) for second, counts in sorted(seconds.items())]
+
+
+def _compare_latency(
+    evidence: Evidence, candidate: VersionCounts, stable: VersionCounts, known: VersionCounts, tolerance: float
+) -> None:
+    """Slow is what lies above stable's percentile as it was before the block began; for the candidate, above so many times it."""
+    margin = bin_of(tolerance) - bin_of(1.0)
+    for name, share in TAILS.items():
+        tail = evidence.tails[name]
+        if tail.limit_bin is None:
+            if sum(known.latency.values()) < STABLE_REQUESTS:
+                continue
+            tail.limit_bin = quantile_bin(known.latency, share)
+            assert tail.limit_bin is not None
+        tail.block.add(
+            sum(candidate.latency.values()),
+            count_above(candidate.latency, tail.limit_bin + margin),
+            sum(stable.latency.values()),
+            count_above(stable.latency, tail.limit_bin),
+        )
+        if tail.block.closes:
+            tail.close(MOST_OF_A_BLOCK)
+            tail.limit_bin = None
+
+
+def _compare_outputs(evidence: Evidence, candidate: VersionCounts, stable: VersionCounts) -> None:
+    pooled = evidence.label_counts
+    for label in sorted(candidate.outputs.keys() | stable.outputs.keys()):
+        key = key_within(pooled, label)
+        ours, theirs = pooled.get(key, (0, 0))
+        pooled[key] = (ours + candidate.outputs.get(label, 0), theirs + stable.outputs.get(label, 0))
+    totals = [sum(counts) for counts in zip(*pooled.values(), strict=True)] if pooled else [0, 0]
+    if sum(totals) < OUTPUT_BLOCK:
+        return
+    for label, evidence_of_label in evidence.labels.items():
+        ours, theirs = pooled.get(label, (0, 0))
+        evidence_of_label.more = add_block(evidence_of_label.more, totals[0], ours, totals[1], theirs)
+        evidence_of_label.less = add_block(evidence_of_label.less, totals[1], theirs, totals[0], ours)
+    # A label that is new counts from the next block on: which labels there are must be known before they are judged.
+    for label in pooled:
+        if label not in evidence.labels and len(evidence.labels) < MOST_LABELS:
+            evidence.labels[label] = LabelEvidence()
+    evidence.label_counts = {}

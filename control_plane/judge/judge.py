@@ -1,0 +1,242 @@
+"""What one summary does to what is known of a model, and which commands come of it. No I/O: tables are given as mappings."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from functools import partial
+from typing import Any
+
+from ...schemas.payloads.commands import Command, Event
+from ...schemas.payloads.observations import Summary
+from ...schemas.payloads.releases import Release, VersionSpec
+from ...schemas.settings import Settings
+from . import drift_watch, evidence, latency_windows
+from .decision import Decision, decide, figures, outputs_differ, version_figures
+from .drift_watch import DriftWatch
+from .evidence import Evidence
+from .experiment_results import results
+from .latency_windows import LatencyBucket, bucket_of, key_of
+
+ACTOR = "judge"
+COMMAND_LIFE = 60.0
+# A decision that has not become a release after so long is sent again.
+RESEND_AFTER = 5.0
+SHOWN_FEATURES = 50
+Tables = MutableMapping[str, str]
+
+
+class Judge:
+    """Takes in summaries. Each table holds JSON by key: evidence by model, drift and latency by the version's identity.
+
+    What `take_in` returns must be sent before the tables are safe: after a crash it is found again, under the same ids.
+    """
+
+    def __init__(self, settings: Settings, evidence_of: Tables, latency: Tables, drift: Tables) -> None:
+        self._window = settings.drift_window
+        self._alarm = settings.drift_alarm
+        self._evidence = evidence_of
+        self._latency = latency
+        self._drift = drift
+        self._sent: dict[str, tuple[float, int]] = {}  # when, and how often
+        self._parsed: dict[str, tuple[str, LatencyBucket]] = {}
+
+    def take_in(self, summary: Summary, release: Release, now: float) -> list[Command | Event]:
+        """Merge a summary of the release's model; return what follows from it."""
+        self._take_in_latency(summary, release)
+        drifted, news = self._take_in_drift(summary, release, now)
+        known = self.evidence(release)
+        if not evidence.take_in(known, summary, release):
+            return news
+        if release.canary is not None:
+            decision = decide(known, release, now)
+            if drifted and release.canary.rules.on_drift == "rollback":
+                decision = Decision("rollback", f"the inputs drifted: {drifted}", evidence=figures(known, release))
+            news += self._commands(decision, release, now)
+            news += self._warning(known, release, now)
+        self._evidence[release.model] = known.model_dump_json()
+        return news
+
+    def evidence(self, release: Release) -> Evidence:
+        """Return what is known of the release's trial; nothing of the one before counts for it."""
+        held = self._evidence.get(release.model)
+        known = Evidence.model_validate_json(held) if held else None
+        return known if known is not None and known.trial == release.trial else Evidence(trial=release.trial)
+
+    def release_document(self, release: Release, now: float) -> dict[str, Any]:
+        """Return what is known of the trial: versions' figures and, of a canary, the evidence and what it means."""
+        known = self.evidence(release)
+        document: dict[str, Any] = {
+            "id": release.id,
+            "generation": release.generation,
+            "trial": release.trial,
+            "strategy": release.strategy,
+            "at": now,
+            "versions": {variant.version: version_figures(known, variant.version) for variant in release.variants},
+            "outputs": {version: counts.outputs for version, counts in known.totals.items()},
+        }
+        if release.strategy == "ab":
+            document["results"] = results(release.variants, known.totals)
+        if release.canary is not None:
+            decision = decide(known, release, now)
+            document["comparisons"] = figures(known, release)["comparisons"]
+            document["decision"] = {"kind": decision.kind, "reason": decision.reason}
+        return document
+
+    def forget(self, model: str) -> None:
+        """A model was removed: nothing that was known of it is said of a later one of its name."""
+        self._evidence.pop(model, None)
+        for table in (self._latency, self._drift):
+            for key in [key for key in table if key.startswith(f"{model}|")]:
+                table.pop(key, None)
+                self._parsed.pop(key, None)
+
+    def latency_document(self, release: Release, now: float) -> dict[str, Any]:
+        """Return the latency windows of each of the release's versions."""
+        return {
+            version: latency_windows.windows(partial(self._bucket, release.model, identity), now)
+            for version, identity in release.identities.items()
+        }
+
+    def _bucket(self, model: str, identity: str, number: int) -> LatencyBucket | None:
+        """Return ten seconds of a version; what has not changed is not read anew each time."""
+        key = key_of(model, identity, number)
+        held = self._latency.get(key)
+        if not held:
+            return None
+        read, bucket = self._parsed.get(key, ("", LatencyBucket()))
+        if read != held:
+            bucket = LatencyBucket.model_validate_json(held)
+            self._parsed[key] = (held, bucket)
+        return bucket if bucket.number == number else None
+
+    def drift_document(self, release: Release) -> dict[str, Any]:
+        """Return each version's drift figures by feature."""
+        document: dict[str, Any] = {}
+        for version, spec in release.versions.items():
+            watch = self._watch(release.model, spec)
+            document[version] = {
+                "reference": {"rows": spec.profile.rows, "source": spec.profile.source} if spec.profile else None,
+                "learned_rows": len(watch.columns[0]) if watch.columns else 0,
+                "rows": watch.rows,
+                "window_rows": watch.window_rows,
+                "windows_judged": watch.windows,
+                "level": watch.level,
+                "alarm_level": 1 / self._alarm,
+                "drifting": watch.drifting,
+                "features": [
+                    # With both histograms for as many as a page can show.
+                    feature | ({"reference": reference, "window": window} if number < SHOWN_FEATURES else {})
+                    for number, (feature, (reference, window)) in enumerate(
+                        zip(watch.features, drift_watch.histograms(watch, spec.profile), strict=False)
+                    )
+                ],
+            }
+        return document
+
+    def _commands(self, decision: Decision, release: Release, now: float) -> list[Command | Event]:
+        if decision.kind == "hold":
+            return []
+        name = f"judge.{release.id}.{release.generation}.{decision.kind}"
+        sent_at, tries = self._sent.get(name, (-RESEND_AFTER, 0))
+        if now - sent_at < RESEND_AFTER:
+            return []
+        self._sent = {known: at for known, at in self._sent.items() if now - at[0] < COMMAND_LIFE}
+        self._sent[name] = (now, tries + 1)
+        return [
+            Command(
+                kind="step_canary" if decision.kind == "step" else decision.kind,
+                model=release.model,
+                command_id=f"{name}.{tries}",
+                # A rollback is right whatever a person raised meanwhile; a step up is only right from here.
+                based_on=None if decision.kind == "rollback" else release.generation,
+                trial=release.trial,
+                percentage=decision.percentage,
+                actor=ACTOR,
+                reason=decision.reason,
+                evidence=decision.evidence,
+                issued_at=now,
+                expires_at=now + COMMAND_LIFE,
+            )
+        ]
+
+    def _warning(self, known: Evidence, release: Release, now: float) -> list[Command | Event]:
+        if "outputs" in known.warned or not outputs_differ(known, release):
+            return []
+        known.warned.append("outputs")
+        return [
+            Event(
+                event_id=f"{release.id}.outputs",
+                kind="canary.warned",
+                model=release.model,
+                at=now,
+                generation=release.generation,
+                actor=ACTOR,
+                summary=f"the canary {release.id} answers differently from stable",
+                data={"evidence": figures(known, release), "outputs": {v: c.outputs for v, c in known.totals.items()}},
+            )
+        ]
+
+    def _take_in_latency(self, summary: Summary, release: Release) -> None:
+        number = bucket_of(summary.at)
+        for version in summary.versions:
+            identity = _identity(summary, release, version)
+            if identity is None:
+                continue
+            key = key_of(summary.model, identity, number)
+            held = self._latency.get(key)
+            bucket = LatencyBucket.model_validate_json(held) if held else LatencyBucket(number=number)
+            if bucket.number > number:
+                continue  # a summary of more than an hour ago
+            if bucket.number < number:
+                bucket = LatencyBucket(number=number)
+            latency_windows.take_in(bucket, summary, version)
+            self._latency[key] = bucket.model_dump_json()
+
+    def _watch(self, model: str, spec: VersionSpec) -> DriftWatch:
+        held = self._drift.get(f"{model}|{spec.identity}")
+        return DriftWatch.model_validate_json(held) if held else DriftWatch()
+
+    def _take_in_drift(self, summary: Summary, release: Release, now: float) -> tuple[str, list[Command | Event]]:
+        """Return the features that drifted in words, and what follows."""
+        news: list[Command | Event] = []
+        drifted = ""
+        for version in summary.features:
+            spec = release.versions.get(version)
+            if spec is None or _identity(summary, release, version) != spec.identity:
+                continue  # gone, or another has its number now
+            watch = self._watch(release.model, spec)
+            found = drift_watch.take_in(watch, summary, version, spec.profile, window=self._window, alarm=self._alarm)
+            if found.profile is not None:
+                news.append(
+                    Command(
+                        kind="set_profile",
+                        model=release.model,
+                        command_id=f"judge.{release.model}.{version}.{spec.identity}.profile",
+                        version=spec,
+                        profile=found.profile,
+                        actor=ACTOR,
+                        issued_at=now,
+                        expires_at=now + COMMAND_LIFE,
+                    )
+                )
+            if found.alarm:
+                drifted = ", ".join(f"{drift['feature']} (PSI {drift['psi']:.3f})" for drift in found.alarm)
+                news.append(
+                    Event(
+                        event_id=f"drift.{release.model}.{version}.{spec.identity}.{watch.windows}",
+                        kind="drift.detected",
+                        model=release.model,
+                        at=now,
+                        generation=release.generation,
+                        actor=ACTOR,
+                        summary=f"the inputs of {release.model} {version} drifted: {drifted}",
+                        data={"version": version, "features": found.alarm, "rows": watch.window_rows},
+                    )
+                )
+            self._drift[f"{release.model}|{spec.identity}"] = watch.model_dump_json()
+        return drifted, news
+
+
+def _identity(summary: Summary, release: Release, version: str) -> str | None:
+    """Return which version a summary's number means; an older worker's means the release's, None: not known."""
+    return summary.identities.get(version) or release.identities.get(version)

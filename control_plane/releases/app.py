@@ -1,0 +1,241 @@
+"""The Faust app: it holds each model's release, judges it by what the workers say, and is the one writer of `deployments`."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import faust
+import orjson
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from ...broker.kafka.security import security_options
+from ...broker.kafka.tolerant_records import read_tolerantly
+from ...schemas.payloads.commands import Command
+from ...schemas.payloads.dead_letters import dead_letter
+from ...schemas.payloads.observations import DIFFERENCE, Difference, Summary
+from ...schemas.payloads.releases import Release
+from ...schemas.settings import Settings
+from ...schemas.topics import CONTROL_TABLES
+from ..judge.judge import Judge
+from .bounded_table import BoundedTable
+from .machine import ReleaseState, step
+
+log = structlog.get_logger(__name__)
+PUBLISH_INTERVAL = 0.5
+# What is said of a model on the statistics topic, by the recorder too.
+STATISTICS = ("release", "drift", "latency", "shadow", "accuracy")
+# Adding up an hour of sketches is worth a moment; nobody needs it twice a second.
+LATENCY_INTERVAL = 5.0
+# Seconds for which a command of this app's own is good, should it be away for a while in between.
+CORRECTED_WITHIN = 86400.0
+
+Read = TypeVar("Read", bound=BaseModel)
+
+
+class ReleasesApp:
+    """Two agents over the same keys: one carries out commands, one merges summaries and gives commands of its own.
+
+    Tables' changelogs and offsets are not committed together, so a record may be seen twice after a crash: commands are
+    answered as the first time, and tables remember which summaries they hold.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        topics = settings.topics()
+        self.app = _make_app(settings)
+        self._whole = settings.max_body_bytes
+        self.put_aside_count = 0
+        self._commands = self._topic(topics.commands.name)
+        self._observations = self._topic(topics.observations.name)
+        self._deployments = self._topic(topics.deployments.name)
+        self._events = self._topic(topics.events.name)
+        self._statistics = self._topic(topics.statistics.name)
+        self._dead_letters = self._topic(topics.dead_letters.name)
+        # JSON text keeps a changelog readable with any Kafka tool.
+        tables = [
+            self.app.Table(name, key_type=str, value_type=str, partitions=topics.commands.partitions)
+            for name in CONTROL_TABLES
+        ]
+        self._releases, *judged = (BoundedTable(table) for table in tables)
+        self._judge = Judge(settings, *judged)
+        self._changed: set[str] = set()
+        self._latency_due: dict[str, float] = {}
+        self._parsed: dict[str, tuple[str, ReleaseState]] = {}
+        self.app.agent(self._commands, name="carry_out")(self._carry_out)
+        self.app.agent(self._observations, name="observe")(self._observe)
+        self.app.timer(PUBLISH_INTERVAL)(self._publish)
+
+    def _topic(self, name: str) -> Any:
+        return self.app.topic(name, key_type=bytes, value_type=bytes, value_serializer="raw")
+
+    async def _carry_out(self, stream: Any) -> None:
+        async for record in stream.events():
+            await self._survive(Command, record.message, self._execute)
+
+    async def _execute(self, command: Command) -> None:
+        state = self._state(command.model)
+        after, event = step(state, command, time.time())
+        key = command.model.encode()
+        if after.release is not None and after.release != state.release:
+            await (await self._deployments.send(key=key, value=after.release.model_dump_json().encode()))
+        if after.release is None and event.kind == "release.removed":
+            await self._forget(command.model)
+        await (await self._events.send(key=key, value=event.model_dump_json().encode()))
+        self._releases[command.model] = after.model_dump_json()
+        self._changed.add(command.model)
+        log.info("command.answered", model=command.model, kind=event.kind, generation=event.generation)
+
+    async def _observe(self, stream: Any) -> None:
+        async for record in stream.events():
+            if DIFFERENCE in _headers(record.message):
+                await self._survive(Difference, record.message, self._correct)
+            else:
+                await self._survive(Summary, record.message, self._learn)
+
+    async def _correct(self, seen: Difference) -> None:
+        """Have every worker serve the version by the model itself, also after a restart."""
+        release = self._state(seen.model).release
+        version = release.versions.get(seen.version) if release is not None else None
+        if version is None or version.digest != seen.digest:
+            return  # it is not served so any more
+        now = time.time()
+        command = Command(
+            kind="serve_original",
+            model=seen.model,
+            version=version,
+            actor=seen.worker,
+            reason=seen.how,
+            issued_at=now,
+            expires_at=now + CORRECTED_WITHIN,
+        )
+        await (await self._commands.send(key=seen.model.encode(), value=command.model_dump_json().encode()))
+
+    async def _learn(self, summary: Summary) -> None:
+        release = self._state(summary.model).release
+        if release is None:
+            return
+        for news in self._judge.take_in(summary, release, time.time()):
+            topic = self._commands if isinstance(news, Command) else self._events
+            await (await topic.send(key=summary.model.encode(), value=news.model_dump_json().encode()))
+            log.info("judge.spoke", model=summary.model, kind=news.kind)
+        self._changed.add(summary.model)
+
+    async def _forget(self, model: str) -> None:
+        """Take a model's release and all that was known of it from the log; asked for twice, it does no harm."""
+        await (await self._deployments.send(key=model.encode(), value=None))
+        self._judge.forget(model)
+        self._latency_due.pop(model, None)
+        for what in STATISTICS:
+            await self._statistics.send(key=f"{model}|{what}".encode(), value=None)
+
+    async def _publish(self) -> None:
+        """Tell the dashboards, and whoever asks over HTTP, what is known of the models that changed."""
+        changed, self._changed = self._changed, set()
+        now = time.time()
+        for model in changed:
+            self._latency_due.setdefault(model, now)
+            if (release := self._state(model).release) is not None:
+                await self._say(release, "release", self._judge.release_document(release, now))
+                await self._say(release, "drift", {"at": now, "versions": self._judge.drift_document(release)})
+        for model in [model for model, due in self._latency_due.items() if due <= now]:
+            # Once more after the last change, so that what is shown in the end is all of it.
+            if model in changed:
+                self._latency_due[model] = now + LATENCY_INTERVAL
+            else:
+                del self._latency_due[model]
+            if (release := self._state(model).release) is not None:
+                versions = self._judge.latency_document(release, now)
+                await self._say(release, "latency", {"at": now, "versions": versions})
+
+    async def _say(self, release: Release, what: str, document: Any) -> None:
+        await self._statistics.send(key=f"{release.model}|{what}".encode(), value=orjson.dumps(document))
+
+    def _state(self, model: str) -> ReleaseState:
+        held = self._releases.get(model)
+        if not held:
+            return ReleaseState()
+        read, state = self._parsed.get(model, ("", None))
+        if state is None or read != held:  # summaries come many times between two commands
+            state = ReleaseState.model_validate_json(held)
+            self._parsed[model] = (held, state)
+        return state
+
+    async def _survive(self, kind: type[Read], message: Any, use: Callable[[Read], Awaitable[None]]) -> None:
+        """Use what a record holds. One that cannot be read, or on which its use fails, goes to the dead letters.
+
+        An exception would end the agent, and after a restart the same record would end it again.
+        """
+        try:
+            held = kind.model_validate_json(message.value or b"")
+            await use(held)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            reason = f"not a {kind.__name__.lower()}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            await self._put_aside(message, reason)
+        except Exception as error:
+            log.exception("record.unhandled", topic=message.topic, partition=message.partition, offset=message.offset)
+            await self._put_aside(message, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    async def _put_aside(self, message: Any, reason: str, stack: str = "") -> None:
+        source = f"{message.topic}/{message.partition}/{message.offset}"
+        log.warning("record.dead_letter", source=source, reason=reason[:500])
+        self.put_aside_count += 1
+        value, headers = dead_letter(
+            _headers(message),
+            message.value or b"",
+            whole=self._whole,
+            reason=reason,
+            source=source,
+            key=message.key,
+            stack=stack,
+        )
+        await self._dead_letters.send(key=source.encode(), value=value, headers=headers)
+
+
+def _headers(message: Any) -> list[tuple[str, bytes]]:
+    """Return a record's headers; Faust gives them as a mapping or as pairs."""
+    found = message.headers or ()
+    return list(found.items() if isinstance(found, Mapping) else map(tuple, found))
+
+
+def _make_app(settings: Settings) -> Any:
+    read_tolerantly(4 * settings.max_record_bytes)
+    return faust.App(
+        f"{settings.prefix}-control",
+        broker=f"kafka://{settings.kafka.replace(',', ';kafka://')}",
+        broker_credentials=_credentials(settings),
+        store="memory://",
+        datadir=str(settings.data / "faust"),
+        topic_disable_leader=True,
+        # The changelogs are made with the other topics. Left to itself Faust makes them while it joins its group, and
+        # where the broker is a moment late, an agent fails until the metadata is read anew five minutes later.
+        topic_allow_declare=False,
+        topic_replication_factor=settings.replication,
+        web_enabled=False,
+        producer_linger_ms=0,
+        producer_max_request_size=settings.max_record_bytes,
+        stream_wait_empty=False,
+        # A name of its own: several share the keys, and one that comes back has its own again at once.
+        consumer_group_instance_id=settings.instance or f"{settings.prefix}-control-0",
+        broker_commit_interval=0.5,
+        broker_session_timeout=settings.session_timeout,
+        broker_heartbeat_interval=settings.session_timeout / 5,
+        producer_acks=-1,
+    )
+
+
+def _credentials(settings: Settings) -> Any:
+    """Return Faust's form of what `security_options` says."""
+    options = security_options(settings)
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None

@@ -1,0 +1,133 @@
+"""The HTTP API for what other rules would have decided about a canary."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ...broker.kafka.stretch import read_stretch
+from ...control_plane.judge.counterfactual import RecordedCanary, judge_again
+from ...registry.registry import Registry
+from ...schemas.errors import NotFound
+from ...schemas.payloads.observations import Summary
+from ...schemas.payloads.releases import CanaryPlan, Rules, Step
+from ...schemas.settings import Settings
+from .route_tools import answer, needs_database, parse_id, read_json
+from .upload import parse
+
+# Summaries come a moment after what they speak of.
+GRACE = 60.0
+_KINDS = ("canary.started", "canary.promoted", "canary.rolled_back")
+
+
+class CounterfactualRequest(BaseModel):
+    """The rules to judge by; what is not given is as it was."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    auto_rollback_threshold: float | None = None
+    window_seconds: float | None = None
+    min_requests: int | None = None
+    alpha: float | None = None
+    latency_tolerance: float | None = None
+    on_output_drift: str | None = None
+    steps: list[Step] | None = Field(default=None, max_length=100)
+
+    def applied_to(self, plan: CanaryPlan) -> CanaryPlan:
+        """Return the plan with these in place of its own. Raises InvalidInput."""
+        # Given and null means off: no threshold, or latency not judged.
+        given = {name: getattr(self, name) for name in self.model_fields_set if name in Rules.model_fields}
+        rules = parse(Rules, {**plan.rules.model_dump(), **given})
+        steps = plan.steps if self.steps is None else tuple(self.steps)
+        return CanaryPlan(steps=steps, rules=rules)
+
+
+class Counterfactual(BaseModel):
+    """How a canary ended, and how it would have ended under other rules."""
+
+    id: str
+    recorded: dict[str, Any]
+    rules: dict[str, Any]
+    would_have: dict[str, Any]
+
+
+class CounterfactualRoutes:
+    """`POST /deployments/canary/{id}/counterfactual`. Summaries are kept for a day."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the route."""
+        app.router.add_post("/deployments/canary/{id}/counterfactual", self.judge)
+
+    @needs_database
+    async def judge(self, request: web.Request) -> web.Response:
+        """Judge a canary again, by other rules."""
+        wish: CounterfactualRequest = parse(CounterfactualRequest, await read_json(request))
+        canary = await self._canary(*parse_id(request))
+        plan = wish.applied_to(canary.plan)
+        summaries = await self._summaries(canary)
+        if not summaries:
+            raise NotFound(
+                f"no summary of {canary.model}.{canary.trial} is left: they are kept for "
+                f"{self._settings.topics().observations.kept}",
+                field="id",
+            )
+        # In a thread: a day of summaries is some seconds of arithmetic.
+        found = await asyncio.to_thread(judge_again, canary, summaries, plan)
+        ended = None if math.isinf(canary.ended_at) else canary.ended_at
+        recorded = {
+            "decision": canary.ended,
+            "at": ended,
+            "seconds": None if ended is None else ended - canary.began_at,
+            "rules": canary.plan.rules.model_dump(),
+        }
+        return answer(
+            Counterfactual(
+                id=f"{canary.model}.{canary.trial}",
+                recorded=recorded,
+                rules=plan.rules.model_dump(),
+                would_have=found,
+            )
+        )
+
+    async def _canary(self, model: str, trial: int | None) -> RecordedCanary:
+        """Return a canary of the history; without a trial the newest."""
+        events = await self._registry.events_of_trial(model, trial, _KINDS)
+        started = next((row for row in events if row.kind == "canary.started" and "canary" in row.data), None)
+        if started is None:
+            raise NotFound(f"the history has no canary of {model[:80]!r} whose rules were recorded", field="id")
+        ended = next((row for row in events if row.kind != started.kind and row.data["id"] == started.data["id"]), None)
+        return RecordedCanary(
+            model=model,
+            trial=started.data["trial"],
+            stable=started.data["version"],
+            candidate=started.data["candidate"],
+            plan=CanaryPlan.model_validate(started.data["canary"]),
+            began_at=started.at.timestamp(),
+            ended_at=ended.at.timestamp() if ended is not None else math.inf,
+            ended=ended.kind.removeprefix("canary.") if ended is not None else "running",
+        )
+
+    async def _summaries(self, canary: RecordedCanary) -> list[Summary]:
+        """Return the trial's summaries in the order in which the judge had them: one model's are in one partition."""
+        found: list[Summary] = []
+        key = canary.model.encode()
+        end = min(canary.ended_at, time.time()) + GRACE
+        async for record in read_stretch(self._settings, self._settings.topics().observations, canary.began_at, end):
+            if record.key != key:
+                continue
+            try:
+                summary = Summary.model_validate_json(record.value or b"")
+            except ValidationError:
+                continue  # the control plane put it aside
+            if summary.trial == canary.trial:
+                found.append(summary)
+        return found

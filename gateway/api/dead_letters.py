@@ -1,0 +1,89 @@
+"""The HTTP API for dead letters: what was put aside, and sending it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from ...access.caller import caller
+from ...producers.dead_letters import DeadLetter, DeadLetters, no_letter
+from ...schemas.errors import InvalidInput
+from ...schemas.settings import Settings
+from ...telemetry.http import json_response
+
+NEWEST = 100
+
+
+class DeadLetterDocument(BaseModel):
+    """A record that could not be processed. `source` names topic, partition and offset; `number` is what it is called by."""
+
+    number: int
+    at: float
+    source: str
+    reason: str
+    stack: str
+    redriven: bool
+    cut: str = Field(
+        description="what of the record is missing here, in words; empty: nothing. What is cut is not sent again"
+    )
+    key: str | None
+    value: str | None
+    headers: list[list[str | None]]
+
+
+class DeadLetterList(BaseModel):
+    """The newest dead letters, oldest first."""
+
+    dead_letters: list[DeadLetterDocument]
+
+
+class Redriven(BaseModel):
+    """What came of sending one again: the status and body of a prediction, or null for any other record."""
+
+    status: int | None
+    reply: Any
+
+
+class DeadLetterRoutes:
+    """Reads Kafka when it is asked; nothing is kept here."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._letters = DeadLetters(settings)
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_get("/dead-letters", self.list_letters)
+        app.router.add_get("/dead-letters/{number}", self.show)
+        app.router.add_post("/dead-letters/{number}/redrive", self.redrive)
+
+    async def list_letters(self, request: web.Request) -> web.Response:
+        """Return the newest dead letters."""
+        who = caller.get()
+        found = [letter for letter in await self._letters.list() if letter.is_for(who)]
+        return json_response({"dead_letters": [letter.document() for letter in found[-NEWEST:]]})
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Return one."""
+        return json_response((await self._letter(request)).document())
+
+    async def redrive(self, request: web.Request) -> web.Response:
+        """Send one on its way again."""
+        reply = await self._letters.redrive(await self._letter(request))
+        if reply is None:
+            return json_response({"status": None, "reply": None})
+        return json_response({"status": reply.status, "reply": reply.body.decode(errors="replace")})
+
+    async def _letter(self, request: web.Request) -> DeadLetter:
+        letter = await self._letters.get(_number(request))
+        if not letter.is_for(caller.get()):
+            raise no_letter(letter.number)
+        return letter
+
+
+def _number(request: web.Request) -> int:
+    text = request.match_info["number"]
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise InvalidInput("a dead letter is named by a whole number, as the list shows it", field="number")
+    return int(text)

@@ -1,0 +1,136 @@
+"""The HTTP API of the inference log."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from ...access.caller import caller
+from ...recorder.inference_log import InferenceLog
+from ...registry.storage.database import InferenceRow
+from ...schemas.errors import InvalidInput, NotFound, SeveralRequests
+from ...schemas.settings import Settings
+from .request_records import RecordDocument, records_of, shown
+from .route_tools import answer, needs_database, paging
+
+
+class Inference(BaseModel):
+    """One request and its outcome; `status` is null while that has not come, or if it is older than the log."""
+
+    request_id: str = Field(description="the caller's label; other requests may have the same")
+    nonce: str = Field(description="this request's alone; of requests from before there were nonces, the request id")
+    caller: str = Field(description="the name of the API key or token that asked, where they are asked for")
+    model: str
+    at: datetime
+    attempts: int
+    status: int | None
+    version: str | None
+    variant: str | None
+    worker: str | None
+    latency_ms: float | None = Field(description="from the request's place in the log to its outcome's")
+    request: Any = Field(description="the body as JSON; what is no JSON as base64; null if bodies are not kept")
+    reply: Any
+
+
+class InferencePage(BaseModel):
+    """One page of the inference log, newest first."""
+
+    requests: list[Inference]
+    page: int
+    per_page: int
+    total: int
+
+
+class RequestRecords(BaseModel):
+    """Everything that the topics hold of one request, in the order in which it was written."""
+
+    request_id: str
+    nonce: str
+    records: list[RecordDocument]
+
+
+class InferenceRoutes:
+    """`GET /inference-log`, `GET /inference-log/{request_id}` and its records on the topics."""
+
+    def __init__(self, settings: Settings, rows: InferenceLog) -> None:
+        self._settings = settings
+        self._rows = rows
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_get("/inference-log", self.list_requests)
+        app.router.add_get("/inference-log/{request_id}", self.show_request)
+        app.router.add_get("/inference-log/{request_id}/records", self.show_records)
+
+    @needs_database
+    async def list_requests(self, request: web.Request) -> web.Response:
+        """Return requests by id, model, version and status; `status=none` are those without an outcome."""
+        page, per_page = paging(request)
+        status = request.query.get("status")
+        if status not in (None, "none") and not (status.isascii() and status.isdigit() and len(status) == 3):
+            raise InvalidInput("status must be a number such as 200, or 'none'", field="status")
+        rows, total = await self._rows.page(
+            request_id=request.query.get("request_id"),
+            models=caller.get().asks_about(request.query.get("model")),
+            version=request.query.get("version"),
+            status=int(status) if status not in (None, "none") else None,
+            missing=status == "none",
+            page=page,
+            per_page=per_page,
+        )
+        return answer(InferencePage(requests=list(map(_document, rows)), page=page, per_page=per_page, total=total))
+
+    @needs_database
+    async def show_request(self, request: web.Request) -> web.Response:
+        """Return one request: where several have the id, that of `model`, or that with the `nonce`."""
+        return answer(_document(await self._row(request)))
+
+    @needs_database
+    async def show_records(self, request: web.Request) -> web.Response:
+        """Return the records of one request, which is named as for itself."""
+        row = await self._row(request)
+        ended = row.answered_at.timestamp() if row.answered_at is not None else time.time()
+        records = await records_of(self._settings, row, row.at.timestamp(), ended)
+        return answer(RequestRecords(request_id=row.request_id, nonce=row.nonce, records=records))
+
+    async def _row(self, request: web.Request) -> InferenceRow:
+        request_id, query = request.match_info["request_id"], request.query
+        if "\0" in request_id + query.get("model", "") + query.get("nonce", ""):
+            raise NotFound("no request has an id with a NUL", field="request_id")
+        rows = await self._rows.find(
+            request_id, models=caller.get().asks_about(query.get("model")), nonce=query.get("nonce")
+        )
+        if not rows:
+            raise NotFound("the inference log has no such request (yet)", field="request_id")
+        if len(rows) > 1:
+            models = sorted({row.model for row in rows})
+            raise SeveralRequests(
+                f"{len(rows)}{' or more' if len(rows) == 100 else ''} requests have this id, for {', '.join(models)}: "
+                f"say which by {'?model= or ' if len(models) > 1 else ''}?nonce=; "
+                f"GET /inference-log?request_id={request_id} lists them",
+                field="request_id",
+            )
+        return rows[0]
+
+
+def _document(row: InferenceRow) -> Inference:
+    waited = (row.answered_at - row.at).total_seconds() * 1000 if row.answered_at is not None else None
+    return Inference(
+        request_id=row.request_id,
+        nonce=row.nonce,
+        caller=row.caller,
+        model=row.model,
+        at=row.at,
+        attempts=row.attempts,
+        status=row.status,
+        version=row.version,
+        variant=row.variant,
+        worker=row.worker,
+        latency_ms=waited,
+        request=shown(row.request),
+        reply=shown(row.reply),
+    )

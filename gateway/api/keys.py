@@ -1,0 +1,154 @@
+"""The HTTP API for API keys. A key's secret is in the answer that makes it, and never again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...access.api_keys import make_key
+from ...access.caller import Caller, caller
+from ...broker.views.keys import KeysView
+from ...schemas.errors import Forbidden, NotFound, Unavailable
+from ...schemas.payloads.keys import ApiKey, Scope
+from ..key_writer import KeyWriter
+from .route_tools import answer, read_json
+from .upload import parse
+
+# Seconds in which a gateway reads what it has just written.
+PATIENCE = 10.0
+
+
+class KeyRequest(BaseModel):
+    """What somebody asks a key for. Times in days from now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=64)
+    scopes: tuple[Scope, ...] = Field(min_length=1)
+    models: tuple[str, ...] = ()
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    days: float | None = Field(default=None, gt=0, le=3660, description="good for so long; null: until it is revoked")
+
+
+class KeyDocument(BaseModel):
+    """A key without its secret."""
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    models: tuple[str, ...]
+    requests_per_minute: int | None
+    created_at: float
+    created_by: str
+    expires_at: float | None
+    state: Literal["valid", "expired", "revoked"]
+
+    @classmethod
+    def of(cls, key: ApiKey) -> KeyDocument:
+        """Return what may be seen of a key."""
+        return cls(state=key.state(time.time()), **key.model_dump(exclude={"digest", "revoked_at"}))
+
+
+class NewKey(KeyDocument):
+    """A key that has just been made; `key` is what its holder shows."""
+
+    key: str
+
+
+class KeyList(BaseModel):
+    """The keys that the caller may see, oldest first."""
+
+    keys: list[KeyDocument]
+
+
+def _is_for(key: ApiKey, who: Caller) -> bool:
+    """Whether a caller may see and revoke a key: one for some models sees those that are for no others."""
+    return not who.models or (bool(key.models) and who.models.issuperset(key.models))
+
+
+def _check_no_more(wish: KeyRequest, who: Caller, now: float) -> None:
+    """Raise Forbidden for a key that may do more, more often or for longer than the key that asks for it."""
+    for scope in wish.scopes:
+        who.check_scope(scope)
+    if who.models and not wish.models:
+        raise Forbidden(
+            f"{who.name!r} is for some models: name those of them that the new key is for (one without is for all)",
+            field="models",
+        )
+    for model in wish.models:
+        who.check_model(model)
+    if who.limit is not None and (wish.requests_per_minute is None or wish.requests_per_minute > who.limit):
+        raise Forbidden(
+            f"{who.name!r} has {who.limit} requests a minute: give the new key as many at most",
+            field="requests_per_minute",
+        )
+    if (
+        not who.shows_token
+        and who.expires_at is not None
+        and (wish.days is None or now + 86400 * wish.days > who.expires_at)
+    ):
+        raise Forbidden(
+            f"{who.name!r} is good for {(who.expires_at - now) / 86400:.3g} more days: give the new key as many at most",
+            field="days",
+        )
+
+
+class KeyRoutes:
+    """Keys live on the log: gateways know of them without a database."""
+
+    def __init__(self, keys: KeysView, writer: KeyWriter) -> None:
+        self._keys = keys
+        self._writer = writer
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_get("/keys", self.list_keys)
+        app.router.add_post("/keys", self.create)
+        app.router.add_delete("/keys/{key_id}", self.revoke)
+
+    async def list_keys(self, request: web.Request) -> web.Response:
+        """Return the keys that the caller may see."""
+        who = caller.get()
+        known = sorted((key for key in self._keys.keys.values() if _is_for(key, who)), key=lambda key: key.created_at)
+        return answer(KeyList(keys=[KeyDocument.of(key) for key in known]))
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Make a key."""
+        wish: KeyRequest = parse(KeyRequest, await read_json(request))
+        now, who = time.time(), caller.get()
+        _check_no_more(wish, who, now)
+        key, shown = make_key(
+            wish.name,
+            wish.scopes,
+            now=now,
+            models=wish.models,
+            requests_per_minute=wish.requests_per_minute,
+            expires_at=now + 86400 * wish.days if wish.days is not None else None,
+            created_by=who.name,
+        )
+        await self._writer.write(key, "key.created", actor=who.name, source=who.source)
+        await self._until_known(key)
+        return answer(NewKey(key=shown, **KeyDocument.of(key).model_dump()), 201)
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        """Revoke a key; it is refused from now on."""
+        key, who = self._keys.keys.get(request.match_info["key_id"]), caller.get()
+        if key is None or not _is_for(key, who):
+            raise NotFound(f"there is no key {request.match_info['key_id'][:40]!r}", field="id")
+        revoked = key.model_copy(update={"revoked_at": time.time()})
+        await self._writer.write(revoked, "key.revoked", actor=who.name, source=who.source)
+        await self._until_known(revoked)
+        return web.Response(status=204)
+
+    async def _until_known(self, key: ApiKey) -> None:
+        """What was answered must hold here; other gateways read it as soon. Raises Unavailable where it does not come back."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self._keys.keys.get(key.id) != key:  # noqa: ASYNC110 - milliseconds, and once a key
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise Unavailable("the log has the key, and this gateway has not read it yet") from None

@@ -1,0 +1,61 @@
+"""The HTTP API for labels: what was right, said after the fact."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...access.caller import caller
+from ...broker.kafka.outbox import Outbox
+from ...broker.views.releases import ReleasesView
+from ...schemas.names import check_model_name
+from ...schemas.payloads.labels import Label, Truth
+from ...schemas.settings import Settings
+from .route_tools import answer, read_json
+from .upload import parse
+
+
+class LabelsRequest(BaseModel):
+    """Truths by request id, each about the newest request under it: one value, or for a request of several rows one for each."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    labels: dict[str, Truth | list[Truth]] = Field(
+        min_length=1, max_length=10_000, json_schema_extra={"example": {"0190f3c5": 1}}
+    )
+
+
+class LabelsTaken(BaseModel):
+    """How many labels the log has taken; they are compared with the answers within seconds."""
+
+    accepted: int
+
+
+class LabelRoutes:
+    """`POST /labels/{model}`."""
+
+    def __init__(self, settings: Settings, outbox: Outbox, releases: ReleasesView) -> None:
+        self._topic = settings.topics().labels.name
+        self._outbox = outbox
+        self._releases = releases
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_post("/labels/{model}", self.send)
+
+    async def send(self, request: web.Request) -> web.Response:
+        """Write labels to the log; return once it has them."""
+        model = check_model_name(request.match_info["model"])
+        self._releases.get(model)
+        wish: LabelsRequest = parse(LabelsRequest, await read_json(request))
+        labels: list[Label] = [
+            parse(
+                Label,
+                {"request_id": request_id, "model": model, "label": label, "caller": caller.get().name},
+                values=("label",),
+            )
+            for request_id, label in wish.labels.items()
+        ]
+        records = [(label.request_id, label.model_dump_json().encode()) for label in labels]
+        await self._outbox.write(self._topic, records)
+        return answer(LabelsTaken(accepted=len(labels)), 202)

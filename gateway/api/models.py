@@ -1,0 +1,240 @@
+"""The HTTP API for models and versions."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from ...access.caller import caller
+from ...broker.views.releases import ReleasesView
+from ...models.artifacts.authors import Signers
+from ...models.artifacts.store import digest_of, fetch
+from ...models.proof.proof import Limits, prove_in_fresh_process
+from ...registry.registration import Registration
+from ...registry.registry import Registry, spec_of
+from ...registry.storage.database import VersionRow
+from ...runtime.event_publisher import EventPublisher
+from ...runtime.heartbeats import ReplicaView
+from ...schemas.errors import InvalidInput, RegistrationRefused, Unavailable, VersionInUse
+from ...schemas.payloads.commands import Event
+from ...schemas.settings import Settings
+from ...telemetry.http import json_response
+from ..deployer import Deployer
+from ..model_removal import ModelRemoval
+from .model_documents import DeletedModel, ModelPage, Registered, model_document, version_document
+from .registration_places import RegistrationPlaces, Turn
+from .route_tools import answer, needs_database, paging
+from .upload import read_registration
+
+# Threads that fetch registered files from the store.
+DOWNLOADS = 4
+log = structlog.get_logger(__name__)
+
+
+class ModelRoutes:
+    """Models and their versions. What is live comes from the releases on the log."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        deployer: Deployer,
+        releases: ReleasesView,
+        replicas: ReplicaView,
+        events: EventPublisher,
+    ) -> None:
+        self._removal = ModelRemoval(settings, registry, deployer, releases, replicas)
+        self._settings = settings
+        self._places = RegistrationPlaces(
+            settings.registrations_per_key, settings.proofs_at_once, settings.proof_timeout
+        )
+        # Of its own: a slow store must not keep a thread from anything else.
+        self._downloads = ThreadPoolExecutor(DOWNLOADS, "download")
+        self._signers = Signers(settings.signers)
+        self._registry = registry
+        self._deployer = deployer
+        self._releases = releases
+        self._replicas = replicas
+        self._events = events
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_post("/models", self.register)
+        app.router.add_get("/models", self.list_models)
+        app.router.add_get("/models/{name}", self.get_model)
+        app.router.add_get("/models/{name}/versions", self.list_versions)
+        app.router.add_get("/models/{name}/versions/{version}", self.get_version)
+        app.router.add_get("/models/{name}/versions/{version}/artifact", self.download)
+        app.router.add_delete("/models/{name}/versions/{version}", self.delete_version)
+        app.router.add_delete("/models/{name}", self.delete_model)
+
+    @needs_database
+    async def register(self, request: web.Request) -> web.Response:
+        """Prove a model and register it; the first version of a name goes live."""
+        async with self._places.place(caller.get()) as turn:
+            return await self._register(request, turn)
+
+    async def _register(self, request: web.Request, turn: Turn) -> web.Response:
+        self._settings.data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._settings.data, prefix="upload-") as folder:
+            registration, source = await read_registration(request, Path(folder), self._settings.max_artifact_bytes)
+            who = caller.get()
+            who.check_model(registration.name)
+            registration = registration.model_copy(update={"author": who.actor(registration.author)})
+            await self._registry.check_parent(registration)
+            limits = Limits.from_settings(self._settings)
+            if registration.version or registration.author_signature:
+                digest = await asyncio.to_thread(digest_of, source)
+            if registration.author_signature:
+                self._signers.check(registration.name, digest, registration.author_signature)
+                limits = replace(limits, allow_pickles=True)
+            if registration.version:
+                known = await self._registry.existing(registration.name, registration.version, digest)
+                if known is not None:
+                    return self._registered(registration, known, None, None, status=200)
+            compiled = Path(folder) / "compiled.onnx"
+            async with turn():
+                proof = await prove_in_fresh_process(
+                    source,
+                    registration.framework,
+                    registration.signature,
+                    registration.sample,
+                    registration.compile,
+                    compiled,
+                    registration.reference,
+                    limits=limits,
+                    timeout=self._settings.proof_timeout,
+                )
+            if registration.cache_ttl_seconds and not proof.deterministic:
+                raise RegistrationRefused(
+                    "the model gave the same rows different answers, so they may not be kept: leave cache_ttl_seconds at 0",
+                    field="cache_ttl_seconds",
+                )
+            row, first = await self._registry.add(registration, proof, source, compiled)
+        log.info("model.registered", model=registration.name, version=row.version, served_as=row.served_as)
+        self._events.publish(
+            "model.registered",
+            registration.name,
+            f"{registration.name} {row.version} was registered",
+            actor=registration.author,
+            source=who.source,
+            version=row.version,
+            digest=row.source_digest,
+            artifact_digest=row.artifact_digest,
+        )
+        if not first:
+            return self._registered(registration, row, None, None, status=201)
+        try:
+            event = await self._deployer.execute(
+                "deploy", registration.name, version=spec_of(row), actor=registration.author, reason="first version"
+            )
+        except Unavailable as error:
+            return self._registered(registration, row, None, f"not live yet: {error.detail}", status=201)
+        why_not = self._deployer.why_not(registration.name, spec_of(row))
+        return self._registered(registration, row, event, why_not, status=201)
+
+    @needs_database
+    async def list_models(self, request: web.Request) -> web.Response:
+        """Return one page of models."""
+        page, per_page = paging(request)
+        rows, total = await self._registry.models(
+            caller.get().asks_about(None), page=page, per_page=per_page, framework=request.query.get("framework")
+        )
+        documents = [model_document(row, self._live_version(row.name)) for row in rows]
+        return answer(ModelPage(models=documents, page=page, per_page=per_page, total=total))
+
+    @needs_database
+    async def get_model(self, request: web.Request) -> web.Response:
+        """Return one model."""
+        row = await self._registry.model(request.match_info["name"])
+        return answer(model_document(row, self._live_version(row.name)))
+
+    @needs_database
+    async def list_versions(self, request: web.Request) -> web.Response:
+        """Return a model's versions, oldest first."""
+        row = await self._registry.model(request.match_info["name"])
+        live = self._live_versions(row.name)
+        versions = [version_document(version, live).model_dump(mode="json") for version in row.versions]
+        return json_response({"name": row.name, "versions": versions})
+
+    @needs_database
+    async def get_version(self, request: web.Request) -> web.Response:
+        """Return one version."""
+        name = request.match_info["name"]
+        row = await self._registry.version(name, request.match_info["version"])
+        return answer(version_document(row, self._live_versions(name)))
+
+    @needs_database
+    async def download(self, request: web.Request) -> web.Response:
+        """Return the file as it was registered; its name is its SHA-256."""
+        caller.get().check_scope("deploy")
+        row = await self._registry.version(request.match_info["name"], request.match_info["version"])
+        path = await asyncio.get_running_loop().run_in_executor(
+            self._downloads, fetch, row.source_url, row.source_digest, self._settings.data / "cache"
+        )
+        headers = {
+            "Content-Disposition": f'attachment; filename="{row.source_digest}"',
+            "ETag": f'"{row.source_digest}"',
+        }
+        # A file response is a stream; the type says the less.
+        return web.FileResponse(path, headers=headers)  # type: ignore[return-value]
+
+    @needs_database
+    async def delete_version(self, request: web.Request) -> web.Response:
+        """Forget a version that no release uses."""
+        name, version = request.match_info["name"], request.match_info["version"]
+        if version in self._live_versions(name):
+            raise VersionInUse(
+                f"{name} {version} is part of the release: deploy another version first", field="version"
+            )
+        row = await self._registry.version(name, version)
+        await self._registry.delete_version(name, version)
+        self._tell_deleted(name, f"{name} {version} was deleted", version=version, digest=row.source_digest)
+        return web.Response(status=204)
+
+    @needs_database
+    async def delete_model(self, request: web.Request) -> web.Response:
+        """Remove a model whole, live or not; the caller says its name twice."""
+        name = request.match_info["name"]
+        if request.query.get("confirm") != name:
+            raise InvalidInput(
+                f"this removes {name[:80]!r} with its release and all its versions, for good: repeat its name as "
+                f"?confirm={name[:80]}",
+                field="confirm",
+            )
+        versions = await self._removal.remove(name)
+        count = f"{len(versions)} version{'s' if len(versions) != 1 else ''}"
+        self._tell_deleted(name, f"{name} was deleted with {count}", versions=versions)
+        log.info("model.deleted", model=name, versions=len(versions))
+        return answer(DeletedModel(name=name, versions=versions))
+
+    def _tell_deleted(self, name: str, summary: str, **data: Any) -> None:
+        who = caller.get()
+        self._events.publish("model.deleted", name, summary, actor=who.actor(""), source=who.source, **data)
+
+    def _live_version(self, model: str) -> str | None:
+        release = self._releases.releases.get(model)
+        return release.stable.version if release else None
+
+    def _live_versions(self, model: str) -> set[str]:
+        release = self._releases.releases.get(model)
+        return set(release.versions) if release else set()
+
+    def _registered(
+        self, registration: Registration, row: VersionRow, event: Event | None, warning: str | None, *, status: int
+    ) -> web.Response:
+        document = Registered(
+            name=registration.name,
+            version=version_document(row, self._live_versions(registration.name)),
+            deployment=event,
+            ready=self._replicas.serves(registration.name, spec_of(row)),
+            warning=warning,
+        )
+        return answer(document, status)

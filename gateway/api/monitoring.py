@@ -1,0 +1,99 @@
+"""The HTTP API for what the judge knows: drift, latency, shadow differences, and events as they come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from ...access.caller import caller
+from ...broker.views.releases import ReleasesView
+from ...broker.views.statistics import StatisticsView
+from ...schemas.errors import NotFound
+from ...telemetry.http import json_response
+from ..command_client import CommandClient
+from ..event_streams import EventStreams, Write, next_of
+
+KEEP_ALIVE = 15.0
+
+
+class MonitoringRoutes:
+    """Reads from the log alone: neither the database nor the control plane need be there."""
+
+    def __init__(
+        self, statistics: StatisticsView, releases: ReleasesView, events: CommandClient, streams: EventStreams
+    ) -> None:
+        self._statistics = statistics
+        self._releases = releases
+        self._events = events
+        self._streams = streams
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_get("/monitoring/drift/{name}", self.drift)
+        app.router.add_get("/monitoring/latency", self.latency)
+        app.router.add_get("/monitoring/shadow/{name}", self.shadow)
+        app.router.add_get("/monitoring/errors", self.errors)
+        app.router.add_get("/monitoring/accuracy/{name}", self.accuracy)
+        app.router.add_get("/events", self.events)
+
+    async def drift(self, request: web.Request) -> web.Response:
+        """Return each version's drift from its reference, by feature."""
+        return json_response({"model": request.match_info["name"], **self._document(request, "drift")})
+
+    async def latency(self, request: web.Request) -> web.Response:
+        """Return p50, p95 and p99 over 1 min, 5 min and 1 h, by model and version."""
+        documents = self._statistics.models("latency")
+        models = caller.get().asks_about(request.query.get("model"))
+        return json_response({"models": {m: d for m, d in documents.items() if models is None or m in models}})
+
+    async def shadow(self, request: web.Request) -> web.Response:
+        """Return how a shadow's answers differ from production's."""
+        return json_response({"model": request.match_info["name"], **self._document(request, "shadow")})
+
+    async def errors(self, request: web.Request) -> web.Response:
+        """Return requests, failures and the failure rate of the present trial, by model and version."""
+        models = caller.get().asks_about(request.query.get("model"))
+        found = {
+            name: self._statistics.of_trial(release, "release")
+            for name, release in sorted(self._releases.releases.items())
+            if models is None or name in models
+        }
+        return json_response({"models": {name: _errors(document) for name, document in found.items()}})
+
+    async def accuracy(self, request: web.Request) -> web.Response:
+        """Return how right each version's answers were, where labels say so."""
+        return json_response({"model": request.match_info["name"], **self._document(request, "accuracy")})
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Send events as they come, as server-sent events."""
+        models = caller.get().asks_about(request.query.get("model"))
+
+        async def feed(write: Write) -> None:
+            with self._events.listening() as queue:
+                await write(b": listening\n\n")
+                while True:
+                    event = await next_of(queue, KEEP_ALIVE)
+                    if event is None:
+                        await write(b": still here\n\n")
+                    elif models is None or event.model in models:
+                        await write(f"event: {event.kind}\ndata: {event.model_dump_json()}\n\n".encode())
+
+        return await self._streams.serve(request, feed)
+
+    def _document(self, request: web.Request, what: str) -> dict[str, Any]:
+        name = request.match_info["name"]
+        document = self._statistics.get(name, what)
+        if document is not None:
+            return document
+        self._releases.get(name, field="name")
+        comes = "labels: POST /labels/{model}" if what == "accuracy" else "requests"
+        raise NotFound(f"nothing is known of the {what} of {name} yet: it comes with the first {comes}", field="name")
+
+
+def _errors(document: dict[str, Any] | None) -> dict[str, Any]:
+    names = ("requests", "failed", "failure_rate", "failure_rate_interval", "errors")
+    return {
+        version: {name: figures.get(name) for name in names}
+        for version, figures in (document["versions"] if document is not None else {}).items()
+    }

@@ -1,0 +1,275 @@
+"""The HTTP API for releases: full deployments, canaries, shadows, experiments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from ...access.caller import caller
+from ...broker.views.releases import ReleasesView
+from ...broker.views.statistics import StatisticsView
+from ...registry.registry import Registry, spec_of
+from ...registry.storage.database import DeploymentRow, ExperimentRow
+from ...schemas.errors import Conflict, NotFound
+from ...schemas.names import check_model_name
+from ...schemas.payloads.commands import CommandKind, Event
+from ...schemas.payloads.releases import Release, Strategy, VersionSpec
+from ...telemetry.http import json_response
+from ..deployer import Deployer
+from .release_documents import (
+    CanaryDocument,
+    CanaryRequest,
+    Deployed,
+    DeploymentDocument,
+    DeploymentRequest,
+    ExperimentDocument,
+    ExperimentRequest,
+    HistoryPage,
+    PercentageRequest,
+    ShadowRequest,
+    StopExperimentRequest,
+    Wish,
+)
+from .route_tools import answer, needs_database, paging, parse_id, read_json
+from .upload import parse
+
+DEFAULT_PERCENTAGE = 10.0
+
+
+class ReleaseRoutes:
+    """Changes go by commands to the control plane. What ends something needs neither the registry nor the database."""
+
+    def __init__(
+        self, registry: Registry, deployer: Deployer, releases: ReleasesView, statistics: StatisticsView
+    ) -> None:
+        self._registry = registry
+        self._deployer = deployer
+        self._releases = releases
+        self._statistics = statistics
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        router = app.router
+        router.add_post("/deployments", self.deploy)
+        router.add_get("/deployments", self.list_deployments)
+        router.add_get("/deployments/history", self.history)
+        router.add_post("/deployments/canary", self.start_canary)
+        router.add_get("/deployments/canary", self.list_canaries)
+        router.add_get("/deployments/canary/{id}", self.get_canary)
+        router.add_post("/deployments/canary/{id}/percentage", self.step_canary)
+        router.add_post("/deployments/canary/{id}/promote", self.promote)
+        router.add_post("/deployments/canary/{id}/rollback", self.rollback)
+        router.add_post("/deployments/shadow", self.start_shadow)
+        router.add_post("/deployments/shadow/{id}/stop", self.stop_shadow)
+        router.add_post("/experiments", self.start_experiment)
+        router.add_get("/experiments", self.list_experiments)
+        router.add_get("/experiments/{id}", self.get_experiment)
+        router.add_post("/experiments/{id}/stop", self.stop_experiment)
+
+    @needs_database
+    async def deploy(self, request: web.Request) -> web.Response:
+        """Send all requests to one version."""
+        wish: DeploymentRequest = parse(DeploymentRequest, await read_json(request))
+        spec = await self._spec(wish.model, wish.version)
+        return await self._execute("deploy", wish.model, wish, version=spec)
+
+    async def list_deployments(self, request: web.Request) -> web.Response:
+        """Return every model's release, as the log has it."""
+        return self._list(request, request.query.get("strategy"))
+
+    async def list_canaries(self, request: web.Request) -> web.Response:
+        """Return the canaries that are running."""
+        return self._list(request, "canary")
+
+    def _list(self, request: web.Request, strategy: str | None) -> web.Response:
+        models = caller.get().asks_about(request.query.get("model"))
+        documents = [
+            self._deployment(release).model_dump(mode="json")
+            for _, release in sorted(self._releases.releases.items())
+            if (models is None or release.model in models) and strategy in (None, release.strategy)
+        ]
+        return json_response({"deployments": documents})
+
+    @needs_database
+    async def history(self, request: web.Request) -> web.Response:
+        """Return what happened to the releases, newest first."""
+        page, per_page = paging(request)
+        models = caller.get().asks_about(request.query.get("model"))
+        rows, total = await self._registry.history(models, page=page, per_page=per_page)
+        return answer(HistoryPage(events=list(map(_event, rows)), page=page, per_page=per_page, total=total))
+
+    @needs_database
+    async def start_canary(self, request: web.Request) -> web.Response:
+        """Send a share of the requests to a candidate and judge it."""
+        wish: CanaryRequest = parse(CanaryRequest, await read_json(request))
+        spec = await self._spec(wish.model, wish.candidate_version)
+        percentage = wish.initial_percentage or DEFAULT_PERCENTAGE
+        return await self._execute(
+            "start_canary", wish.model, wish, version=spec, canary=wish.plan(), percentage=percentage
+        )
+
+    @needs_database
+    async def get_canary(self, request: web.Request) -> web.Response:
+        """Return a canary: its evidence while it runs, how it ended after that."""
+        name, trial = parse_id(request)
+        release = self._releases.releases.get(name)
+        if release is not None and release.strategy == "canary" and trial in (None, release.trial):
+            document = CanaryDocument(
+                id=release.id,
+                status="running",
+                deployment=self._deployment(release),
+                statistics=self._statistics.of_trial(release, "release"),
+            )
+            return answer(document)
+        events = await self._registry.events_of_trial(name, trial, ("canary.promoted", "canary.rolled_back"))
+        if not events:
+            raise NotFound(f"there is no canary {request.match_info['id'][:80]!r}", field="id")
+        ended = events[0]
+        return answer(
+            CanaryDocument(
+                id=ended.data["id"],
+                status="promoted" if ended.kind == "canary.promoted" else "rolled_back",
+                events=[_event(row) for row in events if row.data["id"] == ended.data["id"]],
+            )
+        )
+
+    async def step_canary(self, request: web.Request) -> web.Response:
+        """Change a canary's share."""
+        wish: PercentageRequest = parse(PercentageRequest, await read_json(request))
+        return await self._change(request, "step_canary", "canary", wish, percentage=wish.percentage)
+
+    async def promote(self, request: web.Request) -> web.Response:
+        """Send everything to the candidate."""
+        return await self._change(request, "promote", "canary", await self._wish(request))
+
+    async def rollback(self, request: web.Request) -> web.Response:
+        """Send everything to stable."""
+        return await self._change(request, "rollback", "canary", await self._wish(request))
+
+    @needs_database
+    async def start_shadow(self, request: web.Request) -> web.Response:
+        """Send copies of the requests to a version whose answers nobody gets."""
+        wish: ShadowRequest = parse(ShadowRequest, await read_json(request))
+        spec = await self._spec(wish.model, wish.shadow_version)
+        release = self._releases.releases.get(wish.model)
+        if wish.production_version and release and wish.production_version != release.stable.version:
+            raise Conflict(
+                f"{release.stable.version} is live, not {wish.production_version}", field="production_version"
+            )
+        return await self._execute("start_shadow", wish.model, wish, version=spec, percentage=wish.percentage)
+
+    async def stop_shadow(self, request: web.Request) -> web.Response:
+        """Send no more copies."""
+        return await self._change(request, "stop_shadow", "shadow", await self._wish(request))
+
+    @needs_database
+    async def start_experiment(self, request: web.Request) -> web.Response:
+        """Share the users out over several versions."""
+        wish: ExperimentRequest = parse(ExperimentRequest, await read_json(request))
+        arms = wish.arms()
+        versions = {arm.version: await self._spec(wish.model, arm.version) for arm in arms}
+        return await self._execute(
+            "start_experiment", wish.model, wish, variants=arms, versions=versions, name=wish.name
+        )
+
+    @needs_database
+    async def list_experiments(self, request: web.Request) -> web.Response:
+        """Return the experiments, newest first, without their results."""
+        rows = await self._registry.experiments(caller.get().asks_about(request.query.get("model")))
+        documents = [_experiment(row, None) for row in rows]
+        return json_response({"experiments": [document.model_dump(mode="json") for document in documents]})
+
+    @needs_database
+    async def get_experiment(self, request: web.Request) -> web.Response:
+        """Return an experiment with its results by variant."""
+        name, trial = parse_id(request)
+        release = self._releases.releases.get(name)
+        row: ExperimentRow | None = await self._registry.experiment(name, trial)
+        if release is not None and release.strategy == "ab" and trial in (None, release.trial):
+            statistics = self._statistics.of_trial(release, "release")
+            document = ExperimentDocument(
+                id=release.id,
+                name=row.name if row is not None and row.id == release.id else release.id,
+                model=name,
+                status="running",
+                variants=[variant.model_dump(mode="json") for variant in release.variants],
+                results=statistics["results"] if statistics else None,
+            )
+            return answer(document)
+        if row is None:
+            raise NotFound(f"there is no experiment {request.match_info['id'][:80]!r}", field="id")
+        # As the history has it, which may be a moment behind.
+        return answer(_experiment(row, row.results))
+
+    async def stop_experiment(self, request: web.Request) -> web.Response:
+        """End an experiment; the winner goes live."""
+        wish: StopExperimentRequest = parse(StopExperimentRequest, await read_json(request))
+        release = self._running(request, "ab")
+        statistics = self._statistics.of_trial(release, "release")
+        results = statistics["results"] if statistics else {}
+        return await self._change(request, "stop_experiment", "ab", wish, name=wish.winner, evidence=results)
+
+    async def _spec(self, model: str, version: str) -> VersionSpec:
+        """Return a registered version. Raises InvalidInput, Forbidden, ModelNotFound or VersionNotFound."""
+        caller.get().check_model(check_model_name(model))
+        return spec_of(await self._registry.version(model, version))
+
+    async def _wish(self, request: web.Request) -> Wish:
+        wish: Wish = parse(Wish, await read_json(request) if request.can_read_body else {})
+        return wish
+
+    def _running(self, request: web.Request, strategy: Strategy) -> Release:
+        name, trial = parse_id(request)
+        release = self._releases.releases.get(name)
+        if release is None:
+            raise NotFound(f"there is no release of {name[:80]!r}", field="id")
+        if release.strategy != strategy or trial not in (None, release.trial):
+            what = {"canary": "canary", "shadow": "shadow", "ab": "experiment"}[strategy]
+            raise NotFound(f"no {what} {request.match_info['id'][:80]!r} is running", field="id")
+        return release
+
+    async def _change(
+        self, request: web.Request, kind: CommandKind, strategy: Strategy, wish: Wish, **fields: Any
+    ) -> web.Response:
+        """Change what runs under the id of the path."""
+        release = self._running(request, strategy)
+        return await self._execute(kind, release.model, wish, 200, trial=release.trial, **fields)
+
+    async def _execute(
+        self, kind: CommandKind, model: str, wish: Wish, status: int = 201, **fields: Any
+    ) -> web.Response:
+        event = await self._deployer.execute(
+            kind, model, based_on=wish.generation, actor=wish.actor, reason=wish.reason, **fields
+        )
+        release = self._releases.releases.get(model)
+        document = self._deployment(release) if release else None
+        return answer(Deployed(event=event, deployment=document, ready=self._deployer.usable(model)), status)
+
+    def _deployment(self, release: Release) -> DeploymentDocument:
+        return DeploymentDocument.of(release, self._deployer.usable(release.model))
+
+
+def _experiment(row: ExperimentRow, results: dict[str, Any] | None) -> ExperimentDocument:
+    return ExperimentDocument(
+        id=row.id,
+        name=row.name,
+        model=row.model,
+        status="stopped" if row.status == "stopped" else "running",
+        variants=row.variants,
+        results=results,
+    )
+
+
+def _event(row: DeploymentRow) -> Event:
+    return Event(
+        event_id=row.event_id,
+        kind=row.kind,  # type: ignore[arg-type]
+        model=row.model,
+        at=row.at.timestamp(),
+        generation=row.generation,
+        actor=row.actor,
+        summary=row.summary,
+        data=row.data,
+        problem=row.problem,
+    )

@@ -1,0 +1,153 @@
+"""The HTTP API for replays: recorded requests against another version, away from production."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ...access.caller import caller
+from ...registry.registry import Registry
+from ...registry.storage.database import ReplayRow
+from ...schemas.errors import NotFound
+from ...schemas.names import check_model_name
+from ..replays.queue import ReplayQueue
+from ..replays.store import ReplayStore, state_of
+from .route_tools import answer, needs_database, paging, read_json
+from .upload import parse
+
+
+class ReplayRequest(BaseModel):
+    """Which requests, and the registered version to ask. Moments without a zone are UTC."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    version: str
+    begin: datetime = Field(alias="from", description="from this moment")
+    end: datetime | None = Field(default=None, alias="to", description="to this moment; else to now")
+    speed: float | None = Field(default=None, gt=0, description="times the recorded rate; null: as fast as the model")
+    limit: int | None = Field(default=None, ge=1, description="so many requests at most")
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> ReplayRequest:
+        if self.end is not None and _utc(self.end) <= _utc(self.begin):
+            raise ValueError("to: the stretch ends before it begins")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of `modelmesh replay`."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "from": _utc(self.begin).isoformat(),
+            "to": _utc(self.end or datetime.now(UTC)).isoformat(),
+            "speed": None if self.speed is None else f"{self.speed:g}x",
+            "limit": self.limit,
+        }
+
+
+class ReplayDocument(BaseModel):
+    """A replay: how far it is while it runs, its report when it is done."""
+
+    id: str
+    model: str
+    state: str = Field(description="queued, running, done, failed or interrupted")
+    asked: dict[str, Any]
+    actor: str
+    progress: dict[str, Any] = Field(description="requests, requests a second, and the share of the stretch")
+    error: str
+    created_at: datetime
+    report: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, row: ReplayRow) -> ReplayDocument:
+        """Return a row's document."""
+        return cls(
+            id=row.id,
+            model=row.model,
+            state=state_of(row),
+            asked=row.asked,
+            actor=row.actor,
+            progress=row.progress or {},
+            error=row.error or "",
+            created_at=row.created_at,
+            report=row.report,
+        )
+
+
+class ReplayPage(BaseModel):
+    """One page of replays, newest first."""
+
+    replays: list[ReplayDocument]
+    page: int
+    per_page: int
+    total: int
+
+
+class ReplayRoutes:
+    """`POST /replays`, `GET /replays`, `GET /replays/{replay}` and its page."""
+
+    def __init__(
+        self, registry: Registry, store: ReplayStore, queue: ReplayQueue, page: Callable[[dict[str, Any]], str]
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._queue = queue
+        self._page = page
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_post("/replays", self.start)
+        app.router.add_get("/replays", self.list_replays)
+        app.router.add_get("/replays/{replay}", self.show)
+        app.router.add_get("/replays/{replay}/page", self.page)
+
+    @needs_database
+    async def start(self, request: web.Request) -> web.Response:
+        """Put a replay behind those that wait."""
+        wish: ReplayRequest = parse(ReplayRequest, await read_json(request))
+        caller.get().check_model(check_model_name(wish.model))
+        await self._registry.version(wish.model, wish.version)
+        row = await self._queue.add(wish.model, wish.options(), caller.get().name)
+        return answer(ReplayDocument.of(row), 202)
+
+    @needs_database
+    async def list_replays(self, request: web.Request) -> web.Response:
+        """Return replays without their reports."""
+        page, per_page = paging(request)
+        rows, total = await self._store.page(
+            caller.get().asks_about(request.query.get("model")), page=page, per_page=per_page
+        )
+        found = [ReplayDocument.of(row).model_copy(update={"report": None}) for row in rows]
+        return answer(ReplayPage(replays=found, page=page, per_page=per_page, total=total))
+
+    @needs_database
+    async def show(self, request: web.Request) -> web.Response:
+        """Return a replay."""
+        return answer(ReplayDocument.of(await self._row(request)))
+
+    @needs_database
+    async def page(self, request: web.Request) -> web.Response:
+        """Return a replay's report as a page."""
+        row = await self._row(request)
+        if row.report is None:
+            raise NotFound(f"the replay has no report: it is {state_of(row)}", field="replay")
+        return web.Response(text=self._page(row.report), content_type="text/html")
+
+    async def _row(self, request: web.Request) -> ReplayRow:
+        name = request.match_info["replay"]
+        # By the name first: whether others' replays are there is not told either.
+        caller.get().check_model(name.partition(".")[0])
+        row = await self._store.get(name[:96])
+        if row is None:
+            raise NotFound(f"there is no replay {name[:80]!r}", field="replay")
+        caller.get().check_model(row.model)
+        return row
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,72 @@
+"""All records of one request, found on the topics by its nonce and model."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import orjson
+from aiokafka import ConsumerRecord
+from pydantic import BaseModel
+
+from ...broker.kafka.stretch import read_stretch
+from ...registry.storage.database import InferenceRow
+from ...schemas.records import ID, MODEL, NONCE
+from ...schemas.settings import Settings
+
+# A record's time is its writer's; clocks differ a little, and a shadow's or a late second answer comes after the first.
+BEFORE, AFTER = 1.0, 5.0
+MOST_BODY = 10_000
+
+
+class RecordDocument(BaseModel):
+    """One record: where it lies, when it was written, its headers, and its value as JSON or base64."""
+
+    topic: str
+    partition: int
+    offset: int
+    at: float
+    key: str
+    headers: dict[str, str]
+    value: Any
+
+
+async def records_of(settings: Settings, row: InferenceRow, begin: float, end: float) -> list[RecordDocument]:
+    """Return the records of a request on the topics that a request passes, between two moments and a little around them.
+
+    Reads all that was written there meanwhile: a second or two for a busy mesh.
+    """
+    topics = settings.topics()
+    found: list[RecordDocument] = []
+    for topic in (topics.requests, topics.model(row.model), topics.replies, topics.shadow_replies, topics.cache_fills):
+        stretch = read_stretch(settings, topic, begin - BEFORE, end + AFTER)
+        found += [_document(record) async for record in stretch if _belongs(record, row)]
+    return sorted(found, key=lambda one: one.at)
+
+
+def _belongs(record: ConsumerRecord, row: InferenceRow) -> bool:
+    headers = dict(record.headers)
+    identity = headers.get(NONCE) or headers.get(ID)  # records of the old form have no nonce
+    return identity == row.nonce.encode() and headers.get(MODEL) == row.model.encode()
+
+
+def _document(record: ConsumerRecord) -> RecordDocument:
+    return RecordDocument(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        at=record.timestamp / 1000,
+        key=(record.key or b"").decode(errors="replace"),
+        headers={name: (value or b"").decode(errors="replace") for name, value in record.headers},
+        value=shown(record.value, MOST_BODY),
+    )
+
+
+def shown(body: bytes | None, most: int | None = None) -> Any:
+    """Return a body as JSON, or what is no JSON as base64: of a long one the first `most` bytes."""
+    if body is None:
+        return None
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {"base64": base64.b64encode(body[:most]).decode(), "bytes": len(body)}

@@ -1,0 +1,97 @@
+"""Publish a command and await the event that answers it; and let others listen to all events as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from aiokafka import ConsumerRecord
+
+from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.outbox import Outbox
+from ..broker.kafka.send_errors import answer_for, is_permanent
+from ..broker.kafka.topic_follower import TopicFollower
+from ..schemas.errors import ControlPlaneUnavailable, from_problem
+from ..schemas.payloads.commands import Command, CommandKind, Event
+from ..schemas.settings import Settings
+
+LISTENER_BACKLOG = 1000
+
+
+class CommandClient:
+    """For those who ask the control plane for something."""
+
+    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+        topics = settings.topics()
+        self._topic = topics.commands.name
+        self._timeout = settings.command_timeout
+        self._outbox = outbox
+        self._waiting: dict[str, asyncio.Future[Event]] = {}
+        self._listeners: set[asyncio.Queue[Event]] = set()
+        self._follower = TopicFollower(
+            settings, topics.events, self._on_record, from_end=True, junk=DeadLetterBox(settings, outbox)
+        )
+        self.ready = self._follower.ready
+
+    async def run(self) -> None:
+        """Follow the events until cancelled."""
+        await self._follower.run()
+
+    def command(self, kind: CommandKind, model: str, **fields: Any) -> Command:
+        """Return a command that is given now and expires when its author stops waiting."""
+        now = time.time()
+        return Command(kind=kind, model=model, issued_at=now, expires_at=now + self._timeout, **fields)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[asyncio.Queue[Event]]:
+        """Yield a queue that gets every event from now on; a listener that is too slow misses the oldest."""
+        queue: asyncio.Queue[Event] = asyncio.Queue(LISTENER_BACKLOG)
+        self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)
+
+    async def execute(self, command: Command) -> Event:
+        """Send a command; return the event that came of it.
+
+        Raises the error by which the command was refused, RequestTooLarge where the log does not take it, or
+        ControlPlaneUnavailable when nobody answers in time; then it will not be carried out later either.
+        """
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._waiting[command.command_id] = future
+        self._outbox.send(
+            self._topic, command.model_dump_json().encode(), key=command.model, acknowledged=partial(_refused, future)
+        )
+        try:
+            event = await asyncio.wait_for(future, self._timeout)
+        except TimeoutError:
+            raise ControlPlaneUnavailable(
+                f"the control plane did not answer within {self._timeout:g} s; nothing was changed, predictions go on"
+            ) from None
+        finally:
+            self._waiting.pop(command.command_id, None)
+        if event.problem is not None:
+            raise from_problem(event.problem)
+        return event
+
+    def _on_record(self, record: ConsumerRecord) -> None:
+        event = Event.model_validate_json(record.value or b"")
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+        future = self._waiting.get(event.command_id)
+        if future is not None and not future.done():
+            future.set_result(event)
+
+
+def _refused(waiting: asyncio.Future[Event], sent: asyncio.Future[object]) -> None:
+    """Wait no more for the answer to a command that the log refused for good."""
+    error = None if sent.cancelled() else sent.exception()
+    if error is not None and is_permanent(error) and not waiting.done():
+        waiting.set_exception(answer_for(error, "the command"))

@@ -1,0 +1,103 @@
+"""The dashboard: a page that needs no internet, and the state that it shows, once or as it changes."""
+
+from __future__ import annotations
+
+import time
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from aiohttp import web
+from cachetools import TTLCache
+
+from ...access.caller import Caller, caller
+from ...broker.views.releases import ReleasesView
+from ...broker.views.statistics import StatisticsView
+from ...runtime.heartbeats import ReplicaView
+from ...telemetry.http import json_response
+from ..command_client import CommandClient
+from ..event_streams import EventStreams, Write, next_of
+from .state import dashboard_state
+
+EVERY = 1.0
+# States that are kept for half of that: one for each set of models that keys are for.
+REMEMBERED = 64
+_KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+# Everything the page loads comes from here.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
+)
+
+
+class DashboardRoutes:
+    """One state is made for all who watch the same models, however many there are."""
+
+    def __init__(
+        self,
+        releases: ReleasesView,
+        statistics: StatisticsView,
+        replicas: ReplicaView,
+        events: CommandClient,
+        streams: EventStreams,
+    ) -> None:
+        self._releases = releases
+        self._statistics = statistics
+        self._replicas = replicas
+        self._events = events
+        self._streams = streams
+        self._made: TTLCache[frozenset[str], bytes] = TTLCache(REMEMBERED, EVERY / 2)
+        self._files = {
+            path.name: path.read_bytes() for path in files(__package__).joinpath("files").iterdir() if path.is_file()
+        }
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_get("/ui", self.page)
+        app.router.add_get("/ui/files/{file}", self.file)
+        app.router.add_get("/ui/state", self.state)
+        app.router.add_get("/ui/stream", self.stream)
+
+    async def page(self, request: web.Request) -> web.Response:
+        """Return the page."""
+        return self._answer("index.html")
+
+    async def file(self, request: web.Request) -> web.Response:
+        """Return the page's style or script."""
+        name = request.match_info["file"]
+        if name not in self._files:
+            raise web.HTTPNotFound
+        return self._answer(name)
+
+    async def state(self, request: web.Request) -> web.Response:
+        """Return the state as it is now."""
+        return json_response(self._state(caller.get()))
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Send the state every second, and events as they come (server-sent events)."""
+        who = caller.get()
+
+        async def feed(write: Write) -> None:
+            with self._events.listening() as queue:
+                while True:
+                    await write(b"event: state\ndata: " + self._state_text(who) + b"\n\n")
+                    due = time.monotonic() + EVERY
+                    while (left := due - time.monotonic()) > 0 and (event := await next_of(queue, left)) is not None:
+                        if who.sees(event.model):
+                            await write(b"event: event\ndata: " + event.model_dump_json().encode() + b"\n\n")
+
+        return await self._streams.serve(request, feed)
+
+    def _state(self, who: Caller) -> dict[str, Any]:
+        return dashboard_state(self._releases.releases, self._statistics, self._replicas.live(), time.time(), who.sees)
+
+    def _state_text(self, who: Caller) -> bytes:
+        text = self._made.get(who.models)
+        if text is None:
+            text = self._made[who.models] = orjson.dumps(self._state(who))
+        return text
+
+    def _answer(self, name: str) -> web.Response:
+        headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+        kind = _KINDS[name.rpartition(".")[2]]
+        return web.Response(body=self._files[name], content_type=kind, charset="utf-8", headers=headers)

@@ -1,0 +1,76 @@
+"""What the dashboard shows at one moment, put together from the topics that the gateway follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ...broker.views.statistics import StatisticsView
+from ...schemas.payloads.releases import Release
+from ...schemas.payloads.replicas import Heartbeat
+
+
+def dashboard_state(
+    releases: Mapping[str, Release],
+    statistics: StatisticsView,
+    beats: Iterable[Heartbeat],
+    now: float,
+    sees: Callable[[str], bool],
+) -> dict[str, Any]:
+    """Return the document: every model with what the judge knows of it, and every live replica.
+
+    `sees` says of which models: what a replica does for others is not in its figures either.
+    """
+    return {
+        "at": now,
+        "models": [_model(release, statistics) for name, release in sorted(releases.items()) if sees(name)],
+        "replicas": [_replica(beat, sees) for beat in sorted(beats, key=lambda beat: (beat.role, beat.replica))],
+    }
+
+
+def _model(release: Release, statistics: StatisticsView) -> dict[str, Any]:
+    name = release.model
+    judged = statistics.of_trial(release, "release")
+    return {
+        "name": name,
+        "id": release.id,
+        "strategy": release.strategy,
+        "generation": release.generation,
+        "variants": [
+            {"name": v.name, "role": v.role, "version": v.version, "weight": v.weight} for v in release.variants
+        ],
+        "versions": judged["versions"] if judged else {},
+        "comparisons": judged.get("comparisons", {}) if judged else {},
+        "decision": judged.get("decision") if judged else None,
+        "latency": (statistics.get(name, "latency") or {}).get("versions", {}),
+        "drift": (statistics.get(name, "drift") or {}).get("versions", {}),
+        "accuracy": {
+            version: windows["24 h"]
+            for version, windows in (statistics.get(name, "accuracy") or {}).get("versions", {}).items()
+            if "24 h" in windows
+        },
+        "shadow": statistics.of_trial(release, "shadow"),
+    }
+
+
+def _replica(beat: Heartbeat, sees: Callable[[str], bool]) -> dict[str, Any]:
+    models = {model: load for model, load in beat.models.items() if sees(model)}
+    loads = models.values()
+    return {
+        "replica": beat.replica,
+        "role": beat.role,
+        "at": beat.at,
+        "queued": sum(load.queued for load in loads),
+        "in_service": sum(load.in_service for load in loads),
+        "answered": sum(load.answered for load in loads),
+        "lag": sum(load.lag for load in loads),
+        "batch_requests": max((load.batch_requests for load in loads), default=0.0),
+        "service_ms": max((load.service_ms for load in loads), default=0.0),
+        "loaded": {model: list(load.loaded) for model, load in models.items()},
+        "failed": {model: load.failed for model, load in models.items() if load.failed},
+        "breakers": [
+            {"model": model, "version": load.identities.get(identity, identity), "state": state}
+            for model, load in models.items()
+            for identity, state in load.breakers.items()
+        ],
+    }

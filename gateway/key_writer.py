@@ -1,0 +1,26 @@
+"""Write API keys to the log, each with an event that says who did it, and from where."""
+
+from __future__ import annotations
+
+from ..broker.kafka.outbox import Outbox
+from ..runtime.event_publisher import EventPublisher
+from ..schemas.payloads.commands import EventKind
+from ..schemas.payloads.keys import ApiKey
+from ..schemas.settings import Settings
+
+
+class KeyWriter:
+    """The keys topic's writer."""
+
+    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+        self._topic = settings.topics().keys.name
+        self._outbox = outbox
+        self._events = EventPublisher(settings, outbox)
+
+    async def write(self, key: ApiKey, kind: EventKind, *, actor: str, source: str) -> None:
+        """Return once the log has it. Raises BrokerUnavailable."""
+        await self._outbox.write(self._topic, [(key.id, key.model_dump_json().encode())])
+        what = "made" if kind == "key.created" else "revoked"
+        self._events.publish(
+            kind, "", f"the API key {key.name!r} was {what}", actor=actor, source=source, key=key.id, scopes=key.scopes
+        )

@@ -1,0 +1,173 @@
+"""The bridge from HTTP to the log: a request in, a record out; the reply's record in, an answer out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import cache
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Histogram
+
+from ...access.caller import caller
+from ...access.gatekeeper import Gatekeeper
+from ...models.values.bodies import rows_asked
+from ...models.values.tensors import parse_body
+from ...producers.client import PredictionClient
+from ...schemas.errors import InvalidInput, ModelMeshError, RequestTooLarge
+from ...schemas.records import JSON, PROBLEM_JSON, Reply
+from ...schemas.settings import Settings
+from ...telemetry.http import FOR_CLIENT_KEY, REQUEST_ID_KEY, SECONDS, TRACEPARENT_KEY, json_response
+from ..served_models import ServedModels, check_served_name
+from .http_requests import read_body, read_deadline
+
+
+class PredictRoutes:
+    """`POST /predict/{model}` and `POST /predict/{model}/batch`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: PredictionClient,
+        registry: CollectorRegistry,
+        gatekeeper: Gatekeeper,
+        models: ServedModels,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._gatekeeper = gatekeeper
+        self._models = models
+        latency = Histogram(
+            "prediction_latency",
+            "Time from a request's arrival to its answer",
+            ("model", "version"),
+            unit="seconds",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._latency_of = cache(latency.labels)
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        app.router.add_post("/predict/{model}", self.predict)
+        app.router.add_post("/predict/{model}/batch", self.predict_batch)
+
+    async def predict(self, request: web.Request) -> web.Response:
+        """Pass the body on unopened; the worker reads it."""
+        model, deadline = check_served_name(request.match_info["model"]), read_deadline(request)
+        body = await self.body_of(request)
+        allowance = await self.count_rows(model, body, JSON)
+        return _response(await self.send(request, model, body, deadline=deadline), allowance)
+
+    async def body_of(self, request: web.Request) -> bytes:
+        """Return a request's body, which counts as in flight while it comes; who leaves then waits for nothing more."""
+        request[FOR_CLIENT_KEY] = True
+        return await read_body(request, self._settings.max_body_bytes, self._client.room)
+
+    async def count_rows(self, model: str, body: bytes, content_type: str) -> dict[str, str]:
+        """Count the rows behind the first of a body to the caller's rate; return the headers that say what is left.
+
+        The first was counted at the door. Only a caller with a limit has its body looked into. Raises RateLimited.
+        """
+        who = caller.get()
+        if who.limit is None:
+            return {}
+        rows = rows_asked(body, content_type, self._models.signature(model))
+        return await self._gatekeeper.count(who, rows - 1) if rows > 1 else {}
+
+    async def send(
+        self,
+        request: web.Request,
+        model: str,
+        body: bytes,
+        *,
+        deadline: float | None,
+        content_type: str = JSON,
+        pin: str = "",
+    ) -> Reply:
+        """Send a body in the name of an HTTP request, and measure how long its answer takes."""
+        began = time.perf_counter()
+        reply = await self._client.send(
+            model,
+            body,
+            content_type=content_type,
+            routing_key=request.headers.get("X-Routing-Key", ""),
+            deadline=deadline,
+            request_id=request[REQUEST_ID_KEY],
+            traceparent=request[TRACEPARENT_KEY],
+            pin=pin,
+            caller=caller.get().name,
+        )
+        self.observe(reply, began)
+        return reply
+
+    async def predict_batch(self, request: web.Request) -> web.Response:
+        """Make each row a request of its own: a bad row costs only itself, and the rows spread over the workers."""
+        model, deadline = check_served_name(request.match_info["model"]), read_deadline(request)
+        rows = parse_body(await self.body_of(request))
+        if not isinstance(rows, list) or not rows:
+            raise InvalidInput("inputs must be a list of rows, one at least", field="inputs")
+        if len(rows) > self._settings.max_batch_rows:
+            raise RequestTooLarge(f"{len(rows)} rows: at most {self._settings.max_batch_rows} at once", field="inputs")
+        # Before the rows are sent: each is a request, and the first was counted at the door.
+        allowance = await self._gatekeeper.count(caller.get(), len(rows) - 1) if len(rows) > 1 else {}
+        batch_id, asker = request[REQUEST_ID_KEY], caller.get().name
+        # One batch must not take all the room that there is for requests in flight.
+        room = asyncio.Semaphore(max(1, self._settings.max_in_flight // 8))
+
+        async def one(number: int, row: Any) -> dict[str, Any]:
+            began = time.perf_counter()
+            try:
+                async with room:
+                    reply = await self._client.send(
+                        model,
+                        orjson.dumps({"inputs": row}),
+                        routing_key=request.headers.get("X-Routing-Key", ""),
+                        deadline=deadline,
+                        request_id=row_id(batch_id, number),
+                        priority="batch",
+                        traceparent=request[TRACEPARENT_KEY],
+                        caller=asker,
+                    )
+            except ModelMeshError as error:
+                return {"error": error.problem()}
+            self.observe(reply, began)
+            document: dict[str, Any] = orjson.loads(reply.body)
+            return document if reply.ok else {"error": document}
+
+        answers = await asyncio.gather(*(one(number, row) for number, row in enumerate(rows)))
+        failed = sum("error" in answer for answer in answers)
+        # Where nothing worked, the status says so, as a single request's would.
+        status = answers[0]["error"]["status"] if failed == len(answers) else 200
+        response = json_response({"predictions": answers, "failed": failed}, status)
+        response.headers.update(allowance)
+        return response
+
+    def observe(self, reply: Reply, began: float) -> None:
+        """Note how long an answer took."""
+        if reply.version:  # else nobody served it, and its model may not exist
+            self._latency_of(reply.model, reply.version).observe(time.perf_counter() - began)
+
+
+def row_id(batch_id: str, number: int) -> str:
+    """Return the request id of one row of a batch: the batch's and the number; of a long one, its beginning and a digest."""
+    name = f"{batch_id}.{number}"
+    if len(name) <= 128:
+        return name
+    return f"{batch_id[:90]}-{blake2b(batch_id.encode(), digest_size=12).hexdigest()}.{number}"
+
+
+def _response(reply: Reply, allowance: dict[str, str]) -> web.Response:
+    headers = {"X-Model-Version": reply.version, "X-Model-Variant": reply.variant} | allowance
+    if reply.cached:
+        headers["X-Cache"] = "hit"
+    if reply.batch_size:
+        headers["X-Batch-Size"] = str(reply.batch_size)
+    if not reply.ok and (retry_after := orjson.loads(reply.body).get("retry_after")) is not None:
+        headers["Retry-After"] = str(max(1, round(retry_after)))
+    return web.Response(
+        status=reply.status, body=reply.body, content_type=JSON if reply.ok else PROBLEM_JSON, headers=headers
+    )

@@ -1,0 +1,116 @@
+"""The Open Inference Protocol (v2) over HTTP: what it asks travels on the log as it came, and so does the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from ... import __version__
+from ...access.caller import caller
+from ...schemas.errors import MalformedRequest
+from ...schemas.records import v2_content_type, v2_header_bytes
+from ...telemetry.http import json_response
+from ..served_models import EXTENSIONS, ServedModels, check_served_name
+from .http_requests import read_deadline
+from .routes import PredictRoutes
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+
+class V2Routes:
+    """Metadata and readiness come from the log; a path without a version goes where the release says."""
+
+    def __init__(self, predict: PredictRoutes, models: ServedModels) -> None:
+        self._predict = predict
+        self._models = models
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        router = app.router
+        router.add_get("/v2", self.server)
+        router.add_get("/v2/health/live", self.live)
+        router.add_get("/v2/health/ready", self.ready)
+        for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            router.add_get(path, self.metadata)
+            router.add_get(f"{path}/ready", self.model_ready)
+            router.add_post(f"{path}/infer", self.infer)
+        router.add_post("/v2/repository/index", self.index)
+        router.add_post("/v2/repository/models/{model}/load", self.load)
+        router.add_post("/v2/repository/models/{model}/unload", self.unload)
+
+    async def server(self, request: web.Request) -> web.Response:
+        """Say who this is."""
+        return json_response({"name": "modelmesh", "version": __version__, "extensions": EXTENSIONS})
+
+    async def live(self, request: web.Request) -> web.Response:
+        """Say that the process is alive."""
+        return json_response({"live": True})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """Say whether every release can be used."""
+        ready = self._models.ready()
+        return json_response({"ready": ready}, 200 if ready else 503)
+
+    async def metadata(self, request: web.Request) -> web.Response:
+        """Return a model's tensors."""
+        return json_response(self._models.metadata(*_named(request)))
+
+    async def model_ready(self, request: web.Request) -> web.Response:
+        """Say whether a model, or a version of it, can be asked."""
+        model, version = _named(request)
+        ready = self._models.model_ready(model, version)
+        return json_response({"name": model, "ready": ready}, 200 if ready else 503)
+
+    async def infer(self, request: web.Request) -> web.Response:
+        """Pass the tensors on unopened; the worker reads them."""
+        model, version = _named(request)
+        check_served_name(model)
+        given = request.headers.get(HEADER_LENGTH)
+        if given is not None and (not given.isascii() or not given.isdigit() or len(given) > 12):
+            raise MalformedRequest(f"{HEADER_LENGTH} must be a number of bytes", field=HEADER_LENGTH)
+        deadline = read_deadline(request)
+        content_type = v2_content_type(int(given) if given is not None else None)
+        body = await self._predict.body_of(request)
+        allowance = await self._predict.count_rows(model, body, content_type)
+        reply = await self._predict.send(
+            request, model, body, content_type=content_type, deadline=deadline, pin=version
+        )
+        if not reply.ok:
+            return _error(reply.status, orjson.loads(reply.body)["detail"])
+        header_bytes = v2_header_bytes(reply.content_type)
+        headers = allowance if header_bytes is None else {HEADER_LENGTH: str(header_bytes)} | allowance
+        kind = "application/json" if header_bytes is None else "application/octet-stream"
+        return web.Response(body=reply.body, content_type=kind, headers=headers)
+
+    async def index(self, request: web.Request) -> web.Response:
+        """Return the versions that releases name, and whether each is loaded."""
+        wish = await self._wish(request)
+        return json_response(self._models.index(caller.get(), ready=bool(wish.get("ready"))))
+
+    async def load(self, request: web.Request) -> web.Response:
+        """Answer for a model that has a release: its workers have it loaded, or are about to."""
+        self._models.load(request.match_info["model"])
+        return json_response({})
+
+    async def unload(self, request: web.Request) -> web.Response:
+        """Refuse: what is loaded follows from the releases."""
+        self._models.unload(request.match_info["model"])
+        return json_response({})
+
+    async def _wish(self, request: web.Request) -> dict[str, Any]:
+        body = await self._predict.body_of(request)
+        try:
+            document = orjson.loads(body) if body else {}
+        except orjson.JSONDecodeError as error:
+            raise MalformedRequest(f"the body is not valid JSON: {error}") from None
+        return document if isinstance(document, dict) else {}
+
+
+def _named(request: web.Request) -> tuple[str, str]:
+    return request.match_info["model"], request.match_info.get("version", "")
+
+
+def _error(status: int, detail: str) -> web.Response:
+    return json_response({"error": detail}, 400 if status == 422 else status)

@@ -1,0 +1,100 @@
+"""Artifacts by content: stored under their SHA-256 anywhere that fsspec reaches, never overwritten, checked when read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from ...schemas.errors import NotFound, Unavailable
+
+_CHUNK = 1024 * 1024
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class ArtifactStore:
+    """A folder of immutable files at an fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def url_of(self, digest: str) -> str:
+        """Return where an artifact is, or would be."""
+        return f"{self.url}/{digest[:2]}/{digest}"
+
+    def put(self, path: Path) -> tuple[str, str]:
+        """Store a file; return (digest, url). The same bytes are stored once."""
+        digest = digest_of(path)
+        url = self.url_of(digest)
+        files, target = url_to_fs(url)
+        try:
+            if not files.exists(target):
+                files.makedirs(files._parent(target), exist_ok=True)
+                # Under a name of its own first: nobody may see half a file under its digest.
+                partial = f"{target}.{os.getpid()}.partial"
+                files.put_file(str(path), partial)
+                files.mv(partial, target)
+        except OSError as error:
+            raise Unavailable(f"the artifact store {self.url} does not take the file: {error}") from error
+        return digest, url
+
+    def restore(self, path: Path, digest: str) -> None:
+        """Store a file again if it went meanwhile: a model with the same bytes may just have been removed."""
+        files, target = url_to_fs(self.url_of(digest))
+        try:
+            there = files.exists(target)
+        except OSError:
+            return  # it was there a moment ago; the store is away now
+        if not there:
+            self.put(path)
+
+    def delete(self, url: str) -> None:
+        """Delete a file; one that is gone already is no error. Raises Unavailable when the store cannot be reached."""
+        files, target = url_to_fs(url)
+        try:
+            if files.exists(target):
+                files.rm_file(target)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise Unavailable(f"the artifact at {url} cannot be deleted: {error}") from error
+
+
+def fetch(url: str, digest: str, cache: Path) -> Path:
+    """Return a local copy of an artifact. Its digest is checked each time: a copy that was rewritten is fetched again.
+
+    Raises NotFound when it is not there, Unavailable when the store cannot be reached or the bytes are not the right ones.
+    """
+    local = cache / digest
+    if local.is_file() and not local.is_symlink() and digest_of(local) == digest:
+        return local
+    cache.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # a folder that somebody else made and shares
+        cache.chmod(0o700)
+    handle, name = tempfile.mkstemp(dir=cache, prefix=".fetch-")
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as out, fsspec.open(url, "rb") as source:
+            while chunk := source.read(_CHUNK):
+                out.write(chunk)
+        if (found := digest_of(partial)) != digest:
+            raise Unavailable(f"the artifact at {url} has digest {found}, not {digest}: it was changed or cut short")
+        partial.chmod(0o444)  # nobody writes to it, and a model's own process, which has another user, reads it
+        partial.replace(local)
+    except FileNotFoundError:
+        raise NotFound(f"there is no artifact at {url}") from None
+    except OSError as error:
+        raise Unavailable(f"the artifact at {url} cannot be read: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return local

@@ -1,0 +1,30 @@
+"""Have a process of its own prove what an ONNX file takes: somebody made the file, and what reads it is not written in Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ...schemas.errors import ModelMeshError
+from ...schemas.payloads.model_memory import Memory
+from ..sandbox.process import IsolatedProcess, ProcessDied, plan_for
+
+_SECONDS = 60.0
+
+
+def measured(path: Path, memory_bytes: int) -> Memory:
+    """Return what is proved of the memory that an ONNX file takes; with the reason, nothing where that fails."""
+    try:
+        process = IsolatedProcess(plan_for(path, memory_bytes, 0, int(_SECONDS)))
+        try:
+            document, _ = process.ask("measure", timeout=_SECONDS)
+        finally:
+            process.close()
+        return Memory.model_validate(document.get("memory"))
+    except TimeoutError:
+        return Memory(why=f"the proof took more than {_SECONDS:.0f} s")
+    except ProcessDied as error:
+        return Memory(why=f"the process of the proof died ({error})")
+    except (ModelMeshError, ValidationError, ValueError) as error:
+        return Memory(why=f"the proof failed: {error}"[:300])

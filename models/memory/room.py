@@ -1,0 +1,104 @@
+"""Which ONNX models a worker runs itself: those that cannot take more memory, all together, than it has for them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...schemas.errors import ModelRefusedInput
+from ...schemas.payloads.model_memory import Memory
+from ...schemas.settings import Settings
+from ..adapters.base import Predictor
+from ..compiled.domain import OutsideDomain
+from ..values.tensors import Tensors
+
+_AT_ONCE = 10_000  # rows that a model is handed at most, and those that are meant when its share is worked out
+_PARTS = 8  # of the whole room, what one batch may take
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A model's part of the room: bytes, and the most rows that it may be handed at once."""
+
+    held: int
+    rows: int
+
+
+class Room:
+    """Bytes for all models that run in this process. For any number of threads."""
+
+    def __init__(self, most: int, texts: int) -> None:
+        """`texts` is the most that all text of one batch takes. Both in bytes."""
+        self._most = most
+        self._texts = texts
+        self._held = 0
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Room:
+        """Return a room as large as the settings say."""
+        return cls(settings.model_memory_bytes, max(settings.max_batch_bytes, settings.max_record_bytes))
+
+    def take(self, memory: Memory, *, slots: int, alone: bool) -> Share | str:
+        """Return a share for a model that runs `slots` batches at once; in words why not, where it needs a process of its own.
+
+        `alone`: the model's rows may not be asked in parts.
+        """
+        if not memory.bounded:
+            return memory.why
+        left = self._most // _PARTS - memory.fixed - memory.texts * self._texts
+        rows = min(_AT_ONCE, left // max(1, memory.row))
+        if rows < (_AT_ONCE if alone else 1):
+            return f"a row may take {memory.row} bytes, and what does not depend on rows {memory.fixed}"
+        batch = memory.fixed + memory.row * rows + memory.texts * self._texts
+        held = memory.weights + slots * batch
+        with self._lock:
+            if self._held + held > self._most:
+                return f"it may take {held} bytes, and of {self._most} that models in the worker may take, {self._held} are taken"
+            self._held += held
+        return Share(held, rows)
+
+    def give_back(self, share: Share) -> None:
+        """The model is gone."""
+        with self._lock:
+            self._held -= share.held
+
+
+class InParts:
+    """A predictor that is handed so many rows at once at most."""
+
+    def __init__(self, predictor: Predictor, rows: int, *, alone: bool) -> None:
+        """`alone`: more rows than that are refused, since their answers depend on one another."""
+        self.signature = predictor.signature
+        self._predictor = predictor
+        self._rows = rows
+        self._alone = alone
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Return the outputs. Raises what the model raises, and ModelRefusedInput."""
+        rows = len(next(iter(inputs.values())))
+        if rows <= self._rows:
+            return self._predictor.predict(inputs)
+        if self._alone:
+            raise ModelRefusedInput(f"{rows} rows: this version takes at most {self._rows} at once", field="inputs")
+        parts: list[Tensors] = []
+        sure: list[np.ndarray[tuple[int], np.dtype[np.bool_]]] = []
+        for start in range(0, rows, self._rows):
+            part = {name: array[start : start + self._rows] for name, array in inputs.items()}
+            inside = np.ones(len(next(iter(part.values()))), bool)
+            try:
+                outputs = self._predictor.predict(part)
+            except OutsideDomain as outside:
+                outputs, inside = outside.outputs, outside.inside
+            for array in outputs.values():
+                if array.ndim == 0 or len(array) != len(inside):
+                    return outputs  # not one row for each row asked: whoever asked says so
+            parts.append(outputs)
+            sure.append(inside)
+        outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        inside = np.concatenate(sure)
+        if not inside.all():
+            raise OutsideDomain(inside, outputs)
+        return outputs

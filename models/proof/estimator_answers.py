@@ -1,0 +1,83 @@
+"""What an estimator answers, as an array: each value of its own type, whatever stands in the rows beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...schemas.errors import InvalidInput, ModelFailed
+
+_WIDEST = 10_000  # numbers in one row of an answer
+
+
+def array_of_answers(answers: Any) -> NDArray[Any]:
+    """Return answers as an array that can be written: no sparse matrix, no bytes, None for what is missing.
+
+    Raises InvalidInput for one too wide, ModelFailed for bytes that are no text.
+    """
+    if hasattr(answers, "toarray"):
+        if answers.shape[-1] > _WIDEST:
+            raise InvalidInput(
+                f"an answer of {answers.shape[-1]} numbers a row is too wide to be written: end the pipeline in fewer "
+                f"than {_WIDEST} columns"
+            )
+        answers = answers.toarray()
+    if isinstance(answers, np.ma.MaskedArray):
+        answers = _unmasked(answers)
+    dtypes = list(answers.dtypes) if hasattr(answers, "columns") else [getattr(answers, "dtype", None)]
+    if any(hasattr(dtype, "numpy_dtype") for dtype in dtypes):
+        answers = _of_nullable(answers)
+    array = _of_list(answers) if isinstance(answers, list | tuple) else np.asarray(answers)
+    if array.dtype.kind == "S":
+        return _each(array.astype(object))
+    return _each(array) if array.dtype.kind == "O" else array
+
+
+def _unmasked(answers: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
+    array = np.asarray(answers.data)
+    mask = np.ma.getmaskarray(answers)
+    if array.dtype.names or not mask.any():
+        return array
+    if array.dtype.kind == "f":
+        return np.where(mask, np.asarray(np.nan, array.dtype), array)
+    objects = array.astype(object)
+    objects[mask] = None
+    return objects
+
+
+def _of_nullable(answers: Any) -> Any:
+    """Return pandas' Int64, boolean and the like: with gaps numpy would make floating-point numbers of them."""
+    return answers.to_numpy(dtype=object) if np.asarray(answers.isna()).any() else answers
+
+
+def _of_list(answers: list[Any] | tuple[Any, ...]) -> NDArray[Any]:
+    """Return a list as an array. Of values of several types, or of texts, numpy would make others: those stay objects."""
+    array = np.asarray(answers)
+    if array.dtype.kind == "O" or array.dtype.names:
+        return array
+    objects = np.array(answers, dtype=object)
+    if objects.shape != array.shape or (array.dtype.kind != "U" and len(set(map(type, objects.ravel().tolist()))) < 2):
+        return array
+    return objects
+
+
+def _each(array: NDArray[Any]) -> NDArray[Any]:
+    """Return objects with text for bytes and None for what pandas says is missing; others stay what they are."""
+    values = array.ravel().tolist()
+    if not any(isinstance(value, bytes) or type(value).__name__ == "NAType" for value in values):
+        return array
+    objects = np.empty(len(values), object)
+    objects[:] = [
+        _text(value) if isinstance(value, bytes) else None if type(value).__name__ == "NAType" else value
+        for value in values
+    ]
+    return objects.reshape(array.shape)
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ModelFailed(f"the model answers {value!r:.80}: bytes that are no text in UTF-8") from None

@@ -1,0 +1,187 @@
+"""What a fitted scikit-learn estimator says of the columns it was trained on: their types, and values that it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...schemas.payloads.signatures import DType, TensorSpec
+
+# Libraries whose estimators take a number by its value: 1 and 1.0 are the same to them.
+_BY_VALUE = {"sklearn", "xgboost", "lightgbm", "imblearn"}
+# Those among them that take a number by its text, or do with it what somebody's function does.
+_BY_TYPE = {"FunctionTransformer", "CountVectorizer", "TfidfVectorizer", "HashingVectorizer", "FeatureHasher"}
+_VECTORIZERS = {"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"}
+# Through these, columns stay where they were: what comes next is asked too.
+_KEEPS_COLUMNS = {"SimpleImputer", "KNNImputer", "IterativeImputer", "StandardScaler", "MinMaxScaler", "RobustScaler"}
+_INNER = ("best_estimator_", "estimator_", "estimator", "regressor_")
+_MOST_EXAMPLES = 32
+_EXACT = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one column held: its type, some of its values, and what a missing one was (None, else NaN)."""
+
+    dtype: DType
+    examples: tuple[Any, ...] = ()
+    none: bool = False
+    pandas: str = ""
+    categories: tuple[Any, ...] = ()
+
+    def spec(self, name: str) -> TensorSpec:
+        """Return the column as an input."""
+        return TensorSpec(name=name, dtype=self.dtype, none=self.none, pandas=self.pandas, categories=self.categories)
+
+
+def seen_columns(model: Any, count: int) -> dict[int, Seen]:
+    """Return what is known of the columns by their place, for a model of so many; numbers are what nothing is known of."""
+    found: dict[int, Seen] = {}
+    _walk(model, list(range(count)), list(map(str, getattr(model, "feature_names_in_", []))), found)
+    return found
+
+
+def takes_text(model: Any) -> bool:
+    """Whether the model starts with a vectorizer: its rows are texts."""
+    first = model
+    while getattr(first, "steps", None):
+        first = first.steps[0][1]
+    if getattr(first, "transformer_list", None):
+        return any(takes_text(each) for _, each in first.transformer_list)
+    return type(first).__name__ in _VECTORIZERS
+
+
+def takes_numbers_by_value(model: Any) -> bool:
+    """Whether 1 and 1.0 are the same to every estimator in the model: then whole numbers may come as floating-point ones."""
+    for estimator in _estimators(model, set()):
+        kind = type(estimator)
+        identity = kind.__name__ == "FunctionTransformer" and estimator.func is None
+        if kind.__module__.split(".")[0] not in _BY_VALUE or (kind.__name__ in _BY_TYPE and not identity):
+            return False
+        for categories in getattr(estimator, "categories_", None) or []:
+            values = np.asarray(categories)
+            if (
+                values.dtype.kind in "iu"
+                and len(values)
+                and max(abs(int(values.min())), abs(int(values.max()))) > _EXACT
+            ):
+                return False
+    return True
+
+
+def _estimators(value: Any, met: set[int]) -> Iterator[Any]:
+    if id(value) in met:
+        return
+    met.add(id(value))
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            if isinstance(each, list | tuple | dict) or hasattr(each, "fit"):
+                yield from _estimators(each, met)
+    elif hasattr(value, "fit") and not isinstance(value, type):
+        yield value
+        for name, each in list(getattr(value, "__dict__", {}).items()):
+            if name == "_preprocessor":  # histogram boosting's own: it keeps numbers as they are
+                continue
+            if isinstance(each, list | tuple | dict) or hasattr(each, "fit"):
+                yield from _estimators(each, met)
+
+
+def _walk(estimator: Any, places: list[int], names: list[str], found: dict[int, Seen]) -> None:
+    """Add what `estimator` says of the columns at `places`; what was said before stands."""
+    if isinstance(estimator, str):  # passthrough, drop
+        return
+    if hasattr(estimator, "steps"):
+        for _, step in estimator.steps:
+            _walk(step, places, names, found)
+            if type(step).__name__ not in _KEEPS_COLUMNS and step not in (None, "passthrough"):
+                return
+        return
+    if hasattr(estimator, "transformers_"):
+        for _, transformer, columns in estimator.transformers_:
+            _walk(transformer, _places(columns, places, names), names, found)
+        return
+    if hasattr(estimator, "transformer_list"):
+        for _, transformer in estimator.transformer_list:
+            _walk(transformer, places, names, found)
+        return
+    for place, seen in zip(places, _said(estimator), strict=False):
+        found.setdefault(place, seen)
+    for attribute in _INNER:
+        inner = getattr(estimator, attribute, None)
+        if inner is not None and not isinstance(inner, type):
+            _walk(inner, places, names, found)
+    # Histogram boosting has an encoder for what pandas calls categories.
+    if (encoder := getattr(estimator, "_preprocessor", None)) is not None:
+        categories: dict[int, Seen] = {}
+        _walk(encoder, places, names, categories)
+        for place, seen in categories.items():
+            found.setdefault(place, Seen(seen.dtype, seen.examples, pandas="category", categories=seen.examples))
+    inner = getattr(estimator, "estimators_", None)
+    if isinstance(inner, list) and inner and hasattr(inner[0], "steps"):
+        for each in inner:
+            _walk(each, places, names, found)
+
+
+def _places(columns: Any, places: list[int], names: list[str]) -> list[int]:
+    """Return the places that a ColumnTransformer's selection means."""
+    if isinstance(columns, slice):
+        ends = [
+            names.index(end) + number if isinstance(end, str) and end in names else end
+            for number, end in enumerate((columns.start, columns.stop))
+        ]
+        return places[slice(ends[0], ends[1], columns.step)]
+    chosen = [columns] if isinstance(columns, str | int) else list(columns)
+    if chosen and all(isinstance(each, bool | np.bool_) for each in chosen):
+        chosen = [number for number, each in enumerate(chosen) if each]
+    return [
+        names.index(each) if isinstance(each, str) else places[int(each)]
+        for each in chosen
+        if not isinstance(each, str) or each in names
+    ]
+
+
+def _said(estimator: Any) -> Sequence[Seen]:
+    """Return what one estimator says of the columns that it was fitted on, in their order; nothing if it says nothing."""
+    kind = type(estimator).__name__
+    if kind in _VECTORIZERS:
+        words = sorted(getattr(estimator, "vocabulary_", {}))[:_MOST_EXAMPLES]
+        return [Seen("string", tuple(map(str, words)) or ("sample",))]
+    categories = getattr(estimator, "categories_", None)
+    if isinstance(categories, list):
+        return [_of_values(np.asarray(values)) for values in categories]
+    if kind == "SimpleImputer" and getattr(estimator, "statistics_", None) is not None:
+        return [
+            _of_values(np.asarray([value]), none=estimator.missing_values is None) for value in estimator.statistics_
+        ]
+    for low, high in (("data_min_", "data_max_"), ("mean_", "mean_"), ("center_", "center_")):
+        lows, highs = getattr(estimator, low, None), getattr(estimator, high, None)
+        if isinstance(lows, np.ndarray) and lows.ndim == 1 and isinstance(highs, np.ndarray):
+            scale = getattr(estimator, "scale_", None)
+            spread = np.zeros_like(lows) if scale is None or low == "data_min_" else np.asarray(scale)
+            return [
+                Seen("float64", (float(one), float(one + by), float(two - by)))
+                for one, two, by in zip(lows, highs, np.nan_to_num(spread), strict=True)
+            ]
+    return []
+
+
+def _of_values(values: np.ndarray[Any, Any], *, none: bool = False) -> Seen:
+    """Return what a column of such values is."""
+    listed = values.tolist()
+    none = none or any(value is None for value in listed)
+    known = [value for value in listed if value is not None and value == value][:_MOST_EXAMPLES]
+    types = set(map(type, known))
+    dtype: DType = "object"
+    if not types or types <= {int, float}:
+        dtype = "int64" if types == {int} else "float64"
+    elif types == {bool}:
+        dtype = "bool"
+    elif all(issubclass(each, str) for each in types):
+        dtype = "string"
+        known = list(map(str, known))
+    return Seen(dtype, tuple(known), none)

@@ -1,0 +1,164 @@
+"""The reference of a version: bins made from rows, and live rows counted on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...schemas.payloads.profiles import FeatureProfile, OutputBins, Profile
+from ..values.label_values import label_key
+from ..values.tensors import Tensors
+from .measures import Column, category_of, is_text, text_columns, wide_columns
+
+BINS = 20
+MOST_CATEGORIES = 50
+# Of a wider matrix a single value means nothing: it is an embedding or a picture, and a few measures stand for it.
+MOST_FEATURES = 128
+# With more columns of text than this, of each of those behind them only the first measures count.
+MEASURED_TEXTS, FEWER_MEASURES = 4, 6
+# A profile travels in the deployment's record: beyond this the features at the end are left out.
+PROFILE_BYTES = 400_000
+# A reference that is learned from live rows travels raw, in one record at the most; a string weighs as much as so many numbers.
+LEARNED_VALUES = 30_000
+STRING_WEIGHT = 4
+MOST_LABELS = 100
+OTHER_LABELS = "(other)"
+
+
+def columns_of(tensors: Tensors) -> list[Column]:
+    """Return the inputs' columns by name, each of shape (rows,): a matrix `x` of two columns gives `x[0]` and `x[1]`.
+
+    An array of many numbers a row gives its measures instead (`x: mean`, ...), and so do the columns of numbers behind the
+    first MOST_FEATURES together; what there is of strings beyond these has none.
+    """
+    columns: list[Column] = []
+    others: list[NDArray[Any]] = []
+    for name, array in tensors.items():
+        width = 1 if array.ndim == 1 else int(np.prod(array.shape[1:]))
+        if array.ndim <= 2 and len(columns) + width <= MOST_FEATURES:
+            columns += [(name, array)] if array.ndim == 1 else [(f"{name}[{n}]", array[:, n]) for n in range(width)]
+        elif array.dtype.kind not in "fiub":
+            continue
+        elif array.ndim == 1:
+            others.append(array.astype(np.float32))
+        else:
+            columns += wide_columns(name, array)
+    return columns + (wide_columns("(other columns)", np.column_stack(others)) if others else [])
+
+
+def weight_of(columns: Iterable[Column]) -> int:
+    """Return what one row of these weighs against LEARNED_VALUES."""
+    return max(1, sum(STRING_WEIGHT if values.dtype.kind in "OUS" else 1 for _, values in columns))
+
+
+def build_profile(
+    columns: Iterable[Column], source: Literal["registration", "live"] = "registration"
+) -> Profile | None:
+    """Return the profile of reference rows; None where there is nothing to watch."""
+    features: list[FeatureProfile] = []
+    rows = texts = size = 0
+    for name, values in columns:
+        rows = len(values)
+        found = [_numbers(name, values)] if values.dtype.kind not in "OUS" else _strings(name, values)
+        if found and found[0].of:
+            texts += 1
+            found = found if texts <= MEASURED_TEXTS else found[:FEWER_MEASURES]
+        for feature in found:
+            size += len(feature.model_dump_json())
+            if size <= PROFILE_BYTES:
+                features.append(feature)
+    return Profile(rows=rows, features=tuple(features), source=source) if features and rows else None
+
+
+def _strings(name: str, values: NDArray[Any]) -> list[FeatureProfile]:
+    """Few different strings are categories. Of many each is rare, and what they are like is compared."""
+    seen = Counter(category_of(value) for value in values if value is not None)
+    if len(seen) <= MOST_CATEGORIES and not is_text(values):
+        return [_categories(name, values, tuple(category for category, _ in seen.most_common()))]
+    measured = [_numbers(measure, numbers) for measure, numbers in text_columns(name, values)]
+    return [feature.model_copy(update={"of": name}) for feature in measured]
+
+
+def _numbers(name: str, values: NDArray[Any]) -> FeatureProfile:
+    known = values.astype(np.float64)
+    known = known[np.isfinite(known)]
+    # Edges between quantiles; where one value is frequent several fall together and count once.
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.array([0.0])
+    feature = FeatureProfile(name=name, kind="number", edges=tuple(edges.tolist()))
+    return feature.model_copy(update={"counts": tuple(count_column(feature, values))})
+
+
+def _categories(name: str, values: NDArray[Any], names: tuple[str, ...]) -> FeatureProfile:
+    feature = FeatureProfile(name=name, kind="category", categories=names)
+    return feature.model_copy(update={"counts": tuple(count_column(feature, values))})
+
+
+def count_column(feature: FeatureProfile, values: NDArray[Any]) -> list[int]:
+    """Return how many values lie in each bin of the feature."""
+    if feature.kind == "number":
+        numbers = values.astype(np.float64)
+        bins = np.searchsorted(np.asarray(feature.edges), numbers, side="left")
+        bins[~np.isfinite(numbers)] = feature.bins - 1
+        return [int(count) for count in np.bincount(bins, minlength=feature.bins)]
+    places = {category: number for number, category in enumerate(feature.categories)}
+    unseen = len(places)
+    counts = [0] * feature.bins
+    for value in values:
+        counts[unseen + 1 if value is None else places.get(category_of(value), unseen)] += 1
+    return counts
+
+
+def count_rows(profile: Profile, tensors: Tensors) -> list[list[int]]:
+    """Return the counts of rows by feature and bin of the profile."""
+    return count_columns(profile, columns_of(tensors))
+
+
+def count_columns(profile: Profile, found: Iterable[Column]) -> list[list[int]]:
+    """Return the counts of columns by feature and bin of the profile."""
+    columns = dict(found)
+    for name in {feature.of for feature in profile.features if feature.of and feature.name not in columns}:
+        if name in columns:
+            columns |= text_columns(name, columns[name])
+    return [
+        count_column(feature, columns[feature.name]) if feature.name in columns else [0] * feature.bins
+        for feature in profile.features
+    ]
+
+
+def output_bins_of(outputs: Tensors) -> OutputBins | None:
+    """Return how to count answers like these: by the label if there is one, else the first output, by tenths of these."""
+    name = "label" if "label" in outputs else next(iter(outputs))
+    values = outputs[name]
+    if name != "label" and values.ndim == 1 and values.dtype.kind == "f":
+        known = values[np.isfinite(values)]
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, 11)[1:-1])) if len(known) else known
+        return OutputBins(output=name, edges=tuple(edges.tolist())) if len(edges) else None
+    return OutputBins(output=name) if values.ndim in (1, 2) else None
+
+
+def output_labels(bins: OutputBins, outputs: Tensors) -> Sequence[str]:
+    """Return each row's answer as a label: the label itself, the place of the largest of several numbers, or the bin."""
+    values = outputs.get(bins.output)
+    if values is None:
+        return []
+    if bins.edges is not None:
+        return [str(number) for number in np.searchsorted(np.asarray(bins.edges), values.astype(np.float64))]
+    if values.ndim == 2:
+        values = values.argmax(axis=1)
+    return [label_key(value) for value in values.tolist()]
+
+
+def key_within(counts: Mapping[str, Any], name: str) -> str:
+    """Return under which name to count one: its own, or the rest's where as many different ones are counted as may be."""
+    return name if name in counts or len(counts) < MOST_LABELS else OTHER_LABELS
+
+
+def count_labels(counts: dict[str, int], labels: Iterable[str]) -> None:
+    """Add labels to counts; beyond so many different ones the rest are counted together."""
+    for label in map(category_of, labels):
+        key = key_within(counts, label)
+        counts[key] = counts.get(key, 0) + 1

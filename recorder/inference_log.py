@@ -1,0 +1,192 @@
+"""The inference log: one row for each request, with its first outcome, exactly once.
+
+Requests and replies come from different topics in any order, some of them twice;
+nonce and model say what belongs together. Each is an upsert that bears repetition,
+and the offsets are stored in the transaction of the rows, so a restart goes on where the database is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiokafka import ConsumerRecord, TopicPartition
+from sqlalchemy import case, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+from ..registry.storage.database import Base, InferenceRow, fitting, upsert
+from ..schemas.errors import MalformedRecord
+from ..schemas.names import REQUEST_ID
+from ..schemas.records import PredictionRequest, Reply
+from .log_offsets import move_offsets
+
+_MOST_ATTEMPTS = 1000
+_LOG = Base.metadata.tables[InferenceRow.__tablename__]
+
+
+class InferenceLog:
+    """Writes and reads the log's rows. `bodies` says whether requests and replies are kept with them."""
+
+    def __init__(self, engine: AsyncEngine, *, bodies: bool = True) -> None:
+        self._engine = engine
+        self._bodies = bodies
+        self._insert = upsert(engine)
+        self.unreadable: list[tuple[ConsumerRecord, str]] = []  # replies that were none, and why
+
+    async def write(
+        self, requests: Iterable[ConsumerRecord], replies: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]
+    ) -> None:
+        """Write down requests and replies, and that partitions have been read up to these offsets, in one transaction."""
+        asked = _once(map(self._asked, requests))
+        answered = _once(map(self._answered, replies))
+        async with self._engine.begin() as connection:
+            if asked:
+                await self._merge_requests(connection, asked)
+            if answered:
+                await self._merge_replies(connection, answered)
+            await move_offsets(connection, offsets)
+
+    async def forget(self, before: datetime) -> int:
+        """Delete what was asked before a moment; return how many rows that was."""
+        async with self._engine.begin() as connection:
+            return (await connection.execute(delete(_LOG).where(_LOG.c.at < before))).rowcount
+
+    async def page(
+        self,
+        *,
+        models: Collection[str] | None,
+        version: str | None,
+        status: int | None,
+        missing: bool,
+        page: int,
+        per_page: int,
+        request_id: str | None = None,
+    ) -> tuple[list[InferenceRow], int]:
+        """Return one page of the rows, newest first, and how many there are.
+
+        `models`: of these (None: of all); `missing`: only those without an outcome.
+        """
+        query = select(InferenceRow)
+        if models is not None:
+            query = query.where(InferenceRow.model.in_(models))
+        for column, value in (
+            (InferenceRow.version, version),
+            (InferenceRow.status, status),
+            (InferenceRow.request_id, request_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if missing:
+            query = query.where(InferenceRow.status.is_(None))
+        async with AsyncSession(self._engine) as session:
+            total = await session.scalar(select(func.count()).select_from(query.subquery()))
+            newest = query.order_by(InferenceRow.at.desc()).offset((page - 1) * per_page).limit(per_page)
+            return list(await session.scalars(newest)), total or 0
+
+    async def get(self, request_id: str) -> InferenceRow | None:
+        """Return the row of the newest request under an id."""
+        return next(iter(await self.find(request_id, most=1)), None)
+
+    async def find(
+        self, request_id: str, *, models: Collection[str] | None = None, nonce: str | None = None, most: int = 100
+    ) -> list[InferenceRow]:
+        """Return the rows of the requests under an id to these models (None: to any), newest first; at most so many."""
+        query = select(InferenceRow).where(InferenceRow.request_id == request_id)
+        if models is not None:
+            query = query.where(InferenceRow.model.in_(models))
+        if nonce is not None:
+            query = query.where(InferenceRow.nonce == nonce)
+        async with AsyncSession(self._engine) as session:
+            return list(await session.scalars(query.order_by(InferenceRow.at.desc()).limit(most)))
+
+    def _asked(self, record: ConsumerRecord) -> dict[str, Any] | None:
+        try:
+            request = PredictionRequest.from_record(record.headers, record.value)
+        except MalformedRecord:
+            return None  # the router put it aside
+        return {
+            "nonce": request.identity,
+            "request_id": request.request_id,
+            "caller": fitting(InferenceRow.caller, request.caller),
+            "model": fitting(InferenceRow.model, request.model),
+            "at": moment_of(record),
+            "attempts": _attempts(request.attempt),
+            "request": request.body if self._bodies else None,
+        }
+
+    def _answered(self, record: ConsumerRecord) -> dict[str, Any] | None:
+        try:
+            reply = Reply.from_record(record.headers, record.value)
+        except MalformedRecord as error:
+            self.unreadable.append((record, error.detail))
+            return None
+        named = REQUEST_ID.fullmatch(reply.request_id) and REQUEST_ID.fullmatch(reply.identity)
+        if not named or not 100 <= reply.status <= 599:
+            return None  # nobody's answer
+        moment = moment_of(record)
+        return {
+            "nonce": reply.identity,
+            "request_id": reply.request_id,
+            "caller": fitting(InferenceRow.caller, reply.caller),
+            "model": fitting(InferenceRow.model, reply.model),
+            "at": moment,
+            "attempts": _attempts(reply.attempt),
+            "answered_at": moment,
+            "status": reply.status,
+            "version": fitting(InferenceRow.version, reply.version),
+            "variant": fitting(InferenceRow.variant, reply.variant),
+            "worker": fitting(InferenceRow.worker, reply.worker),
+            "reply": reply.body if self._bodies else None,
+        }
+
+    async def _merge_requests(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+        insert = self._insert(_LOG)
+        new = insert.excluded
+        merged = insert.on_conflict_do_update(
+            index_elements=["request_id", "nonce", "model"],
+            set_={
+                "at": case((new.at < _LOG.c.at, new.at), else_=_LOG.c.at),
+                "attempts": case((new.attempts > _LOG.c.attempts, new.attempts), else_=_LOG.c.attempts),
+                "request": func.coalesce(_LOG.c.request, new.request),
+            },
+        )
+        await connection.execute(merged, rows)
+
+    async def _merge_replies(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+        insert = self._insert(_LOG)
+        new = insert.excluded
+        names = ("answered_at", "status", "version", "variant", "worker", "reply")
+        merged = insert.on_conflict_do_update(
+            index_elements=["request_id", "nonce", "model"],
+            set_={name: new[name] for name in names},
+            where=_LOG.c.status.is_(None),  # the first outcome is the outcome
+        )
+        await connection.execute(merged, rows)
+
+
+def _once(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    """Return the first row of each request; of several attempts, how many there were."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        if row is not None:
+            first = found.setdefault((row["nonce"], row["model"]), row)
+            first["attempts"] = max(first["attempts"], row["attempts"])
+    return list(found.values())
+
+
+def _attempts(number: int) -> int:
+    return max(1, min(number, _MOST_ATTEMPTS))
+
+
+def moment_of(record: ConsumerRecord) -> datetime:
+    """Return the record's time; a producer may have given it any."""
+    try:
+        return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.now(UTC)
+
+
+def retention_limit(days: float) -> datetime:
+    """Return the moment before which nothing is kept."""
+    return datetime.now(UTC) - timedelta(days=days)

@@ -1,0 +1,73 @@
+"""Follow the labels topic, and publish how right each version's answers were."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ..broker.kafka.burst_reader import BurstReader, burst_consumer
+from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.outbox import Outbox
+from ..registry.storage.keep_writing import keep_writing
+from ..schemas.settings import Settings
+from .inference_log import retention_limit
+from .labels import Labels
+from .log_offsets import reader_from
+
+INTERVAL = 2.0
+CLEAN_EVERY = 600.0
+
+
+class LabelRecorder:
+    """Answers come from the inference log, so labels are compared only where that keeps bodies."""
+
+    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+        self._settings = settings
+        self._topics = settings.topics()
+        self._outbox = outbox
+        self._junk = DeadLetterBox(settings, outbox)
+        self._reader: BurstReader | None = None
+        self.state = "starting"
+
+    def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
+        """Iterate over (topic, partition) and the records that are not written down yet."""
+        return self._reader.lag() if self._reader is not None else iter(())
+
+    async def run(self) -> None:
+        """Record until cancelled."""
+        await keep_writing(self._settings.database_url, "labels", self._record, self._say)
+
+    def _say(self, state: str) -> None:
+        self.state = state
+
+    async def _record(self, engine: AsyncEngine) -> None:
+        labels = Labels(engine)
+        consumer = burst_consumer(self._settings)
+        await consumer.start()
+        try:
+            reader = self._reader = await reader_from(consumer, engine, self._topics.labels)
+            self.state = "following"
+            clean_at = time.monotonic()
+            # What was compared before a crash may not have been told.
+            await self._publish(labels, await labels.models())
+            while True:
+                async for batches in reader.read():
+                    for partition, records in batches.items():
+                        for record, reason in await labels.write(records, {partition: records[-1].offset + 1}):
+                            self._junk.put(record, reason)
+                await self._publish(labels, await labels.compare())
+                if time.monotonic() >= clean_at:
+                    clean_at = time.monotonic() + CLEAN_EVERY
+                    await labels.forget(retention_limit(self._settings.inference_log_days))
+                await asyncio.sleep(INTERVAL)
+        finally:
+            await consumer.stop()
+
+    async def _publish(self, labels: Labels, models: set[str]) -> None:
+        for model in models:
+            document = {"at": time.time(), "versions": await labels.accuracy(model)}
+            self._outbox.send(self._topics.statistics.name, orjson.dumps(document), key=f"{model}|accuracy")

@@ -1,0 +1,45 @@
+"""How far each partition has been written down: in the database, in the transaction of the rows that came from it."""
+
+from __future__ import annotations
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ..broker.kafka.burst_reader import BurstReader, partitions_of
+from ..registry.storage.database import Base, LogOffsetRow, upsert
+from ..schemas.topics import Topic
+
+_OFFSETS = Base.metadata.tables[LogOffsetRow.__tablename__]
+
+
+async def read_offsets(engine: AsyncEngine) -> dict[TopicPartition, int]:
+    """Return the offset to go on from, for each partition that was ever written down."""
+    async with engine.connect() as connection:
+        rows = await connection.execute(select(_OFFSETS))
+        return {TopicPartition(row.topic, row.partition): row.offset for row in rows}
+
+
+async def move_offsets(connection: AsyncConnection, offsets: dict[TopicPartition, int]) -> None:
+    """Say that partitions have been read up to these offsets; they never go back."""
+    insert = upsert(connection)(_OFFSETS)
+    new = insert.excluded
+    moved = insert.on_conflict_do_update(
+        index_elements=["topic", "partition"],
+        set_={"offset": new.offset},
+        where=_OFFSETS.c.offset < new.offset,
+    )
+    rows = [{"topic": tp.topic, "partition": tp.partition, "offset": offset} for tp, offset in offsets.items()]
+    if rows:
+        await connection.execute(moved, rows)
+
+
+async def reader_from(consumer: AIOKafkaConsumer, engine: AsyncEngine, *topics: Topic) -> BurstReader:
+    """Return a reader of the topics that goes on where the database is."""
+    partitions = partitions_of(*topics)
+    consumer.assign(partitions)
+    known = await read_offsets(engine)
+    beginnings = await consumer.beginning_offsets(partitions)
+    for partition in partitions:
+        consumer.seek(partition, max(known.get(partition, 0), beginnings[partition]))
+    return BurstReader(consumer, partitions)

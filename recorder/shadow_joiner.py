@@ -1,0 +1,147 @@
+"""Follow replies and shadow replies while a shadow runs, and publish how they differ."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaError
+
+from ..broker.kafka.burst_reader import BurstReader, burst_consumer, partitions_of
+from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.outbox import Outbox
+from ..broker.views.releases import ReleasesView
+from ..schemas.errors import MalformedRecord
+from ..schemas.payloads.releases import Release
+from ..schemas.records import SHADOW, Reply
+from ..schemas.settings import Settings
+from .shadow_pairs import ShadowPairs
+
+log = structlog.get_logger(__name__)
+INTERVAL = 1.0
+# Differences in the log, a second at most; all of them count in the figures.
+LOGGED = 10
+
+
+class ShadowJoiner:
+    """Reads nothing while no shadow runs. After a restart it reads again from the beginning of the oldest that does."""
+
+    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+        topics = settings.topics()
+        self._settings = settings
+        self._replies = topics.replies
+        self._shadow_replies = topics.shadow_replies
+        self._statistics = topics.statistics.name
+        self._outbox = outbox
+        self._junk = DeadLetterBox(settings, outbox)
+        self._releases = ReleasesView(settings, None, self._on_release)
+        self._pairs: dict[tuple[str, int], ShadowPairs] = {}
+        self._shadows: dict[str, Release] = {}
+        self._wanted = asyncio.Event()
+        self._published: dict[str, dict[str, object]] = {}
+        self._logged = 0
+
+    async def run(self) -> None:
+        """Join until cancelled; go on through a broker's absence."""
+        following = asyncio.create_task(self._releases.run())
+        try:
+            await self._releases.ready.wait()
+            while True:
+                await self._wanted.wait()
+                try:
+                    await self._join()
+                except KafkaError as error:
+                    log.warning("shadow.waiting", error=str(error)[:300])
+                    await asyncio.sleep(1.0)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    def _on_release(self, model: str, release: Release | None) -> None:
+        if release is not None and release.strategy == "shadow":
+            self._shadows[model] = release
+            self._wanted.set()
+        else:
+            self._shadows.pop(model, None)
+            if not self._shadows:
+                self._wanted.clear()
+
+    async def _join(self) -> None:
+        self._pairs.clear()
+        since = min(release.began_at for release in self._shadows.values())
+        consumer = burst_consumer(self._settings)
+        await consumer.start()
+        try:
+            reader = await self._reader(consumer, since)
+            while self._shadows:
+                async for batches in reader.read():
+                    for partition, records in batches.items():
+                        for record in records:
+                            self._on_record(record, shadow=partition.topic == self._shadow_replies.name)
+                self._publish()
+                await asyncio.sleep(INTERVAL)
+        finally:
+            await consumer.stop()
+
+    async def _reader(self, consumer: AIOKafkaConsumer, since: float) -> BurstReader:
+        """Begin where the trial began, in each partition."""
+        partitions = partitions_of(self._replies, self._shadow_replies)
+        consumer.assign(partitions)
+        # The ends first: what comes between the two questions must not fall between them.
+        ends = await consumer.end_offsets(partitions)
+        found = await consumer.offsets_for_times({partition: int(since * 1000) for partition in partitions})
+        for partition in partitions:
+            first = found.get(partition)
+            consumer.seek(partition, first.offset if first is not None else ends[partition])
+        return BurstReader(consumer, partitions)
+
+    def _on_record(self, record: ConsumerRecord, *, shadow: bool) -> None:
+        if not shadow and not any(name == SHADOW for name, _ in record.headers):
+            return
+        try:
+            reply = Reply.from_record(record.headers, record.value)
+        except MalformedRecord as error:
+            if shadow:
+                self._junk.put(record, error.detail)
+            return  # of the others the inference log takes care
+        pairs = self._pairs_of(reply.model, reply.trial)
+        try:
+            found = pairs.add(reply, record.timestamp / 1000, shadow=shadow)
+        except Exception as error:  # a body may be anything that a model answers
+            log.warning("shadow.unreadable", request_id=reply.request_id, error=str(error)[:200])
+            return
+        if found is not None and not found.agree and self._logged < LOGGED:
+            self._logged += 1
+            log.info(
+                "shadow.difference",
+                model=reply.model,
+                request_id=reply.request_id,
+                label_changed=found.label_changed,
+                distance=found.distance,
+            )
+
+    def _pairs_of(self, model: str, trial: int) -> ShadowPairs:
+        pairs = self._pairs.get((model, trial))
+        if pairs is None:
+            release = self._releases.releases.get(model)
+            bins = release.versions[release.stable.version].output_bins if release is not None else None
+            pairs = self._pairs[model, trial] = ShadowPairs(bins)
+        return pairs
+
+    def _publish(self) -> None:
+        self._logged = 0
+        now = time.time()
+        for model, release in self._shadows.items():
+            pairs = self._pairs_of(model, release.trial)
+            pairs.forget(now)
+            shadow = release.variant("shadow")
+            assert shadow is not None
+            versions = {"production": release.stable.version, "shadow": shadow.version}
+            document = {"id": release.id, "trial": release.trial, "versions": versions, **pairs.document()}
+            if self._published.get(model) != document:
+                self._published[model] = document
+                value = orjson.dumps({"at": now, **document})
+                self._outbox.send(self._statistics, value, key=f"{model}|shadow")

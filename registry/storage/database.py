@@ -1,0 +1,278 @@
+"""The database: the registry's tables, the history of releases, experiments and the inference log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    event,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+from ...schemas.errors import SetupError
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, kept in UTC. SQLite forgets the zone; this remembers it."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give a moment without a zone the zone that it was stored in."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+# SQLite counts rows up by itself only for plain INTEGER keys.
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """All tables; constraints are named, so that a migration can find them on any database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class ModelRow(Base):
+    """A model: a name under which versions are registered."""
+
+    __tablename__ = "models"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    framework: Mapped[str] = mapped_column(String(32))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    versions: Mapped[list[VersionRow]] = relationship(back_populates="model", order_by="VersionRow.id")
+
+
+class VersionRow(Base):
+    """A version: immutable bytes, what they are, where they come from, and how they proved themselves."""
+
+    __tablename__ = "versions"
+    __table_args__ = (UniqueConstraint("model_id", "version"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    version: Mapped[str] = mapped_column(String(32))
+    framework: Mapped[str] = mapped_column(String(32))
+    served_as: Mapped[str] = mapped_column(String(32))
+    source_url: Mapped[str] = mapped_column(Text)
+    source_digest: Mapped[str] = mapped_column(String(64))
+    artifact_url: Mapped[str] = mapped_column(Text)
+    artifact_digest: Mapped[str] = mapped_column(String(64))
+    seal: Mapped[str] = mapped_column(String(128), default="", server_default="")
+    size: Mapped[int] = mapped_column(BigInteger)
+    signature: Mapped[dict[str, Any]] = mapped_column(JSON)
+    batching: Mapped[dict[str, Any]] = mapped_column(JSON)
+    cache_ttl_seconds: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    sample: Mapped[list[Any]] = mapped_column(JSON)
+    parity: Mapped[dict[str, Any]] = mapped_column(JSON)
+    proof: Mapped[dict[str, Any]] = mapped_column(JSON)
+    profile: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    output_bins: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    libraries: Mapped[dict[str, Any]] = mapped_column(JSON)
+    attributes: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
+    author: Mapped[str] = mapped_column(String(128))
+    parent: Mapped[str | None] = mapped_column(String(32))
+    data_digest: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    model: Mapped[ModelRow] = relationship(back_populates="versions")
+
+
+class DeploymentRow(Base):
+    """One step in a release's history, projected from an event; the log is the truth."""
+
+    __tablename__ = "deployments"
+    __table_args__ = (Index("ix_deployments_model_generation", "model", "generation"),)
+
+    event_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(64))
+    generation: Mapped[int] = mapped_column(Integer)
+    strategy: Mapped[str | None] = mapped_column(String(16))
+    version: Mapped[str | None] = mapped_column(String(32))
+    actor: Mapped[str] = mapped_column(String(128))
+    summary: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ExperimentRow(Base):
+    """An A/B experiment, projected from its events; `results` are those that it was stopped with."""
+
+    __tablename__ = "experiments"
+
+    id: Mapped[str] = mapped_column(String(96), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128))
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    variants: Mapped[list[Any]] = mapped_column(JSON)
+    status: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    results: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+
+class InferenceRow(Base):
+    """One request and its outcome; without a status the outcome has not come yet.
+
+    `request_id` is the caller's label, which many requests may have; `nonce` is what is this one's alone.
+    """
+
+    __tablename__ = "inference_log"
+    __table_args__ = (Index("ix_inference_log_model_at", "model", "at"),)
+
+    # The id comes first: it is searched for alone, and a second index would be written for each request.
+    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    nonce: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
+    caller: Mapped[str] = mapped_column(String(128), default="", server_default="")
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    attempts: Mapped[int] = mapped_column(Integer)
+    request: Mapped[bytes | None] = mapped_column(LargeBinary)
+    answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    status: Mapped[int | None] = mapped_column(Integer)
+    version: Mapped[str | None] = mapped_column(String(32))
+    variant: Mapped[str | None] = mapped_column(String(64))
+    worker: Mapped[str | None] = mapped_column(String(128))
+    reply: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class LabelRow(Base):
+    """The truth about one request, and how right its answer was; without `rows` the two have not met yet."""
+
+    __tablename__ = "labels"
+    __table_args__ = (Index("ix_labels_model_at", "model", "at"),)
+
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
+    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    caller: Mapped[str] = mapped_column(String(128), primary_key=True, default="", server_default="")
+    label: Mapped[Any] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    version: Mapped[str | None] = mapped_column(String(32))
+    rows: Mapped[int | None] = mapped_column(Integer, index=True)
+    right: Mapped[int | None] = mapped_column(Integer)
+    error: Mapped[float | None] = mapped_column(Float)
+
+
+class ReplayRow(Base):
+    """A replay that somebody asked for over HTTP; whoever runs it says every second that it still does."""
+
+    __tablename__ = "replays"
+
+    id: Mapped[str] = mapped_column(String(96), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), index=True)
+    asked: Mapped[dict[str, Any]] = mapped_column(JSON)
+    actor: Mapped[str] = mapped_column(String(128))
+    state: Mapped[str] = mapped_column(String(16))
+    progress: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class IdempotencyRow(Base):
+    """The answer to a change that was asked for under a key of the caller's; without a status it is not done."""
+
+    __tablename__ = "idempotency"
+
+    key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    caller: Mapped[str] = mapped_column(String(128), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int | None] = mapped_column(Integer)
+    content_type: Mapped[str | None] = mapped_column(String(128))
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+
+
+class LogOffsetRow(Base):
+    """How far a partition has been written down, in the transaction of the rows that came from it."""
+
+    __tablename__ = "log_offsets"
+
+    topic: Mapped[str] = mapped_column(String(255), primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    offset: Mapped[int] = mapped_column(BigInteger)
+
+
+def fitting(column: InstrumentedAttribute[Any], text: str) -> str:
+    """Return what a column takes of a text that comes from the log.
+
+    PostgreSQL refuses what is too long, and NUL; one such row would keep all those behind it waiting.
+    """
+    return text.replace("\0", "")[: _length_of(column)]
+
+
+@cache  # asked for several columns of each request, and slow to look up
+def _length_of(column: InstrumentedAttribute[Any]) -> int | None:
+    length: int | None = getattr(column.type, "length", None)
+    return length
+
+
+def upsert(bind: AsyncEngine | AsyncConnection) -> Any:
+    """Return the database's own INSERT, which knows ON CONFLICT."""
+    return postgresql.insert if bind.dialect.name == "postgresql" else sqlite.insert
+
+
+def make_engine(url: str) -> AsyncEngine:
+    """Return an engine. Raises SetupError for a URL that SQLAlchemy cannot read."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SetupError(
+            "MODELMESH_DATABASE is not a database URL: use sqlite+aiosqlite:///path or postgresql+asyncpg://user@host/name"
+        ) from None
+    if parsed.drivername == "sqlite+aiosqlite" and parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        engine = create_async_engine(parsed)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise SetupError(
+            f"MODELMESH_DATABASE names {parsed.drivername}, which is not installed: "
+            "use sqlite+aiosqlite:///path or postgresql+asyncpg://user@host/name"
+        ) from error
+    if parsed.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    """Readers and one writer at once, waiting for each other instead of failing."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "busy_timeout=10000", "foreign_keys=ON", "synchronous=NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

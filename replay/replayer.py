@@ -1,0 +1,221 @@
+"""Run a stretch of the recorded requests against another version, away from production, and compare the answers.
+
+Requests and replies are read from the log outside of any group, so production does not notice. The version runs in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from ..broker.kafka.stretch import read_stretch
+from ..models.adapters.base import Predictor
+from ..models.values.bodies import read_question
+from ..models.values.tensors import Tensors, shape_key, stack
+from ..schemas.errors import InvalidInput, MalformedRecord, ModelMeshError, NotFound
+from ..schemas.payloads.labels import Label
+from ..schemas.payloads.profiles import Profile
+from ..schemas.records import JSON, PredictionRequest, Reply
+from ..schemas.settings import Settings
+from ..stats.log_histogram import add_value
+from .labels import Answered, Said, identity_of, truths
+from .report import ReplayReport, plain
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Which requests: a model's, between two moments (seconds since the epoch), and how many at most."""
+
+    model: str
+    begin: float
+    end: float
+    limit: int | None = None
+
+
+@dataclass
+class Progress:
+    """How far a replay is."""
+
+    requests: int = 0
+    at: float = 0.0  # the time of the last request that was read
+    seconds: float = 0.0
+
+
+@dataclass
+class Replay:
+    """One replay; `run` returns its report.
+
+    `labels` by request id, each about the newest request under it, go before those on the labels topic. Rows in `earlier`
+    are taken as they are, and not handed to `on_row` again.
+    """
+
+    settings: Settings
+    stretch: Stretch
+    predictor: Predictor
+    profile: Profile | None = None
+    speed: float = 0.0  # times the recorded rate; 0: as fast as the model
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    on_progress: Callable[[Progress], None] = lambda _: None
+    on_row: Callable[[dict[str, Any]], None] = lambda _: None
+    earlier: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # rows of a run that was interrupted, by nonce
+    progress: Progress = field(default_factory=Progress)
+    model_seconds: float = 0.0
+    _truths: dict[str, Any] = field(default_factory=dict)  # by nonce
+
+    async def run(self) -> ReplayReport:
+        """Read, run and compare. Raises InvalidInput for a stretch of nothing, NotFound where no request lies in it."""
+        if self.stretch.end <= self.stretch.begin:
+            raise InvalidInput("the stretch ends before it begins", field="to")
+        report = ReplayReport(self.profile)
+        answers: list[Answered] = []
+        recorded = await self._replies(report, answers)
+        said = [*await self._labels(), *(Said(request_id, values) for request_id, values in self.labels.items())]
+        self._truths = truths(answers, said)
+        began = time.monotonic()
+        async for batch in self._batches(report):
+            self._run_batch(batch, recorded, report)
+            self.progress.seconds = time.monotonic() - began
+            self.on_progress(self.progress)
+            await asyncio.sleep(0)
+        if not self.progress.requests:
+            raise NotFound(
+                f"no request for {self.stretch.model} lies between the two moments; requests are kept for "
+                f"{self.settings.topics().requests.kept}",
+                field="from",
+            )
+        return report
+
+    async def _labels(self) -> list[Said]:
+        """Return what has been said since to be right, in the order in which it was."""
+        found: list[Said] = []
+        async for record in read_stretch(
+            self.settings, self.settings.topics().labels, self.stretch.begin, time.time() + 1
+        ):
+            try:
+                label = Label.model_validate_json(record.value or b"")
+            except ValidationError:
+                continue
+            if label.model == self.stretch.model:
+                found.append(Said(label.request_id, label.values(), record.timestamp / 1000, label.caller))
+        return found
+
+    async def _replies(self, report: ReplayReport, answers: list[Answered]) -> dict[str, dict[str, Any]]:
+        """Return the first good answer to each request by nonce, and note who was answered when.
+
+        An answer may come as late as the longest deadline allows.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        end = self.stretch.end + self.settings.max_deadline
+        async for record in read_stretch(self.settings, self.settings.topics().replies, self.stretch.begin, end):
+            try:
+                reply = Reply.from_record(record.headers, record.value)
+            except MalformedRecord:
+                continue
+            if reply.model != self.stretch.model or reply.identity in found:
+                continue
+            answers.append(Answered(reply.request_id, reply.identity, record.timestamp / 1000, reply.caller))
+            if not reply.ok:
+                report.recorded_errors += 1
+            elif reply.content_type == JSON:
+                found[reply.identity] = orjson.loads(reply.body)["outputs"]
+                if reply.seconds:
+                    add_value(report.recorded_ms, 1000 * reply.seconds)
+        return found
+
+    async def _batches(self, report: ReplayReport) -> AsyncIterator[list[tuple[PredictionRequest, Tensors, int]]]:
+        """Iterate over requests in the order of the log, those together that may share a batch."""
+        seen: set[str] = set()
+        batch: list[tuple[PredictionRequest, Tensors, int]] = []
+        key: object = None
+        began, first = time.monotonic(), None
+        topic = self.settings.topics().requests
+        async for record in read_stretch(self.settings, topic, self.stretch.begin, self.stretch.end):
+            try:
+                request = PredictionRequest.from_record(record.headers, record.value)
+            except MalformedRecord:
+                continue
+            if request.model != self.stretch.model or request.identity in seen:
+                continue
+            if self.stretch.limit is not None and self.progress.requests >= self.stretch.limit:
+                break
+            seen.add(request.identity)
+            self.progress.requests += 1
+            self.progress.at = record.timestamp / 1000
+            try:
+                question = read_question(request.body, request.content_type, self.predictor.signature)
+            except ModelMeshError:
+                report.unreadable += 1
+                continue
+            if self.speed:
+                first = first if first is not None else record.timestamp / 1000
+                due = began + (record.timestamp / 1000 - first) / self.speed
+                if due > time.monotonic():
+                    if batch:
+                        yield batch
+                        batch = []
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+            if batch and (len(batch) == BATCH or shape_key(question.tensors) != key):
+                yield batch
+                batch = []
+            key = shape_key(question.tensors)
+            batch.append((request, question.tensors, question.rows))
+        if batch:
+            yield batch
+
+    def _run_batch(
+        self,
+        batch: list[tuple[PredictionRequest, Tensors, int]],
+        recorded: dict[str, dict[str, Any]],
+        report: ReplayReport,
+    ) -> None:
+        inputs = stack([tensors for _, tensors, _ in batch])
+        report.inputs(inputs)
+        # All of a batch or none: the last bits of an answer may depend on who shared the batch with it.
+        if self.earlier and all(request.identity in self.earlier for request, _, _ in batch):
+            for request, _, _ in batch:
+                self._take(self.earlier[request.identity], report)
+            return
+        started = time.perf_counter()
+        try:
+            outputs = self.predictor.predict(inputs)
+        except Exception as error:  # the model is somebody's code
+            if len(batch) > 1:
+                for one in batch:  # one row may have spoilt it for all
+                    report.rows -= one[2]
+                    self._run_batch([one], recorded, report)
+                return
+            error_text = f"{type(error).__name__}: {error}"[:200]
+            first = batch[0][0]
+            self._take({"request_id": first.request_id, "nonce": first.identity, "error": error_text}, report)
+            return
+        finally:
+            self.model_seconds += time.perf_counter() - started
+        begin = 0
+        for request, _, rows in batch:
+            row: dict[str, Any] = {
+                "request_id": request.request_id,
+                "nonce": request.identity,
+                "replayed": plain(outputs, begin, begin + rows),
+                "recorded": recorded.get(request.identity),
+            }
+            self._take(row, report)
+            begin += rows
+
+    def _take(self, row: dict[str, Any], report: ReplayReport) -> None:
+        """Count what came of one request, and hand it on if it is new."""
+        if "error" in row:
+            report.failed += 1
+        else:
+            truth = self._truths.get(identity_of(row))
+            values = truth if isinstance(truth, list) or truth is None else [truth]
+            row["agrees"] = report.answered(row["replayed"], row["recorded"], values)
+        if identity_of(row) not in self.earlier:
+            self.on_row(row)

@@ -1,0 +1,48 @@
+"""Faults on purpose, for rehearsals: only where MODELMESH_CHAOS is switched on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import structlog
+
+from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.views.faults import FaultsView
+from ..schemas.payloads.chaos import Fault, FaultKind
+from ..schemas.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Chaos:
+    """The faults that are on now; `find` says whether one of them hits."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._replica = settings.name
+        self._view = FaultsView(settings, self._warn) if settings.chaos else None
+
+    async def run(self) -> None:
+        """Follow the faults until cancelled; where chaos is switched off there is nothing to follow."""
+        if self._view is not None:
+            await self._view.run()
+        await asyncio.Event().wait()
+
+    def report_to(self, junk: DeadLetterBox) -> None:
+        """Put what is no fault among the dead letters."""
+        if self._view is not None:
+            self._view.report_to(junk)
+
+    def find(self, kind: FaultKind, **where: str) -> Fault | None:
+        """Return the fault of this kind that hits here and now, if one does."""
+        if self._view is None or not self._view.faults:
+            return None
+        now = time.time()
+        for fault in self._view.active():
+            if fault.kind == kind and fault.hits(self._replica, now, **where) and random.random() < fault.share:
+                return fault
+        return None
+
+    def _warn(self, fault: Fault) -> None:
+        log.warning("chaos.on", fault=fault.model_dump(exclude_defaults=True))

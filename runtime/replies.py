@@ -1,0 +1,213 @@
+"""Answer a request on the log, or put its record aside: each accepted record ends in exactly one of the two."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import orjson
+import structlog
+from aiokafka import ConsumerRecord
+
+from ..broker.kafka.consume_loop import Delivery
+from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.outbox import Outbox
+from ..broker.kafka.send_errors import answer_for, is_permanent
+from ..schemas.errors import MalformedRecord, ModelMeshError, PoisonousRequest, RequestTooLarge
+from ..schemas.records import (
+    ASKED_VERSION,
+    DIGEST,
+    JSON,
+    MOST_HEADER_BYTES,
+    MOST_HEADERS,
+    VERSION_ID,
+    PredictionRequest,
+    Reply,
+    header_bytes,
+)
+from ..schemas.settings import Settings
+from .chaos import Chaos
+
+log = structlog.get_logger(__name__)
+
+
+class Answerer:
+    """Writes replies and dead letters; the record is finished when they are acknowledged."""
+
+    def __init__(self, settings: Settings, outbox: Outbox, chaos: Chaos | None = None) -> None:
+        self._chaos = chaos
+        topics = settings.topics()
+        self._replies = {"primary": topics.replies, "shadow": topics.shadow_replies}
+        self._dead_letters = DeadLetterBox(settings, outbox)
+        self._fills = topics.cache_fills
+        self.put_aside_count = 0
+        self._largest = settings.max_record_bytes - 48 * 1024  # headers take the rest
+        self._largest_request = settings.max_body_bytes
+        self._name = settings.name
+        self._outbox = outbox
+
+    def read_request(self, record: ConsumerRecord, delivery: Delivery) -> PredictionRequest | None:
+        """Return the record's request, or None: one that cannot be read or answered goes to the dead letters, and one that
+        is larger than a request may be is answered with 413."""
+        try:
+            request = self._answerable(record)
+        except MalformedRecord as error:
+            self.dead_letter(record, delivery, error.detail)
+            return None
+        if len(request.body) > self._largest_request:
+            self._too_large(request, delivery, f"the request has {len(request.body)} bytes", self._largest_request)
+            return None
+        if len(record.headers) > MOST_HEADERS or header_bytes(record.headers) > MOST_HEADER_BYTES:
+            what = f"the record has {len(record.headers)} headers with {header_bytes(record.headers)} bytes"
+            self._too_large(request, delivery, what, MOST_HEADER_BYTES)
+            return None
+        return request
+
+    def _too_large(self, request: PredictionRequest, delivery: Delivery, what: str, limit: int) -> None:
+        """Answer with nothing of the caller's that has no bound."""
+        bounded = replace(
+            request,
+            model=request.model[:128],
+            version="",
+            variant="",
+            content_type=JSON,
+            traceparent="",
+            caller="",
+            fill=-1,
+        )
+        self.reply(bounded, delivery, RequestTooLarge(f"{what}, more than may be ({limit})"))
+
+    def _answerable(self, record: ConsumerRecord) -> PredictionRequest:
+        request = PredictionRequest.from_record(record.headers, record.value)
+        # A reply to anywhere else would block the producer, or reach somebody who never asked.
+        if request.reply_topic != self._replies["primary"].name:
+            raise MalformedRecord(f"replies go to {self._replies['primary'].name}, not {request.reply_topic[:80]!r}")
+        if request.reply_partition >= self._replies["primary"].partitions:
+            raise MalformedRecord(f"there is no reply partition {request.reply_partition}")
+        return request
+
+    def reply(
+        self,
+        request: PredictionRequest,
+        delivery: Delivery,
+        outcome: bytes | ModelMeshError,
+        *,
+        version: str = "",
+        variant: str = "",
+        batch_rows: int = 0,
+        fallback: str = "",
+        seconds: float = 0.0,
+        cached: bool = False,
+        content_type: str = JSON,
+    ) -> None:
+        """Send the answer, or the error as a problem document, to where the request says."""
+        if isinstance(outcome, bytes) and len(outcome) > self._largest:
+            outcome = RequestTooLarge(
+                f"the answer has {len(outcome)} bytes, more than the log takes ({self._largest}): ask for fewer rows at once"
+            )
+        status, body = (
+            (200, outcome) if isinstance(outcome, bytes) else (outcome.status, orjson.dumps(outcome.problem()))
+        )
+        reply = Reply(
+            request_id=request.request_id,
+            model=request.model,
+            status=status,
+            body=body,
+            version=version or request.version,
+            variant=variant or request.variant,
+            attempt=request.attempt,
+            batch_size=batch_rows,
+            worker=self._name,
+            trial=request.trial,
+            shadow=request.shadow,
+            fallback=fallback,
+            seconds=seconds,
+            cached=cached,
+            content_type=content_type,
+            traceparent=request.traceparent,
+            nonce=request.nonce,
+            caller=request.caller,
+        )
+        topic = self._replies[request.role].name
+        where = {"model": request.model, "version": reply.version, "routing_key": request.routing_key, "topic": topic}
+        if self._chaos is not None and self._chaos.find("drop-replies", **where):
+            delivery.finish()
+            return
+        self._outbox.send(
+            topic,
+            reply.body,
+            key=request.identity,
+            partition=request.reply_partition,
+            headers=reply.headers(),
+            acknowledged=partial(self._replied, reply, topic, request.reply_partition, delivery),
+        )
+        if 0 <= request.fill < self._fills.partitions and request.role == "primary" and not cached:
+            # Nobody waits for its acknowledgement: without it the cache is missing an answer, and that is all.
+            self._outbox.send(
+                self._fills.name,
+                reply.body if reply.ok else None,
+                key=request.identity,
+                partition=request.fill,
+                headers=[
+                    *reply.headers(),
+                    (DIGEST, request.digest.encode()),
+                    (ASKED_VERSION, request.version.encode()),
+                    (VERSION_ID, request.version_id.encode()),
+                ],
+            )
+
+    def _replied(
+        self, reply: Reply, topic: str, partition: int, delivery: Delivery, sent: asyncio.Future[object]
+    ) -> None:
+        """Finish the record; where the log refuses the answer for good, its caller is told so."""
+        error = None if sent.cancelled() else sent.exception()
+        if error is None or not is_permanent(error):
+            delivery.acknowledged(sent)
+            return
+        log.error("reply.refused", topic=topic, request_id=reply.request_id[:140], error=str(error)[:200])
+        problem = answer_for(error, "the answer")
+        instead = replace(
+            reply,
+            status=problem.status,
+            body=orjson.dumps(problem.problem()),
+            model=reply.model[:128],
+            content_type=JSON,
+            traceparent="",
+        )
+        self._outbox.send(
+            topic,
+            instead.body,
+            key=instead.identity,
+            partition=partition,
+            headers=instead.headers(),
+            acknowledged=delivery.acknowledged,
+        )
+
+    def put_aside(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str) -> None:
+        """Give up on a record: it goes to the dead letters, and then its caller, where it has one, gets an error."""
+        try:
+            request = self._answerable(record)
+        except MalformedRecord:
+            self.dead_letter(record, delivery, reason, stack)
+            return
+
+        def then_reply(sent: asyncio.Future[object]) -> None:
+            error = None if sent.cancelled() else sent.exception()
+            if sent.cancelled() or (error is not None and not is_permanent(error)):
+                delivery.acknowledged(sent)
+            else:
+                self.reply(request, delivery, PoisonousRequest(f"the request was put aside: {reason[:1000]}"))
+
+        self._send_dead_letter(record, reason, stack, then_reply)
+
+    def dead_letter(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str = "") -> None:
+        """Put a record aside with the reason; its consumer goes on."""
+        self._send_dead_letter(record, reason, stack, delivery.acknowledged)
+
+    def _send_dead_letter(
+        self, record: ConsumerRecord, reason: str, stack: str, acknowledged: Callable[[asyncio.Future[object]], None]
+    ) -> None:
+        self.put_aside_count += 1
+        self._dead_letters.put(record, reason, stack, acknowledged)

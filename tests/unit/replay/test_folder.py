@@ -1,0 +1,50 @@
+"""A replay's folder holds what is needed to go on, also after a kill in the middle of a row."""
+
+import pytest
+from modelmesh.replay.folder import ReplayFolder
+from modelmesh.schemas.errors import InvalidInput
+
+
+def row(number):
+    return {"request_id": f"r{number}", "replayed": {"label": [number]}, "recorded": None, "agrees": None}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = ReplayFolder(tmp_path / "replay")
+    made.begin({"model": "m"})
+    with made.writing() as write:
+        for number in range(3):
+            write(row(number))
+    return made
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 20])
+def test_whole_rows_are_there_and_a_cut_one_is_taken_away(folder, cut):
+    path = folder.path / "rows.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - cut])
+    earlier = folder.earlier()
+    assert list(earlier) == ["r0", "r1", "r2"][: 3 - (cut > 0)]
+    with folder.writing() as write:
+        for number in range(len(earlier), 3):
+            write(row(number))
+    assert path.read_bytes() == whole
+
+
+def test_beginning_again_forgets(folder):
+    folder.say({"share": 0.5})
+    folder.begin({"model": "other"})
+    assert (folder.asked(), folder.earlier(), folder.progress()) == ({"model": "other"}, {}, {})
+
+
+def test_a_folder_without_a_replay_is_said_to_be_one(tmp_path):
+    with pytest.raises(InvalidInput, match="no replay to go on with"):
+        ReplayFolder(tmp_path).asked()
+
+
+def test_rows_of_two_shapes_make_no_table(folder):
+    with folder.writing() as write:
+        write(row(3) | {"replayed": "text"})
+    with pytest.raises(InvalidInput, match=r"rows\.jsonl"):
+        folder.write_parquet()
