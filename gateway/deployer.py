@@ -8,7 +8,7 @@ from typing import Any
 from ..access.caller import caller
 from ..broker.kafka.topics import ensure_topics
 from ..broker.views.releases import ReleasesView
-from ..runtime.heartbeats import ReplicaView
+from ..broker.views.replicas import ReplicaView
 from ..schemas.payloads.commands import CommandKind, Event
 from ..schemas.payloads.releases import VersionSpec
 from ..schemas.settings import Settings

@@ -12,8 +12,8 @@ from aiokafka.errors import KafkaError
 
 from ..broker.kafka.topics import delete_topic
 from ..broker.views.releases import ReleasesView
+from ..broker.views.replicas import ReplicaView
 from ..registry.registry import Registry
-from ..runtime.heartbeats import ReplicaView
 from ..schemas.errors import BrokerUnavailable, ModelNotFound, Unavailable
 from ..schemas.settings import Settings
 from .deployer import Deployer

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..access.caller import Caller
 from ..broker.views.releases import ReleasesView
+from ..broker.views.replicas import ReplicaView
 from ..models.values.inference_protocol import tensor_document
-from ..runtime.heartbeats import ReplicaView
 from ..schemas.errors import MalformedRequest, ModelNotFound, NoWorker, VersionNotFound
 from ..schemas.names import MODEL_NAME
 from ..schemas.payloads.releases import Release

@@ -24,6 +24,7 @@ from ..broker.kafka.dead_letter_box import DeadLetterBox
 from ..broker.kafka.outbox import Outbox
 from ..broker.views.keys import KeysView
 from ..broker.views.releases import ReleasesView
+from ..broker.views.replicas import ReplicaView
 from ..broker.views.statistics import StatisticsView
 from ..models.artifacts.seals import Sealer
 from ..models.artifacts.store import ArtifactStore
@@ -35,7 +36,6 @@ from ..registry.registry import Registry
 from ..registry.storage.database import make_engine
 from ..replay.page import page
 from ..runtime.event_publisher import EventPublisher
-from ..runtime.heartbeats import ReplicaView
 from ..runtime.role import Role
 from ..schemas.asyncapi import asyncapi_document
 from ..schemas.errors import SetupError

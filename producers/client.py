@@ -22,10 +22,10 @@ from ..broker.kafka.connection import make_producer
 from ..broker.kafka.outbox import Outbox
 from ..broker.kafka.send_errors import answer_for, is_permanent
 from ..broker.kafka.topic_follower import TopicFollower
+from ..broker.views.replicas import ReplicaView
 from ..models.values.json_values import json_of
 from ..resilience.retries import RetryBudget, RetryDelay
 from ..runtime.chaos import Chaos
-from ..runtime.heartbeats import ReplicaView
 from ..schemas import records
 from ..schemas.errors import (
     BrokerUnavailable,
@@ -85,7 +85,7 @@ class PredictionClient:
     async def __aenter__(self) -> PredictionClient:
         self._producer = make_producer(self._settings)
         self._chaos = Chaos(self._settings)
-        self._outbox = Outbox(self._producer, self._chaos)
+        self._outbox = Outbox(self._producer, self._chaos.send_delay)
         parts: list[Any] = [self._outbox, self._chaos]
         if self._given_replicas is None:
             self._replicas = ReplicaView(self._settings)

@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaError
 from ..broker.kafka.connection import make_producer
 from ..broker.kafka.outbox import Outbox
 from ..broker.views.faults import FaultsView
+from ..broker.views.replicas import ReplicaView
 from ..runtime.event_publisher import EventPublisher
-from ..runtime.heartbeats import ReplicaView
 from ..schemas.errors import BrokerUnavailable, NotFound, Unavailable
 from ..schemas.payloads.chaos import Fault
 from ..schemas.settings import Settings

@@ -20,10 +20,11 @@ from ..broker.kafka.dead_letter_box import DeadLetterBox
 from ..broker.kafka.outbox import Outbox, Together
 from ..broker.kafka.send_errors import answer_for, is_permanent
 from ..broker.views.releases import ReleasesView
+from ..broker.views.replicas import ReplicaView
 from ..resilience.circuit_breaker import STATES, BreakerRules, State
 from ..runtime.chaos import Chaos
 from ..runtime.event_publisher import EventPublisher
-from ..runtime.heartbeats import Announcer, ReplicaView
+from ..runtime.heartbeats import Announcer
 from ..runtime.replies import Answerer
 from ..runtime.role import Role
 from ..schemas import records
@@ -64,7 +65,7 @@ class Router(Role):
         self._traces = Traces.from_settings(settings, "router")
         self._producer = make_producer(settings)
         self._chaos = Chaos(settings)
-        self._outbox = Outbox(self._producer, self._chaos)
+        self._outbox = Outbox(self._producer, self._chaos.send_delay)
         self._answerer = Answerer(settings, self._outbox, self._chaos)
         self._events = EventPublisher(settings, self._outbox)
         self._announcer = Announcer(settings, self._outbox, self._describe)

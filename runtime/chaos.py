@@ -44,5 +44,10 @@ class Chaos:
                 return fault
         return None
 
+    def send_delay(self, topic: str) -> float:
+        """Return the seconds by which a record for a topic is to be held back; 0 where no fault says so."""
+        fault = self.find("latency", topic=topic)
+        return fault.milliseconds / 1000 if fault is not None and fault.topic else 0.0
+
     def _warn(self, fault: Fault) -> None:
         log.warning("chaos.on", fault=fault.model_dump(exclude_defaults=True))

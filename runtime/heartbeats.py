@@ -1,17 +1,11 @@
-"""Announce a replica several times a second, and know which replicas are alive."""
+"""Announce a replica several times a second."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from aiokafka import ConsumerRecord
-
-from ..broker.kafka.dead_letter_box import DeadLetterBox
 from ..broker.kafka.outbox import Outbox
-from ..broker.kafka.topic_follower import TopicFollower
-from ..schemas.payloads.releases import VersionSpec
 from ..schemas.payloads.replicas import Heartbeat
 from ..schemas.settings import Settings
 
@@ -46,65 +40,3 @@ class Announcer:
 
     def _publish(self, heartbeat: Heartbeat) -> None:
         self._outbox.send(self._topic, heartbeat.model_dump_json().encode(), key=heartbeat.replica)
-
-
-class ReplicaView:
-    """The replicas that have been heard of lately."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        on_beat: Callable[[Heartbeat], None] | None = None,
-        junk: DeadLetterBox | None = None,
-    ) -> None:
-        self._on_beat = on_beat
-        self._timeout = settings.replica_timeout
-        self._beats: dict[str, tuple[float, Heartbeat]] = {}
-        self._changed = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        # Only news counts: a heartbeat from before this start says nothing of now.
-        self._follower = TopicFollower(settings, settings.topics().replicas, self._on_record, from_end=True, junk=junk)
-
-    async def run(self) -> None:
-        """Follow the heartbeats until cancelled."""
-        await self._follower.run()
-
-    def live(self) -> Iterator[Heartbeat]:
-        """Iterate over the replicas that stay and have been heard of just now."""
-        return self._heard_since(self._loop.time() - self._timeout)
-
-    def recent(self, within: float) -> Iterator[Heartbeat]:
-        """Iterate over those heard of within so many seconds of the newest heartbeat, whoever sent that.
-
-        While there is no broker everybody is silent, and nobody's silence says anything.
-        """
-        return self._heard_since(max((heard for heard, _ in self._beats.values()), default=0.0) - within)
-
-    def _heard_since(self, oldest: float) -> Iterator[Heartbeat]:
-        for heard, beat in self._beats.values():
-            if heard >= oldest and not beat.leaving:
-                yield beat
-
-    def serves(self, model: str, spec: VersionSpec) -> bool:
-        """Whether a live worker has this very version loaded, not only its number, and every live router knows it."""
-        live = list(self.live())
-        loaded = [
-            beat.role for beat in live if model in beat.models and beat.models[model].has(spec.version, spec.identity)
-        ]
-        routers = sum(beat.role == "router" for beat in live)
-        return "worker" in loaded and 0 < routers == loaded.count("router")
-
-    async def changed(self, timeout: float) -> None:
-        """Return at the next heartbeat, or after the timeout."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout)
-
-    def _on_record(self, record: ConsumerRecord) -> None:
-        if record.value is None:
-            return
-        beat = Heartbeat.model_validate_json(record.value)
-        self._beats[beat.replica] = (self._loop.time(), beat)
-        if self._on_beat is not None:
-            self._on_beat(beat)
-        self._changed.set()
-        self._changed.clear()

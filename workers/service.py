@@ -52,7 +52,7 @@ class Worker(Role):
         self._metrics = WorkerMetrics(self.registry)
         self._producer = make_producer(settings)
         self._chaos = Chaos(settings)
-        self._outbox = Outbox(self._producer, self._chaos)
+        self._outbox = Outbox(self._producer, self._chaos.send_delay)
         self._answerer = Answerer(settings, self._outbox, self._chaos)
         self._events = EventPublisher(settings, self._outbox)
         self._alone = asyncio.Lock()

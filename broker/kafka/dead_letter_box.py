@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import structlog
 from aiokafka import ConsumerRecord
 
 from ...schemas.payloads.dead_letters import dead_letter
 from ...schemas.settings import Settings
-
-if TYPE_CHECKING:  # an outbox asks for faults, and whoever reads those has a box
-    from .outbox import Outbox
+from .outbox import Outbox
 
 log = structlog.get_logger(__name__)
 

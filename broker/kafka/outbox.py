@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
 
-from ...runtime.chaos import Chaos
 from ...schemas.errors import BrokerUnavailable
 from ...schemas.records import Headers
 from ...schemas.value_class import value_class
@@ -32,9 +31,10 @@ class Outgoing:
 class Outbox:
     """A producer for callbacks. Its bound is the caller's: whoever takes no more than it may keeps this short too."""
 
-    def __init__(self, producer: AIOKafkaProducer, chaos: Chaos | None = None) -> None:
+    def __init__(self, producer: AIOKafkaProducer, delay: Callable[[str], float] = lambda topic: 0.0) -> None:
+        """`delay` gives the seconds by which a record for a topic is held back: faults are injected so."""
         self._producer = producer
-        self._chaos = chaos
+        self._delay = delay
         self._waiting: deque[Outgoing] = deque()
         self._something = asyncio.Event()
 
@@ -54,8 +54,8 @@ class Outbox:
         One that could not be handed over by `expires` (on the loop's clock) is not sent: its error is a TimeoutError.
         """
         outgoing = Outgoing(topic, value, key.encode(), partition, headers, acknowledged, expires)
-        if self._chaos is not None and (late := self._chaos.find("latency", topic=topic)) is not None and late.topic:
-            asyncio.get_running_loop().call_later(late.milliseconds / 1000, self._queue, outgoing)
+        if (late := self._delay(topic)) > 0:
+            asyncio.get_running_loop().call_later(late, self._queue, outgoing)
         else:
             self._queue(outgoing)
 

@@ -15,13 +15,13 @@ from aiohttp import web
 from ...access.caller import caller
 from ...broker.views.releases import ReleasesView
 from ...models.artifacts.authors import Signers
+from ...broker.views.replicas import ReplicaView
 from ...models.artifacts.store import digest_of, fetch
 from ...models.proof.proof import Limits, prove_in_fresh_process
 from ...registry.registration import Registration
 from ...registry.registry import Registry, spec_of
 from ...registry.storage.database import VersionRow
 from ...runtime.event_publisher import EventPublisher
-from ...runtime.heartbeats import ReplicaView
 from ...schemas.errors import InvalidInput, RegistrationRefused, Unavailable, VersionInUse
 from ...schemas.payloads.commands import Event
 from ...schemas.settings import Settings

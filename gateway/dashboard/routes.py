@@ -12,8 +12,8 @@ from cachetools import TTLCache
 
 from ...access.caller import Caller, caller
 from ...broker.views.releases import ReleasesView
+from ...broker.views.replicas import ReplicaView
 from ...broker.views.statistics import StatisticsView
-from ...runtime.heartbeats import ReplicaView
 from ...telemetry.http import json_response
 from ..command_client import CommandClient
 from ..event_streams import EventStreams, Write, next_of

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from modelmesh.runtime.heartbeats import ReplicaView
+from modelmesh.broker.views.replicas import ReplicaView
 
 
 async def until(condition, what, seconds=30):

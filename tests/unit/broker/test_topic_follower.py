@@ -10,9 +10,9 @@ from modelmesh.broker.kafka.dead_letter_box import DeadLetterBox
 from modelmesh.broker.views.faults import FaultsView
 from modelmesh.broker.views.keys import KeysView
 from modelmesh.broker.views.releases import ReleasesView
+from modelmesh.broker.views.replicas import ReplicaView
 from modelmesh.broker.views.statistics import StatisticsView
 from modelmesh.gateway.command_client import CommandClient
-from modelmesh.runtime.heartbeats import ReplicaView
 from modelmesh.schemas import records
 from modelmesh.schemas.settings import Settings
 from structlog.testing import capture_logs

@@ -87,7 +87,7 @@ def test_every_command_is_found_under_its_name(module):
 
 
 def test_a_role_imports_nothing_of_the_other_commands():
-    code = "import sys; from modelmesh.cli.lazy_commands import commands_of; commands_of('role_commands'); print(*sys.modules)"
+    code = "import sys; from modelmesh.cli.lazy_commands import commands_of; commands_of('commands.roles'); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "modelmesh.cli.commands.roles" in loaded
     assert not {"alembic", "scipy", "sklearn", "modelmesh.sdk"} & set(loaded)
