@@ -43,9 +43,13 @@ class ControlMetrics:
         ):
             add_reading(registry, kind, name, help, labels, read)  # type: ignore[arg-type]
 
-    def parts(self) -> tuple[ReleasesView, StatisticsView, TopicFollower]:
-        """Return what must run for the metrics to be true."""
-        return self._releases, self._statistics, self._events
+    def parts(self) -> dict[str, ReleasesView | StatisticsView | TopicFollower]:
+        """Return what must run for the metrics to be true, by name."""
+        return {
+            "metrics' releases": self._releases,
+            "metrics' statistics": self._statistics,
+            "metrics' events": self._events,
+        }
 
     def _on_event(self, record: ConsumerRecord) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
@@ -14,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from ..broker.kafka.connection import make_producer
 from ..broker.kafka.outbox import Outbox
 from ..runtime.heartbeats import Announcer
+from ..runtime.lifecycle import Lifecycle
 from ..runtime.role import Role
 from ..schemas.payloads.replicas import Heartbeat
 from ..schemas.settings import Settings
@@ -43,29 +43,18 @@ class ControlPlane(Role):
         """Ready when the table has been recovered; the history may lag behind without harm."""
         return {"ready": self._recovered, "history": self._projection.state}
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Hold the releases until `stop` is set."""
-        await self._producer.start()
+    async def start(self, parts: Lifecycle) -> None:
+        """Hold the releases."""
+        await parts.start("producer", self._producer.start(), self._producer.stop)
+        parts.run("outbox", self._outbox.run())
         self._app.finalize()
-        await self._app.start()
-        sending = asyncio.create_task(self._outbox.run())
-        tasks = [
-            asyncio.create_task(self._watch_app()),
-            asyncio.create_task(self._announce_when_recovered()),
-            asyncio.create_task(self._projection.run()),
-            *(asyncio.create_task(part.run()) for part in self._metrics.parts()),
-        ]
-        try:
-            await self.until_stopped(stop, [sending, *tasks])
-        finally:
-            self._announcer.farewell()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._app.stop()
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            await self._producer.stop()
+        await parts.start("releases", self._app.start(), self._app.stop)
+        parts.run("releases' agents", self._watch_app())
+        parts.run("history", self._projection.run())
+        for name, part in self._metrics.parts().items():
+            parts.run(name, part.run())
+        parts.at_end("farewell", self._announcer.leave)
+        parts.run("heartbeats", self._announce_when_recovered())
 
     async def _watch_app(self) -> None:
         await self._app.wait_until_stopped()

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import os
 import time
+from functools import partial
 from typing import Any
 
 import orjson
@@ -36,6 +37,7 @@ from ..registry.registry import Registry
 from ..registry.storage.database import make_engine
 from ..replay.page import page
 from ..runtime.event_publisher import EventPublisher
+from ..runtime.lifecycle import Lifecycle
 from ..runtime.role import Role
 from ..schemas.asyncapi import asyncapi_document
 from ..schemas.errors import SetupError
@@ -137,58 +139,45 @@ class Gateway(Role):
             "replicas": sorted(beat.replica for beat in live),
         }
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve HTTP until `stop` is set; open requests are answered first."""
+    async def start(self, parts: Lifecycle) -> None:
+        """Serve HTTP, and gRPC where it has a port; at the end open requests are answered first."""
         # In a thread: the server process that proofs are forked from imports for a second or two.
         preparing = asyncio.create_task(asyncio.to_thread(report, prepare))
         grpc = self._grpc_server()
-        await self._producer.start()
-        async with self._client:
-            tasks = [
-                asyncio.create_task(part)
-                for part in (
-                    self._outbox.run(),
-                    self._releases.run(),
-                    self._replicas.run(),
-                    self._statistics.run(),
-                    self._commands.run(),
-                    self._keys.run(),
-                    self._replays.run(),
-                )
-            ]
-            runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=self._settings.drain_timeout)
-            try:
-                await asyncio.gather(
-                    self._releases.ready.wait(),
-                    self._statistics.ready.wait(),
-                    self._commands.ready.wait(),
-                    self._keys.ready.wait(),
-                    preparing,
-                )
-                await runner.setup()
-                try:
-                    site = TimelySite(
-                        runner, self._settings.host, self._settings.port, backlog=BACKLOG, ssl_context=self._tls
-                    )
-                    await site.start()
-                except OSError as error:
-                    raise SetupError(
-                        f"port {self._settings.port} on {self._settings.host} cannot be opened: {error.strerror}; "
-                        "choose another with --port or MODELMESH_PORT"
-                    ) from error
-                if grpc is not None:
-                    await grpc.start()
-                await self.until_stopped(stop, tasks)
-            finally:
-                if grpc is not None:
-                    await grpc.stop(self._settings.drain_timeout)
-                await runner.cleanup()
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-        await self._producer.stop()
-        await self._engine.dispose()
-        self._traces.close()
+        parts.at_end("traces", self._traces.close)
+        parts.at_end("database", self._engine.dispose)
+        await parts.start("producer", self._producer.start(), self._producer.stop)
+        parts.run("outbox", self._outbox.run())
+        followed: dict[str, ReleasesView | StatisticsView | CommandClient | KeysView] = {
+            "releases": self._releases,
+            "statistics": self._statistics,
+            "commands": self._commands,
+            "keys": self._keys,
+        }
+        for name, view in followed.items():
+            parts.run(name, view.run())
+        parts.run("replicas", self._replicas.run())
+        await parts.enter("client", self._client)
+        parts.run("client's parts", self._client.failed())
+        parts.run("replays", self._replays.run())
+        for view in followed.values():
+            await parts.wait(view.ready.wait())
+        await parts.wait(preparing, "the sandbox of proofs")
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=self._settings.drain_timeout)
+        await parts.start("application", runner.setup(), runner.cleanup)
+        await parts.wait(self._listen(runner), "HTTP server")
+        if grpc is not None:
+            await parts.start("gRPC server", grpc.start(), partial(grpc.stop, self._settings.drain_timeout))
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        site = TimelySite(runner, self._settings.host, self._settings.port, backlog=BACKLOG, ssl_context=self._tls)
+        try:
+            await site.start()
+        except OSError as error:
+            raise SetupError(
+                f"port {self._settings.port} on {self._settings.host} cannot be opened: {error.strerror}; "
+                "choose another with --port or MODELMESH_PORT"
+            ) from error
 
     def _grpc_server(self) -> Any:
         if self._settings.grpc_port is None:

@@ -16,9 +16,8 @@ from zlib import crc32
 
 import orjson
 from aiokafka import ConsumerRecord
-from aiokafka.errors import KafkaError
 
-from ..broker.kafka.connection import make_producer
+from ..broker.kafka.connection import make_producer, start_producer
 from ..broker.kafka.outbox import Outbox
 from ..broker.kafka.send_errors import answer_for, is_permanent
 from ..broker.kafka.topic_follower import TopicFollower
@@ -26,6 +25,7 @@ from ..broker.views.replicas import ReplicaView
 from ..models.values.json_values import json_of
 from ..resilience.retries import RetryBudget, RetryDelay
 from ..runtime.chaos import Chaos
+from ..runtime.lifecycle import Lifecycle
 from ..schemas import records
 from ..schemas.errors import (
     BrokerUnavailable,
@@ -80,44 +80,50 @@ class PredictionClient:
         self.retries = 0
         self.foreign = 0  # replies on this partition to nothing that is in flight here: others', second, or late ones
         self.mismatched = 0  # replies under a nonce of ours that are no answer to its request
-        self._tasks: list[asyncio.Task[None]] = []
+        self._open = False
 
     async def __aenter__(self) -> PredictionClient:
         self._producer = make_producer(self._settings)
         self._chaos = Chaos(self._settings)
         self._outbox = Outbox(self._producer, self._chaos.send_delay)
-        parts: list[Any] = [self._outbox, self._chaos]
+        running = {"outbox": self._outbox.run(), "faults": self._chaos.run()}
         if self._given_replicas is None:
             self._replicas = ReplicaView(self._settings)
-            parts.append(self._replicas)
+            running["replicas"] = self._replicas.run()
         else:
             self._replicas = self._given_replicas  # somebody else follows it
         follower = TopicFollower(
             self._settings, self._replies, self._on_record, from_end=True, partitions=[self.reply_partition]
         )
+        self._parts = Lifecycle(asyncio.Event())
         try:
-            await self._producer.start()
-        except (KafkaError, OSError) as error:
-            await self._producer.stop()
-            raise BrokerUnavailable(f"Kafka at {self._settings.kafka} cannot be reached: {error}") from error
-        self._tasks = [asyncio.create_task(part.run()) for part in (follower, *parts)]
-        await follower.ready.wait()
+            await self._parts.start("producer", start_producer(self._producer, self._settings), self._producer.stop)
+            for name, part in running.items():
+                self._parts.run(f"client's {name}", part)
+            self._parts.run("replies", follower.run())
+            await self._parts.wait(follower.ready.wait())
+        except BaseException as error:
+            await self._parts.__aexit__(type(error), error, None)
+            raise
+        self._open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._open = False
         for pending in self._pending.values():
             pending.future.cancel()
-        await self._producer.stop()
+        await self._parts.__aexit__(kind, error, trace)
+
+    async def failed(self) -> None:
+        """Wait for ever; raise PartFailed when what sends or receives fails, so that no answer can come any more."""
+        await self._parts.until_stopped()
 
     @property
     def connected(self) -> bool:
         """Whether the tasks that send and receive are at work."""
-        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+        return self._open and not self._parts.failed
 
     @property
     def answered(self) -> bool:

@@ -8,14 +8,13 @@ import time
 from collections.abc import AsyncIterator
 from types import TracebackType
 
-from aiokafka.errors import KafkaError
-
-from ..broker.kafka.connection import make_producer
+from ..broker.kafka.connection import make_producer, start_producer
 from ..broker.kafka.outbox import Outbox
 from ..broker.views.faults import FaultsView
 from ..broker.views.replicas import ReplicaView
 from ..runtime.event_publisher import EventPublisher
-from ..schemas.errors import BrokerUnavailable, NotFound, Unavailable
+from ..runtime.lifecycle import Lifecycle
+from ..schemas.errors import NotFound, Unavailable
 from ..schemas.payloads.chaos import Fault
 from ..schemas.settings import Settings
 
@@ -31,24 +30,23 @@ class FaultInjector:
         self._view = FaultsView(settings)
 
     async def __aenter__(self) -> FaultInjector:
-        self._producer = make_producer(self._settings)
-        try:
-            await self._producer.start()
-        except (KafkaError, OSError) as error:
-            await self._producer.stop()
-            raise BrokerUnavailable(f"Kafka at {self._settings.kafka} cannot be reached: {error}") from error
-        self._outbox = Outbox(self._producer)
+        producer = self._producer = make_producer(self._settings)
+        self._outbox = Outbox(producer)
         self._events = EventPublisher(self._settings, self._outbox)
-        self._following = asyncio.create_task(self._view.run())
-        await self._view.ready.wait()
+        self._parts = Lifecycle(asyncio.Event())
+        try:
+            await self._parts.start("producer", start_producer(producer, self._settings), producer.stop)
+            self._parts.run("faults", self._view.run())
+            await self._parts.wait(self._view.ready.wait())
+        except BaseException as error:
+            await self._parts.__aexit__(type(error), error, None)
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._following.cancel()
-        await asyncio.gather(self._following, return_exceptions=True)
-        await self._producer.stop()
+        await self._parts.__aexit__(kind, error, trace)
 
     def active(self) -> list[Fault]:
         """Return the faults that are on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
@@ -16,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from ..broker.kafka.connection import make_producer
 from ..broker.kafka.outbox import Outbox
 from ..runtime.heartbeats import Announcer
+from ..runtime.lifecycle import Lifecycle
 from ..runtime.role import Role
 from ..schemas.payloads.replicas import Heartbeat
 from ..schemas.settings import Settings
@@ -48,26 +48,19 @@ class Recorder(Role):
         """Ready at once: while the database is away the log holds what was not written down."""
         return {"ready": True, "inference_log": self._inference.state if self._inference is not None else "off"}
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Record until `stop` is set."""
+    async def start(self, parts: Lifecycle) -> None:
+        """Record."""
         with contextlib.suppress(OSError, AttributeError):
             os.nice(NICENESS)
-        await self._producer.start()
-        sending = asyncio.create_task(self._outbox.run())
-        tasks = [asyncio.create_task(self._announcer.run()), asyncio.create_task(self._joiner.run())]
+        await parts.start("producer", self._producer.start(), self._producer.stop)
+        parts.run("outbox", self._outbox.run())
+        parts.at_end("outbox's last records", self._outbox.flushed)
+        parts.run("shadow joiner", self._joiner.run())
         if self._inference is not None:
-            tasks += [asyncio.create_task(self._inference.run()), asyncio.create_task(self._labels.run())]
-        try:
-            await self.until_stopped(stop, [sending, *tasks])
-        finally:
-            for task in tasks:
-                task.cancel()
-            self._announcer.farewell()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._outbox.flushed()
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            await self._producer.stop()
+            parts.run("inference log", self._inference.run())
+            parts.run("labels", self._labels.run())
+        parts.at_end("farewell", self._announcer.leave)
+        parts.run("heartbeats", self._announcer.run())
 
     def _lag(self) -> Iterator[tuple[tuple[str, str], float]]:
         assert self._inference is not None

@@ -57,9 +57,9 @@ class CachedAnswers:
         )
         self.ready = self._fills.ready
 
-    def parts(self) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
-        """Return what must run."""
-        return self._fills.run(), self._cache.run()
+    def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what must run, by name."""
+        return {"cached answers of others": self._fills.run(), "prediction cache": self._cache.run()}
 
     def take(self, pending: Pending) -> None:
         """Answer a request again, let it wait for an equal one's answer, or send it on."""

@@ -25,6 +25,7 @@ from ..resilience.circuit_breaker import STATES, BreakerRules, State
 from ..runtime.chaos import Chaos
 from ..runtime.event_publisher import EventPublisher
 from ..runtime.heartbeats import Announcer
+from ..runtime.lifecycle import Lifecycle
 from ..runtime.replies import Answerer
 from ..runtime.role import Role
 from ..schemas import records
@@ -108,37 +109,27 @@ class Router(Role):
             "in_hand": self._loop.in_hand,
         }
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Route until `stop` is set, then finish what is in hand."""
-        await self._producer.start()
-        sending = asyncio.create_task(self._outbox.run())
-        following = [
-            asyncio.create_task(self._releases.run()),
-            asyncio.create_task(self._replicas.run()),
-            asyncio.create_task(self._chaos.run()),
-            asyncio.create_task(self._refresh()),
-            *map(asyncio.create_task, self._cached.parts()),
-        ]
-        await asyncio.gather(self._releases.ready.wait(), self._cached.ready.wait())
-        # Whoever is alive speaks within two intervals; before that nobody would seem to be.
-        await asyncio.sleep(2 * self._settings.heartbeat_interval)
-        announcing = asyncio.create_task(self._announcer.run())
-        routing = asyncio.create_task(self._loop.run())
-        try:
-            await self.until_stopped(stop, [sending, announcing, routing, *following])
-        finally:
-            announcing.cancel()
-            await self._announcer.leave()
-            self._loop.stop()
-            await asyncio.gather(routing, return_exceptions=True)
-            for task in (sending, *following):
-                task.cancel()
-            await asyncio.gather(announcing, sending, *following, return_exceptions=True)
-            await self._producer.stop()
-            self._traces.close()
+    async def start(self, parts: Lifecycle) -> None:
+        """Route; at the end what is in hand is finished first."""
+        parts.at_end("traces", self._traces.close)
+        await parts.start("producer", self._producer.start(), self._producer.stop)
+        parts.run("outbox", self._outbox.run())
+        parts.run("releases", self._releases.run())
+        parts.run("replicas", self._replicas.run())
+        parts.run("faults", self._chaos.run())
+        parts.run("replica table", self._refresh())
+        for name, part in self._cached.parts().items():
+            parts.run(name, part)
+        await parts.wait(self._releases.ready.wait())
+        await parts.wait(self._cached.ready.wait())
+        # Every live replica announces itself within two intervals; until then all look dead.
+        await parts.wait(asyncio.sleep(2 * self._settings.heartbeat_interval))
+        parts.run("requests", self._loop.run(), stop=self._loop.stop)
+        parts.at_end("farewell", self._announcer.leave)
+        parts.run("heartbeats", self._announcer.run())
 
     async def _refresh(self) -> None:
-        """Look at the replicas at each heartbeat, and without one too: the silent drop out even if nobody speaks."""
+        """Look at the replicas at each heartbeat, and without one too: a timer also expires silent replicas."""
         reachable: dict[str, dict[str, str]] = {}
         while True:
             now = asyncio.get_running_loop().time()

@@ -22,6 +22,7 @@ from ..schemas.errors import ModelMeshError
 from ..schemas.settings import Settings
 from ..telemetry.admin_server import admin_server
 from ..telemetry.logs import configure_logs
+from .lifecycle import STOP_SECONDS, Lifecycle
 from .role import Role
 
 log = structlog.get_logger(__name__)
@@ -33,35 +34,47 @@ GARBAGE_THRESHOLD = 10_000
 def run_role(name: str, settings: Settings, make: Callable[[Settings], Role], *, needs_broker: bool = True) -> None:
     """Run until stopped. Exits with 1 and one line of log when the role fails."""
     configure_logs(settings.log_level, name, settings.name)
-    try:
-        uvloop.run(_run(name, settings, make, needs_broker))
-    except ModelMeshError as error:
-        log.error("role.failed", code=error.code, detail=error.detail)
-        sys.exit(1)
-    except Exception:
-        log.exception("role.failed")
-        sys.exit(1)
+    sys.exit(uvloop.run(_run(name, settings, make, needs_broker)))
 
 
-async def _run(name: str, settings: Settings, make: Callable[[Settings], Role], needs_broker: bool) -> None:
+async def _run(name: str, settings: Settings, make: Callable[[Settings], Role], needs_broker: bool) -> int:
+    """Run a role; return the process' exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    if needs_broker:
-        await wait_until_answers(settings, BROKER_TIMEOUT)
-        await ensure_topics(settings, used_by(name, settings.topics()))
-    role = make(settings)
+    parts = Lifecycle(stop, settings.drain_timeout + STOP_SECONDS)
+    code = 1
+    try:
+        async with parts:
+            if needs_broker:
+                await parts.wait(wait_until_answers(settings, BROKER_TIMEOUT), "kafka")
+                await parts.wait(ensure_topics(settings, used_by(name, settings.topics())), "topics")
+            await _start(name, settings, make(settings), parts)
+            await parts.until_stopped()
+        log.info("role.stopped")
+        code = 0
+    except ModelMeshError as error:
+        log.error("role.failed", code=error.code, detail=error.detail, exc_info=error.__cause__)
+    except Exception:
+        log.exception("role.failed")
+    if parts.stuck:
+        os._exit(1)
+    return code
+
+
+async def _start(name: str, settings: Settings, role: Role, parts: Lifecycle) -> None:
+    """Start the role behind its admin server, so that /health says what it waits for."""
     _tune_garbage_collector()
     ProcessCollector(registry=role.registry)
     Info("modelmesh", "What this process is", registry=role.registry).info(
         {"version": __version__, "role": name, "replica": settings.name}
     )
     door = Door(settings, settings.admin_host)
-    async with admin_server(settings.admin_host, settings.admin_port, role.registry, role.health, door.check) as port:
-        log.info("role.started", pid=os.getpid(), admin_port=port, kafka=settings.kafka)
-        await role.run(stop)
-    log.info("role.stopped")
+    server = admin_server(settings.admin_host, settings.admin_port, role.registry, role.health, door.check)
+    port = await parts.enter("admin server", server)
+    log.info("role.started", pid=os.getpid(), admin_port=port, kafka=settings.kafka)
+    await role.start(parts)
 
 
 def _tune_garbage_collector() -> None:

@@ -55,6 +55,12 @@ class MalformedRecord(ModelMeshError):
     status, code = 400, "malformed_record"
 
 
+class PartFailed(ModelMeshError):
+    """A part of this process failed, so the process ends."""
+
+    status, code = 500, "part_failed"
+
+
 class ReplayFailed(ModelMeshError):
     """The replay ended with an error."""
 

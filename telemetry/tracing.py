@@ -5,6 +5,7 @@ The decision travels in the W3C traceparent, as a record header on the log, so t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -87,10 +88,10 @@ class Traces:
             start_time=time.time_ns() - int(seconds * 1e9),
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Send what is left."""
         if self._provider is not None:
-            self._provider.shutdown()
+            await asyncio.to_thread(self._provider.shutdown)
 
 
 def is_sampled(traceparent: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from functools import partial
 from itertools import chain
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,7 @@ from ..resilience.circuit_breaker import State
 from ..runtime.chaos import Chaos
 from ..runtime.event_publisher import EventPublisher
 from ..runtime.heartbeats import Announcer
+from ..runtime.lifecycle import Lifecycle
 from ..runtime.replies import Answerer
 from ..runtime.role import Role
 from ..schemas.payloads.observations import DIFFERENCE, Difference
@@ -64,7 +66,6 @@ class Worker(Role):
         self._room = Room.from_settings(settings)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
-        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._traces = Traces.from_settings(settings, "worker")
         add_lag(self.registry, lambda: chain.from_iterable(pool.lag() for pool in self._pools.values()))
         add_number(
@@ -87,28 +88,29 @@ class Worker(Role):
             "models": {model: load.model_dump() for model, load in models.items()},
         }
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then finish what is in hand."""
-        await self._producer.start()
-        sending = asyncio.create_task(self._outbox.run())
-        announcing = asyncio.create_task(self._announcer.run())
-        tasks = [asyncio.create_task(part.run()) for part in (self._releases, self._observer, self._chaos)]
-        telling = asyncio.create_task(asyncio.to_thread(report, what_is_refused))
-        try:
-            await self.until_stopped(stop, [sending, announcing, *tasks, self._failure])
-        finally:
-            for task in (announcing, telling, *tasks, *self._leaving.values()):
-                task.cancel()
-            await self._announcer.leave()
-            for pool in self._pools.values():
-                pool.stop()
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
-            self._observer.flush()
-            await self._outbox.flushed()
-            sending.cancel()
-            await asyncio.gather(sending, announcing, telling, *tasks, return_exceptions=True)
-            await self._producer.stop()
-            self._traces.close()
+    async def start(self, parts: Lifecycle) -> None:
+        """Serve; at the end what is in hand is finished first."""
+        self._parts = parts
+        parts.at_end("traces", self._traces.close)
+        await parts.start("producer", self._producer.start(), self._producer.stop)
+        parts.run("outbox", self._outbox.run())
+        parts.at_end("outbox's last records", self._outbox.flushed)
+        parts.run("observer", self._observer.run())
+        parts.run("faults", self._chaos.run())
+        parts.at_end("models", self._stop_models)
+        parts.run("releases", self._releases.run())
+        parts.at_end("farewell", self._announcer.leave)
+        parts.run("heartbeats", self._announcer.run())
+        self._telling = asyncio.create_task(asyncio.to_thread(report, what_is_refused))
+
+    async def _stop_models(self) -> None:
+        """Let every model finish what it has in hand, all at once."""
+        for task in self._leaving.values():
+            task.cancel()
+        for pool in self._pools.values():
+            pool.stop()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        self._observer.flush()
 
     def _is_busy(self) -> bool:
         """Whether somebody waits for this worker; shadow copies wait then."""
@@ -143,7 +145,7 @@ class Worker(Role):
                 on_difference=self._compiled_differs,
             )
             task = self._running[model] = asyncio.create_task(pool.run())
-            task.add_done_callback(self._pool_ended)
+            task.add_done_callback(partial(self._pool_ended, model))
         pool.update(release)
 
     def _compiled_differs(self, model: str, spec: VersionSpec, how: str) -> None:
@@ -171,9 +173,9 @@ class Worker(Role):
         self._events.breaker(state, model, f"{model} {version} on {replica}", version=version, replica=replica)
         asyncio.get_running_loop().call_soon(self._announcer.announce)
 
-    def _pool_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
-            self._failure.set_exception(error)
+    def _pool_ended(self, model: str, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._parts.fail(f"model {model}", error)
 
     def _describe(self) -> Heartbeat:
         return Heartbeat(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
-import ctypes
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +17,7 @@ from ...schemas.own_environment import plain_environment
 from ...schemas.settings import Settings
 from ..kafka.connection import wait_until_answers
 from .class_archive import ClassArchive
+from .die_with_parent import die_with_parent
 from .jars import cache_folder, kafka_jars
 from .java import find_java
 from .progress import Progress, no_progress
@@ -67,12 +65,6 @@ def choose_port(folder: Path, preferred: int = 9092) -> int:
             if line.startswith("advertised.listeners="):
                 preferred = int(line.rsplit(":", 1)[1])
     return free_port(preferred)
-
-
-def _die_with_parent() -> None:
-    """Linux: the JVM gets SIGTERM when its parent is gone, however it went."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 class EmbeddedKafka:
@@ -134,7 +126,7 @@ class EmbeddedKafka:
                 stderr=output,
                 # Ctrl-C in a terminal goes to the whole group; the broker must outlive those who still commit to it.
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
         finally:
             output.close()

@@ -74,6 +74,14 @@ def make_producer(settings: Settings) -> AIOKafkaProducer:
     )
 
 
+async def start_producer(producer: AIOKafkaProducer, settings: Settings) -> None:
+    """Start a producer. Raises BrokerUnavailable."""
+    try:
+        await producer.start()
+    except (KafkaError, OSError) as error:
+        raise BrokerUnavailable(f"Kafka at {settings.kafka} cannot be reached: {error}") from error
+
+
 def make_consumer(settings: Settings, *topics: str, group: str | None = None, **options: Any) -> AIOKafkaConsumer:
     """Return a consumer that commits by hand, not started yet; in a group if one is given.
 

@@ -17,12 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ...access.api_keys import make_key
-from ...broker.kafka.connection import make_producer, wait_until_answers
+from ...broker.kafka.connection import make_producer, start_producer, wait_until_answers
 from ...broker.kafka.outbox import Outbox
 from ...broker.kafka.topics import ensure_topics
 from ...broker.views.keys import KeysView
 from ...gateway.api.keys import KeyDocument
 from ...gateway.key_writer import KeyWriter
+from ...runtime.lifecycle import Lifecycle
 from ...schemas.errors import InvalidInput, NotFound
 from ...schemas.payloads.commands import EventKind
 from ...schemas.payloads.keys import ApiKey, Scope
@@ -134,13 +135,10 @@ async def _settings() -> Settings:
 
 async def _read() -> dict[str, ApiKey]:
     view = KeysView(await _settings())
-    following = asyncio.create_task(view.run())
-    try:
-        await view.ready.wait()
-        return view.keys
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+    async with Lifecycle(asyncio.Event()) as parts:
+        parts.run("keys", view.run())
+        await parts.wait(view.ready.wait())
+    return view.keys
 
 
 async def _write(key: ApiKey, kind: EventKind) -> None:
@@ -153,15 +151,11 @@ async def _write(key: ApiKey, kind: EventKind) -> None:
 @asynccontextmanager
 async def _outbox(settings: Settings) -> AsyncIterator[Outbox]:
     producer = make_producer(settings)
-    await producer.start()
     outbox = Outbox(producer)
-    sending = asyncio.create_task(outbox.run())
-    try:
+    async with Lifecycle(asyncio.Event()) as parts:
+        await parts.start("producer", start_producer(producer, settings), producer.stop)
+        parts.run("outbox", outbox.run())
         yield outbox
-    finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        await producer.stop()
 
 
 def add_to(parent: typer.Typer) -> None:

@@ -9,9 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from ...broker.embedded.progress import Progress
 from ...broker.embedded.server import EmbeddedKafka
+from ...runtime.lifecycle import Lifecycle
 from ...runtime.role import Role
 from ...schemas.errors import BrokerUnavailable
 from ...schemas.settings import Settings
+
+# The log is flushed, and the classes that were loaded may be written down for the next start.
+JVM_STOP_SECONDS = 60.0
 
 
 class Broker(Role):
@@ -29,22 +33,19 @@ class Broker(Role):
         """Ready while the JVM runs and has answered."""
         return {"ready": self.started.is_set() and self.kafka.pid is not None, "bootstrap": self.kafka.bootstrap}
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run Kafka until `stop` is set. Raises BrokerUnavailable when it dies three times within a minute."""
+    async def start(self, parts: Lifecycle) -> None:
+        """Run Kafka, and start it again when it dies."""
+        await parts.start("kafka", self.kafka.start(self._progress), self.kafka.stop, stop_seconds=JVM_STOP_SECONDS)
+        self.started.set()
+        parts.run("kafka's watch", self._keep_running())
+
+    async def _keep_running(self) -> None:
+        """Start Kafka again each time it dies. Raises BrokerUnavailable at the third time within a minute."""
         loop = asyncio.get_running_loop()
         deaths: list[float] = []
-        try:
-            while not stop.is_set():
-                await self.kafka.start(self._progress)
-                self.started.set()
-                dying = asyncio.create_task(self.kafka.wait())
-                stopping = asyncio.create_task(stop.wait())
-                await asyncio.wait({dying, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                stopping.cancel()
-                if dying.done() and not stop.is_set():
-                    deaths = [*(death for death in deaths if death > loop.time() - 60), loop.time()]
-                    if len(deaths) == 3:
-                        raise BrokerUnavailable("Kafka died three times within a minute; its log says why")
-                dying.cancel()
-        finally:
-            await self.kafka.stop()
+        while True:
+            await self.kafka.wait()
+            deaths = [*(death for death in deaths if death > loop.time() - 60), loop.time()]
+            if len(deaths) == 3:
+                raise BrokerUnavailable("Kafka died three times within a minute; its log says why")
+            await self.kafka.start(self._progress)

@@ -16,6 +16,7 @@ import orjson
 from pydantic import SecretStr
 
 from ...access.door import url_of
+from ...broker.embedded.die_with_parent import die_with_parent
 from ...broker.embedded.server import free_port
 from ...schemas.own_environment import handed_over
 from ...schemas.settings import Settings
@@ -119,6 +120,7 @@ class Supervisor:
                 stderr=output,
                 # Ctrl-C reaches the supervisor alone; it stops the others in order.
                 start_new_session=True,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
         assert member.process.stdin is not None
         member.process.stdin.write(rest)

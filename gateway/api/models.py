@@ -14,8 +14,8 @@ from aiohttp import web
 
 from ...access.caller import caller
 from ...broker.views.releases import ReleasesView
-from ...models.artifacts.authors import Signers
 from ...broker.views.replicas import ReplicaView
+from ...models.artifacts.authors import Signers
 from ...models.artifacts.store import digest_of, fetch
 from ...models.proof.proof import Limits, prove_in_fresh_process
 from ...registry.registration import Registration

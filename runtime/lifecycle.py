@@ -1,0 +1,192 @@
+"""What a process is made of: parts that start in order, are watched while they run, and stop in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeVar
+
+import structlog
+
+from ..schemas.errors import ModelMeshError, PartFailed
+
+log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
+
+# Seconds that a part has to stop, unless it says otherwise; then it is cancelled, and has LAST_SECONDS to take notice.
+STOP_SECONDS = 10.0
+LAST_SECONDS = 2.0
+
+
+class StopRequested(Exception):
+    """The process was told to stop while it was still starting."""
+
+
+class Lifecycle:
+    """The parts of one process. Use it as an async context manager; whatever happens in the block, all parts are stopped.
+
+    ```python
+    async with Lifecycle(stop) as parts:
+        await parts.start("producer", producer.start(), producer.stop)
+        parts.run("releases", releases.run())
+        await parts.wait(releases.ready.wait())
+        await parts.until_stopped()
+    ```
+
+    Leaving the block raises PartFailed naming the part that failed, and whether it was at its start, while it ran or at its
+    end; an error that is a ModelMeshError already is raised as it is. A stop that was asked for while the block was still
+    waiting for a part ends the block without an error.
+    """
+
+    def __init__(self, stop: asyncio.Event, stop_seconds: float = STOP_SECONDS) -> None:
+        self._stop_seconds = stop_seconds
+        self._ends: dict[str, tuple[Callable[[], Awaitable[None]], float]] = {}
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failure.add_done_callback(lambda failure: failure.exception())  # known, also where nobody waits for it
+        self._told = asyncio.create_task(stop.wait())
+        self.stuck: list[
+            str
+        ] = []  # parts that did not stop in time: a thread of theirs may keep the process from ending
+
+    async def __aenter__(self) -> Lifecycle:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        failures = [failure for name in reversed(list(self._ends)) if (failure := await self.end(name)) is not None]
+        self._told.cancel()
+        if error is None or isinstance(error, StopRequested):
+            if self._failure.done():
+                self._failure.result()
+            if failures:
+                raise failures[0]
+        return isinstance(error, StopRequested)
+
+    async def start(
+        self,
+        name: str,
+        starting: Awaitable[Any],
+        stop: Callable[[], Awaitable[Any]],
+        *,
+        stop_seconds: float | None = None,
+    ) -> None:
+        """Start a part that works by itself. `stop` is called at the end, also when the start fails half way."""
+        self.at_end(name, stop, stop_seconds=stop_seconds)
+        await self.wait(starting, name)
+
+    async def enter(
+        self, name: str, manager: AbstractAsyncContextManager[Result], *, stop_seconds: float | None = None
+    ) -> Result:
+        """Start a part that is an async context manager; return what it yields."""
+        entered = await self.wait(manager.__aenter__(), name)
+        self.at_end(name, partial(manager.__aexit__, None, None, None), stop_seconds=stop_seconds)
+        return entered
+
+    def run(
+        self,
+        name: str,
+        work: Coroutine[Any, Any, Any],
+        *,
+        stop: Callable[[], None] | None = None,
+        stop_seconds: float | None = None,
+    ) -> None:
+        """Run a part that never ends by itself. At the end `stop` asks it to end; without `stop`, it is cancelled."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(lambda _: self._ended(name, task))
+
+        async def end() -> None:
+            if task.done():
+                return  # why, is known already
+            if stop is not None:
+                stop()
+            else:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        self._ends[name] = (end, self._stop_seconds if stop_seconds is None else stop_seconds)
+
+    def at_end(self, name: str, stop: Callable[[], Awaitable[Any]], *, stop_seconds: float | None = None) -> None:
+        """Await `stop()` at the end, before what stands above it."""
+        self._ends[name] = (stop, self._stop_seconds if stop_seconds is None else stop_seconds)
+
+    def fail(self, name: str, error: BaseException) -> None:
+        """Report that a part failed while it ran."""
+        if not self._failure.done():
+            self._failure.set_exception(_named(name, "while it ran", error))
+
+    async def wait(self, work: Awaitable[Result], name: str = "start") -> Result:
+        """Return what `work` returns.
+
+        Raises PartFailed as soon as a part fails, and when `work` does; StopRequested when the process is told to stop.
+        """
+        waiting = asyncio.ensure_future(work)
+        try:
+            first: set[asyncio.Future[Any]] = {waiting, self._told, self._failure}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            if self._failure.done():
+                self._failure.result()
+            if not waiting.done():
+                raise StopRequested
+            try:
+                return waiting.result()
+            except Exception as error:
+                raise _named(name, "at its start", error) from error
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+                await asyncio.wait([waiting], timeout=LAST_SECONDS)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a part has failed."""
+        return self._failure.done()
+
+    async def until_stopped(self) -> None:
+        """Return when the process is told to stop. Raises PartFailed as soon as a part fails."""
+        first: set[asyncio.Future[Any]] = {self._told, self._failure}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if self._failure.done():
+            self._failure.result()
+
+    async def end(self, name: str) -> ModelMeshError | None:
+        """Stop one part now, within its time; return the error where it could not be stopped properly."""
+        stop, seconds = self._ends.pop(name)
+        stopping = asyncio.create_task(_awaited(stop), name=f"stop {name}")
+        await asyncio.wait([stopping], timeout=seconds)
+        if not stopping.done():
+            stopping.cancel()
+            await asyncio.wait([stopping], timeout=LAST_SECONDS)
+            self.stuck.append(name)
+            error: BaseException | None = TimeoutError(f"it did not stop within {seconds:g} s")
+        else:
+            error = None if stopping.cancelled() else stopping.exception()
+        if error is None:
+            return None
+        failure = _named(name, "at its end", error)
+        log.warning("part.not_stopped", part=name, reason=failure.detail)
+        return failure
+
+    def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
+        if task.cancelled() or name not in self._ends:
+            return  # it was ended
+        self.fail(name, task.exception() or RuntimeError("it ended by itself"))
+
+
+async def _awaited(stop: Callable[[], Awaitable[Any]]) -> None:
+    await stop()
+
+
+def _named(name: str, when: str, error: BaseException) -> ModelMeshError:
+    """Return an error that says which part failed, and when."""
+    if isinstance(error, ModelMeshError):
+        return error
+    said = " ".join(str(error).split())
+    failed = PartFailed(f"{name} failed {when}: {type(error).__name__}{': ' if said else ''}{said}")
+    failed.__cause__ = error
+    return failed

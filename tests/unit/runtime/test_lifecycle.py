@@ -1,0 +1,184 @@
+"""Parts start in order, a part that fails ends all of them with its name, and they stop in reverse order."""
+
+import asyncio
+import contextlib
+
+import pytest
+from modelmesh.runtime.lifecycle import Lifecycle
+from modelmesh.schemas.errors import PartFailed, SetupError
+
+
+async def forever():
+    await asyncio.Event().wait()
+
+
+async def fails_after(moments):
+    for _ in range(moments):
+        await asyncio.sleep(0)
+    raise OSError("the disk is full\nand so on")
+
+
+async def ends():
+    await asyncio.sleep(0)
+
+
+class Life:
+    """A process of three parts, and what `then` adds to them; `seen` is what happened to the three."""
+
+    def __init__(self, then, **options):
+        self.seen, self.stop, self.then, self.options = [], asyncio.Event(), then, options
+
+    async def happens(self, what):
+        self.seen.append(what)
+
+    async def run_b(self):
+        self.seen.append("run b")
+        try:
+            await forever()
+        finally:
+            self.seen.append("end b")
+
+    async def live(self):
+        async with Lifecycle(self.stop, **self.options) as self.parts:
+            await self.parts.start("a", self.happens("start a"), lambda: self.happens("stop a"))
+            self.parts.run("b", self.run_b())
+            await self.parts.wait(asyncio.sleep(0))
+            await self.parts.start("c", self.happens("start c"), lambda: self.happens("stop c"))
+            await self.then(self)
+
+    async def told_to_stop(self):
+        self.stop.set()
+        await self.parts.until_stopped()
+
+
+ALL = ["start a", "run b", "start c", "stop c", "end b", "stop a"]
+
+
+async def test_parts_stop_in_reverse_order():
+    async def then(life):
+        asyncio.get_running_loop().call_soon(life.stop.set)
+        await life.parts.until_stopped()
+
+    life = Life(then)
+    await life.live()
+    assert life.seen == ALL
+    assert not life.parts.stuck
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: fails_after(0), "d failed while it ran: OSError: the disk is full and so on"),
+        (lambda: fails_after(5), "d failed while it ran: OSError: the disk is full and so on"),
+        (ends, "d failed while it ran: RuntimeError: it ended by itself"),
+    ],
+)
+@pytest.mark.parametrize("waits_for", ["its end", "a start"])
+async def test_a_part_that_fails_while_it_runs_ends_all(work, said, waits_for):
+    async def then(life):
+        life.parts.run("d", work())
+        await (life.parts.until_stopped() if waits_for == "its end" else life.parts.wait(forever()))
+
+    before = asyncio.all_tasks()
+    life = Life(then)
+    with pytest.raises(PartFailed) as failed:
+        await life.live()
+    assert failed.value.detail == said
+    assert life.seen == ALL
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_part_that_fails_at_its_start_is_stopped_too_and_nothing_behind_it_starts():
+    async def then(life):
+        await life.parts.start("d", fails_after(1), lambda: life.happens("stop d"))
+        life.seen.append("this is not reached")
+
+    life = Life(then)
+    with pytest.raises(PartFailed, match="d failed at its start: OSError"):
+        await life.live()
+    assert life.seen == [*ALL[:3], "stop d", *ALL[3:]]
+
+
+async def test_a_known_error_keeps_its_words():
+    async def no_port():
+        raise SetupError("port 80 cannot be opened")
+
+    with pytest.raises(SetupError, match="port 80 cannot be opened"):
+        await Life(lambda life: life.parts.start("site", no_port(), ends)).live()
+
+
+async def test_told_to_stop_while_it_starts_it_stops_without_an_error():
+    async def then(life):
+        asyncio.get_running_loop().call_soon(life.stop.set)
+        await life.parts.wait(forever())
+        life.seen.append("this is not reached")
+
+    life = Life(then)
+    await life.live()
+    assert life.seen == ALL
+
+
+async def test_an_error_at_the_end_is_told_and_the_others_stop_all_the_same():
+    async def then(life):
+        life.parts.at_end("d", lambda: fails_after(1))
+        await life.told_to_stop()
+
+    life = Life(then)
+    with pytest.raises(PartFailed, match="d failed at its end: OSError"):
+        await life.live()
+    assert life.seen == ALL
+
+
+@pytest.mark.parametrize("way", ["does not hear", "takes too long"])
+async def test_what_does_not_stop_in_time_is_left_behind_and_named(way, monkeypatch):
+    monkeypatch.setattr("modelmesh.runtime.lifecycle.LAST_SECONDS", 0.05)
+    released = asyncio.Event()
+
+    async def stubborn():
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    async def then(life):
+        if way == "does not hear":
+            life.parts.run("d", stubborn(), stop_seconds=0.05)
+            await life.parts.wait(asyncio.sleep(0))
+        else:
+            life.parts.at_end("d", forever, stop_seconds=0.05)
+        await life.told_to_stop()
+
+    life = Life(then)
+    with pytest.raises(PartFailed, match=r"d failed at its end: TimeoutError: it did not stop within 0\.05 s"):
+        await life.live()
+    released.set()
+    assert life.parts.stuck == ["d"]
+    assert life.seen == ALL
+
+
+async def test_a_part_that_is_asked_to_end_is_waited_for():
+    asked = asyncio.Event()
+
+    async def then(life):
+        async def drain():
+            await asked.wait()
+            await asyncio.sleep(0)
+            life.seen.append("drained")
+
+        life.parts.run("loop", drain(), stop=asked.set)
+        await life.told_to_stop()
+
+    life = Life(then)
+    await life.live()
+    assert life.seen == [*ALL[:3], "drained", *ALL[3:]]
+
+
+async def test_a_part_that_is_ended_early_is_no_failure():
+    async def then(life):
+        life.parts.run("model", forever())
+        await life.parts.wait(asyncio.sleep(0))
+        assert await life.parts.end("model") is None
+        await life.parts.wait(asyncio.sleep(0))
+        await life.told_to_stop()
+
+    await Life(then).live()
