@@ -9,7 +9,7 @@ from ...access.caller import caller
 from ...broker.kafka.outbox import Outbox
 from ...broker.views.releases import ReleasesView
 from ...schemas.names import check_model_name
-from ...schemas.payloads.labels import Label, Truth
+from ...schemas.payloads.labels import Label, Truths
 from ...schemas.settings import Settings
 from .route_tools import answer, read_json
 from .upload import parse
@@ -20,9 +20,7 @@ class LabelsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    labels: dict[str, Truth | list[Truth]] = Field(
-        min_length=1, max_length=10_000, json_schema_extra={"example": {"0190f3c5": 1}}
-    )
+    labels: dict[str, Truths] = Field(min_length=1, max_length=10_000, json_schema_extra={"example": {"0190f3c5": 1}})
 
 
 class LabelsTaken(BaseModel):

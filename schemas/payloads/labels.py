@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..names import MODEL_NAME, REQUEST_ID
 
 Truth = bool | int | float | str
+
+
+def _check_truth(given: Any) -> Any:
+    """Raise ValueError in one sentence for what no label can be; pydantic would say it of each type in turn."""
+    values = given if isinstance(given, list) else [given]
+    for value in values:
+        if not isinstance(value, bool | int | float | str):
+            raise ValueError(f"a label is a boolean, a number or a text, or a list of them, not {str(value)[:80]!r}")
+    return given
+
+
+Truths = Annotated[Truth | list[Truth], BeforeValidator(_check_truth)]
 
 
 class Label(BaseModel):
@@ -20,7 +34,7 @@ class Label(BaseModel):
 
     request_id: str = Field(pattern=f"^{REQUEST_ID.pattern}$")
     model: str = Field(pattern=f"^{MODEL_NAME.pattern}$")
-    label: Truth | list[Truth]
+    label: Truths
     caller: str = Field(default="", max_length=128)
 
     def values(self) -> list[Truth]:

@@ -1,0 +1,24 @@
+"""What no label can be is refused in one sentence that names the request."""
+
+import pytest
+from modelmesh.gateway.api.labels import LabelsRequest
+from modelmesh.gateway.api.upload import parse
+from modelmesh.schemas.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"), [(None, "None"), ({}, "{}"), ([1, None], "None"), ([[1]], "[1]"), ({"a": 1}, "{'a': 1}")]
+)
+def test_what_no_label_can_be_is_refused_in_words(label, shown):
+    with pytest.raises(InvalidInput) as refused:
+        parse(LabelsRequest, {"labels": {"r-1": label}})
+    said = f"labels.r-1: a label is a boolean, a number or a text, or a list of them, not {shown!r}"
+    assert refused.value.detail == said
+    assert refused.value.field == "labels.r-1"
+
+
+@pytest.mark.parametrize("label", [True, 3, 2**70, 0.5, "yes", "", [], [1, "a", True]])
+def test_what_can_be_one_is_kept_as_it_is(label):
+    kept = parse(LabelsRequest, {"labels": {"r-1": label}}).labels["r-1"]
+    assert kept == label
+    assert type(kept) is type(label)
