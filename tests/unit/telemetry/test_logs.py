@@ -1,7 +1,9 @@
 """A line of the log that cannot be written costs nothing but the line."""
 
 import io
+import json
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -21,7 +23,6 @@ def logs_to(monkeypatch):
 
     yield configure
     structlog.configure(**before)
-    structlog.contextvars.clear_contextvars()
 
 
 def test_a_line_for_a_closed_file_is_lost(logs_to):
@@ -41,3 +42,14 @@ def test_a_line_for_a_full_disk_is_lost(logs_to):
     with pytest.raises(OSError, match="No space"):
         disk.write(b"line")
     disk.close()
+
+
+def test_a_line_from_a_thread_says_who_wrote_it(logs_to):
+    file = io.BytesIO()
+    logs_to(file)
+    log = structlog.get_logger()
+    thread = threading.Thread(target=log.info, args=("line",))
+    thread.start()
+    thread.join()
+    written = json.loads(file.getvalue())
+    assert written["role"] == written["replica"] == "tests"
