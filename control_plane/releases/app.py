@@ -22,7 +22,8 @@ from ...schemas.settings import Settings
 from ...schemas.topics import CONTROL_TABLES
 from ..judge.judge import Judge
 from .bounded_table import BoundedTable
-from .machine import ReleaseState, step
+from .machine import step
+from .state import ReleaseState
 
 log = structlog.get_logger(__name__)
 PUBLISH_INTERVAL = 0.5

@@ -8,7 +8,8 @@ from modelmesh.control_plane.judge.evidence import Evidence, take_in
 from modelmesh.control_plane.judge.seen import MOST_WORKERS, Seen
 from modelmesh.control_plane.releases.app import ReleasesApp
 from modelmesh.control_plane.releases.bounded_table import TABLE_BYTES, BoundedTable
-from modelmesh.control_plane.releases.machine import REMEMBERED_BYTES, ReleaseState, step
+from modelmesh.control_plane.releases.machine import step
+from modelmesh.control_plane.releases.state import REMEMBERED_BYTES, ReleaseState
 from modelmesh.models.proof.profile import MOST_LABELS
 from modelmesh.schemas import records
 from modelmesh.schemas.errors import RequestTooLarge

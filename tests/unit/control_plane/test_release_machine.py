@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from modelmesh.control_plane.releases.machine import ReleaseState, step
+from modelmesh.control_plane.releases.machine import step
+from modelmesh.control_plane.releases.state import ReleaseState
 from modelmesh.models.proof.profile import build_profile
 from modelmesh.schemas.payloads.commands import Command
 from modelmesh.schemas.payloads.releases import CanaryPlan, Original, Step, Variant

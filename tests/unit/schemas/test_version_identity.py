@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from modelmesh.control_plane.releases.machine import ReleaseState, step
+from modelmesh.control_plane.releases.machine import step
+from modelmesh.control_plane.releases.state import ReleaseState
 from modelmesh.models.proof.profile import build_profile
 from modelmesh.resilience.circuit_breaker import BreakerRules
 from modelmesh.router.replica_breakers import ReplicaBreakers
