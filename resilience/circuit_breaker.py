@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
+from ..schemas.payloads.replicas import BreakerState
 from ..schemas.settings import Settings
 
-State: TypeAlias = Literal["closed", "half_open", "open"]
+State: TypeAlias = BreakerState
 # As metrics show them.
 STATES: dict[State, int] = {"closed": 0, "half_open": 1, "open": 2}
 _BUCKETS = 10

@@ -38,7 +38,8 @@ class Judge:
         self._latency = latency
         self._drift = drift
         self._sent: dict[str, tuple[float, int]] = {}  # when, and how often
-        self._parsed: dict[str, tuple[str, LatencyBucket]] = {}
+        # By model: the buckets that its last latency document was made of, beside the texts that they were read from.
+        self._read: dict[str, dict[str, tuple[str, LatencyBucket]]] = {}
 
     def take_in(self, summary: Summary, release: Release, now: float) -> list[Command | Event]:
         """Merge a summary of the release's model; return what follows from it."""
@@ -85,29 +86,34 @@ class Judge:
     def forget(self, model: str) -> None:
         """A model was removed: nothing that was known of it is said of a later one of its name."""
         self._evidence.pop(model, None)
+        self._read.pop(model, None)
         for table in (self._latency, self._drift):
             for key in [key for key in table if key.startswith(f"{model}|")]:
                 table.pop(key, None)
-                self._parsed.pop(key, None)
 
     def latency_document(self, release: Release, now: float) -> dict[str, Any]:
         """Return the latency windows of each of the release's versions."""
-        return {
-            version: latency_windows.windows(partial(self._bucket, release.model, identity), now)
+        before = self._read.get(release.model, {})
+        read: dict[str, tuple[str, LatencyBucket]] = {}
+
+        def bucket(identity: str, number: int) -> LatencyBucket | None:
+            """Return ten seconds of a version; what has not changed is not read anew each time."""
+            key = key_of(release.model, identity, number)
+            held = self._latency.get(key)
+            if not held:
+                return None
+            text, found = before.get(key, ("", None))
+            if found is None or text != held:
+                found = LatencyBucket.model_validate_json(held)
+            read[key] = (held, found)
+            return found if found.number == number else None
+
+        document = {
+            version: latency_windows.windows(partial(bucket, identity), now)
             for version, identity in release.identities.items()
         }
-
-    def _bucket(self, model: str, identity: str, number: int) -> LatencyBucket | None:
-        """Return ten seconds of a version; what has not changed is not read anew each time."""
-        key = key_of(model, identity, number)
-        held = self._latency.get(key)
-        if not held:
-            return None
-        read, bucket = self._parsed.get(key, ("", LatencyBucket()))
-        if read != held:
-            bucket = LatencyBucket.model_validate_json(held)
-            self._parsed[key] = (held, bucket)
-        return bucket if bucket.number == number else None
+        self._read[release.model] = read  # versions that have gone are forgotten
+        return document
 
     def drift_document(self, release: Release) -> dict[str, Any]:
         """Return each version's drift figures by feature."""

@@ -128,6 +128,7 @@ class ReleasesApp:
         """Take a model's release and all that was known of it from the log; asked for twice, it does no harm."""
         await (await self._deployments.send(key=model.encode(), value=None))
         self._judge.forget(model)
+        self._parsed.pop(model, None)
         self._latency_due.pop(model, None)
         for what in STATISTICS:
             await self._statistics.send(key=f"{model}|{what}".encode(), value=None)

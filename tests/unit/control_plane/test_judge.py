@@ -143,3 +143,13 @@ def test_of_a_removed_model_nothing_is_known(judge):
     assert all(tables)
     judge.forget("m")
     assert not any(tables)
+
+
+def test_what_was_read_of_versions_that_have_gone_is_forgotten(judge):
+    judge.take_in(summary(1, (100, 3), (5, 0), at=1000.0), canary(), 1000.0)
+    judge.latency_document(canary(), 1000.0)
+    assert len(judge._read["m"]) == 2
+    judge.latency_document(full(), 1000.0)
+    assert len(judge._read["m"]) == 1
+    judge.forget("m")
+    assert not judge._read
