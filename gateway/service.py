@@ -164,10 +164,11 @@ class Gateway(Role):
             await parts.wait(view.ready.wait())
         await parts.wait(preparing, "the sandbox of proofs")
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=self._settings.drain_timeout)
-        await parts.start("application", runner.setup(), runner.cleanup)
+        drain = self._settings.drain_timeout
+        await parts.start("application", runner.setup(), runner.cleanup, stop_seconds=drain + 2)
         await parts.wait(self._listen(runner), "HTTP server")
         if grpc is not None:
-            await parts.start("gRPC server", grpc.start(), partial(grpc.stop, self._settings.drain_timeout))
+            await parts.start("gRPC server", grpc.start(), partial(grpc.stop, drain / 2), stop_seconds=drain / 2 + 2)
 
     async def _listen(self, runner: web.AppRunner) -> None:
         site = TimelySite(runner, self._settings.host, self._settings.port, backlog=BACKLOG, ssl_context=self._tls)

@@ -117,7 +117,7 @@ class PredictionClient:
         await self._parts.__aexit__(kind, error, trace)
 
     async def failed(self) -> None:
-        """Wait for ever; raise PartFailed when what sends or receives fails, so that no answer can come any more."""
+        """Return when the client is closed. Raises PartFailed when what sends or receives fails: no answer can come any more."""
         await self._parts.until_stopped()
 
     @property

@@ -124,7 +124,7 @@ class Router(Role):
         await parts.wait(self._cached.ready.wait())
         # Every live replica announces itself within two intervals; until then all look dead.
         await parts.wait(asyncio.sleep(2 * self._settings.heartbeat_interval))
-        parts.run("requests", self._loop.run(), stop=self._loop.stop)
+        parts.run("requests", self._loop.run(), stop=self._loop.stop, stop_seconds=self._settings.drain_timeout + 2)
         parts.at_end("farewell", self._announcer.leave)
         parts.run("heartbeats", self._announcer.run())
 

@@ -18,14 +18,17 @@ class Announcer:
         self._topic = settings.topics().replicas.name
         self._outbox = outbox
         self._describe = describe
+        self._leaving = False
 
     def announce(self) -> None:
         """Publish now: something changed that others wait for."""
-        self._publish(self._describe())
+        heartbeat = self._describe().model_copy(update={"leaving": self._leaving})
+        self._outbox.send(self._topic, heartbeat.model_dump_json().encode(), key=heartbeat.replica)
 
     def farewell(self) -> None:
         """Tell the others that this replica takes no more work."""
-        self._publish(self._describe().model_copy(update={"leaving": True}))
+        self._leaving = True  # whatever is announced from now on, too
+        self.announce()
 
     async def leave(self) -> None:
         """Say farewell, and return when those who send have heard of it; what they sent before must still be taken."""
@@ -37,6 +40,3 @@ class Announcer:
         while True:
             self.announce()
             await asyncio.sleep(self._settings.heartbeat_interval)
-
-    def _publish(self, heartbeat: Heartbeat) -> None:
-        self._outbox.send(self._topic, heartbeat.model_dump_json().encode(), key=heartbeat.replica)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -20,6 +21,8 @@ Result = TypeVar("Result")
 # Seconds that a part has to stop, unless it says otherwise; then it is cancelled, and has LAST_SECONDS to take notice.
 STOP_SECONDS = 10.0
 LAST_SECONDS = 2.0
+# What even the last part has, when those before it used up the time of all.
+LEAST_SECONDS = 0.05
 
 
 class StopRequested(Exception):
@@ -42,15 +45,19 @@ class Lifecycle:
     waiting for a part ends the block without an error.
     """
 
-    def __init__(self, stop: asyncio.Event, stop_seconds: float = STOP_SECONDS) -> None:
+    def __init__(
+        self, stop: asyncio.Event, stop_seconds: float = STOP_SECONDS, *, all_seconds: float | None = None
+    ) -> None:
+        """`stop_seconds` is what a part has to stop unless it says otherwise, `all_seconds` what all of them have together."""
         self._stop_seconds = stop_seconds
+        self._all_seconds = all_seconds
         self._ends: dict[str, tuple[Callable[[], Awaitable[None]], float]] = {}
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failure.add_done_callback(lambda failure: failure.exception())  # known, also where nobody waits for it
+        self._latest = math.inf
         self._told = asyncio.create_task(stop.wait())
-        self.stuck: list[
-            str
-        ] = []  # parts that did not stop in time: a thread of theirs may keep the process from ending
+        # Parts that did not stop in time: a thread of theirs may keep the process from ending.
+        self.stuck: list[str] = []
 
     async def __aenter__(self) -> Lifecycle:
         return self
@@ -58,6 +65,8 @@ class Lifecycle:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        if self._all_seconds is not None:
+            self._latest = asyncio.get_running_loop().time() + self._all_seconds
         failures = [failure for name in reversed(list(self._ends)) if (failure := await self.end(name)) is not None]
         self._told.cancel()
         if error is None or isinstance(error, StopRequested):
@@ -157,6 +166,7 @@ class Lifecycle:
     async def end(self, name: str) -> ModelMeshError | None:
         """Stop one part now, within its time; return the error where it could not be stopped properly."""
         stop, seconds = self._ends.pop(name)
+        seconds = max(LEAST_SECONDS, min(seconds, self._latest - asyncio.get_running_loop().time()))
         stopping = asyncio.create_task(_awaited(stop), name=f"stop {name}")
         await asyncio.wait([stopping], timeout=seconds)
         if not stopping.done():
@@ -173,9 +183,10 @@ class Lifecycle:
         return failure
 
     def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
-        if task.cancelled() or name not in self._ends:
+        if name not in self._ends:
             return  # it was ended
-        self.fail(name, task.exception() or RuntimeError("it ended by itself"))
+        error = RuntimeError("it was cancelled") if task.cancelled() else task.exception()
+        self.fail(name, error or RuntimeError("it ended by itself"))
 
 
 async def _awaited(stop: Callable[[], Awaitable[Any]]) -> None:

@@ -43,7 +43,7 @@ async def _run(name: str, settings: Settings, make: Callable[[Settings], Role], 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    parts = Lifecycle(stop, settings.drain_timeout + STOP_SECONDS)
+    parts = Lifecycle(stop, all_seconds=settings.drain_timeout + STOP_SECONDS)
     code = 1
     try:
         async with parts:

@@ -86,9 +86,11 @@ class AsyncModelMeshClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._kafka is not None:
-            await self._kafka.__aexit__(kind, error, trace)
-        await self._http.close()
+        try:
+            if self._kafka is not None:
+                await self._kafka.__aexit__(kind, error, trace)
+        finally:
+            await self._http.close()
 
     async def register_model(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -41,13 +41,16 @@ class LoadedModel:
         """Load and warm up. Raises ModelFailed when the model does not run here."""
         load = partial(load_version, threads=self._threads, slots=self.slots)
         arguments = (self._path, self.spec, self._limits, self._room)
+        loading = self._executor.submit(load, *arguments)
         try:
-            self._predictor, self._share = await asyncio.get_running_loop().run_in_executor(
-                self._executor, load, *arguments
-            )
+            loaded = await asyncio.shield(asyncio.wrap_future(loading))
+        except asyncio.CancelledError:  # the model goes; its thread goes on, and what it has then is given back
+            loading.add_done_callback(self._loaded_for_nobody)
+            raise
         except Exception as error:  # the model is somebody's code
             self.close()
             raise ModelFailed(f"version {self.spec.version} does not load: {error}") from error
+        self._predictor, self._share = loaded
         if self._share is None:
             self.slots = 1  # a process answers one batch after the other
 
@@ -81,6 +84,11 @@ class LoadedModel:
     def _start_again(self, process: ServingProcess) -> None:
         with contextlib.suppress(RuntimeError):  # closed meanwhile
             self._executor.submit(process.start_again)
+
+    def _loaded_for_nobody(self, loading: Future[tuple[Predictor, Share | None]]) -> None:
+        if not loading.cancelled() and loading.exception() is None:
+            self._predictor, self._share = loading.result()
+        self.close()
 
     def close(self) -> None:
         """Let the threads go, where what runs ends first, or end the process."""

@@ -97,7 +97,7 @@ class Worker(Role):
         parts.at_end("outbox's last records", self._outbox.flushed)
         parts.run("observer", self._observer.run())
         parts.run("faults", self._chaos.run())
-        parts.at_end("models", self._stop_models)
+        parts.at_end("models", self._stop_models, stop_seconds=self._settings.drain_timeout + 2)
         parts.run("releases", self._releases.run())
         parts.at_end("farewell", self._announcer.leave)
         parts.run("heartbeats", self._announcer.run())
@@ -160,7 +160,7 @@ class Worker(Role):
         """Let a removed model go: routers hear of it within moments, and what they sent before is answered first."""
         await asyncio.sleep(2 * self._settings.replica_timeout)
         pool.stop()
-        await asyncio.gather(self._running[model], return_exceptions=True)
+        await asyncio.wait([self._running[model]])  # unlike gather, it leaves the pool its time when this is cancelled
         for held in (self._pools, self._running, self._leaving):
             held.pop(model, None)
         self._announcer.announce()

@@ -36,4 +36,4 @@ class ClassArchive:
         with contextlib.suppress(OSError):
             shutil.copyfile(self._written, arriving)
             arriving.replace(self._path)
-        self._written.unlink()
+        self._written.unlink(missing_ok=True)

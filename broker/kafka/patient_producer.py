@@ -23,6 +23,15 @@ class PatientProducer(AIOKafkaProducer):  # type: ignore[misc]
         self._updating: asyncio.Task[bool] | None = None
         self.client.force_metadata_update = self._update_and_pause
 
+    async def stop(self) -> None:
+        """Send what waits, and close. Cancelled, because Kafka does not take it, it closes all the same."""
+        try:
+            await super().stop()
+        except asyncio.CancelledError:
+            await self._sender.close()
+            await self.client.close()
+            raise
+
     def _update_and_pause(self) -> asyncio.Future[bool]:
         if self._updating is None or self._updating.done():
             self._updating = asyncio.create_task(self._update())

@@ -21,7 +21,8 @@ from ...broker.embedded.server import free_port
 from ...schemas.own_environment import handed_over
 from ...schemas.settings import Settings
 
-STOP_TIMEOUT = 30.0
+# Above what a role itself gives all of its parts.
+STOP_TIMEOUT = 40.0
 # Roles that depend on others stop before them; the broker is last.
 STOP_ORDER = ("gateway", "router", "worker", "recorder", "control", "broker")
 # The settings that the broker's process reads; passwords are not among them.

@@ -45,7 +45,7 @@ class Signers:
         """Raise RegistrationRefused, which says why, unless one of them signed this file for this model."""
         if not self._keys:
             raise RegistrationRefused(
-                "this deployment knows no author's key: it must name one in MODELMESH_SIGNERS, or leave the signature away",
+                "this deployment knows no author's key: name one in MODELMESH_SIGNERS, or send no signature",
                 field=_FIELD,
             )
         try:

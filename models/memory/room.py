@@ -51,7 +51,8 @@ class Room:
         left = self._most // _PARTS - memory.fixed - memory.texts * self._texts
         rows = min(_AT_ONCE, left // max(1, memory.row))
         if rows < (_AT_ONCE if alone else 1):
-            return f"a row may take {memory.row} bytes, and what does not depend on rows {memory.fixed}"
+            fixed = memory.fixed + memory.texts * self._texts
+            return f"a row may take {memory.row} bytes, and what does not depend on rows {fixed}"
         batch = memory.fixed + memory.row * rows + memory.texts * self._texts
         held = memory.weights + slots * batch
         with self._lock:

@@ -22,6 +22,11 @@ async def ends():
     await asyncio.sleep(0)
 
 
+async def is_cancelled():
+    await asyncio.sleep(0)
+    raise asyncio.CancelledError
+
+
 class Life:
     """A process of three parts, and what `then` adds to them; `seen` is what happened to the three."""
 
@@ -71,6 +76,7 @@ async def test_parts_stop_in_reverse_order():
         (lambda: fails_after(0), "d failed while it ran: OSError: the disk is full and so on"),
         (lambda: fails_after(5), "d failed while it ran: OSError: the disk is full and so on"),
         (ends, "d failed while it ran: RuntimeError: it ended by itself"),
+        (is_cancelled, "d failed while it ran: RuntimeError: it was cancelled"),
     ],
 )
 @pytest.mark.parametrize("waits_for", ["its end", "a start"])
@@ -182,3 +188,16 @@ async def test_a_part_that_is_ended_early_is_no_failure():
         await life.told_to_stop()
 
     await Life(then).live()
+
+
+async def test_all_parts_together_have_their_time_too():
+    async def then(life):
+        for name in "de":
+            life.parts.at_end(name, forever)
+        await life.told_to_stop()
+
+    life = Life(then, stop_seconds=3600.0, all_seconds=0.05)
+    with pytest.raises(PartFailed, match="e failed at its end: TimeoutError"):
+        await life.live()
+    assert life.parts.stuck == ["e", "d"]
+    assert life.seen == ALL

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -10,6 +11,7 @@ import pytest
 from modelmesh.models.memory.room import Room
 from modelmesh.models.proof.proof import Limits
 from modelmesh.schemas.errors import InvalidInput, ModelFailed, ModelRefusedInput
+from modelmesh.schemas.payloads.model_memory import Memory
 from modelmesh.schemas.payloads.releases import VersionSpec
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.workers.execution import LoadedModel
@@ -102,3 +104,30 @@ async def test_a_model_that_ends_its_program_ends_neither_the_worker_nor_itself(
             assert (await model.predict({"a": np.zeros((2, 1))}))["value"].tolist() == [0.5, 0.5]
     finally:
         model.close()
+
+
+async def test_what_a_load_takes_is_given_back_when_its_model_is_gone_meanwhile(tmp_path, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+    room = Room(2**33, 2**20)
+
+    def slow(*_, **__):
+        share = room.take(Memory(weights=1000, fixed=10, row=1), slots=1, alone=False)
+        begun.set()
+        go_on.wait()
+        return Predictor(None), share
+
+    monkeypatch.setattr("modelmesh.workers.execution.load_version", slow)
+    signature = Signature(inputs=(TensorSpec(name="a", dtype="float64", shape=(-1, 1)),))
+    spec = VersionSpec(
+        version="1.0.0", framework="onnx", served_as="onnx", artifact="a", digest="d", signature=signature
+    )
+    limits = Limits(allow_pickles=True, memory_bytes=2**33, file_bytes=2**30)
+    model = LoadedModel(spec, tmp_path, threads=1, slots=1, limits=limits, room=room)
+    loading = asyncio.create_task(model.load())
+    await asyncio.to_thread(begun.wait)
+    assert room._held > 0
+    loading.cancel()
+    await asyncio.gather(loading, return_exceptions=True)
+    go_on.set()
+    await asyncio.to_thread(model._executor.shutdown)
+    assert room._held == 0
