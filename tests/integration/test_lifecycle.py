@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from pathlib import Path
+from unittest import mock
 
 import modelmesh
 import pytest
@@ -125,7 +126,8 @@ def is_of_faust(task, parts):
 
 async def lived(*arguments):
     """Let a role live in an event loop of its own."""
-    return await asyncio.to_thread(asyncio.run, live(*arguments))
+    with mock.patch("os.nice"):  # the recorder gives way to others, and the tests must not
+        return await asyncio.to_thread(asyncio.run, live(*arguments))
 
 
 async def test_each_part_that_fails_ends_the_role_with_its_name(role):
