@@ -48,12 +48,11 @@ class Room:
         """
         if not memory.bounded:
             return memory.why
-        left = self._most // _PARTS - memory.fixed - memory.texts * self._texts
-        rows = min(_AT_ONCE, left // max(1, memory.row))
+        fixed = memory.fixed + memory.texts * self._texts
+        rows = min(_AT_ONCE, (self._most // _PARTS - fixed) // max(1, memory.row))
         if rows < (_AT_ONCE if alone else 1):
-            fixed = memory.fixed + memory.texts * self._texts
             return f"a row may take {memory.row} bytes, and what does not depend on rows {fixed}"
-        batch = memory.fixed + memory.row * rows + memory.texts * self._texts
+        batch = fixed + memory.row * rows
         held = memory.weights + slots * batch
         with self._lock:
             if self._held + held > self._most:
