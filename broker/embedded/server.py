@@ -40,12 +40,14 @@ Configuration:
 
 # Below those that Linux gives to outgoing connections, any of which could take a port before its owner is up.
 PORTS = range(20_000, 32_000)
+# Those that were given out already: whoever asked for one may not listen on it yet.
+_given: set[int] = set()
 
 
 def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
-    """Return `preferred` if nobody listens on it, else a port that is free now and likely to stay so for a while."""
-    candidates: list[int] = [preferred] if preferred else []
-    for port in [*candidates, *random.SystemRandom().sample(PORTS, 100)]:
+    """Return `preferred` if nobody listens on it, else one that is free now, likely to stay so, and never returned before."""
+    others = [port for port in random.SystemRandom().sample(PORTS, 200) if port not in _given]
+    for port in [preferred, *others] if preferred else others:
         with socket.socket() as probe:
             # As the JVM does; else a port in TIME_WAIT after a restart would count as taken.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,6 +55,7 @@ def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
                 probe.bind((host, port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     raise SetupError(f"no free port on {host}")
 
@@ -63,8 +66,8 @@ def choose_port(folder: Path, preferred: int = 9092) -> int:
     if properties.exists():
         for line in properties.read_text().splitlines():
             if line.startswith("advertised.listeners="):
-                preferred = int(line.rsplit(":", 1)[1])
-    return free_port(preferred)
+                return free_port(int(line.rsplit(":", 1)[1]))
+    return free_port(0 if preferred in _given else preferred)
 
 
 class EmbeddedKafka:

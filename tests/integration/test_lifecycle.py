@@ -121,7 +121,9 @@ async def live(make, part="", when=""):
 def is_of_faust(task, parts):
     """Whether Faust left this task: told to stop just after its start, it forgets some; the process ends all the same."""
     with_faust = any(name == "releases' agents" for name, _ in parts.names)
-    return with_faust and PACKAGE not in Path(task.get_coro().cr_code.co_filename).resolve().parents
+    code = Path(task.get_coro().cr_code.co_filename).resolve()
+    ours = code.is_relative_to(PACKAGE) and "site-packages" not in code.parts  # .venv lies in the package's folder
+    return with_faust and not ours
 
 
 async def lived(*arguments):

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from modelmesh.broker.embedded import jars, java
+from modelmesh.broker.embedded import jars, java, server
 from modelmesh.broker.embedded.progress import no_progress
 from modelmesh.broker.embedded.server import choose_port, free_port
 from modelmesh.schemas.errors import SetupError
@@ -51,3 +51,12 @@ def test_a_folder_keeps_the_port_it_had(tmp_path):
     port = free_port()
     (tmp_path / "server.properties").write_text(f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n")
     assert choose_port(tmp_path) == port
+
+
+def test_a_port_is_given_out_once_though_nobody_listens_on_it_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "PORTS", range(20_000, 20_010))
+    monkeypatch.setattr(server, "_given", set())
+    monkeypatch.setattr(server.random.SystemRandom, "sample", lambda self, ports, count: list(ports))
+    first = choose_port(tmp_path / "a", preferred=19_999)
+    assert first == 19_999
+    assert len({first, choose_port(tmp_path / "b", preferred=19_999), *(free_port() for _ in range(5))}) == 7
