@@ -7,7 +7,7 @@ bound, and for NaN and infinities, the form says that it is not sure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,7 @@ from ..compiled.graph import NotCompiled
 from ..proof.parity import TOLERANCE, compare
 from ..values.tensors import Tensors
 from .torch_onnx import exported_form
-
-if TYPE_CHECKING:
-    from .torch_adapter import TorchPredictor
+from .torch_predictor import TorchPredictor
 
 _SAME = {
     *(
@@ -156,7 +154,7 @@ def _guarded(form: bytes, outputs: list[str], bound: float) -> bytes:
 
 def _agrees(form: bytes, predictor: TorchPredictor, bound: float) -> bool:
     """Whether the two agree on rows of each magnitude up to the bound: one row, two, and many."""
-    from .onnx_adapter import OnnxPredictor
+    from .onnx_predictor import OnnxPredictor
 
     try:
         compiled = OnnxPredictor(form, predictor.signature, threads=1)

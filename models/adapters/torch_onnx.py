@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,7 @@ from ...schemas.errors import InvalidInput, ModelMeshError
 from ..artifacts.onnx_check import check_model
 from ..proof.parity import compare
 from ..values.tensors import Tensors
-
-if TYPE_CHECKING:
-    from .torch_adapter import TorchPredictor
+from .torch_predictor import TorchPredictor
 
 # Between the module's answers and ONNX Runtime's, relative above 1: float32 sums in another order, of any depth of layers.
 _TOLERANCE = 1e-3
@@ -65,7 +63,7 @@ def onnx_form(torch: Any, predictor: TorchPredictor) -> bytes:
 
 
 def _check_answers(form: bytes, inputs: Tensors, expected: Tensors) -> None:
-    from .onnx_adapter import OnnxPredictor
+    from .onnx_predictor import OnnxPredictor
 
     try:
         answers = OnnxPredictor(form, None, threads=1).predict(inputs)

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from ...schemas.payloads.compiled_domain import Domain
 from ...schemas.payloads.signatures import Signature
 from ..adapters.base import Adapter, Predictor
-from ..adapters.onnx_adapter import OnnxPredictor
+from ..adapters.onnx_predictor import OnnxPredictor
 from ..proof.parity import Parity, compare
 from ..values.tensors import Tensors
 from .domain import OutsideDomain

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.payloads.model_memory import Memory
-from .onnx_sizes import Knowledge, NotProved, Size, Sizes, product, sizes_of
+from .onnx_knowledge import Knowledge
+from .onnx_size import NotProved, Size, Sizes, product, sizes_of
 
 _MOST_NODES = 20_000
 _LARGEST = 2**31  # of an attribute: onnx adds them up, and must not begin again at zero

@@ -10,7 +10,7 @@ from typing import Any
 from ...schemas.errors import ModelMeshError, RegistrationRefused
 from ...schemas.payloads.releases import Framework, VersionSpec
 from ..adapters.base import Predictor
-from ..adapters.onnx_adapter import OnnxPredictor
+from ..adapters.onnx_predictor import OnnxPredictor
 from ..artifacts.check import check_artifact
 from ..compiled.domain import OutsideDomain
 from ..memory.onnx_memory import memory_of

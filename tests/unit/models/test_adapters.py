@@ -6,7 +6,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from modelmesh.models.adapters.onnx_adapter import OnnxPredictor
+from modelmesh.models.adapters.onnx_predictor import OnnxPredictor
 from modelmesh.models.adapters.registry import adapter_for, framework_of
 from modelmesh.models.compiled.compiler import compile_estimator
 from modelmesh.models.proof.parity import compare

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from modelmesh.models.adapters.onnx_adapter import OnnxPredictor
+from modelmesh.models.adapters.onnx_predictor import OnnxPredictor
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.models.adapters.sklearn_adapter import SklearnPredictor
 from modelmesh.models.compiled.compiler import compile_estimator

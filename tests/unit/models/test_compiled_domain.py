@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from modelmesh.models.adapters.onnx_adapter import OnnxPredictor
+from modelmesh.models.adapters.onnx_predictor import OnnxPredictor
 from modelmesh.models.compiled.domain import SURE, OutsideDomain
 from onnx import TensorProto, helper
 

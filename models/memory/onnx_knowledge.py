@@ -8,82 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .onnx_learned import learned
+from .onnx_size import MAX_ELEMENTS, MAX_RANK, ONE, NotProved, Size, product, sizes_of, tensor_type
 
-_RANK = 16
-_MOST = 2**40
 _KNOWN_VALUES = 1024  # of a constant that says sizes
-_MARK = " rows"
 _BY_NUMBERS = ("Pad", "Range")  # that add up constants: onnx may begin again at zero
-
-
-class NotProved(Exception):
-    """There is no bound; the message says why, in one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """A number of elements, or of one dimension: `times`, multiplied by the rows of the batch where `by_row`."""
-
-    times: int
-    by_row: bool = False
-
-    def __mul__(self, other: Size) -> Size:
-        if self.by_row and other.by_row:
-            raise NotProved("a tensor's size grows with the square of the rows")
-        if abs(self.times * other.times) >= _MOST:  # beyond 64 bits ONNX Runtime would begin again at zero
-            raise NotProved("a tensor has more elements than anybody could hold")
-        return Size(self.times * other.times, self.by_row or other.by_row)
-
-    def over(self, other: Size) -> Size:
-        """Return the quotient. Raises NotProved where there is none."""
-        if not other.times or self.times % other.times or (other.by_row and not self.by_row):
-            raise NotProved("a Reshape does not come out even")
-        return Size(self.times // other.times, self.by_row and not other.by_row)
-
-
-Sizes = tuple[Size, ...]
-ONE = Size(1)
-
-
-def product(sizes: Sequence[Size]) -> Size:
-    """Return the number of elements. Raises NotProved."""
-    if any(not size.times for size in sizes):
-        return Size(0)
-    return math.prod(sizes, start=ONE)
-
-
-def sizes_of(kind: Any) -> Sizes:
-    """Return the sizes in a TypeProto of a tensor. Raises NotProved where one is not known."""
-    if kind.WhichOneof("value") != "tensor_type" or not kind.tensor_type.HasField("shape"):
-        raise NotProved("it gives what is no tensor of a known shape")
-    shape = kind.tensor_type.shape.dim
-    if len(shape) > _RANK:
-        raise NotProved(f"a tensor has more than {_RANK} dimensions")
-    return tuple(map(_size_of, shape))
-
-
-def _size_of(dimension: Any) -> Size:
-    if dimension.HasField("dim_value") and dimension.dim_value >= 0:
-        return Size(dimension.dim_value)
-    times, mark, rest = dimension.dim_param.partition(_MARK)
-    if not mark or rest or not times.isdigit():
-        raise NotProved("the size of what it gives depends on values")
-    return Size(int(times), True)
-
-
-def tensor_type(element: int, sizes: Sequence[Size]) -> Any:
-    """Return the TypeProto of a tensor."""
-    from onnx import helper
-
-    shape = [f"{size.times}{_MARK}" if size.by_row else size.times for size in sizes]
-    return helper.make_tensor_type_proto(element, shape)
 
 
 class Knowledge:
@@ -153,7 +87,7 @@ class Knowledge:
         data = {name: tensor for name in given if (tensor := self._as_constant(name)) is not None}
         if node.op_type in _BY_NUMBERS:
             for name in data:
-                if any(abs(size.times) >= _MOST for size in self._said(name).ravel()):
+                if any(abs(size.times) >= MAX_ELEMENTS for size in self._said(name).ravel()):
                     raise NotProved("a size is beyond all measure")
         try:
             schema = defs.get_schema(node.op_type, self._opsets[domain], domain)
@@ -216,7 +150,7 @@ class Knowledge:
             raise NotProved("it is of an early opset")
         wanted = self._said(node.input[1]).ravel().tolist()
         literal = any(each.name == "allowzero" and each.i for each in node.attribute)
-        if (literal and Size(0) in wanted) or len(wanted) > _RANK:
+        if (literal and Size(0) in wanted) or len(wanted) > MAX_RANK:
             raise NotProved("a Reshape to nothing, or to too many dimensions")
         after: list[Size] = []
         for place, size in enumerate(wanted):
