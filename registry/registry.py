@@ -14,11 +14,12 @@ from sqlalchemy.orm import selectinload
 from ..models.artifacts.seals import Sealer
 from ..models.artifacts.store import ArtifactStore
 from ..models.proof.proof import Proof
-from ..schemas.errors import InvalidInput, ModelNotFound, RegistrationRefused, VersionExists, VersionNotFound
+from ..schemas.errors import InvalidInput, ModelNotFound, VersionExists, VersionNotFound
 from ..schemas.names import check_model_name, parse_version
-from ..schemas.payloads.releases import SPEC_BYTES, Batching, VersionSpec, served_sample, sizes_of
+from ..schemas.payloads.releases import Batching
 from .registration import Registration
 from .storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow
+from .version_specs import check_size
 
 _KEPT_OF_PROOF = {"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_given", "alone", "why_alone", "memory"}
 
@@ -27,58 +28,6 @@ def next_version(existing: list[str]) -> str:
     """Return the version after all others: the major raised by one."""
     majors = [parse_version(version)[0] for version in existing]
     return f"{max(majors, default=0) + 1}.0.0"
-
-
-def spec_of(row: VersionRow) -> VersionSpec:
-    """Return what a worker needs to serve this version: its compiled form, unless that was seen to differ."""
-    compiled = row.artifact_digest != row.source_digest
-    original = {
-        "framework": row.framework,
-        "artifact": row.source_url,
-        "digest": row.source_digest,
-        "seal": row.proof.get("source_seal", ""),
-    }
-    spec = VersionSpec.model_validate(
-        {
-            "version": row.version,
-            "framework": row.framework,
-            "served_as": row.served_as,
-            "artifact": row.artifact_url,
-            "digest": row.artifact_digest,
-            "seal": row.seal,
-            "author_signature": row.proof.get("author_signature", ""),
-            "domain": row.parity.get("domain"),
-            "original": original if compiled else None,
-            "alone": row.proof.get("alone", False),
-            "memory": row.proof.get("memory"),
-            "signature": row.signature,
-            "batching": row.batching,
-            "cache_ttl_seconds": row.cache_ttl_seconds,
-            "sample": served_sample(row.sample),
-            "profile": row.profile,
-            "output_bins": row.output_bins,
-        }
-    )
-    return spec.as_original() if compiled and row.parity.get("differs") else spec
-
-
-def _check_size(registration: Registration, proof: Proof) -> None:
-    described = VersionSpec(
-        version="1.0.0",
-        framework=registration.framework,
-        artifact="",
-        digest="",
-        **{
-            name: getattr(proof, name)
-            for name in ("served_as", "domain", "signature", "sample", "profile", "output_bins")
-        },
-    )
-    size, parts = sizes_of(described)
-    if size > SPEC_BYTES:
-        raise RegistrationRefused(
-            f"what a worker must know of this version takes {size} bytes, more than may be ({SPEC_BYTES}); its largest parts, "
-            f"in bytes, are {parts}. Many columns are better given as one matrix"
-        )
 
 
 class Registry:
@@ -109,7 +58,7 @@ class Registry:
         Raises VersionExists when somebody else registered the version meanwhile, and RegistrationRefused for one whose
         description is too large for the records that workers learn of it by.
         """
-        _check_size(registration, proof)
+        check_size(registration, proof)
         source_digest, source_url = await asyncio.to_thread(self._store.put, source)
         digest, url = source_digest, source_url
         if proof.compiled:

@@ -17,7 +17,7 @@ from modelmesh.models.compiled.domain import OutsideDomain
 from modelmesh.models.proof.proof import Limits, Proof, prove
 from modelmesh.models.serving_process import load_checked
 from modelmesh.models.values.bodies import read_question
-from modelmesh.models.values.inference_protocol import DATATYPE_OF
+from modelmesh.models.values.inference_tensors import DATATYPE_OF
 from modelmesh.models.values.json_values import json_of
 from modelmesh.models.values.outputs import plain_array
 from modelmesh.schemas.errors import ModelMeshError

@@ -25,8 +25,9 @@ from ...models.artifacts.store import ArtifactStore, digest_of, fetch
 from ...models.memory.room import Room
 from ...models.proof.proof import Limits, prove_in_fresh_process
 from ...models.serving_process import WithOriginal, load_version
-from ...registry.registry import Registry, spec_of
+from ...registry.registry import Registry
 from ...registry.storage.database import make_engine
+from ...registry.version_specs import spec_of
 from ...replay.folder import ReplayFolder
 from ...replay.replayer import Progress as HowFar
 from ...replay.replayer import Replay, Stretch

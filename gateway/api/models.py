@@ -19,8 +19,9 @@ from ...models.artifacts.authors import Signers
 from ...models.artifacts.store import digest_of, fetch
 from ...models.proof.proof import Limits, prove_in_fresh_process
 from ...registry.registration import Registration
-from ...registry.registry import Registry, spec_of
+from ...registry.registry import Registry
 from ...registry.storage.database import VersionRow
+from ...registry.version_specs import spec_of
 from ...runtime.event_publisher import EventPublisher
 from ...schemas.errors import InvalidInput, RegistrationRefused, Unavailable, VersionInUse
 from ...schemas.payloads.commands import Event

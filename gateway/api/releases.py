@@ -9,8 +9,9 @@ from aiohttp import web
 from ...access.caller import caller
 from ...broker.views.releases import ReleasesView
 from ...broker.views.statistics import StatisticsView
-from ...registry.registry import Registry, spec_of
+from ...registry.registry import Registry
 from ...registry.storage.database import DeploymentRow, ExperimentRow
+from ...registry.version_specs import spec_of
 from ...schemas.errors import Conflict, NotFound
 from ...schemas.names import check_model_name
 from ...schemas.payloads.commands import CommandKind, Event

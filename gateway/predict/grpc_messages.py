@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 from tritonclient.grpc import service_pb2 as pb
 
-from ...models.values.inference_protocol import DATATYPES
+from ...models.values.inference_tensors import DATATYPES
 from ...schemas.errors import InvalidInput, MalformedRequest
 
 # Which typed field of a tensor's contents holds a datatype's values.

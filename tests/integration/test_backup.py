@@ -9,9 +9,10 @@ import pytest
 from modelmesh.models.artifacts.store import ArtifactStore
 from modelmesh.models.proof.proof import prove
 from modelmesh.registry.registration import Registration
-from modelmesh.registry.registry import Registry, spec_of
+from modelmesh.registry.registry import Registry
 from modelmesh.registry.storage.database import make_engine
 from modelmesh.registry.storage.migrate import upgrade
+from modelmesh.registry.version_specs import spec_of
 from sqlalchemy.engine import make_url
 
 from benchmarks.chaos_models import SAMPLE, chaos_model

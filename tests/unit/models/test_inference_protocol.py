@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from modelmesh.models.values.inference_protocol import DATATYPES, read_request, write_response
+from modelmesh.models.values.inference_protocol import read_request, write_response
+from modelmesh.models.values.inference_tensors import DATATYPES
 from modelmesh.schemas.errors import InvalidInput, MalformedRequest, ModelMeshError
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 

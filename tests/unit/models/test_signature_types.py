@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from modelmesh.models.values.inference_protocol import DATATYPE_OF, DATATYPES
+from modelmesh.models.values.inference_tensors import DATATYPE_OF, DATATYPES
 from modelmesh.models.values.tensors import NUMPY_DTYPES
 from modelmesh.schemas.errors import ModelRefusedInput, from_problem
 from modelmesh.schemas.payloads.signatures import DType, Signature, TensorSpec

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from modelmesh.models.values.bodies import read_question
-from modelmesh.models.values.inference_protocol import DATATYPE_OF, DATATYPES
+from modelmesh.models.values.inference_tensors import DATATYPE_OF, DATATYPES
 from modelmesh.models.values.tables import frame_of
 from modelmesh.schemas.errors import InvalidInput
 from modelmesh.schemas.payloads.signatures import Signature
