@@ -1,0 +1,73 @@
+"""Records that lie on logs are read, carried out as they were then, and written so that the code of then reads them.
+
+recorded/records.json was written once, by the code that had one class for all commands. It is never written again.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from modelmesh.control_plane.judge.drift_watch import DriftWatch
+from modelmesh.control_plane.judge.evidence import Evidence
+from modelmesh.control_plane.judge.latency_windows import LatencyBucket
+from modelmesh.control_plane.releases.machine import step
+from modelmesh.control_plane.releases.state import ReleaseState
+from modelmesh.schemas.payloads.commands import Command, Event
+from modelmesh.schemas.payloads.observations import DIFFERENCE, Difference, Summary
+from modelmesh.schemas.payloads.releases import Release
+
+RECORDED = json.loads((Path(__file__).parent / "recorded" / "records.json").read_text())
+CARRIED_OUT = RECORDED["carried_out"]
+# The fields that every command had then, with what stood in those that its kind has no use for.
+UNUSED = {
+    "based_on": None, "trial": None, "version": None, "percentage": None, "canary": None, "variants": [], "versions": {},
+    "name": "", "profile": None, "actor": "", "source": "", "reason": "", "evidence": {},
+}  # fmt: skip
+
+
+def test_all_that_there_was_is_recorded():
+    assert len({json.loads(one["command"])["kind"] for one in CARRIED_OUT}) == 12
+    events = [*(one["event"] for one in CARRIED_OUT), *RECORDED["events"]]
+    assert len({json.loads(event)["kind"] for event in events}) == 24
+
+
+def test_commands_are_carried_out_as_they_were():
+    state = ReleaseState()
+    for one in CARRIED_OUT:
+        state, event = step(state, Command.model_validate_json(one["command"]), one["at"])
+        assert json.loads(event.model_dump_json()) == json.loads(one["event"])
+        release = state.release.model_dump_json() if state.release is not None else None
+        assert release == one["release"], "the record on deployments, byte by byte"
+        if "state" in one:
+            assert json.loads(state.model_dump_json()) == json.loads(one["state"])
+
+
+@pytest.mark.parametrize("sent", [one["command"] for one in CARRIED_OUT])
+def test_a_command_is_written_so_that_it_was_understood_then(sent):
+    written = json.loads(Command.model_validate_json(sent).model_dump_json())
+    assert UNUSED | written == json.loads(sent)
+
+
+@pytest.mark.parametrize("sent", [*(one["event"] for one in CARRIED_OUT), *RECORDED["events"]])
+def test_an_event_is_written_as_it_was_read(sent):
+    assert json.loads(Event.model_validate_json(sent).model_dump_json()) == json.loads(sent)
+
+
+def test_releases_and_tables_are_written_as_they_were_read():
+    for one in CARRIED_OUT:
+        if one["release"] is not None:
+            assert Release.model_validate_json(one["release"]).model_dump_json() == one["release"]
+        if "state" in one:
+            assert json.loads(ReleaseState.model_validate_json(one["state"]).model_dump_json()) == json.loads(
+                one["state"]
+            )
+    for name, kind in (("evidence", Evidence), ("latency", LatencyBucket), ("drift", DriftWatch)):
+        assert RECORDED["tables"][name]
+        for value in RECORDED["tables"][name].values():
+            assert kind.model_validate_json(value).model_dump_json() == value
+
+
+def test_observations_are_written_as_they_were_read():
+    for one in RECORDED["observations"]:
+        kind = Difference if [DIFFERENCE[0], DIFFERENCE[1].decode()] in one["headers"] else Summary
+        assert kind.model_validate_json(one["value"]).model_dump_json() == one["value"]
