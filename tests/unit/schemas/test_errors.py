@@ -1,8 +1,9 @@
 import pytest
 from modelmesh.schemas import errors
+from modelmesh.schemas.problem import _tree
 
 
-@pytest.mark.parametrize("kind", errors._tree(errors.ModelMeshError).values(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", _tree(errors.ModelMeshError).values(), ids=lambda kind: kind.__name__)
 def test_each_error_survives_as_a_problem_document(kind):
     error = kind("what went wrong", field="amount", retry_after=2.0)
     again = errors.from_problem(error.problem())
@@ -12,7 +13,7 @@ def test_each_error_survives_as_a_problem_document(kind):
 
 
 def test_codes_are_unique_and_messages_come_from_docstrings():
-    tree = errors._tree(errors.ModelMeshError)
+    tree = _tree(errors.ModelMeshError)
     assert len(tree) > 15
     for code, kind in tree.items():
         assert kind.code == code
