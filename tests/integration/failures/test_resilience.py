@@ -1,0 +1,338 @@
+"""Retries, breakers, back-pressure, poison, dead letters, chaos and the inference log on the real pipeline."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+from uuid import uuid4
+
+import pytest
+from modelmesh.broker.kafka.connection import make_producer
+from modelmesh.broker.kafka.topics import ensure_topics
+from modelmesh.cli.local.status import mesh_status
+from modelmesh.cli.main import app
+from modelmesh.producers.client import PredictionClient
+from modelmesh.producers.dead_letters import DeadLetters
+from modelmesh.producers.faults import FaultInjector
+from modelmesh.schemas import records
+from modelmesh.schemas.errors import (
+    CircuitOpen,
+    InvalidInput,
+    ModelFailed,
+    NotFound,
+    Overloaded,
+    PoisonousRequest,
+    Unavailable,
+)
+from modelmesh.schemas.payloads.chaos import Fault
+from modelmesh.schemas.records import PredictionRequest
+from typer.testing import CliRunner
+
+from ..conftest import kill
+from ..waiting import both_workers_serve, until
+from .test_faults import ready, steady_requests
+
+
+@pytest.fixture(scope="module")
+async def chaos(mesh):
+    async with FaultInjector(mesh.settings) as injector:
+        yield injector
+
+
+def fault(kind, seconds=60.0, **options):
+    return Fault(kind=kind, until=time.time() + seconds, **options)
+
+
+async def logged(sdk, request_id):
+    """The request's row in the inference log, once it has an outcome."""
+    found = {}
+
+    async def there():
+        with contextlib.suppress(NotFound):
+            found.update(await sdk.inference(request_id))
+        return found.get("status") is not None
+
+    await until(there, f"{request_id} in the inference log")
+    return found
+
+
+async def test_a_frozen_worker_is_not_waited_for(mesh, http, kafka_client, sdk, register):
+    model = await register("frozen")
+    await both_workers_serve(mesh, model)
+    for number in range(50):
+        await kafka_client.predict(model, [0, number])
+    slowest = 0.0
+    kill(mesh, "worker-0", signal.SIGSTOP)
+    try:
+        for number in range(100):
+            began = time.monotonic()
+            answer = await kafka_client.predict(model, [0, number])
+            slowest = max(slowest, time.monotonic() - began)
+            assert answer["outputs"]["value"] == [2.0 * number]
+    finally:
+        kill(mesh, "worker-0", signal.SIGCONT)
+    # Not a timing of ours: it stood still for as long as the test asked, and whoever waited for it would still wait.
+    assert slowest < mesh.settings.deadline
+    assert kafka_client.retries > 0
+    await until(lambda: ready(http), "the mesh is ready again")
+
+
+async def test_a_lost_answer_is_asked_for_again_and_every_id_has_one_outcome(mesh, sdk, kafka_client, chaos, register):
+    model = await register("dropped")
+    for number in range(50):
+        await kafka_client.predict(model, [0, number])
+    ids = [f"dropped-{uuid4().hex}" for _ in range(40)]
+    async with chaos.on(fault("drop-replies", model=model, share=0.3)):
+        answers = await asyncio.gather(
+            *(kafka_client.predict(model, [0, n], request_id=request_id) for n, request_id in enumerate(ids)),
+            return_exceptions=True,
+        )
+    assert [answer["outputs"]["value"] for answer in answers if isinstance(answer, dict)] == [
+        [2.0 * n] for n, answer in enumerate(answers) if isinstance(answer, dict)
+    ]
+    assert sum(isinstance(answer, dict) for answer in answers) > 35
+    rows = [await logged(sdk, request_id) for request_id, a in zip(ids, answers, strict=True) if isinstance(a, dict)]
+    assert {row["status"] for row in rows} == {200}
+    assert any(row["attempts"] > 1 for row in rows)
+
+
+async def test_an_open_breaker_refuses_at_once_and_closes_by_itself(mesh, sdk, kafka_client, chaos, register):
+    model = await register("breaks")
+    await kafka_client.predict(model, [0, 1])
+    async with chaos.on(fault("error", model=model)):
+
+        async def refused():
+            try:
+                await kafka_client.predict(model, [0, 1])
+            except ModelFailed:
+                return False
+            except CircuitOpen as error:
+                return error.retry_after is not None
+            return False
+
+        await until(refused, "the breaker opens")
+
+    async def answered():
+        try:
+            return (await kafka_client.predict(model, [0, 3]))["outputs"]["value"] == [6.0]
+        except (CircuitOpen, ModelFailed):
+            return False
+
+    await until(answered, "the breaker closes")
+
+    async def told():
+        await answered()  # the probes
+        kinds = {event["kind"] for event in await sdk.history(model)}
+        return {"breaker.open", "breaker.half_open", "breaker.closed"} <= kinds
+
+    await until(told, "the breaker's events")
+
+
+async def test_an_open_candidate_is_answered_by_stable(sdk, kafka_client, chaos, register):
+    model = await register("open-candidate", {})
+    await sdk.create_canary(model, "2.0.0", 50, alpha=0.2, auto_rollback_threshold=1.0, min_requests=100_000)
+    async with chaos.on(fault("error", model=model, version="2.0.0")):
+        for number in range(200):
+            answer = await kafka_client.predict(model, [0, number])
+            assert (answer["version"], answer["outputs"]["value"]) == ("1.0.0", [2.0 * number]) or (
+                answer["version"] == "2.0.0"
+            )
+
+
+async def test_a_request_that_would_wait_too_long_is_refused_at_once(mesh, sdk, kafka_client, chaos, register):
+    model = await register("crowded")
+    async with chaos.on(fault("latency", model=model, milliseconds=400)):
+        await asyncio.gather(*(kafka_client.predict(model, [0, n]) for n in range(4)))
+        answers = await asyncio.gather(
+            *(kafka_client.predict(model, [0, n], deadline=1.0) for n in range(3000)), return_exceptions=True
+        )
+    kinds = {type(answer) for answer in answers}
+    assert Overloaded in kinds
+    assert all(answer.retry_after for answer in answers if isinstance(answer, Overloaded))
+
+
+async def test_a_client_takes_no_more_than_it_may(mesh, register):
+    model = await register("limited")
+    settings = mesh.settings.model_copy(update={"max_in_flight": 3})
+    async with PredictionClient(settings) as client:
+        answers = await asyncio.gather(*(client.predict(model, [0, n]) for n in range(10)), return_exceptions=True)
+        assert sum(isinstance(answer, Overloaded) for answer in answers) == 7
+        assert (await client.predict(model, [0, 4]))["outputs"]["value"] == [8.0]
+
+
+async def test_a_record_that_kills_its_worker_twice_is_put_aside(mesh, http, sdk, kafka_client, chaos, register):
+    model = await register("poisoned")
+    for number in range(10):
+        await kafka_client.predict(model, [0, number])
+    settings = mesh.settings.model_copy(update={"max_attempts": 1})
+    request_id = f"poison-{uuid4().hex}"
+    async with chaos.on(fault("crash", model=model, routing_key="poison")), PredictionClient(settings) as client:
+        with pytest.raises(PoisonousRequest, match="died on it twice"):
+            await client.predict(model, [0, 1], routing_key="poison", request_id=request_id, deadline=60)
+        # Whoever put it aside may have told so before the routers hear that it serves the model again.
+        await until(lambda: ready(http), "the mesh is ready again")
+        assert (await kafka_client.predict(model, [0, 5]))["outputs"]["value"] == [10.0]
+    assert (await logged(sdk, request_id))["status"] == 500
+    letters = DeadLetters(mesh.settings)
+    [letter] = [letter for letter in await letters.list() if letter.request and letter.request.request_id == request_id]
+    assert "twice" in letter.reason
+    # It was the fault's doing: without the fault it can be sent again.
+    reply = await letters.redrive(letter)
+    assert reply.ok
+    assert (await letters.get(letter.number)).redriven
+
+
+async def test_what_is_too_late_is_not_done(mesh, sdk, register):
+    model = await register("late")
+    topics = mesh.settings.topics()
+    request_id = f"late-{uuid4().hex}"
+    request = PredictionRequest(request_id, model, time.time() - 1, topics.replies.name, 0, b'{"inputs": [0, 1]}')
+    producer = make_producer(mesh.settings)
+    await producer.start()
+    try:
+        await producer.send_and_wait(topics.requests.name, request.body, headers=request.headers())
+    finally:
+        await producer.stop()
+    row = await logged(sdk, request_id)
+    assert (row["status"], row["reply"]["code"]) == (504, "deadline_exceeded")
+
+
+async def put_malformed(mesh):
+    """Put a request without a model on the log; return what its id header says."""
+    mark = uuid4().hex
+    producer = make_producer(mesh.settings)
+    await producer.start()
+    try:
+        topic = mesh.settings.topics().requests.name
+        await producer.send_and_wait(topic, b"{}", key=b"k", headers=[(records.ID, mark.encode())])
+    finally:
+        await producer.stop()
+    return mark
+
+
+async def test_dead_letters_are_listed_shown_and_sent_again(mesh, forest):
+    mark = await put_malformed(mesh)
+    letters = DeadLetters(mesh.settings)
+    found = []
+
+    async def there():
+        found[:] = [letter for letter in await letters.list() if (records.ID, mark.encode()) in letter.headers]
+        return bool(found)
+
+    await until(there, "the dead letter")
+    assert found[0].topic == mesh.settings.topics().requests.name
+    assert (found[0].key, found[0].value) == (b"k", b"{}")
+    assert "mm-model is missing" in found[0].reason
+    assert await letters.redrive(found[0]) is None
+
+    async def came_back():
+        found[:] = [letter for letter in await letters.list() if (records.ID, mark.encode()) in letter.headers]
+        return len(found) == 2  # as it was when it came the first time
+
+    await until(came_back, "the record again")
+    assert [letter.redriven for letter in found] == [True, False]
+
+
+async def test_each_request_is_in_the_inference_log_once_with_its_outcome(http, sdk, kafka_client, forest, cancer):
+    rows, _, model = cancer
+    ids = [f"logged-{uuid4().hex}" for _ in range(20)]
+    for number, request_id in enumerate(ids):
+        await kafka_client.predict(forest, rows[number].tolist(), request_id=request_id)
+    for number, request_id in enumerate(ids):
+        row = await logged(sdk, request_id)
+        assert (row["model"], row["status"]) == (forest, 200)
+        assert row["request"] == {"inputs": rows[number].tolist()}
+        assert row["reply"]["outputs"]["label"] == model.predict(rows[number : number + 1]).tolist()
+        assert row["latency_ms"] >= 0
+    async with http.get("/inference-log", params={"model": forest, "status": "200", "per_page": "5"}) as answer:
+        page = await answer.json()
+    assert len(page["requests"]) == 5
+    assert page["total"] >= 20
+    async with http.get("/inference-log", params={"status": "fine"}) as answer:
+        assert answer.status == 422
+
+
+async def test_the_inference_log_goes_on_where_it_was_when_its_writer_is_killed(
+    mesh, http, sdk, kafka_client, forest, cancer
+):
+    rows, _, _ = cancer
+    ids = [f"killed-{uuid4().hex}" for _ in range(60)]
+    for number, request_id in enumerate(ids):
+        if number == 30:
+            await kill(mesh, "recorder").wait()
+        await kafka_client.predict(forest, rows[0].tolist(), request_id=request_id)
+    for request_id in ids:
+        assert (await logged(sdk, request_id))["status"] == 200
+
+
+@pytest.mark.timeout(600)
+async def test_a_rolling_restart_is_not_felt(mesh, http, kafka_client, forest, cancer):
+    rows, _, model = cancer
+    async with steady_requests(kafka_client, forest, rows[0].tolist(), model.predict(rows[:1]).tolist()) as wrong:
+        for name in ("worker-0", "worker-1", "router-0", "router-1", "control", "recorder"):
+            process = kill(mesh, name, signal.SIGTERM)
+            assert await process.wait() == 0
+
+            async def back(name=name):
+                status = await mesh_status(mesh.settings)
+                return status["healthy"] and await ready(http)
+
+            # A worker that comes back loads every model of the tests before this one.
+            await until(back, f"{name} is ready again", seconds=120)
+    assert wrong == []
+
+
+async def test_predictions_go_on_without_the_artifact_store(mesh, kafka_client, forest, cancer):
+    rows, _, model = cancer
+    artifacts = mesh.settings.data / "artifacts"
+    away = artifacts.rename(artifacts.with_name("artifacts-away"))
+    try:
+        answer = await kafka_client.predict(forest, rows[0].tolist())
+        assert answer["outputs"]["label"] == model.predict(rows[:1]).tolist()
+    finally:
+        away.rename(artifacts)
+
+
+async def test_chaos_is_refused_where_nobody_has_it_switched_on(mesh, forest):
+    elsewhere = mesh.settings.model_copy(update={"prefix": "nobody"})
+    await ensure_topics(elsewhere, elsewhere.topics())
+    async with FaultInjector(elsewhere) as injector:
+        with pytest.raises(Unavailable, match="MODELMESH_CHAOS"):
+            await injector.start(fault("error"))
+
+
+@pytest.fixture
+def modelmesh(mesh):
+    """Run a command as a person types it; return what it printed, or raise what it would have said as its error."""
+
+    async def run(*arguments):
+        environment = {"COLUMNS": "200", "MODELMESH_KAFKA": mesh.settings.kafka}
+        result = await asyncio.to_thread(CliRunner(env=environment).invoke, app, list(arguments))
+        if result.exception is not None:
+            raise result.exception
+        return result.output
+
+    return run
+
+
+async def test_dead_letters_and_faults_from_the_shell(mesh, modelmesh):
+    mark = await put_malformed(mesh)
+    letters = []
+
+    async def listed():
+        letters[:] = json.loads(await modelmesh("dead-letters", "list", "--json"))
+        return any([records.ID, mark] in letter["headers"] for letter in letters)
+
+    await until(listed, "the dead letter")
+    number = letters[-1]["number"]
+    assert "reason:" in await modelmesh("dead-letters", "show", str(number))
+    with pytest.raises(NotFound, match="there is no dead letter 999999"):
+        await modelmesh("dead-letters", "show", "999999")
+    started = await modelmesh("chaos", "start", "error", "--model", "nobody", "--for", "60")
+    fault_id = started.split(":")[0]
+    assert [fault["fault_id"] for fault in json.loads(await modelmesh("chaos", "list", "--json"))] == [fault_id]
+    assert "is off" in await modelmesh("chaos", "stop", fault_id)
+    assert "no fault is on" in await modelmesh("chaos", "list")
+    with pytest.raises(InvalidInput, match="kind must be one of"):
+        await modelmesh("chaos", "start", "earthquake")

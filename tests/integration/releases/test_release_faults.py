@@ -1,0 +1,131 @@
+"""The judge decides whatever else is down: the database, the gateway, and after a kill it goes on from its changelog."""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import sys
+
+from modelmesh.broker.views.releases import ReleasesView
+from modelmesh.schemas.errors import ControlPlaneUnavailable
+
+from ..conftest import kill
+from ..failures.test_faults import ready
+from ..traffic import Traffic, history, strategy_is
+from ..waiting import until
+
+
+async def test_a_killed_control_plane_recovers_its_evidence_and_still_decides(mesh, http, sdk, kafka_client, register):
+    model = await register("killed-judge", {"fails": True})
+    await sdk.create_canary(model, "2.0.0", 20)
+
+    async def requests_of_candidate():
+        statistics = (await sdk.canary(model))["statistics"]
+        return statistics["versions"]["2.0.0"]["requests"] if statistics else 0
+
+    async with Traffic(kafka_client, model).flowing() as traffic:
+
+        async def enough():
+            return await requests_of_candidate() >= 60
+
+        await until(enough, "evidence before the kill")
+        before = await requests_of_candidate()
+        await kill(mesh, "control").wait()
+        traffic.flagged = 0.5
+        await strategy_is(sdk, model, "full")
+    assert traffic.wrong == []
+    await until(lambda: ready(http), "the control plane is back")
+    event = await history(sdk, model, "canary.rolled_back")
+    # What it knew before the kill counts still: the table came back from its changelog.
+    assert event["data"]["evidence"]["versions"]["2.0.0"]["requests"] > before
+    assert event["data"]["evidence"]["versions"]["2.0.0"]["failed"] > 0
+
+
+@contextlib.asynccontextmanager
+async def database_away(request, mesh):
+    """PostgreSQL is stopped; SQLite, which is only a file, is locked so that nobody else can write a word."""
+    if mesh.settings.database:
+        postgres = request.getfixturevalue("postgres")
+        await asyncio.to_thread(postgres.stop)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(postgres.start)
+        return
+    database = sqlite3.connect(mesh.settings.data / "modelmesh.db", isolation_level=None, timeout=30)
+    database.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        database.execute("ROLLBACK")
+        database.close()
+
+
+async def test_a_rollback_needs_neither_the_database_nor_the_gateway(request, mesh, http, sdk, kafka_client, register):
+    model = await register("on-its-own", {"fails": True})
+    await sdk.create_canary(model, "2.0.0", 20)
+    view = ReleasesView(mesh.settings, None)
+    following = asyncio.create_task(view.run())
+    try:
+        async with database_away(request, mesh):
+            await kill(mesh, "gateway").wait()
+            async with Traffic(kafka_client, model).flowing() as traffic:
+                traffic.flagged = 1.0
+
+                async def rolled_back():
+                    return view.releases[model].strategy == "full"
+
+                await view.ready.wait()
+                await until(rolled_back, "a rollback on the log")
+                assert view.releases[model].stable.version == "1.0.0"
+            assert traffic.wrong == []
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+    await until(lambda: ready(http), "the gateway is back", seconds=60)
+    # The history follows once it can.
+    assert (await history(sdk, model, "canary.rolled_back"))["actor"] == "judge"
+
+
+async def test_two_control_planes_share_the_work_and_one_may_die(mesh, http, sdk, kafka_client, register, tmp_path):
+    """Whoever holds a model's key is its one writer: a second control plane takes some of the models over."""
+    models = [await register(f"shared-{number}", {"fails": True}) for number in range(4)]
+    settings = {
+        "kafka": mesh.settings.kafka,
+        "data": tmp_path,
+        "database": mesh.settings.database_url,
+        "name": "control-b",
+    }
+    second = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "modelmesh",
+        "control",
+        env=os.environ | {f"MODELMESH_{name.upper()}": str(value) for name, value in settings.items()},
+        stderr=(tmp_path / "log").open("wb"),
+    )
+
+    async def both_alive():
+        async with http.get("/health") as answer:
+            return "control-b" in (await answer.json())["replicas"]
+
+    async def deployed(model, version):
+        try:
+            await sdk.deploy(model, version)
+        except ControlPlaneUnavailable:
+            return False  # the keys are changing hands
+        return True
+
+    await until(both_alive, "the second control plane is there")
+    for version in ("2.0.0", "1.0.0"):
+        for model in models:
+            await until(lambda model=model, version=version: deployed(model, version), f"{model} {version}", seconds=60)
+    second.kill()
+    await second.wait()
+    for model in models:
+        await until(lambda model=model: deployed(model, "2.0.0"), f"{model} after the death of one", seconds=90)
+        generations = [event["generation"] for event in await sdk.history(model) if event["kind"] == "release.deployed"]
+        assert len(generations) == len(set(generations)), "no generation was given twice"
+    for model in models:
+        await sdk.deploy(model, "1.0.0")

@@ -1,0 +1,301 @@
+"""Releases on a real mesh: canaries judge themselves, shadows are paired, users keep their variant."""
+
+import asyncio
+import contextlib
+import random
+
+import pytest
+from modelmesh.cli.main import app
+from modelmesh.schemas.errors import (
+    Conflict,
+    IllegalTransition,
+    InvalidInput,
+    ModelNotFound,
+    NotFound,
+    SignatureDiffers,
+    StaleGeneration,
+    VersionNotFound,
+)
+from typer.testing import CliRunner
+
+from ..traffic import Traffic, history, release_of, strategy_is
+from ..waiting import until
+
+
+@pytest.mark.parametrize("behaviour", ["half", "all"])
+async def test_a_candidate_that_fails_is_rolled_back_and_nobody_sees_it(sdk, kafka_client, register, behaviour):
+    model = await register(f"failing-{behaviour}", {"fails": True})
+    started = await sdk.create_canary(model, "2.0.0", 10, actor="tests")
+    assert started["ready"]
+    async with Traffic(kafka_client, model).flowing() as traffic:
+        await traffic.more(200)
+        assert {answer["version"] for answer in traffic.answers} == {"1.0.0", "2.0.0"}
+        assert (await release_of(sdk, model))["strategy"] == "canary"
+        traffic.flagged = 0.5 if behaviour == "half" else 1.0
+        await strategy_is(sdk, model, "full")
+        await traffic.more(100)
+    assert traffic.wrong == []
+    event = await history(sdk, model, "canary.rolled_back")
+    assert event["actor"] == "judge"
+    assert "fails more often than stable" in event["data"]["reason"]
+    assert event["data"]["evidence"]["versions"]["2.0.0"]["failed"] > 0
+    assert event["data"]["evidence"]["versions"]["1.0.0"]["failed"] == 0
+    over = await sdk.canary(model)
+    assert (over["status"], over["id"]) == ("rolled_back", started["deployment"]["id"])
+
+
+async def test_a_candidate_that_is_slow_is_rolled_back(sdk, kafka_client, register):
+    slow = {"iterations": 100, "slow_iterations": 3000}
+    model = await register("slow", slow)
+    await sdk.create_canary(model, "2.0.0", 10)
+    async with Traffic(kafka_client, model).flowing() as traffic:
+        await traffic.more(400)
+        traffic.flagged = 1.0
+        await strategy_is(sdk, model, "full")
+    assert traffic.wrong == []
+    event = await history(sdk, model, "canary.rolled_back")
+    assert "times stable's" in event["data"]["reason"]
+
+
+async def test_the_users_threshold_rolls_back_beside_the_comparison(sdk, kafka_client, register):
+    model = await register("threshold", {"fails": True})
+    # However slow the machine, and so however many fail before the release ends: the comparison alone decides nothing.
+    await sdk.create_canary(model, "2.0.0", 50, auto_rollback_threshold=0.2, min_requests=10, alpha=1e-100)
+    async with Traffic(kafka_client, model).flowing() as traffic:
+        traffic.flagged = 1.0
+        await strategy_is(sdk, model, "full")
+    assert traffic.wrong == []
+    event = await history(sdk, model, "canary.rolled_back")
+    assert "threshold of 20.0%" in event["data"]["reason"]
+    # The same summaries by other rules: as it was, with a threshold that nothing reaches, and with nothing that judges.
+    as_it_was = await sdk.counterfactual(model)
+    assert (as_it_was["recorded"]["decision"], as_it_was["would_have"]["decision"]) == ("rolled_back", "rollback")
+    assert as_it_was["would_have"]["reason"] == event["data"]["reason"]
+    assert (await sdk.counterfactual(event["data"]["id"], auto_rollback_threshold=1.0))["would_have"][
+        "decision"
+    ] == "hold"
+    shown = CliRunner().invoke(app, ["counterfactual", model, "--rollback-at", "none", "--url", sdk.url])
+    assert "was rolled back after" in shown.output
+    assert "under these rules: hold" in shown.output
+    with pytest.raises(InvalidInput, match="alpha"):
+        await sdk.counterfactual(model, alpha=3)
+    with pytest.raises(NotFound, match="whose rules were recorded"):
+        await sdk.counterfactual("failing-nobody")
+
+
+async def test_a_good_candidate_goes_up_its_steps_and_is_promoted(sdk, kafka_client, register):
+    model = await register("good", {"iterations": 1})
+    seen = []
+
+    async def watch():
+        async for event in sdk.watch(model):
+            if event["kind"].startswith("canary."):  # its registration is an event too, and may be heard of here
+                seen.append(event["kind"])
+            if event["kind"] == "canary.promoted":
+                return
+
+    watching = asyncio.create_task(watch())
+    await sdk.create_canary(model, "2.0.0", steps=[10, 50, 100], hold_seconds=0.5, min_requests=10)
+    async with Traffic(kafka_client, model).flowing() as traffic:
+        await strategy_is(sdk, model, "full")
+        await asyncio.wait_for(watching, 10)
+    assert traffic.wrong == []
+    assert (await release_of(sdk, model))["version"] == "2.0.0"
+    assert seen == ["canary.started", "canary.stepped", "canary.stepped", "canary.promoted"]
+    assert (await sdk.canary(model))["status"] == "promoted"
+
+
+async def test_a_person_raises_promotes_and_rolls_back(sdk, register):
+    model = await register("by-hand", {}, {})
+    started = await sdk.create_canary(model, "2.0.0", 5)
+    canary = started["deployment"]["id"]
+    raised = await sdk.set_canary_percentage(canary, 40)
+    assert [variant["weight"] for variant in raised["deployment"]["variants"]] == pytest.approx([0.6, 0.4])
+    with pytest.raises(StaleGeneration):
+        await sdk.promote_canary(model, generation=started["deployment"]["generation"])
+    assert (await sdk.promote_canary(canary))["deployment"]["version"] == "2.0.0"
+    with pytest.raises(NotFound):
+        await sdk.rollback_canary(canary)
+    again = await sdk.create_canary(model, "3.0.0", 5)
+    with pytest.raises(NotFound):
+        await sdk.rollback_canary(canary)  # the id of the one before does not touch this one
+    await sdk.rollback_canary(again["deployment"]["id"])
+    assert (await release_of(sdk, model))["version"] == "2.0.0"
+
+
+async def test_two_operators_at_once_get_a_409_not_a_mix(sdk, register):
+    model = await register("operators", {}, {})
+    generation = (await release_of(sdk, model))["generation"]
+    outcomes = await asyncio.gather(
+        sdk.create_canary(model, "2.0.0", 10, generation=generation),
+        sdk.create_shadow(model, "1.0.0", "3.0.0", generation=generation),
+        sdk.create_experiment(
+            model,
+            [{"name": "a", "version": "1.0.0", "weight": 50}, {"name": "b", "version": "2.0.0", "weight": 50}],
+            generation=generation,
+        ),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(outcome, dict) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, StaleGeneration) for outcome in outcomes) == 2
+
+
+async def test_a_user_keeps_a_variant_and_an_experiment_has_results(sdk, kafka_client, register):
+    model = await register("arms", {"scale": 2.0, "iterations": 1}, {"fails": True})
+    arms = [
+        {"name": "control", "version": "1.0.0", "weight": 50},
+        {"name": "same", "version": "2.0.0", "weight": 30},
+        {"name": "failing", "version": "3.0.0", "weight": 20},
+    ]
+    started = await sdk.create_experiment(model, arms, name="which is best")
+    assert started["ready"]
+    users = [f"user-{number}" for number in range(60)]
+    first, second = [
+        [(await kafka_client.predict(model, [0, 1], routing_key=user))["version"] for user in users] for _ in range(2)
+    ]
+    assert first == second
+    assert set(first) == {"1.0.0", "2.0.0", "3.0.0"}
+    flagged = await asyncio.gather(*(kafka_client.predict(model, [1, 3], routing_key=user) for user in users))
+    # What an arm fails on the control answers.
+    assert all(answer["outputs"]["value"] == [6.0] for answer in flagged)
+
+    async def counted():
+        results = (await sdk.experiment(model))["results"] or {}
+        return sum(arm["requests"] for arm in results.values()) == 3 * len(users)
+
+    await until(counted, "all requests in the results")
+    results = (await sdk.experiment(model))["results"]
+    for arm, version in (("control", "1.0.0"), ("same", "2.0.0"), ("failing", "3.0.0")):
+        assert results[arm]["requests"] == 3 * first.count(version)
+    assert results["control"]["failed"] == results["same"]["failed"] == 0
+    assert results["failing"]["failed"] == first.count("3.0.0")
+    low, high = results["failing"]["failure_rate_interval"]
+    assert low < results["failing"]["failure_rate"] < high
+    assert results["failing"]["against_control"]["failure_rate"]["interval"][0] > 0
+    stopped = await sdk.stop_experiment(model, "same", reason="it was")
+    assert stopped["deployment"]["version"] == "2.0.0"
+
+    async def ended():
+        experiment = await sdk.experiment(started["deployment"]["id"])
+        return experiment["status"] == "stopped" and experiment["name"] == "which is best"
+
+    await until(ended, "the stopped experiment in the history")
+    assert (await sdk.experiment(started["deployment"]["id"]))["results"]["control"]["requests"] > 0
+
+
+async def test_each_shadow_copy_is_paired_or_shed_and_differences_are_listed(sdk, kafka_client, register):
+    model = await register("shadowed", {"scale": 3.0})
+    await sdk.create_shadow(model, "1.0.0", "2.0.0")
+    async with Traffic(kafka_client, model, rate=300).flowing() as traffic:
+        await traffic.more(300)
+    assert traffic.wrong == []
+    assert {answer["version"] for answer in traffic.answers} == {"1.0.0"}
+    sent = len(traffic.answers)
+
+    async def accounted_for():
+        with contextlib.suppress(NotFound):
+            shadow = await sdk.shadow(model)
+            return shadow["paired"] + shadow["shed"] == sent and shadow["copied"] == sent
+        return False
+
+    await until(accounted_for, f"{sent} pairs")
+    shadow = await sdk.shadow(model)
+    assert shadow["alone"] == 0
+    assert shadow["agreement"] < 0.1
+    assert shadow["agreement_interval"][0] <= shadow["agreement"] <= shadow["agreement_interval"][1]
+    worst = shadow["worst"][0]
+    assert worst["shadow"]["value"][0] == pytest.approx(1.5 * worst["production"]["value"][0])
+    assert (await sdk.stop_shadow(model))["deployment"]["strategy"] == "full"
+
+
+async def test_drift_is_detected_and_the_first_rows_are_the_reference(sdk, kafka_client, register):
+    model = await register("drifting")
+    generator = random.Random(0)
+
+    async def send(count, mean):
+        rows = [[0.0, generator.gauss(mean, 1.0)] for _ in range(count)]
+        for begin in range(0, count, 250):
+            await kafka_client.predict(model, rows[begin : begin + 250])
+
+    async def seen(what, mean):
+        """Send rows until the drift's figures say so."""
+
+        async def said():
+            await send(250, mean)
+            with contextlib.suppress(NotFound):
+                return what((await sdk.drift(model))["versions"]["1.0.0"])
+            return False
+
+        await until(said, "rows in the drift's figures")
+
+    await seen(lambda drift: drift["reference"], 0.0)
+    await seen(lambda drift: drift["windows_judged"] >= 2, 0.0)
+    assert not (await sdk.drift(model))["versions"]["1.0.0"]["drifting"]
+    await seen(lambda drift: drift["drifting"], 0.5)
+    event = await history(sdk, model, "drift.detected")
+    assert event["data"]["features"][0]["feature"] == "x[1]"
+
+
+async def test_latency_is_shown_by_version(sdk, kafka_client, register):
+    model = await register("timed")
+    for number in range(20):
+        await kafka_client.predict(model, [0, number])
+
+    async def there():
+        found = (await sdk.latency(model)).get(model, {"versions": {}})["versions"].get("1.0.0", {})
+        return set(found) == {"1m", "5m", "1h"} and found["1h"]["requests"] == 20
+
+    await until(there, "three windows")
+    minute = (await sdk.latency(model))[model]["versions"]["1.0.0"]["1m"]
+    assert 0 < minute["p50_ms"] <= minute["p95_ms"] <= minute["p99_ms"]
+
+
+async def test_what_does_not_fit_is_refused_with_the_field(sdk, register, linear_versions):
+    model = await register("refusals", {}, {})
+    for wish, error, field in (
+        ({"candidate_version": "2.0.0", "initial_percentage": 101}, InvalidInput, "initial_percentage"),
+        ({"candidate_version": "2.0.0", "initial_percentage": 0}, InvalidInput, "initial_percentage"),
+        ({"candidate_version": "2.0.0", "steps": [50, 5]}, InvalidInput, "body"),
+        ({"candidate_version": "2.0.0", "steps": [5, 150]}, InvalidInput, "body"),
+        ({"candidate_version": "2.0.0", "auto_rollback_threshold": 5}, InvalidInput, "auto_rollback_threshold"),
+        ({"candidate_version": "2.0.0", "colour": "red"}, InvalidInput, "colour"),
+        ({"candidate_version": "9.0.0"}, VersionNotFound, "version"),
+        ({"candidate_version": "1.0.0"}, InvalidInput, "version"),
+    ):
+        with pytest.raises(error) as caught:
+            await sdk.create_canary(model, **wish)
+        assert caught.value.field == field, wish
+    with pytest.raises(ModelNotFound):
+        await sdk.create_canary("nobody", "1.0.0")
+    with pytest.raises(InvalidInput, match="add up"):
+        await sdk.create_experiment(
+            model,
+            [{"name": "a", "version": "1.0.0", "weight": 0.5}, {"name": "b", "version": "2.0.0", "weight": 0.6}],
+        )
+    with pytest.raises(Conflict):
+        await sdk.create_shadow(model, "2.0.0", "3.0.0")
+    with pytest.raises(SignatureDiffers) as caught:
+        await sdk.create_canary(linear_versions, "2.0.0")
+    assert "inputs has shape [-1, 3], not [-1, 2]" in caught.value.detail
+    await sdk.create_canary(model, "2.0.0")
+    for again in (
+        sdk.create_canary(model, "3.0.0"),
+        sdk.create_shadow(model, "1.0.0", "3.0.0"),
+        sdk.deploy(model, "2.0.0"),
+    ):
+        with pytest.raises(IllegalTransition, match="promote it or roll it back"):
+            await again
+    for nothing in (sdk.stop_shadow(model), sdk.stop_experiment(model), sdk.rollback_canary("nobody")):
+        with pytest.raises(NotFound):
+            await nothing
+
+
+@pytest.fixture(scope="module")
+async def linear_versions(sdk):
+    """A model whose second version takes another number of features."""
+    from sklearn.linear_model import LinearRegression
+
+    for columns in (2, 3):
+        rows = [[float(i * j) for j in range(columns)] for i in range(1, 6)]
+        await sdk.register_model("widths", LinearRegression().fit(rows, range(5)), sample=rows)
+    return "widths"
