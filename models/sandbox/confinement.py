@@ -168,6 +168,10 @@ def _enter_own_root(plan: Plan, shown: Sequence[Place]) -> None:
     linux.pivot_root("/tmp", f"/tmp{_OLD}")  # nosec B108
     os.chdir("/")
     linux.mount("tmpfs", "/new", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
+    # Before what is shown, of which any may lie below it.
+    os.mkdir("/new/tmp")
+    data = f"mode=1777,size={plan.file_bytes},nr_inodes=100k"
+    linux.mount("tmpfs", "/new/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, data)
     for place in shown:  # folders before what is in them
         _show(place)
     reals = tuple(f"{place.real}/" for place in shown)
@@ -183,9 +187,6 @@ def _enter_own_root(plan: Plan, shown: Sequence[Place]) -> None:
         os.symlink(target, f"/new/dev/{link}")
     os.makedirs("/new/etc", exist_ok=True)
     Path("/new/etc/passwd").write_text(f"model:x:{os.geteuid()}:{os.getegid()}::/tmp:/bin/false\n")
-    os.mkdir("/new/tmp")
-    data = f"mode=1777,size={plan.file_bytes},nr_inodes=100k"
-    linux.mount("tmpfs", "/new/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, data)
     os.mkdir("/new/proc")
     with contextlib.suppress(OSError):  # containers may forbid it, and then there is none
         linux.mount("proc", "/new/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)

@@ -219,7 +219,7 @@ async def test_the_stack_serves_judges_and_survives_a_stopped_container(stack, t
             )
             return any(event["kind"] == "canary.rolled_back" for event in await client.history("m"))
 
-        await until(rolled_back, "the canary is rolled back", seconds=60)
+        await until(rolled_back, "the canary is rolled back")
 
         workers = stack("ps", "-q", "worker").split()
         assert len(workers) == 2
@@ -230,7 +230,7 @@ async def test_the_stack_serves_judges_and_survives_a_stopped_container(stack, t
         async def written_down():
             return len(await client.inference_log("m", per_page=500)) >= 200
 
-        await until(written_down, "the inference log has them", seconds=60)
+        await until(written_down, "the inference log has them")
 
     async def all_scraped():
         try:
@@ -247,7 +247,7 @@ async def test_the_stack_serves_judges_and_survives_a_stopped_container(stack, t
             f"modelmesh-{role}" for role in ("gateway", "router", "worker", "control", "recorder")
         }
 
-    await until(all_scraped, "Prometheus scrapes every role", seconds=60)
+    await until(all_scraped, "Prometheus scrapes every role")
     inside = stack("exec", "-T", "recorder", "sh", "-c", "id -u; touch /opt/x 2>&1 || true")
     assert inside.split("\n")[0] == "10001"
     assert "Read-only" in inside

@@ -6,7 +6,7 @@ import pytest
 from modelmesh.broker.views.replicas import ReplicaView
 
 
-async def until(condition, what, seconds=30):
+async def until(condition, what, seconds=90):
     """Return once `await condition()` is true; fail saying what did not happen."""
     try:
         async with asyncio.timeout(seconds):

@@ -101,7 +101,7 @@ async def test_a_whole_mesh_works_with_each_roles_rights(guarded, sdk, rows):
             await sdk.predict("kept", row)
         return any(event["kind"] in ("canary.stepped", "canary.promoted") for event in await sdk.history("kept"))
 
-    await until(stepped_by_the_judge, "the control plane gives a command of its own", seconds=60)
+    await until(stepped_by_the_judge, "the control plane gives a command of its own")
     with contextlib.suppress(Conflict, NotFound):  # the judge may have been faster
         await sdk.promote_canary("kept")
     await sdk.counterfactual("kept", alpha=0.01)
@@ -135,7 +135,7 @@ async def test_a_whole_mesh_works_with_each_roles_rights(guarded, sdk, rows):
         assert found["state"] != "failed", found
         return found["state"] == "done"
 
-    await until(replayed, "the gateway's replay is done", seconds=60)
+    await until(replayed, "the gateway's replay is done")
 
 
 async def test_what_cannot_be_read_is_put_aside_seen_and_sent_again(guarded, sdk):

@@ -37,7 +37,7 @@ async def steady_requests(client, model, row, expected, *, deadline=15.0):
         async def enough():
             return answered >= goal
 
-        await until(enough, f"{count} more answers", seconds=60)
+        await until(enough, f"{count} more answers")
 
     roads = [asyncio.create_task(road()) for _ in range(8)]
     try:

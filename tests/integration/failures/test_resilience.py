@@ -142,14 +142,19 @@ async def test_an_open_candidate_is_answered_by_stable(sdk, kafka_client, chaos,
 
 async def test_a_request_that_would_wait_too_long_is_refused_at_once(mesh, sdk, kafka_client, chaos, register):
     model = await register("crowded")
-    async with chaos.on(fault("latency", model=model, milliseconds=400)):
+    refused = []
+
+    async def crowd():
+        # More than both workers answer within the deadline; where this machine is too slow to send them in time, again.
+        asked = (kafka_client.predict(model, [0, n], deadline=5.0) for n in range(3000))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        refused.extend(answer for answer in answers if isinstance(answer, Overloaded))
+        return refused
+
+    async with chaos.on(fault("latency", seconds=300.0, model=model, milliseconds=400)):
         await asyncio.gather(*(kafka_client.predict(model, [0, n]) for n in range(4)))
-        answers = await asyncio.gather(
-            *(kafka_client.predict(model, [0, n], deadline=1.0) for n in range(3000)), return_exceptions=True
-        )
-    kinds = {type(answer) for answer in answers}
-    assert Overloaded in kinds
-    assert all(answer.retry_after for answer in answers if isinstance(answer, Overloaded))
+        await until(crowd, "some are refused", seconds=150)
+    assert all(answer.retry_after for answer in refused)
 
 
 async def test_a_client_takes_no_more_than_it_may(mesh, register):

@@ -173,7 +173,7 @@ async def test_no_panel_is_empty(prometheus):
         return not empty
 
     try:
-        await until(all_filled, "every panel shows something", seconds=60)
+        await until(all_filled, "every panel shows something")
     except pytest.fail.Exception:
         pytest.fail(f"these panels stay empty: {sorted(empty)}")
 

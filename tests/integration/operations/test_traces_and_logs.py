@@ -31,7 +31,7 @@ async def test_a_sampled_request_is_one_trace_through_gateway_router_and_worker(
             "POST /predict/{model}",
         }
 
-    await until(complete, "the trace is complete", seconds=40)
+    await until(complete, "the trace is complete")
     spans = collector.of_trace(trace)
     (served,) = [span for span in spans if span.name == "POST /predict/{model}"]
     # A request that was sent again has a span for each road that it took.
@@ -60,7 +60,7 @@ async def test_an_error_is_marked_and_what_is_not_sampled_leaves_no_span(http, f
     async def there():
         return any(span.name == "predict" for span in collector.of_trace(failing.split("-")[1]))
 
-    await until(there, "the failed request's spans are there", seconds=40)
+    await until(there, "the failed request's spans are there")
     assert collector.of_trace(unsampled.split("-")[1]) == []
 
 

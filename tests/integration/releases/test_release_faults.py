@@ -83,7 +83,7 @@ async def test_a_rollback_needs_neither_the_database_nor_the_gateway(request, me
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
-    await until(lambda: ready(http), "the gateway is back", seconds=60)
+    await until(lambda: ready(http), "the gateway is back")
     # The history follows once it can.
     assert (await history(sdk, model, "canary.rolled_back"))["actor"] == "judge"
 
@@ -120,11 +120,11 @@ async def test_two_control_planes_share_the_work_and_one_may_die(mesh, http, sdk
     await until(both_alive, "the second control plane is there")
     for version in ("2.0.0", "1.0.0"):
         for model in models:
-            await until(lambda model=model, version=version: deployed(model, version), f"{model} {version}", seconds=60)
+            await until(lambda model=model, version=version: deployed(model, version), f"{model} {version}")
     second.kill()
     await second.wait()
     for model in models:
-        await until(lambda model=model: deployed(model, "2.0.0"), f"{model} after the death of one", seconds=90)
+        await until(lambda model=model: deployed(model, "2.0.0"), f"{model} after the death of one")
         generations = [event["generation"] for event in await sdk.history(model) if event["kind"] == "release.deployed"]
         assert len(generations) == len(set(generations)), "no generation was given twice"
     for model in models:

@@ -64,7 +64,7 @@ async def test_a_wrong_compiled_form_is_replaced_by_the_model(mesh, sdk, tmp_pat
         return any(event["kind"] == "version.differs" for event in await sdk.history("compiled-watch"))
 
     for condition in (answers_right, registry_knows, event_is_told):
-        await until(condition, condition.__name__, seconds=60)
+        await until(condition, condition.__name__)
     await sdk.deploy("compiled-watch", "1.0.0")
     await sdk.deploy("compiled-watch", "2.0.0")
     assert [await ask() for _ in range(10)] == pytest.approx([right] * 10)

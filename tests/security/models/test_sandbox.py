@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 
 import cloudpickle
@@ -100,6 +101,23 @@ def test_a_served_model_reaches_nothing(run):
     assert found["worked"] == {}
     assert found["damage"] == []
     assert found["stayed while served"], "the process that was left behind was never there: the test shows nothing"
+
+
+def test_python_may_lie_below_tmp():
+    folder = Path(tempfile.mkdtemp(prefix="environment-", dir="/tmp"))
+    try:
+        venv.create(folder / "python")
+        (site,) = folder.glob("python/lib/python*/site-packages")
+        (site / "tests.pth").write_text("\n".join(filter(os.path.isabs, sys.path)))
+        refused = []
+        for python in (sys.executable, folder / "python" / "bin" / "python"):
+            command = [python, str(ATTACKS), str(folder), "refused"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[-3000:]
+            refused.append(json.loads(done.stdout))
+        assert refused[1] == refused[0]
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_a_proved_model_reaches_nothing(run):
