@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 
 import aiohttp
 import numpy as np
@@ -22,6 +23,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from benchmarks.chaos_models import SAMPLE, chaos_model
 
+from ..shell import printed
 from .otlp_collector import Collector
 from .redis_server import RedisServer
 from .traffic import strategy_is
@@ -154,3 +156,9 @@ def kill(mesh, name, number=signal.SIGKILL):
     member = next(member for member in mesh.supervisor.members if member.name == name)
     os.kill(member.pid, number)
     return member.process
+
+
+@pytest.fixture(scope="session")
+def modelmesh(mesh):
+    """Run a command as a person types it; return what it printed, or raise what it would have said as its error."""
+    return partial(printed, MODELMESH_URL=mesh.url, MODELMESH_KAFKA=mesh.settings.kafka)

@@ -20,10 +20,10 @@ from modelmesh.broker.embedded.java import find_java
 from modelmesh.broker.embedded.progress import no_progress
 from modelmesh.broker.embedded.server import EmbeddedKafka, free_port
 from modelmesh.cli.local.mesh import Mesh
-from modelmesh.cli.main import app
 from modelmesh.schemas.acls import ROLES
 from modelmesh.schemas.settings import Settings
-from typer.testing import CliRunner
+
+from ..shell import run
 
 PASSWORDS = {f"modelmesh-{role}": f"the {role}'s password" for role in ROLES}
 
@@ -52,7 +52,7 @@ def broker(folder: Path, port: int) -> EmbeddedKafka:
 
 def give_rights(bootstrap: str, *arguments: str) -> None:
     """Give the roles what `modelmesh acls` says."""
-    given = CliRunner().invoke(app, ["acls", "--apply", "--bootstrap", bootstrap, *arguments])
+    given = run("acls", "--apply", "--bootstrap", bootstrap, *arguments)
     assert given.exit_code == 0, given.output
 
 

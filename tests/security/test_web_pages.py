@@ -7,13 +7,12 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from modelmesh.access.door import Door, known_hosts
 from modelmesh.cli.local.commands import check_exposed
-from modelmesh.cli.main import app
 from modelmesh.schemas.errors import SetupError
 from modelmesh.schemas.settings import Settings
 from modelmesh.telemetry.admin_server import admin_server
 from prometheus_client import CollectorRegistry
-from typer.testing import CliRunner
 
+from ..shell import run
 from .gateway_alone import gateway_alone
 
 JSON = b"Content-Type: application/json"
@@ -164,7 +163,7 @@ async def test_the_ports_of_the_roles_know_their_names_too():
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "mesh.example"])
 def test_up_lets_others_in_only_with_keys_or_when_that_is_meant(host, tmp_path, monkeypatch):
     monkeypatch.delenv("MODELMESH_AUTH", raising=False)
-    done = CliRunner().invoke(app, ["up", "--host", host, "--data", str(tmp_path)])
+    done = run("up", "--host", host, "--data", tmp_path)
     assert isinstance(done.exception, SetupError)
     assert "--insecure" in str(done.exception)
     assert list(tmp_path.iterdir()) == [], "nothing was started"

@@ -8,11 +8,10 @@ from pathlib import Path
 import joblib
 import pytest
 from aiokafka import AIOKafkaProducer
-from modelmesh.cli.main import app
 from modelmesh.schemas.errors import InvalidInput, ModelNotFound
 from modelmesh.sdk import AsyncModelMeshClient, ModelMeshClient
-from typer.testing import CliRunner
 
+from ...shell import run
 from ..waiting import until
 
 
@@ -81,12 +80,12 @@ async def test_the_topics_are_described_for_clients_in_other_languages(mesh, htt
 def test_the_doctor_finds_a_mesh_that_is_well_and_a_database_that_is_not(mesh, monkeypatch, tmp_path):
     for name in ("kafka", "data", "database", "redis"):
         monkeypatch.setenv(f"MODELMESH_{name.upper()}", str(getattr(mesh.settings, name)))
-    done = CliRunner().invoke(app, ["doctor", "--url", mesh.url, "--json"])
+    done = run("doctor", "--url", mesh.url, "--json")
     found = {finding["what"]: finding for finding in json.loads(done.output)}
     assert {finding["state"] for finding in found.values()} <= {"good", "note"}, found
     assert done.exit_code == 0
     monkeypatch.setenv("MODELMESH_DATABASE", "postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
-    done = CliRunner().invoke(app, ["doctor", "--url", mesh.url])
+    done = run("doctor", "--url", mesh.url)
     assert done.exit_code == 1
     assert "MODELMESH_DATABASE" in done.output.replace("\n", "")
 
@@ -113,7 +112,7 @@ def test_a_client_of_librdkafka_alone_gets_its_answer(mesh, forest, cancer):
 def test_settings_do_not_show_passwords(monkeypatch):
     monkeypatch.setenv("MODELMESH_DATABASE", "postgresql+asyncpg://me:hunter2@db/x")
     monkeypatch.setenv("MODELMESH_KAFKA_PASSWORD", "hunter2")
-    done = CliRunner().invoke(app, ["settings", "--json"])
+    done = run("settings", "--json")
     assert done.exit_code == 0
     assert "hunter2" not in done.output
 

@@ -11,7 +11,6 @@ import pytest
 from modelmesh.broker.kafka.connection import make_producer
 from modelmesh.broker.kafka.topics import ensure_topics
 from modelmesh.cli.local.status import mesh_status
-from modelmesh.cli.main import app
 from modelmesh.producers.client import PredictionClient
 from modelmesh.producers.dead_letters import DeadLetters
 from modelmesh.producers.faults import FaultInjector
@@ -27,7 +26,6 @@ from modelmesh.schemas.errors import (
 )
 from modelmesh.schemas.payloads.chaos import Fault
 from modelmesh.schemas.records import PredictionRequest
-from typer.testing import CliRunner
 
 from ..conftest import kill
 from ..waiting import both_workers_serve, until
@@ -305,20 +303,6 @@ async def test_chaos_is_refused_where_nobody_has_it_switched_on(mesh, forest):
     async with FaultInjector(elsewhere) as injector:
         with pytest.raises(Unavailable, match="MODELMESH_CHAOS"):
             await injector.start(fault("error"))
-
-
-@pytest.fixture
-def modelmesh(mesh):
-    """Run a command as a person types it; return what it printed, or raise what it would have said as its error."""
-
-    async def run(*arguments):
-        environment = {"COLUMNS": "200", "MODELMESH_KAFKA": mesh.settings.kafka}
-        result = await asyncio.to_thread(CliRunner(env=environment).invoke, app, list(arguments))
-        if result.exception is not None:
-            raise result.exception
-        return result.output
-
-    return run
 
 
 async def test_dead_letters_and_faults_from_the_shell(mesh, modelmesh):

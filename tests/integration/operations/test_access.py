@@ -20,14 +20,13 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from modelmesh.broker.embedded.server import free_port
-from modelmesh.cli.main import app
 from modelmesh.schemas.errors import Forbidden, InvalidInput, PickleRefused, RateLimited, Unauthorized
 from modelmesh.sdk import AsyncModelMeshClient
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
-from typer.testing import CliRunner
 
 from ...certificates import certificate
+from ...shell import run
 from ..traffic import history
 from ..waiting import until
 
@@ -343,7 +342,7 @@ async def test_no_log_of_any_role_holds_a_secret(mesh, guarded):
     ],
 )
 def test_a_key_that_cannot_be_made_is_explained(options, says):
-    done = CliRunner().invoke(app, ["keys", "create", "nobody", *options])
+    done = run("keys", "create", "nobody", *options)
     assert done.exit_code != 0
     assert says in str(done.exception) + done.output
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from modelmesh.cli.main import app
-from typer.testing import CliRunner
 
+from ...shell import run
 from ..traffic import Traffic
 from ..waiting import until
 
@@ -56,10 +55,10 @@ async def test_the_state_goes_on_coming_and_knows_models_and_replicas(http, fore
 
 
 def test_top_shows_the_same_in_a_terminal(mesh, forest):
-    done = CliRunner().invoke(app, ["top", "--url", mesh.url, "--once"], env={"COLUMNS": "200"})
+    done = run("top", "--url", mesh.url, "--once")
     assert done.exit_code == 0, done.output
     assert forest in done.output
-    state = json.loads(CliRunner().invoke(app, ["top", "--url", mesh.url, "--json"]).output)
+    state = json.loads(run("top", "--url", mesh.url, "--json").output)
     assert forest in {model["name"] for model in state["models"]}
 
 

@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 from modelmesh.broker.kafka.connection import make_producer
-from modelmesh.cli.main import app
 from modelmesh.producers.dead_letters import DeadLetters
 from modelmesh.schemas.errors import InvalidInput, ModelNotFound, NotFound
 from sklearn.linear_model import LinearRegression
-from typer.testing import CliRunner
 
+from ...shell import run
 from ..waiting import until
 
 REQUESTS = 30
@@ -50,7 +49,7 @@ async def test_accuracy_is_what_counting_by_hand_gives_and_a_correction_counts(s
         return (await figures(sdk, "labelled", REQUESTS))["accuracy"] == 1.0
 
     await until(corrected, "the corrected labels count")
-    done = CliRunner().invoke(app, ["accuracy", "labelled", "--url", sdk.url, "--json"])
+    done = run("accuracy", "labelled", "--url", sdk.url, "--json")
     assert json.loads(done.output)["versions"]["1.0.0"]["1 h"]["rows"] == REQUESTS
     errors = await sdk.errors("labelled")
     assert list(errors) == ["labelled"]
@@ -61,7 +60,7 @@ async def test_a_label_may_come_before_its_answer_and_for_several_rows_of_a_regr
     await sdk.register_model("priced", LinearRegression().fit(rows, rows.sum(axis=1)), sample=rows)
     table = tmp_path / "labels.csv"
     table.write_text("request_id,label\nearly-1,1.5\n")
-    done = CliRunner().invoke(app, ["label", "priced", str(table), "--url", sdk.url])
+    done = run("label", "priced", table, "--url", sdk.url)
     assert "1 labels sent" in done.output
     await sdk.send_labels("priced", {"early-2": [1.0, 7.0], "never-asked": 3.0, "wrong-shape": [1.0, 2.0, 3.0]})
     for request_id, asked in (

@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 import joblib
 import pyarrow.parquet
 import pytest
-from modelmesh.cli.main import app
 from modelmesh.models.adapters.onnx_adapter import OnnxAdapter
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.models.adapters.sklearn_adapter import SklearnAdapter
 from modelmesh.replay.replayer import Replay, Stretch
 from modelmesh.schemas.errors import InvalidInput, NotFound
 from sklearn.linear_model import LogisticRegression
-from typer.testing import CliRunner
 
+from ...shell import printed, run
 from ..waiting import until
 
 REQUESTS = 120
@@ -68,12 +67,8 @@ def test_the_report_is_what_comparing_by_hand_gives_and_the_same_twice(mesh, rec
 def report_of(begin, end, *options):
     """What the command says of version 2.0.0 and the stretch."""
     stretch = ["--from", text(begin), "--to", text(end)]
-    done = CliRunner().invoke(
-        app,
-        ["replay", "--model", "replayed", "--version", "2.0.0", *stretch, "--json", *options],
-        catch_exceptions=False,
-    )
-    assert done.exit_code == 0, done.output
+    done = run("replay", "--model", "replayed", "--version", "2.0.0", *stretch, "--json", *options)
+    assert done.exit_code == 0, (done.output, done.exception)
     return json.loads(done.output)
 
 
@@ -111,7 +106,7 @@ def test_an_interrupted_replay_goes_on_and_says_the_same(mesh, recorded, tmp_pat
         return CountedPredictor(predictor, ran)
 
     monkeypatch.setattr(OnnxAdapter, "load", counted)
-    done = CliRunner().invoke(app, ["replay", "--resume", "--out", str(part), "--json"], catch_exceptions=False)
+    done = run("replay", "--resume", "--out", part, "--json")
     assert json.loads(done.output)["report"] == expected["report"]
     assert (part / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
     assert 0 < sum(ran) < REQUESTS
@@ -178,8 +173,7 @@ async def test_what_may_be_a_pickle_is_replayed_in_a_process_of_its_own(
     joblib.dump(forest, tmp_path / "own.joblib")
     for which in (["--version", "1.0.0"], ["--file", str(tmp_path / "own.joblib")]):
         command = ["replay", "--model", "unpickled", "--from", text(begin), *which, "--json"]
-        done = await asyncio.to_thread(CliRunner().invoke, app, command, catch_exceptions=False)
-        report = json.loads(done.output)["report"]
+        report = json.loads(await printed(*command))["report"]
         assert (report["requests"], report["agreement"]["share"]) == (10, 1.0)
     assert loaded_here == []
 
@@ -237,6 +231,6 @@ async def test_a_stretch_without_requests_is_said_to_be_one(mesh, recorded, tmp_
 )
 def test_what_cannot_be_replayed_is_explained(mesh, monkeypatch, options, says):
     monkeypatch.setenv("MODELMESH_KAFKA", mesh.settings.kafka)
-    done = CliRunner().invoke(app, ["replay", "--model", "replayed", *options])
+    done = run("replay", "--model", "replayed", *options)
     assert done.exit_code != 0
     assert says in str(done.exception)

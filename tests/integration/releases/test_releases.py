@@ -5,7 +5,6 @@ import contextlib
 import random
 
 import pytest
-from modelmesh.cli.main import app
 from modelmesh.schemas.errors import (
     Conflict,
     IllegalTransition,
@@ -16,8 +15,8 @@ from modelmesh.schemas.errors import (
     StaleGeneration,
     VersionNotFound,
 )
-from typer.testing import CliRunner
 
+from ...shell import run
 from ..traffic import Traffic, history, release_of, strategy_is
 from ..waiting import until
 
@@ -74,7 +73,7 @@ async def test_the_users_threshold_rolls_back_beside_the_comparison(sdk, kafka_c
     assert (await sdk.counterfactual(event["data"]["id"], auto_rollback_threshold=1.0))["would_have"][
         "decision"
     ] == "hold"
-    shown = CliRunner().invoke(app, ["counterfactual", model, "--rollback-at", "none", "--url", sdk.url])
+    shown = run("counterfactual", model, "--rollback-at", "none", "--url", sdk.url)
     assert "was rolled back after" in shown.output
     assert "under these rules: hold" in shown.output
     with pytest.raises(InvalidInput, match="alpha"):

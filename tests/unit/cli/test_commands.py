@@ -5,14 +5,15 @@ import sys
 import pytest
 from modelmesh.cli.commands.models import read_json
 from modelmesh.cli.lazy_commands import COMMANDS, commands_of
-from modelmesh.cli.main import app, main
+from modelmesh.cli.main import main
 from modelmesh.schemas.errors import InvalidInput
-from typer.testing import CliRunner
+
+from ...shell import run
 
 
 def test_settings_lists_every_variable_with_its_value_and_meaning(monkeypatch):
     monkeypatch.setenv("MODELMESH_PORT", "8123")
-    listed = json.loads(CliRunner().invoke(app, ["settings", "--json"]).stdout)
+    listed = json.loads(run("settings", "--json").stdout)
     assert listed["MODELMESH_PORT"]["value"] == "8123"
     assert all(entry["meaning"] for entry in listed.values())
 
@@ -82,8 +83,8 @@ def test_what_nobody_foresaw_is_one_line_and_not_a_traceback(monkeypatch, capsys
 def test_every_command_is_found_under_its_name(module):
     assert tuple(commands_of(module)) == COMMANDS[module]
     for name in COMMANDS[module]:
-        assert name in CliRunner().invoke(app, ["--help"]).output
-        assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
+        assert name in run("--help").output
+        assert run(name, "--help").exit_code == 0
 
 
 def test_a_role_imports_nothing_of_the_other_commands():

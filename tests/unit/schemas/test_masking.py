@@ -5,9 +5,9 @@ import json
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from modelmesh.cli.main import app
 from modelmesh.schemas.masking import without_passwords
-from typer.testing import CliRunner
+
+from ...shell import run
 
 SECRET = "hunter2-of-all"
 URLS = [
@@ -51,7 +51,7 @@ def test_the_settings_are_shown_without_passwords(arguments, monkeypatch):
     for name, url in places.items():
         monkeypatch.setenv(f"MODELMESH_{name}", url.replace("{}", SECRET))
     monkeypatch.setenv("MODELMESH_KAFKA_PASSWORD", SECRET)
-    shown = CliRunner(env={"COLUMNS": "300"}).invoke(app, arguments).output
+    shown = run(*arguments, COLUMNS="300").output
     assert "MODELMESH_DATABASE" in shown
     assert SECRET not in shown.replace("\n", "")
     if "--json" in arguments:

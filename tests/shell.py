@@ -1,0 +1,19 @@
+"""Run the command line in this process."""
+
+import asyncio
+
+from modelmesh.cli.main import app
+from typer.testing import CliRunner
+
+
+def run(*arguments, **environment):
+    """Run a command with these variables; return its `exit_code`, its `output` and, where it failed, its `exception`."""
+    return CliRunner(env={"COLUMNS": "200"} | environment).invoke(app, [str(each) for each in arguments])
+
+
+async def printed(*arguments, **environment):
+    """Run a command in a thread; return what it printed. Raises the error that it failed with."""
+    done = await asyncio.to_thread(run, *arguments, **environment)
+    if done.exception is not None:
+        raise done.exception
+    return done.output
