@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ..schemas.payloads.keys import Scope
+from ..schemas.trial_id import model_and_trial
 from .caller import Caller, caller
 from .gatekeeper import Gatekeeper
 
@@ -55,7 +56,7 @@ def access_middleware(gatekeeper: Gatekeeper) -> Middleware:
         )
         for name in ("model", "name", "id"):
             if (model := request.match_info.get(name)) is not None:
-                found.check_model(model.partition(".")[0] if name == "id" else model)
+                found.check_model(model_and_trial(model)[0] if name == "id" else model)
         return found
 
     @web.middleware

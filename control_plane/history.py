@@ -16,7 +16,7 @@ from ..broker.kafka.dead_letter_box import DeadLetterBox
 from ..broker.kafka.outbox import Outbox
 from ..registry.storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, fitting
 from ..registry.storage.keep_writing import keep_writing
-from ..schemas.payloads.commands import Event
+from ..schemas.payloads.events import Event, ExperimentStarted, ExperimentStopped, VersionDiffers, read_event
 from ..schemas.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -75,7 +75,7 @@ class HistoryProjection:
         async with AsyncSession(engine) as session, session.begin():
             for record in records:
                 try:
-                    event = Event.model_validate_json(record.value or b"")
+                    event = read_event(record.value or b"")
                     row = _row(event)
                     await _project_experiment(session, event)
                     await _project_difference(session, event)
@@ -88,16 +88,17 @@ class HistoryProjection:
 
 
 def _row(event: Event) -> DeploymentRow:
+    data = event.data.model_dump(mode="json")
     return DeploymentRow(
         event_id=fitting(DeploymentRow.event_id, event.event_id),
         kind=event.kind,
         model=fitting(DeploymentRow.model, event.model),
         generation=event.generation,
-        strategy=event.data.get("strategy"),
-        version=event.data.get("version"),
+        strategy=data.get("strategy"),
+        version=data.get("version"),
         actor=fitting(DeploymentRow.actor, event.actor),
         summary=fitting(DeploymentRow.summary, event.summary),
-        data=event.data,
+        data=data,
         problem=event.problem,
         at=datetime.fromtimestamp(event.at, UTC),
     )
@@ -105,29 +106,29 @@ def _row(event: Event) -> DeploymentRow:
 
 async def _project_difference(session: AsyncSession, event: Event) -> None:
     """Let the registry know of a compiled form that is wrong: the version is deployed without it from now on."""
-    if event.kind != "version.differs":
+    if not isinstance(event, VersionDiffers):
         return
-    named = (ModelRow.name == event.model, VersionRow.artifact_digest == event.data["digest"])
-    query = select(VersionRow).join(ModelRow).where(*named, VersionRow.version == event.data["version"])
+    named = (ModelRow.name == event.model, VersionRow.artifact_digest == event.data.digest)
+    query = select(VersionRow).join(ModelRow).where(*named, VersionRow.version == event.data.version)
     row = await session.scalar(query)
     if row is not None:
-        row.parity = row.parity | {"differs": event.data.get("reason") or event.summary}
+        row.parity = row.parity | {"differs": event.data.reason or event.summary}
 
 
 async def _project_experiment(session: AsyncSession, event: Event) -> None:
     at = datetime.fromtimestamp(event.at, UTC)
-    if event.kind == "experiment.started":
+    if isinstance(event, ExperimentStarted):
         await session.merge(
             ExperimentRow(
-                id=event.data["id"],
-                name=event.data["name"],
+                id=str(event.data.id),
+                name=event.data.name,
                 model=event.model,
-                variants=event.data["variants"],
+                variants=[variant.model_dump(mode="json") for variant in event.data.variants],
                 status="running",
                 created_at=at,
             )
         )
-    elif event.kind == "experiment.stopped":
-        row = await session.get(ExperimentRow, event.data["id"])
+    elif isinstance(event, ExperimentStopped):
+        row = await session.get(ExperimentRow, str(event.data.id))
         if row is not None:
-            row.status, row.ended_at, row.results = "stopped", at, event.data.get("evidence")
+            row.status, row.ended_at, row.results = "stopped", at, event.data.evidence or None

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ..broker.kafka.topic_follower import TopicFollower
 from ..broker.views.releases import ReleasesView
 from ..broker.views.statistics import StatisticsView
-from ..schemas.payloads.commands import Event
+from ..schemas.payloads.events import read_event
 from ..schemas.settings import Settings
 from ..telemetry.readings import Values, add_reading
 
@@ -53,7 +53,7 @@ class ControlMetrics:
 
     def _on_event(self, record: ConsumerRecord) -> None:
         try:
-            event = Event.model_validate_json(record.value or b"")
+            event = read_event(record.value or b"")
         except ValidationError:
             return  # the history says so
         self._happened[event.kind] += 1

@@ -7,19 +7,33 @@ import contextlib
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TypedDict
 
 from aiokafka import ConsumerRecord
 
+from ..access.caller import Caller
 from ..broker.kafka.dead_letter_box import DeadLetterBox
 from ..broker.kafka.outbox import Outbox
 from ..broker.kafka.send_errors import answer_for, is_permanent
 from ..broker.kafka.topic_follower import TopicFollower
 from ..schemas.errors import ControlPlaneUnavailable, from_problem
-from ..schemas.payloads.commands import Command, CommandKind, Event
+from ..schemas.payloads.commands import Command
+from ..schemas.payloads.events import Event, read_event
 from ..schemas.settings import Settings
 
 LISTENER_BACKLOG = 1000
+
+
+class Asked(TypedDict):
+    """What each command says of who asked for it, and when."""
+
+    model: str
+    based_on: int | None
+    actor: str
+    source: str
+    reason: str
+    issued_at: float
+    expires_at: float
 
 
 class CommandClient:
@@ -41,10 +55,20 @@ class CommandClient:
         """Follow the events until cancelled."""
         await self._follower.run()
 
-    def command(self, kind: CommandKind, model: str, **fields: Any) -> Command:
-        """Return a command that is given now and expires when its author stops waiting."""
+    def asked(
+        self, model: str, who: Caller, *, actor: str = "", reason: str = "", based_on: int | None = None
+    ) -> Asked:
+        """Return the fields of a command that is given now and expires when its author stops waiting."""
         now = time.time()
-        return Command(kind=kind, model=model, issued_at=now, expires_at=now + self._timeout, **fields)
+        return {
+            "model": model,
+            "based_on": based_on,
+            "actor": who.actor(actor),
+            "source": who.source,
+            "reason": reason,
+            "issued_at": now,
+            "expires_at": now + self._timeout,
+        }
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[asyncio.Queue[Event]]:
@@ -80,7 +104,7 @@ class CommandClient:
         return event
 
     def _on_record(self, record: ConsumerRecord) -> None:
-        event = Event.model_validate_json(record.value or b"")
+        event = read_event(record.value or b"")
         for queue in self._listeners:
             if queue.full():
                 queue.get_nowait()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from ..access.caller import caller
 from ..broker.kafka.topics import ensure_topics
 from ..broker.views.releases import ReleasesView
 from ..broker.views.replicas import ReplicaView
-from ..schemas.payloads.commands import CommandKind, Event
+from ..schemas.payloads.commands import Command, Remove
+from ..schemas.payloads.events import Event
 from ..schemas.payloads.releases import VersionSpec
 from ..schemas.settings import Settings
-from .command_client import CommandClient
+from .command_client import Asked, CommandClient
 
 
 class Deployer:
@@ -26,19 +26,25 @@ class Deployer:
         self._releases = releases
         self._replicas = replicas
 
-    async def execute(self, kind: CommandKind, model: str, **fields: Any) -> Event:
-        """Return the event once a worker has each version of the release loaded, or after `load_timeout`.
+    async def asked(self, model: str, *, actor: str = "", reason: str = "", based_on: int | None = None) -> Asked:
+        """Return what every command says of its author, once the model's topic is there.
 
-        Raises what the command was refused by, ControlPlaneUnavailable, or Forbidden where the caller may not touch the model.
+        Raises Forbidden where the caller may not touch the model.
         """
         who = caller.get()
         who.check_model(model)
-        fields |= {"actor": who.actor(fields.get("actor", "")), "source": who.source}
         if model not in self._releases.releases:
             # Whoever hears of the release may use its topic at once.
             await ensure_topics(self._settings, [self._settings.topics().model(model)])
-        event = await self._commands.execute(self._commands.command(kind, model, **fields))
-        await self._until_usable(model, event.generation)
+        return self._commands.asked(model, who, actor=actor, reason=reason, based_on=based_on)
+
+    async def execute(self, command: Command) -> Event:
+        """Return the event once a worker has each version of the release loaded, or after `load_timeout`.
+
+        Raises what the command was refused by, or ControlPlaneUnavailable.
+        """
+        event = await self._commands.execute(command)
+        await self._until_usable(command.model, event.generation)
         return event
 
     async def remove(self, model: str) -> Event:
@@ -48,8 +54,7 @@ class Deployer:
         """
         who = caller.get()
         who.check_model(model)
-        command = self._commands.command("remove", model, actor=who.actor(""), source=who.source)
-        return await self._commands.execute(command)
+        return await self._commands.execute(Remove(**self._commands.asked(model, who)))
 
     def usable(self, model: str) -> bool:
         """Whether live workers have every version of the release loaded, and every router knows it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..broker.kafka.outbox import Outbox
 from ..runtime.event_publisher import EventPublisher
-from ..schemas.payloads.commands import EventKind
+from ..schemas.payloads.event_data import KeyData
+from ..schemas.payloads.events import KeyCreated, KeyRevoked
 from ..schemas.payloads.keys import ApiKey
 from ..schemas.settings import Settings
 
@@ -17,10 +18,9 @@ class KeyWriter:
         self._outbox = outbox
         self._events = EventPublisher(settings, outbox)
 
-    async def write(self, key: ApiKey, kind: EventKind, *, actor: str, source: str) -> None:
+    async def write(self, key: ApiKey, *, actor: str, source: str) -> None:
         """Return once the log has it. Raises BrokerUnavailable."""
         await self._outbox.write(self._topic, [(key.id, key.model_dump_json().encode())])
-        what = "made" if kind == "key.created" else "revoked"
-        self._events.publish(
-            kind, "", f"the API key {key.name!r} was {what}", actor=actor, source=source, key=key.id, scopes=key.scopes
-        )
+        kind, what = (KeyCreated, "made") if key.revoked_at is None else (KeyRevoked, "revoked")
+        data = KeyData(key=key.id, scopes=key.scopes, source=source)
+        self._events.publish(kind, data, model="", summary=f"the API key {key.name!r} was {what}", actor=actor)

@@ -16,6 +16,8 @@ from ..runtime.event_publisher import EventPublisher
 from ..runtime.lifecycle import Lifecycle
 from ..schemas.errors import NotFound, Unavailable
 from ..schemas.payloads.chaos import Fault
+from ..schemas.payloads.event_data import FaultStartedData, FaultStoppedData
+from ..schemas.payloads.events import ChaosStarted, ChaosStopped
 from ..schemas.settings import Settings
 
 HEARD_WITHIN = 3.0
@@ -61,7 +63,12 @@ class FaultInjector:
         )
         self._view.faults[fault.fault_id] = fault
         shown = fault.model_dump(exclude_defaults=True)
-        self._events.publish("chaos.started", fault.model, f"the fault {fault.kind} was switched on", fault=shown)
+        self._events.publish(
+            ChaosStarted,
+            FaultStartedData(fault=shown),
+            model=fault.model,
+            summary=f"the fault {fault.kind} was switched on",
+        )
         await self._outbox.flushed()
 
     async def stop(self, fault_id: str) -> None:
@@ -71,7 +78,10 @@ class FaultInjector:
             raise NotFound(f"there is no fault {fault_id}: `modelmesh chaos list` shows those that are on")
         await self._producer.send_and_wait(self._topic.name, None, key=fault_id.encode())
         self._events.publish(
-            "chaos.stopped", fault.model, f"the fault {fault.kind} was switched off", fault_id=fault_id
+            ChaosStopped,
+            FaultStoppedData(fault_id=fault_id),
+            model=fault.model,
+            summary=f"the fault {fault.kind} was switched off",
         )
         await self._outbox.flushed()
 

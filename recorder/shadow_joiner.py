@@ -140,7 +140,7 @@ class ShadowJoiner:
             shadow = release.variant("shadow")
             assert shadow is not None
             versions = {"production": release.stable.version, "shadow": shadow.version}
-            document = {"id": release.id, "trial": release.trial, "versions": versions, **pairs.document()}
+            document = {"id": str(release.id), "trial": release.trial, "versions": versions, **pairs.document()}
             if self._published.get(model) != document:
                 self._published[model] = document
                 value = orjson.dumps({"at": now, **document})

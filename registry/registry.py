@@ -17,6 +17,7 @@ from ..models.proof.proof import Proof
 from ..schemas.errors import InvalidInput, ModelNotFound, VersionExists, VersionNotFound
 from ..schemas.names import check_model_name, parse_version
 from ..schemas.payloads.releases import Batching
+from ..schemas.trial_id import TrialId
 from .registration import Registration
 from .storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow
 from .version_specs import check_size
@@ -224,12 +225,12 @@ class Registry:
             )
             return list(rows), total or 0
 
-    async def events_of_trial(self, model: str, trial: int | None, kinds: tuple[str, ...]) -> list[DeploymentRow]:
+    async def events_of_trial(self, model: str, trial: TrialId | None, kinds: tuple[str, ...]) -> list[DeploymentRow]:
         """Return how trials ended, newest first: the events of those kinds, of one trial or of all."""
         query = select(DeploymentRow).where(DeploymentRow.model == model, DeploymentRow.kind.in_(kinds))
         async with AsyncSession(self._engine) as session:
             rows = list(await session.scalars(query.order_by(DeploymentRow.at.desc())))
-        return [row for row in rows if trial is None or row.data.get("id") == f"{model}.{trial}"]
+        return [row for row in rows if trial is None or row.data.get("id") == str(trial)]
 
     async def experiments(self, models: Collection[str] | None) -> list[ExperimentRow]:
         """Return the experiments with these models (None: with any), newest first."""
@@ -239,10 +240,10 @@ class Registry:
         async with AsyncSession(self._engine) as session:
             return list(await session.scalars(query))
 
-    async def experiment(self, model: str, trial: int | None) -> ExperimentRow | None:
+    async def experiment(self, model: str, trial: TrialId | None) -> ExperimentRow | None:
         """Return an experiment; without a trial the model's newest."""
         rows = await self.experiments((model,))
-        return next((row for row in rows if trial is None or row.id == f"{model}.{trial}"), None)
+        return next((row for row in rows if trial is None or row.id == str(trial)), None)
 
     async def _find(self, session: AsyncSession, name: str, version: str) -> VersionRow | None:
         query = select(VersionRow).join(ModelRow).where(ModelRow.name == name, VersionRow.version == version)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 from uuid import uuid4
 
 from ..broker.kafka.outbox import Outbox
 from ..resilience.circuit_breaker import State
-from ..schemas.payloads.commands import Event, EventKind
+from ..schemas.payloads.event_data import BreakerData
+from ..schemas.payloads.events import BreakerClosed, BreakerHalfOpened, BreakerOpened, Data, EventOf
 from ..schemas.settings import Settings
 
-_BREAKERS: dict[State, EventKind] = {
-    "closed": "breaker.closed", "half_open": "breaker.half_open", "open": "breaker.open"
+_BREAKERS: dict[State, type[EventOf[BreakerData]]] = {
+    "closed": BreakerClosed, "half_open": BreakerHalfOpened, "open": BreakerOpened
 }  # fmt: skip
 
 
@@ -24,15 +24,16 @@ class EventPublisher:
         self._actor = settings.name
         self._outbox = outbox
 
-    def breaker(self, state: State, model: str, what: str, **data: Any) -> None:
+    def breaker(self, state: State, model: str, what: str, *, replica: str, version: str = "") -> None:
         """Publish a breaker's new state; `what` says whose it is."""
-        self.publish(_BREAKERS[state], model, f"the breaker of {what} is {state.replace('_', ' ')}", **data)
+        data = BreakerData(replica=replica, version=version) if version else BreakerData(replica=replica)
+        summary = f"the breaker of {what} is {state.replace('_', ' ')}"
+        self.publish(_BREAKERS[state], data, model=model, summary=summary)
 
-    def publish(self, kind: EventKind, model: str, summary: str, *, actor: str = "", **data: Any) -> None:
+    def publish(self, kind: type[EventOf[Data]], data: Data, *, model: str, summary: str, actor: str = "") -> None:
         """Publish an event; `model` is empty where it is about no model in particular, `actor` where it is this replica."""
-        event = Event(
+        event = kind(
             event_id=uuid4().hex,
-            kind=kind,
             model=model,
             at=time.time(),
             actor=actor or self._actor,

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from . import records
 from .names import NONCE
-from .payloads.chaos import Fault
-from .payloads.commands import Command, Event
-from .payloads.keys import ApiKey
-from .payloads.labels import Label
-from .payloads.observations import Summary
-from .payloads.releases import Release
-from .payloads.replicas import Heartbeat
 from .topics import Topic, Topics
 
 _TEXT = {"type": "string"}
@@ -58,40 +53,22 @@ _REPLY_HEADERS: dict[str, dict[str, Any]] = {
     records.CACHED: _TEXT | {"description": "there where the prediction cache answered"},
     records.TRACEPARENT: _TEXT,
 }
-_PREDICTION = {
-    "oneOf": [
-        {"type": "object", "required": ["inputs"], "description": "a request: a row, rows or named features"},
-        {"type": "object", "required": ["model", "version", "outputs"], "description": "an answer"},
-        {"type": "object", "required": ["title", "status", "code", "detail"], "description": "a problem (RFC 9457)"},
-    ]
-}
 
 
 def asyncapi_document(topics: Topics, kafka: str | None, version: str) -> dict[str, Any]:
     """Return the document of one mesh's topics; without `kafka` it does not say where they are."""
-    kinds: dict[str, Any] = {
-        topics.requests.name: ("PredictionRequest", _headers(_REQUEST_HEADERS, _REQUIRED), _PREDICTION),
-        topics.replies.name: ("Reply", _headers(_REPLY_HEADERS, [records.ID, records.STATUS]), _PREDICTION),
-        topics.shadow_replies.name: (
-            "ShadowReply",
-            _headers(_REPLY_HEADERS, [records.ID, records.STATUS]),
-            _PREDICTION,
-        ),
-        topics.observations.name: ("Summary", None, Summary),
-        topics.commands.name: ("Command", None, Command),
-        topics.events.name: ("Event", None, Event),
-        topics.deployments.name: ("Release", None, Release),
-        topics.replicas.name: ("Heartbeat", None, Heartbeat),
-        topics.chaos.name: ("Fault", None, Fault),
-        topics.keys.name: ("ApiKey", None, ApiKey),
-        topics.labels.name: ("Label", None, Label),
+    replies = _headers(_REPLY_HEADERS, [records.ID, records.STATUS])
+    headers = {
+        topics.requests.name: _headers(_REQUEST_HEADERS, _REQUIRED),
+        topics.replies.name: replies,
+        topics.shadow_replies.name: replies,
     }
+    schemas: dict[str, Any] = {}
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for topic in [*topics, topics.model("{model}")]:
-        name, headers, payload = kinds.get(topic.name, (None, None, {}))
         key = topic.name.removeprefix(f"{topics.prefix}.").replace("{", "").replace("}", "").replace(".", "-")
-        channels[key] = _channel(topic, name or key, headers, payload)
+        channels[key] = _channel(topic, headers.get(topic.name), _schema_of(topic, schemas))
         for action, who in (("send", topic.written_by), ("receive", topic.read_by)):
             operations[f"{action}-{key}"] = {"action": action, "channel": {"$ref": f"#/channels/{key}"}, "summary": who}
     return {
@@ -104,6 +81,7 @@ def asyncapi_document(topics: Topics, kafka: str | None, version: str) -> dict[s
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,
+        "components": {"schemas": schemas},
     } | ({"servers": {"kafka": {"host": kafka, "protocol": "kafka"}}} if kafka is not None else {})
 
 
@@ -111,16 +89,25 @@ def _headers(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required}
 
 
-def _channel(topic: Topic, name: str, headers: dict[str, Any] | None, payload: Any) -> dict[str, Any]:
-    schema = payload if isinstance(payload, dict) else payload.model_json_schema(mode="serialization")
-    message: dict[str, Any] = {"name": name, "payload": schema}
+def _schema_of(topic: Topic, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a topic's values; the schemas that it refers to are added to those of all topics."""
+    schema = TypeAdapter(topic.payload).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    schemas |= schema.pop("$defs", {})
+    if "discriminator" in schema:
+        # OpenAPI has an object here, AsyncAPI the name alone.
+        schema["discriminator"] = schema["discriminator"]["propertyName"]
+    return schema
+
+
+def _channel(topic: Topic, headers: dict[str, Any] | None, payload: dict[str, Any]) -> dict[str, Any]:
+    message: dict[str, Any] = {"name": topic.message, "payload": payload}
     if headers is not None:
         message["headers"] = headers
     message["bindings"] = {"kafka": {"key": {"type": "string", "description": topic.key}}}
     channel: dict[str, Any] = {
         "address": topic.name,
         "description": topic.holds,
-        "messages": {name: message},
+        "messages": {topic.message: message},
         "bindings": {
             "kafka": {
                 "topic": topic.name,

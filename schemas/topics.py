@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
+
+from .payloads.chaos import Fault
+from .payloads.commands import Command
+from .payloads.events import Event
+from .payloads.keys import ApiKey
+from .payloads.labels import Label
+from .payloads.observations import Observation
+from .payloads.raw import Prediction, Statistic, TableValue, UnreadRecord
+from .payloads.releases import Release
+from .payloads.replicas import Heartbeat
 
 # The control plane's Faust tables; a changelog's name carries its table's.
 CONTROL_TABLES = ("releases", "evidence", "latency", "drift")
@@ -12,7 +23,10 @@ CONTROL_TABLES = ("releases", "evidence", "latency", "drift")
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic: its full name, number of partitions, how long it is kept (None: compacted), and its meaning."""
+    """A topic: its full name, number of partitions, how long it is kept (None: compacted), and its meaning.
+
+    `message` names what its records are, `payload` is the type of their values, as pydantic takes it.
+    """
 
     name: str
     partitions: int
@@ -21,6 +35,8 @@ class Topic:
     written_by: str
     read_by: str
     holds: str
+    message: str = "Record"
+    payload: Any = bytes
     config: dict[str, str] = field(default_factory=dict)
 
     def broker_config(self, max_record_bytes: int) -> dict[str, str]:
@@ -60,6 +76,8 @@ class Topics:
             written_by="clients, gateway",
             read_by="router, replay",
             holds="prediction requests: headers for routing, the caller's bytes as value",
+            message="PredictionRequest",
+            payload=Prediction,
         )
         self.replies = Topic(
             f"{prefix}.replies",
@@ -69,6 +87,8 @@ class Topics:
             written_by="workers, router",
             read_by="clients, gateway, inference log, shadow joiner",
             holds="answers and error answers, in the partition that the request names",
+            message="Reply",
+            payload=Prediction,
         )
         self.shadow_replies = Topic(
             f"{prefix}.shadow-replies",
@@ -78,6 +98,8 @@ class Topics:
             written_by="workers",
             read_by="shadow joiner",
             holds="answers to shadow copies, under the same partition number as the primary's",
+            message="ShadowReply",
+            payload=Prediction,
         )
         self.observations = Topic(
             f"{prefix}.observations",
@@ -87,6 +109,8 @@ class Topics:
             written_by="workers",
             read_by="control plane",
             holds="mergeable summaries per model, version and window; compiled forms seen to answer otherwise",
+            message="Observation",
+            payload=Observation,
         )
         self.commands = Topic(
             f"{prefix}.commands",
@@ -96,6 +120,8 @@ class Topics:
             written_by="HTTP API, control plane",
             read_by="control plane",
             holds="what people want done to a release, and the generation that they saw",
+            message="Command",
+            payload=Command,
         )
         self.deployments = Topic(
             f"{prefix}.deployments",
@@ -105,6 +131,8 @@ class Topics:
             written_by="control plane",
             read_by="router, workers, gateway, dashboards",
             holds="one record per model: the whole release and all that a worker needs to serve it",
+            message="Release",
+            payload=Release,
         )
         self.events = Topic(
             f"{prefix}.events",
@@ -114,6 +142,8 @@ class Topics:
             written_by="everyone",
             read_by="HTTP API, history, dashboards, audit",
             holds="what happened, and which command it answers",
+            message="Event",
+            payload=Event,
         )
         self.statistics = Topic(
             f"{prefix}.statistics",
@@ -123,6 +153,8 @@ class Topics:
             written_by="control plane (twice a second at most for each)",
             read_by="HTTP API, dashboards",
             holds="what the judge knows now: evidence, latency, drift, shadow differences, experiment results",
+            message="Statistic",
+            payload=Statistic,
             config={"segment.ms": "60000"},
         )
         self.replicas = Topic(
@@ -133,6 +165,8 @@ class Topics:
             written_by="router, workers, control plane (a few a second)",
             read_by="router, gateway, dashboards",
             holds="heartbeats: partitions held, versions loaded, queue, service time",
+            message="Heartbeat",
+            payload=Heartbeat,
             config={"segment.ms": "60000", "delete.retention.ms": "60000"},
         )
         self.dead_letters = Topic(
@@ -143,6 +177,8 @@ class Topics:
             written_by="router, workers, control plane, recorder",
             read_by="people",
             holds="records that could not be processed, with the reason",
+            message="DeadLetter",
+            payload=UnreadRecord,
         )
 
         self.chaos = Topic(
@@ -153,6 +189,8 @@ class Topics:
             written_by="CLI",
             read_by="every role that has chaos switched on",
             holds="faults to inject, and until when",
+            message="Fault",
+            payload=Fault,
         )
         self.keys = Topic(
             f"{prefix}.keys",
@@ -162,6 +200,8 @@ class Topics:
             written_by="HTTP API, CLI",
             read_by="gateway",
             holds="API keys: scopes, models, limits, and the secret's hash",
+            message="ApiKey",
+            payload=ApiKey,
         )
         self.cache_fills = Topic(
             f"{prefix}.cache-fills",
@@ -171,6 +211,8 @@ class Topics:
             written_by="workers",
             read_by="the router that asked for it (its own partition)",
             holds="copies of answers that a router keeps in the prediction cache",
+            message="CacheFill",
+            payload=Prediction,
         )
         self.labels = Topic(
             f"{prefix}.labels",
@@ -180,6 +222,8 @@ class Topics:
             written_by="clients, gateway",
             read_by="recorder, replay",
             holds="what was right, said after the fact, by model, request id and caller",
+            message="Label",
+            payload=Label,
         )
         # Its tables share the commands' keys and partitions.
         self.changelogs = tuple(
@@ -191,6 +235,8 @@ class Topics:
                 written_by="control plane",
                 read_by="control plane, when it starts",
                 holds=f"the control plane's table of {table}",
+                message=f"{table.capitalize()}Value",
+                payload=TableValue,
             )
             for table in CONTROL_TABLES
         )
@@ -205,6 +251,8 @@ class Topics:
             written_by="router",
             read_by=f"workers that serve {name}",
             holds=f"requests for {name} with a version assigned",
+            message="RoutedRequest",
+            payload=Prediction,
         )
 
     def __iter__(self) -> Iterator[Topic]:

@@ -25,7 +25,6 @@ from ...gateway.api.keys import KeyDocument
 from ...gateway.key_writer import KeyWriter
 from ...runtime.lifecycle import Lifecycle
 from ...schemas.errors import InvalidInput, NotFound
-from ...schemas.payloads.commands import EventKind
 from ...schemas.payloads.keys import ApiKey, Scope
 from ...schemas.settings import Settings
 from ..options import JsonOption, say
@@ -68,7 +67,7 @@ def create(
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidInput(f"{first['loc'][0]}: {first['msg']}", field=str(first["loc"][0])) from None
-    asyncio.run(_write(key, "key.created"))
+    asyncio.run(_write(key))
     if as_json:
         print(json.dumps({**KeyDocument.of(key).model_dump(), "key": shown}))
         return
@@ -115,7 +114,7 @@ def revoke(
     if len(found) > 1:
         raise InvalidInput(f"{len(found)} keys are named {key!r}: give the id", field="key")
     revoked = found[0].model_copy(update={"revoked_at": time.time()})
-    asyncio.run(_write(revoked, "key.revoked"))
+    asyncio.run(_write(revoked))
     say(f"{revoked.name} ({revoked.id}) is revoked", KeyDocument.of(revoked).model_dump(), as_json=as_json)
 
 
@@ -141,10 +140,10 @@ async def _read() -> dict[str, ApiKey]:
     return view.keys
 
 
-async def _write(key: ApiKey, kind: EventKind) -> None:
+async def _write(key: ApiKey) -> None:
     settings = await _settings()
     async with _outbox(settings) as outbox:
-        await KeyWriter(settings, outbox).write(key, kind, actor=_me(), source="cli")
+        await KeyWriter(settings, outbox).write(key, actor=_me(), source="cli")
         await outbox.flushed()
 
 

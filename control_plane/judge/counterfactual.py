@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...schemas.payloads.observations import Summary
-from ...schemas.payloads.releases import CanaryPlan, Release, Variant
+from ...schemas.payloads.releases import CanaryPlan, RunningCanary
+from ...schemas.trial_id import TrialId
 from . import evidence
-from .decision import decide, figures
+from .decision import Promote, Rollback, StepUp, decide, figures
 from .evidence import Evidence
 
 
@@ -17,29 +18,13 @@ from .evidence import Evidence
 class RecordedCanary:
     """A canary that was: who it was between, what it was judged by, and how it ended (at infinity: not yet)."""
 
-    model: str
-    trial: int
+    id: TrialId
     stable: str
     candidate: str
     plan: CanaryPlan
     began_at: float
     ended_at: float
     ended: str
-
-    def release(self, plan: CanaryPlan) -> Release:
-        """Return the release as it began, under a plan of one's own. What is not judged is left out."""
-        return Release.model_construct(
-            model=self.model,
-            trial=self.trial,
-            generation=self.trial,
-            strategy="canary",
-            variants=(
-                Variant(name="stable", version=self.stable, weight=0.5, role="stable"),
-                Variant(name="candidate", version=self.candidate, weight=0.5, role="candidate"),
-            ),
-            versions={},
-            canary=plan.model_copy(update={"step": 0, "step_began_at": self.began_at}),
-        )
 
 
 def judge_again(canary: RecordedCanary, summaries: Iterable[Summary], plan: CanaryPlan) -> dict[str, Any]:
@@ -48,23 +33,24 @@ def judge_again(canary: RecordedCanary, summaries: Iterable[Summary], plan: Cana
     The traffic is as it was recorded: steps that would have come earlier or later give the candidate no more and no fewer
     requests than it had. Drift of the inputs is not judged.
     """
-    release, known = canary.release(plan), Evidence(trial=canary.trial)
+    plan = plan.model_copy(update={"step": 0, "step_began_at": canary.began_at})
+    running = RunningCanary(canary.id, plan, canary.stable, canary.candidate)
+    known = Evidence(trial=canary.id.number)
     steps: list[dict[str, Any]] = []
     count, at = 0, canary.began_at
-    decision = decide(known, release, at)
+    decision = decide(known, running, at)
     for summary in summaries:
-        if not evidence.take_in(known, summary, release):
+        if not evidence.take_in(known, summary, running):
             continue
         count, at = count + 1, max(at, summary.at)
-        decision = decide(known, release, at)
-        if decision.kind in ("rollback", "promote"):
+        decision = decide(known, running, at)
+        if isinstance(decision, Rollback | Promote):
             break
-        if decision.kind == "step":
-            assert release.canary is not None
+        if isinstance(decision, StepUp):
             steps.append({"at": at, "percentage": decision.percentage})
-            moved = release.canary.model_copy(update={"step": release.canary.step + 1, "step_began_at": at})
-            release = release.model_copy(update={"canary": moved})
-    final = decision.kind in ("rollback", "promote")
+            plan = plan.model_copy(update={"step": plan.step + 1, "step_began_at": at})
+            running = running._replace(plan=plan)
+    final = isinstance(decision, Rollback | Promote)
     return {
         "decision": decision.kind if final else "hold",
         "at": at if final else None,
@@ -72,5 +58,5 @@ def judge_again(canary: RecordedCanary, summaries: Iterable[Summary], plan: Cana
         "reason": decision.reason,
         "steps": steps,
         "summaries": count,
-        "evidence": figures(known, release),
+        "evidence": figures(known, running),
     }

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
 from ...schemas.payloads.observations import VersionCounts
-from ...schemas.payloads.releases import Release
+from ...schemas.payloads.releases import RunningCanary
 from ...stats.intervals import wilson
 from ...stats.log_histogram import percentiles, quantile
 from ...stats.two_sample import log_evidence
 from .evidence import TAILS, Evidence
 
-DecisionKind = Literal["hold", "step", "promote", "rollback"]
 # Shares of the false-alarm probability alpha; they add up to 1, so all comparisons together keep to alpha.
 ALPHA_SHARES = {"errors": 0.4, "p95": 0.2, "p99": 0.2, "outputs": 0.2}
 # A candidate with evidence of more than this factor against it is not given more traffic.
@@ -21,13 +20,42 @@ SUSPICIOUS = math.log(5)
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What to do with a canary, why, and the figures behind it."""
+class Hold:
+    """Leave the canary as it is, and why."""
 
-    kind: DecisionKind
-    reason: str = ""
-    percentage: float | None = None
-    evidence: dict[str, Any] = field(default_factory=dict)
+    reason: str
+    kind: ClassVar = "hold"
+
+
+@dataclass(frozen=True)
+class StepUp:
+    """Give the candidate more, why, and the figures behind it."""
+
+    reason: str
+    evidence: dict[str, Any]
+    percentage: float
+    kind: ClassVar = "step"
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Send everything to the candidate, why, and the figures behind it."""
+
+    reason: str
+    evidence: dict[str, Any]
+    kind: ClassVar = "promote"
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Send everything to stable, why, and the figures behind it."""
+
+    reason: str
+    evidence: dict[str, Any]
+    kind: ClassVar = "rollback"
+
+
+Decision: TypeAlias = Hold | StepUp | Promote | Rollback
 
 
 def limit_of(what: str, alpha: float) -> float:
@@ -35,39 +63,36 @@ def limit_of(what: str, alpha: float) -> float:
     return -math.log(alpha * ALPHA_SHARES[what])
 
 
-def decide(evidence: Evidence, release: Release, now: float) -> Decision:
-    """Return what to do with the canary of this release."""
-    plan, candidate = release.canary, release.variant("candidate")
-    if plan is None or candidate is None or evidence.trial != release.trial:
-        return Decision("hold", "no canary is running")
-    reasons = reasons_against(evidence, release)
+def decide(evidence: Evidence, canary: RunningCanary, now: float) -> Decision:
+    """Return what to do with a canary."""
+    plan = canary.plan
+    if evidence.trial != canary.id.number:
+        return Hold("nothing is known of this canary yet")
+    reasons = reasons_against(evidence, canary)
     if reasons:
-        return Decision("rollback", "; ".join(reasons), evidence=figures(evidence, release))
+        return Rollback("; ".join(reasons), figures(evidence, canary))
     if not plan.steps:
-        return Decision("hold", "a person decides when it gets more")
+        return Hold("a person decides when it gets more")
     stage = plan.steps[plan.step]
     in_step = evidence.in_step if evidence.step == plan.step else 0
     if now - plan.step_began_at < stage.hold_seconds:
-        return Decision("hold", f"{stage.percentage:g} % holds for {stage.hold_seconds:g} s")
+        return Hold(f"{stage.percentage:g} % holds for {stage.hold_seconds:g} s")
     if in_step < plan.rules.min_requests:
-        return Decision("hold", f"{in_step} of {plan.rules.min_requests} requests in this step")
+        return Hold(f"{in_step} of {plan.rules.min_requests} requests in this step")
     worst = max(log_evidence(evidence.errors.logs), *(log_evidence(tail.logs) for tail in evidence.tails.values()))
     if worst > SUSPICIOUS:
-        return Decision("hold", f"evidence against it stands at {math.exp(worst):.1f} to 1: it gets no more for now")
+        return Hold(f"evidence against it stands at {math.exp(worst):.1f} to 1: it gets no more for now")
     reason = f"{in_step} requests at {stage.percentage:g} % for {now - plan.step_began_at:.0f} s, nothing against it"
     if plan.step + 1 == len(plan.steps):
-        return Decision("promote", reason, evidence=figures(evidence, release))
-    return Decision("step", reason, plan.steps[plan.step + 1].percentage, figures(evidence, release))
+        return Promote(reason, figures(evidence, canary))
+    return StepUp(reason, figures(evidence, canary), plan.steps[plan.step + 1].percentage)
 
 
-def reasons_against(evidence: Evidence, release: Release) -> list[str]:
+def reasons_against(evidence: Evidence, canary: RunningCanary) -> list[str]:
     """Return why the candidate must go; nothing while there is no reason."""
-    plan, candidate = release.canary, release.variant("candidate")
-    assert plan is not None
-    assert candidate is not None
-    rules = plan.rules
-    ours = evidence.totals.get(candidate.version, VersionCounts())
-    theirs = evidence.totals.get(release.stable.version, VersionCounts())
+    rules = canary.plan.rules
+    ours = evidence.totals.get(canary.candidate, VersionCounts())
+    theirs = evidence.totals.get(canary.stable, VersionCounts())
     reasons = []
     strength = log_evidence(evidence.errors.logs)
     if strength >= limit_of("errors", rules.alpha):
@@ -90,20 +115,19 @@ def reasons_against(evidence: Evidence, release: Release) -> list[str]:
                 f"{failed} of its {requests} requests in {rules.window_seconds:g} s failed, "
                 f"more than the threshold of {rules.auto_rollback_threshold:.1%}"
             )
-    if rules.on_output_drift == "rollback" and outputs_differ(evidence, release):
+    if rules.on_output_drift == "rollback" and outputs_differ(evidence, canary):
         reasons.append(f"it answers differently from stable, evidence {_odds(evidence.outputs_log)} to 1")
     return reasons
 
 
-def outputs_differ(evidence: Evidence, release: Release) -> bool:
+def outputs_differ(evidence: Evidence, canary: RunningCanary) -> bool:
     """Whether the candidate's answers are distributed differently from stable's."""
-    return release.canary is not None and evidence.outputs_log >= limit_of("outputs", release.canary.rules.alpha)
+    return evidence.outputs_log >= limit_of("outputs", canary.plan.rules.alpha)
 
 
-def figures(evidence: Evidence, release: Release) -> dict[str, Any]:
+def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
     """Return the evidence in numbers: odds against the candidate, the odds that decide, and both versions' counts."""
-    assert release.canary is not None
-    rules = release.canary.rules
+    rules = canary.plan.rules
     strengths = {
         "errors": log_evidence(evidence.errors.logs),
         **{name: log_evidence(tail.logs) for name, tail in evidence.tails.items()},
@@ -117,7 +141,7 @@ def figures(evidence: Evidence, release: Release) -> dict[str, Any]:
             }
             for what, strength in strengths.items()
         },
-        "versions": {variant.version: version_figures(evidence, variant.version) for variant in release.variants},
+        "versions": {version: version_figures(evidence, version) for version in (canary.stable, canary.candidate)},
     }
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from ...models.proof.profile import key_within
 from ...schemas.payloads.observations import Summary, VersionCounts
-from ...schemas.payloads.releases import Release
+from ...schemas.payloads.releases import RunningCanary
 from ...stats.log_histogram import bin_of, count_above, merge_bins, quantile_bin
 from ...stats.two_sample import add_block, log_evidence, nothing_seen
 from .seen import Seen
@@ -110,12 +110,12 @@ def _odds(logs: list[float]) -> float:
     return math.exp(min(700.0, log_evidence(logs)))
 
 
-def take_in(evidence: Evidence, summary: Summary, release: Release) -> bool:
-    """Add a summary of the release's trial; return whether it was new. A repeated one changes nothing."""
+def take_in(evidence: Evidence, summary: Summary, canary: RunningCanary | None) -> bool:
+    """Add a summary of the trial, which may be a canary; return whether it was new. A repeated one changes nothing."""
     if summary.trial != evidence.trial or not evidence.seen.is_new(summary.worker, summary.epoch, summary.seq):
         return False
-    if release.canary is not None:
-        _compare(evidence, summary, release)
+    if canary is not None:
+        _compare(evidence, summary, canary)
     for version, counts in summary.versions.items():
         _add_counts(evidence.totals.setdefault(version, VersionCounts()), counts)
     return True
@@ -137,26 +137,23 @@ def _add(total: dict[str, int], counts: Mapping[str, int]) -> None:
         total[key] = total.get(key, 0) + count
 
 
-def _compare(evidence: Evidence, summary: Summary, release: Release) -> None:
-    variant = release.variant("candidate")
-    assert release.canary is not None
-    assert variant is not None
-    nothing = VersionCounts()
-    candidate = summary.versions.get(variant.version, nothing)
-    stable = summary.versions.get(release.stable.version, nothing)
+def _compare(evidence: Evidence, summary: Summary, canary: RunningCanary) -> None:
+    plan, nothing = canary.plan, VersionCounts()
+    candidate = summary.versions.get(canary.candidate, nothing)
+    stable = summary.versions.get(canary.stable, nothing)
     evidence.errors.block.add(candidate.requests, candidate.failed, stable.requests, stable.failed)
     if evidence.errors.block.closes:
         evidence.errors.close()
-    if release.canary.rules.latency_tolerance is not None:
-        known = evidence.totals.get(release.stable.version, nothing)
-        _compare_latency(evidence, candidate, stable, known, release.canary.rules.latency_tolerance)
+    if plan.rules.latency_tolerance is not None:
+        known = evidence.totals.get(canary.stable, nothing)
+        _compare_latency(evidence, candidate, stable, known, plan.rules.latency_tolerance)
     _compare_outputs(evidence, candidate, stable)
-    if evidence.step != release.canary.step:
-        evidence.step, evidence.in_step = release.canary.step, 0
+    if evidence.step != plan.step:
+        evidence.step, evidence.in_step = plan.step, 0
     evidence.in_step += candidate.requests
     second = int(summary.at)
     evidence.recent.append((second, candidate.requests, candidate.failed))
-    evidence.recent = _by_second(evidence.recent, second - release.canary.rules.window_seconds)
+    evidence.recent = _by_second(evidence.recent, second - plan.rules.window_seconds)
 
 
 def _by_second(recent: list[tuple[int, int, int]], oldest: float) -> list[tuple[int, int, int]]:
@@ -175,16 +172,17 @@ def _compare_latency(
     margin = bin_of(tolerance) - bin_of(1.0)
     for name, share in TAILS.items():
         tail = evidence.tails[name]
-        if tail.limit_bin is None:
-            if sum(known.latency.values()) < STABLE_REQUESTS:
-                continue
-            tail.limit_bin = quantile_bin(known.latency, share)
-            assert tail.limit_bin is not None
+        limit = tail.limit_bin
+        if limit is None and sum(known.latency.values()) >= STABLE_REQUESTS:
+            limit = quantile_bin(known.latency, share)
+        if limit is None:
+            continue
+        tail.limit_bin = limit
         tail.block.add(
             sum(candidate.latency.values()),
-            count_above(candidate.latency, tail.limit_bin + margin),
+            count_above(candidate.latency, limit + margin),
             sum(stable.latency.values()),
-            count_above(stable.latency, tail.limit_bin),
+            count_above(stable.latency, limit),
         )
         if tail.block.closes:
             tail.close(MOST_OF_A_BLOCK)

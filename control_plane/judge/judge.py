@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
-from ...schemas.payloads.commands import Command, Event
+from ...schemas.payloads.commands import Command, Promote, Rollback, SetProfile, StepCanary
+from ...schemas.payloads.event_data import CanaryWarnedData, DriftData
+from ...schemas.payloads.events import CanaryWarned, DriftDetected, Event
 from ...schemas.payloads.observations import Summary
-from ...schemas.payloads.releases import Release, VersionSpec
+from ...schemas.payloads.releases import Release, RunningCanary, VersionSpec
 from ...schemas.settings import Settings
-from . import drift_watch, evidence, latency_windows
-from .decision import Decision, decide, figures, outputs_differ, version_figures
+from . import decision, drift_watch, evidence, latency_windows
+from .decision import decide, figures, outputs_differ, version_figures
 from .drift_watch import DriftWatch
 from .evidence import Evidence
 from .experiment_results import results
@@ -23,6 +25,19 @@ COMMAND_LIFE = 60.0
 RESEND_AFTER = 5.0
 SHOWN_FEATURES = 50
 Tables = MutableMapping[str, str]
+
+
+class _Common(TypedDict):
+    """What the judge's commands about a canary have in common."""
+
+    model: str
+    command_id: str
+    trial: int
+    actor: str
+    reason: str
+    evidence: dict[str, Any]
+    issued_at: float
+    expires_at: float
 
 
 class Judge:
@@ -45,15 +60,15 @@ class Judge:
         """Merge a summary of the release's model; return what follows from it."""
         self._take_in_latency(summary, release)
         drifted, news = self._take_in_drift(summary, release, now)
-        known = self.evidence(release)
-        if not evidence.take_in(known, summary, release):
+        known, canary = self.evidence(release), release.running_canary
+        if not evidence.take_in(known, summary, canary):
             return news
-        if release.canary is not None:
-            decision = decide(known, release, now)
-            if drifted and release.canary.rules.on_drift == "rollback":
-                decision = Decision("rollback", f"the inputs drifted: {drifted}", evidence=figures(known, release))
-            news += self._commands(decision, release, now)
-            news += self._warning(known, release, now)
+        if canary is not None:
+            decided = decide(known, canary, now)
+            if drifted and canary.plan.rules.on_drift == "rollback":
+                decided = decision.Rollback(f"the inputs drifted: {drifted}", figures(known, canary))
+            news += self._commands(decided, release, now)
+            news += self._warning(known, canary, release.generation, now)
         self._evidence[release.model] = known.model_dump_json()
         return news
 
@@ -67,7 +82,7 @@ class Judge:
         """Return what is known of the trial: versions' figures and, of a canary, the evidence and what it means."""
         known = self.evidence(release)
         document: dict[str, Any] = {
-            "id": release.id,
+            "id": str(release.id),
             "generation": release.generation,
             "trial": release.trial,
             "strategy": release.strategy,
@@ -77,10 +92,10 @@ class Judge:
         }
         if release.strategy == "ab":
             document["results"] = results(release.variants, known.totals)
-        if release.canary is not None:
-            decision = decide(known, release, now)
-            document["comparisons"] = figures(known, release)["comparisons"]
-            document["decision"] = {"kind": decision.kind, "reason": decision.reason}
+        if (canary := release.running_canary) is not None:
+            decided = decide(known, canary, now)
+            document["comparisons"] = figures(known, canary)["comparisons"]
+            document["decision"] = {"kind": decided.kind, "reason": decided.reason}
         return document
 
     def forget(self, model: str) -> None:
@@ -139,46 +154,46 @@ class Judge:
             }
         return document
 
-    def _commands(self, decision: Decision, release: Release, now: float) -> list[Command | Event]:
-        if decision.kind == "hold":
+    def _commands(self, decided: decision.Decision, release: Release, now: float) -> list[Command]:
+        if isinstance(decided, decision.Hold):
             return []
-        name = f"judge.{release.id}.{release.generation}.{decision.kind}"
+        name = f"judge.{release.id}.{release.generation}.{decided.kind}"
         sent_at, tries = self._sent.get(name, (-RESEND_AFTER, 0))
         if now - sent_at < RESEND_AFTER:
             return []
         self._sent = {known: at for known, at in self._sent.items() if now - at[0] < COMMAND_LIFE}
         self._sent[name] = (now, tries + 1)
-        return [
-            Command(
-                kind="step_canary" if decision.kind == "step" else decision.kind,
-                model=release.model,
-                command_id=f"{name}.{tries}",
-                # A rollback is right whatever a person raised meanwhile; a step up is only right from here.
-                based_on=None if decision.kind == "rollback" else release.generation,
-                trial=release.trial,
-                percentage=decision.percentage,
-                actor=ACTOR,
-                reason=decision.reason,
-                evidence=decision.evidence,
-                issued_at=now,
-                expires_at=now + COMMAND_LIFE,
-            )
-        ]
+        common: _Common = {
+            "model": release.model,
+            "command_id": f"{name}.{tries}",
+            "trial": release.trial,
+            "actor": ACTOR,
+            "reason": decided.reason,
+            "evidence": decided.evidence,
+            "issued_at": now,
+            "expires_at": now + COMMAND_LIFE,
+        }
+        # A rollback is right whatever a person raised meanwhile; a step up is only right from here.
+        if isinstance(decided, decision.Rollback):
+            return [Rollback(**common)]
+        if isinstance(decided, decision.Promote):
+            return [Promote(**common, based_on=release.generation)]
+        return [StepCanary(**common, based_on=release.generation, percentage=decided.percentage)]
 
-    def _warning(self, known: Evidence, release: Release, now: float) -> list[Command | Event]:
-        if "outputs" in known.warned or not outputs_differ(known, release):
+    def _warning(self, known: Evidence, canary: RunningCanary, generation: int, now: float) -> list[Event]:
+        if "outputs" in known.warned or not outputs_differ(known, canary):
             return []
         known.warned.append("outputs")
+        outputs = {version: counts.outputs for version, counts in known.totals.items()}
         return [
-            Event(
-                event_id=f"{release.id}.outputs",
-                kind="canary.warned",
-                model=release.model,
+            CanaryWarned(
+                event_id=f"{canary.id}.outputs",
+                model=canary.id.model,
                 at=now,
-                generation=release.generation,
+                generation=generation,
                 actor=ACTOR,
-                summary=f"the canary {release.id} answers differently from stable",
-                data={"evidence": figures(known, release), "outputs": {v: c.outputs for v, c in known.totals.items()}},
+                summary=f"the canary {canary.id} answers differently from stable",
+                data=CanaryWarnedData(evidence=figures(known, canary), outputs=outputs),
             )
         ]
 
@@ -214,8 +229,7 @@ class Judge:
             found = drift_watch.take_in(watch, summary, version, spec.profile, window=self._window, alarm=self._alarm)
             if found.profile is not None:
                 news.append(
-                    Command(
-                        kind="set_profile",
+                    SetProfile(
                         model=release.model,
                         command_id=f"judge.{release.model}.{version}.{spec.identity}.profile",
                         version=spec,
@@ -228,15 +242,14 @@ class Judge:
             if found.alarm:
                 drifted = ", ".join(f"{drift['feature']} (PSI {drift['psi']:.3f})" for drift in found.alarm)
                 news.append(
-                    Event(
+                    DriftDetected(
                         event_id=f"drift.{release.model}.{version}.{spec.identity}.{watch.windows}",
-                        kind="drift.detected",
                         model=release.model,
                         at=now,
                         generation=release.generation,
                         actor=ACTOR,
                         summary=f"the inputs of {release.model} {version} drifted: {drifted}",
-                        data={"version": version, "features": found.alarm, "rows": watch.window_rows},
+                        data=DriftData(version=version, features=found.alarm, rows=watch.window_rows),
                     )
                 )
             self._drift[f"{release.model}|{spec.identity}"] = watch.model_dump_json()

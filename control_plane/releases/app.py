@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import faust
 import orjson
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ...broker.kafka.security import security_options
 from ...broker.kafka.tolerant_records import read_tolerantly
-from ...schemas.payloads.commands import Command
+from ...schemas.payloads.commands import Command, CommandBase, ServeOriginal, read_command
 from ...schemas.payloads.dead_letters import dead_letter
 from ...schemas.payloads.observations import DIFFERENCE, Difference, Summary
 from ...schemas.payloads.releases import Release
@@ -34,7 +34,7 @@ LATENCY_INTERVAL = 5.0
 # Seconds for which a command of this app's own is good, should it be away for a while in between.
 CORRECTED_WITHIN = 86400.0
 
-Read = TypeVar("Read", bound=BaseModel)
+Read = TypeVar("Read")
 
 
 class ReleasesApp:
@@ -74,7 +74,7 @@ class ReleasesApp:
 
     async def _carry_out(self, stream: Any) -> None:
         async for record in stream.events():
-            await self._survive(Command, record.message, self._execute)
+            await self._survive("command", read_command, record.message, self._execute)
 
     async def _execute(self, command: Command) -> None:
         state = self._state(command.model)
@@ -92,9 +92,9 @@ class ReleasesApp:
     async def _observe(self, stream: Any) -> None:
         async for record in stream.events():
             if DIFFERENCE in _headers(record.message):
-                await self._survive(Difference, record.message, self._correct)
+                await self._survive("difference", Difference.model_validate_json, record.message, self._correct)
             else:
-                await self._survive(Summary, record.message, self._learn)
+                await self._survive("summary", Summary.model_validate_json, record.message, self._learn)
 
     async def _correct(self, seen: Difference) -> None:
         """Have every worker serve the version by the model itself, also after a restart."""
@@ -103,8 +103,7 @@ class ReleasesApp:
         if version is None or version.digest != seen.digest:
             return  # it is not served so any more
         now = time.time()
-        command = Command(
-            kind="serve_original",
+        command = ServeOriginal(
             model=seen.model,
             version=version,
             actor=seen.worker,
@@ -119,7 +118,7 @@ class ReleasesApp:
         if release is None:
             return
         for news in self._judge.take_in(summary, release, time.time()):
-            topic = self._commands if isinstance(news, Command) else self._events
+            topic = self._commands if isinstance(news, CommandBase) else self._events
             await (await topic.send(key=summary.model.encode(), value=news.model_dump_json().encode()))
             log.info("judge.spoke", model=summary.model, kind=news.kind)
         self._changed.add(summary.model)
@@ -165,17 +164,18 @@ class ReleasesApp:
             self._parsed[model] = (held, state)
         return state
 
-    async def _survive(self, kind: type[Read], message: Any, use: Callable[[Read], Awaitable[None]]) -> None:
+    async def _survive(
+        self, what: str, read: Callable[[bytes], Read], message: Any, use: Callable[[Read], Awaitable[None]]
+    ) -> None:
         """Use what a record holds. One that cannot be read, or on which its use fails, goes to the dead letters.
 
         An exception would end the agent, and after a restart the same record would end it again.
         """
         try:
-            held = kind.model_validate_json(message.value or b"")
-            await use(held)
+            await use(read(message.value or b""))
         except ValidationError as error:
             problem = error.errors()[0]
-            reason = f"not a {kind.__name__.lower()}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            reason = f"not a {what}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
             await self._put_aside(message, reason)
         except Exception as error:
             log.exception("record.unhandled", topic=message.topic, partition=message.partition, offset=message.offset)

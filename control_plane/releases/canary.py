@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from ...schemas.payloads.commands import Command
-from ...schemas.payloads.releases import CanaryPlan, Release, Variant
+from ...schemas.payloads.commands import Promote, Rollback, StartCanary, StepCanary
+from ...schemas.payloads.event_data import CanaryData, CanaryPromotedData, CanaryShareData, CanaryStartedData
+from ...schemas.payloads.events import CanaryPromoted, CanaryRolledBack, CanaryStarted, CanaryStepped
+from ...schemas.payloads.releases import CanaryPlan, Variant
+from .answers import answer, asked, standing
 from .state import Outcome, ReleaseState
-from .trials import begin_trial, full_release, given_percentage, idle, other_version, running
+from .trials import begin_trial, checked_percentage, full_release, idle, other_version, with_canary
 
 
-def start_canary(state: ReleaseState, command: Command, now: float) -> Outcome:
+def start_canary(state: ReleaseState, command: StartCanary, now: float) -> Outcome:
     """Begin to send a share of the requests to a candidate."""
     release = idle(state, command)
     spec = other_version(release, command, "candidate")
     plan = (command.canary or CanaryPlan()).model_copy(update={"step": 0, "step_began_at": now})
-    percentage = plan.steps[0].percentage if plan.steps else given_percentage(command)
+    percentage = plan.steps[0].percentage if plan.steps else checked_percentage(command.percentage)
     after = begin_trial(
         release,
         "canary",
@@ -23,59 +26,67 @@ def start_canary(state: ReleaseState, command: Command, now: float) -> Outcome:
         now,
         plan,
     )
-    summary = f"canary of {command.model} {spec.version} gets {percentage:g} % beside {release.stable.version}"
-    data = {
-        "candidate": spec.version,
-        "percentage": percentage,
-        "id": after.id,
-        # What it was judged by: a later look may ask what other rules would have said.
-        "canary": plan.model_dump(mode="json"),
-    }
-    return Outcome(after, "canary.started", summary, data)
+    event = CanaryStarted(
+        **answer(command, after.generation, now),
+        summary=f"canary of {command.model} {spec.version} gets {percentage:g} % beside {release.stable.version}",
+        data=CanaryStartedData(
+            **standing(after), **asked(command), candidate=spec.version, percentage=percentage, id=after.id, canary=plan
+        ),
+    )
+    return Outcome(after, event)
 
 
-def step_canary(state: ReleaseState, command: Command, now: float) -> Outcome:
+def step_canary(state: ReleaseState, command: StepCanary, now: float) -> Outcome:
     """Change the share that the candidate gets."""
-    release = running(state, command, "canary")
-    percentage = given_percentage(command)
-    assert release.canary is not None
-    steps = [step.percentage for step in release.canary.steps]
-    place = steps.index(percentage) if percentage in steps else release.canary.step
+    release, canary = with_canary(state, command)
+    percentage = checked_percentage(command.percentage)
+    steps = [step.percentage for step in canary.plan.steps]
+    place = steps.index(percentage) if percentage in steps else canary.plan.step
     after = release.model_copy(
         update={
             "generation": release.generation + 1,
-            "variants": _shares(release.stable.version, _candidate_of(release), percentage),
-            "canary": release.canary.model_copy(update={"step": place, "step_began_at": now}),
+            "variants": _shares(canary.stable, canary.candidate, percentage),
+            "canary": canary.plan.model_copy(update={"step": place, "step_began_at": now}),
             "updated_at": now,
             "actor": command.actor,
             "reason": command.reason,
         }
     )
-    candidate = _candidate_of(release)
-    summary = f"canary of {command.model} {candidate} gets {percentage:g} %"
-    return Outcome(
-        after, "canary.stepped", summary, {"candidate": candidate, "percentage": percentage, "id": release.id}
+    event = CanaryStepped(
+        **answer(command, after.generation, now),
+        summary=f"canary of {command.model} {canary.candidate} gets {percentage:g} %",
+        data=CanaryShareData(
+            **standing(after), **asked(command), candidate=canary.candidate, percentage=percentage, id=canary.id
+        ),
     )
+    return Outcome(after, event)
 
 
-def promote(state: ReleaseState, command: Command, now: float) -> Outcome:
+def promote(state: ReleaseState, command: Promote, now: float) -> Outcome:
     """Send everything to the candidate."""
-    release = running(state, command, "canary")
-    candidate, stable = _candidate_of(release), release.stable.version
-    after = full_release(release, release.versions[candidate], command, now)
-    summary = f"{command.model} {candidate} is promoted; {stable} goes"
-    return Outcome(after, "canary.promoted", summary, {"candidate": candidate, "previous": stable, "id": release.id})
+    release, canary = with_canary(state, command)
+    after = full_release(release, release.versions[canary.candidate], command, now)
+    event = CanaryPromoted(
+        **answer(command, after.generation, now),
+        summary=f"{command.model} {canary.candidate} is promoted; {canary.stable} goes",
+        data=CanaryPromotedData(
+            **standing(after), **asked(command), candidate=canary.candidate, previous=canary.stable, id=canary.id
+        ),
+    )
+    return Outcome(after, event)
 
 
-def rollback(state: ReleaseState, command: Command, now: float) -> Outcome:
+def rollback(state: ReleaseState, command: Rollback, now: float) -> Outcome:
     """Send everything to stable again."""
-    release = running(state, command, "canary")
-    candidate, stable = _candidate_of(release), release.stable.version
-    after = full_release(release, release.versions[stable], command, now)
-    summary = f"{command.model} {candidate} is rolled back; {stable} answers everything"
-    if command.reason:
-        summary += f": {command.reason}"
-    return Outcome(after, "canary.rolled_back", summary, {"candidate": candidate, "id": release.id})
+    release, canary = with_canary(state, command)
+    after = full_release(release, release.versions[canary.stable], command, now)
+    summary = f"{command.model} {canary.candidate} is rolled back; {canary.stable} answers everything"
+    event = CanaryRolledBack(
+        **answer(command, after.generation, now),
+        summary=f"{summary}: {command.reason}" if command.reason else summary,
+        data=CanaryData(**standing(after), **asked(command), candidate=canary.candidate, id=canary.id),
+    )
+    return Outcome(after, event)
 
 
 def _shares(stable: str, candidate: str, percentage: float) -> tuple[Variant, Variant]:
@@ -84,9 +95,3 @@ def _shares(stable: str, candidate: str, percentage: float) -> tuple[Variant, Va
         Variant(name="stable", version=stable, weight=1 - share, role="stable"),
         Variant(name="candidate", version=candidate, weight=share, role="candidate"),
     )
-
-
-def _candidate_of(release: Release) -> str:
-    candidate = release.variant("candidate")
-    assert candidate is not None, "a canary has a candidate"
-    return candidate.version

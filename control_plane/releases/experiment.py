@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from ...schemas.errors import InvalidInput, SignatureDiffers
-from ...schemas.payloads.commands import Command
+from ...schemas.payloads.commands import StartExperiment, StopExperiment
+from ...schemas.payloads.event_data import ExperimentStartedData, ExperimentStoppedData
+from ...schemas.payloads.events import ExperimentStarted, ExperimentStopped
 from ...schemas.payloads.signatures import differences
+from .answers import answer, asked, standing
 from .state import Outcome, ReleaseState
-from .trials import begin_trial, full_release, idle, running
+from .trials import begin_trial, full_release, idle, with_experiment
 
 
-def start_experiment(state: ReleaseState, command: Command, now: float) -> Outcome:
+def start_experiment(state: ReleaseState, command: StartExperiment, now: float) -> Outcome:
     """Begin to divide the requests among arms."""
     release = idle(state, command)
     arms = command.variants
@@ -31,23 +34,34 @@ def start_experiment(state: ReleaseState, command: Command, now: float) -> Outco
     variants = tuple(arm.model_copy(update={"role": "arm" if number else "stable"}) for number, arm in enumerate(arms))
     after = begin_trial(release, "ab", variants, [command.versions[version] for version in versions], command, now)
     shares = ", ".join(f"{arm.name} ({arm.version}) {arm.weight:.0%}" for arm in arms)
-    data = {
-        "id": after.id,
-        "name": command.name or after.id,
-        "variants": [arm.model_dump(mode="json") for arm in variants],
-        "before": release.stable.version,
-    }
-    return Outcome(after, "experiment.started", f"experiment {data['name']} on {command.model}: {shares}", data)
+    name = command.name or str(after.id)
+    event = ExperimentStarted(
+        **answer(command, after.generation, now),
+        summary=f"experiment {name} on {command.model}: {shares}",
+        data=ExperimentStartedData(
+            **standing(after),
+            **asked(command),
+            id=after.id,
+            name=name,
+            variants=variants,
+            before=release.stable.version,
+        ),
+    )
+    return Outcome(after, event)
 
 
-def stop_experiment(state: ReleaseState, command: Command, now: float) -> Outcome:
+def stop_experiment(state: ReleaseState, command: StopExperiment, now: float) -> Outcome:
     """Send everything to one arm."""
-    release = running(state, command, "ab")
-    winner = command.name or release.stable.version
+    release = with_experiment(state, command)
+    winner = command.winner or release.stable.version
     by_name = {variant.name: variant.version for variant in release.variants}
     version = by_name.get(winner, winner)
     if version not in release.versions:
         raise InvalidInput(f"{winner} is no variant of {release.id}: choose {', '.join(by_name)}", field="winner")
     after = full_release(release, release.versions[version], command, now)
-    summary = f"the experiment {release.id} is stopped; {command.model} {version} is live"
-    return Outcome(after, "experiment.stopped", summary, {"id": release.id, "winner": version})
+    event = ExperimentStopped(
+        **answer(command, after.generation, now),
+        summary=f"the experiment {release.id} is stopped; {command.model} {version} is live",
+        data=ExperimentStoppedData(**standing(after), **asked(command), id=release.id, winner=version),
+    )
+    return Outcome(after, event)

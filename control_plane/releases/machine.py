@@ -11,12 +11,28 @@ Whatever else is asked is refused with 409 and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from ...schemas.errors import ControlPlaneUnavailable, ModelMeshError, RequestTooLarge, StaleGeneration
-from ...schemas.payloads.commands import Command, CommandKind, Event
+from ...schemas.payloads.commands import (
+    Command,
+    Deploy,
+    Promote,
+    Remove,
+    Rollback,
+    ServeOriginal,
+    SetProfile,
+    StartCanary,
+    StartExperiment,
+    StartShadow,
+    StepCanary,
+    StopExperiment,
+    StopShadow,
+    TrialCommand,
+)
+from ...schemas.payloads.event_data import SourceData
+from ...schemas.payloads.events import CommandRefused, Event
 from ...schemas.payloads.releases import RELEASE_BYTES, Release, sizes_of
+from ...schemas.trial_id import TrialId
+from .answers import answer
 from .canary import promote, rollback, start_canary, step_canary
 from .experiment import start_experiment, stop_experiment
 from .shadow import start_shadow, stop_shadow
@@ -34,56 +50,47 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
         return state, before
     try:
         _check(state, command, now)
-        outcome = _TRANSITIONS[command.kind](state, command, now)
-        if outcome.release is not None:
-            _check_size(outcome.release)
+        release, event = _carry_out(state, command, now)
+        if release is not None:
+            _check_size(release)
     except ModelMeshError as error:
-        event = Event(
-            event_id=f"{command.command_id}.answer",
-            kind="command.refused",
-            model=command.model,
-            at=now,
-            generation=state.generation,
-            command_id=command.command_id,
-            actor=command.actor,
+        refused = CommandRefused(
+            **answer(command, state.generation, now),
             summary=error.detail,
-            data=_source(command),
+            data=SourceData(source=command.source) if command.source else SourceData(),
             problem=error.problem(),
         )
-        return remember(state, event), event
-    release = outcome.release
-    after = state.model_copy(
-        update={"release": release, "removed_at": release.generation if release is not None else state.generation}
-    )
-    event = Event(
-        event_id=f"{command.command_id}.answer",
-        kind=outcome.kind,
-        model=command.model,
-        at=now,
-        generation=after.generation,
-        command_id=command.command_id,
-        actor=command.actor,
-        summary=outcome.summary,
-        data={
-            **(_standing(release) if release is not None else {}),
-            "reason": command.reason,
-            **outcome.data,
-            **({"evidence": command.evidence} if command.evidence else {}),
-            **_source(command),
-        },
-    )
-    return remember(after, event), event
+        return remember(state, refused), refused
+    removed_at = release.generation if release is not None else state.generation
+    return remember(state.model_copy(update={"release": release, "removed_at": removed_at}), event), event
 
 
-def _standing(release: Release) -> dict[str, Any]:
-    stable = release.versions[release.stable.version]
-    return {
-        "strategy": release.strategy,
-        "version": stable.version,
-        "digest": stable.digest,
-        "identity": stable.identity,
-        "trial": release.trial,
-    }
+def _carry_out(state: ReleaseState, command: Command, now: float) -> Outcome:
+    match command:
+        case Deploy():
+            return deploy(state, command, now)
+        case StartCanary():
+            return start_canary(state, command, now)
+        case StepCanary():
+            return step_canary(state, command, now)
+        case Promote():
+            return promote(state, command, now)
+        case Rollback():
+            return rollback(state, command, now)
+        case StartShadow():
+            return start_shadow(state, command, now)
+        case StopShadow():
+            return stop_shadow(state, command, now)
+        case StartExperiment():
+            return start_experiment(state, command, now)
+        case StopExperiment():
+            return stop_experiment(state, command, now)
+        case SetProfile():
+            return set_profile(state, command, now)
+        case ServeOriginal():
+            return serve_original(state, command, now)
+        case Remove():
+            return remove(state, command, now)
 
 
 def _check_size(release: Release) -> None:
@@ -107,25 +114,7 @@ def _check(state: ReleaseState, command: Command, now: float) -> None:
             f"the command was based on {command.based_on}: look again, then decide",
             field="generation",
         )
-    if command.trial is not None and (state.release is None or command.trial != state.release.trial):
-        raise StaleGeneration(f"{command.model}.{command.trial} is over", field="id")
-
-
-_TRANSITIONS: dict[CommandKind, Callable[[ReleaseState, Command, float], Outcome]] = {
-    "deploy": deploy,
-    "start_canary": start_canary,
-    "step_canary": step_canary,
-    "promote": promote,
-    "rollback": rollback,
-    "start_shadow": start_shadow,
-    "stop_shadow": stop_shadow,
-    "start_experiment": start_experiment,
-    "stop_experiment": stop_experiment,
-    "set_profile": set_profile,
-    "serve_original": serve_original,
-    "remove": remove,
-}
-
-
-def _source(command: Command) -> dict[str, str]:
-    return {"source": command.source} if command.source else {}
+    if isinstance(command, TrialCommand) and command.trial is not None:
+        trial = TrialId(command.model, command.trial)
+        if state.release is None or trial != state.release.id:
+            raise StaleGeneration(f"{trial} is over", field="id")

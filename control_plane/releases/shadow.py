@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from ...schemas.payloads.commands import Command
+from ...schemas.payloads.commands import StartShadow, StopShadow
+from ...schemas.payloads.event_data import ShadowData, ShadowStartedData
+from ...schemas.payloads.events import ShadowStarted, ShadowStopped
 from ...schemas.payloads.releases import Variant
+from .answers import answer, asked, standing
 from .state import Outcome, ReleaseState
-from .trials import begin_trial, full_release, given_percentage, idle, other_version, running
+from .trials import begin_trial, checked_percentage, full_release, idle, other_version, with_shadow
 
 
-def start_shadow(state: ReleaseState, command: Command, now: float) -> Outcome:
+def start_shadow(state: ReleaseState, command: StartShadow, now: float) -> Outcome:
     """Begin to send copies of the requests to another version."""
     release = idle(state, command)
     spec = other_version(release, command, "shadow")
-    percentage, stable = given_percentage(command), release.stable.version
+    percentage, stable = checked_percentage(command.percentage), release.stable.version
     variants = (
         Variant(name="stable", version=stable, weight=1, role="stable"),
         Variant(name="shadow", version=spec.version, weight=percentage / 100, role="shadow"),
     )
     after = begin_trial(release, "shadow", variants, [release.versions[stable], spec], command, now)
-    summary = f"{command.model} {spec.version} shadows {stable} on {percentage:g} % of the requests"
-    return Outcome(after, "shadow.started", summary, {"shadow": spec.version, "percentage": percentage, "id": after.id})
+    event = ShadowStarted(
+        **answer(command, after.generation, now),
+        summary=f"{command.model} {spec.version} shadows {stable} on {percentage:g} % of the requests",
+        data=ShadowStartedData(
+            **standing(after), **asked(command), shadow=spec.version, percentage=percentage, id=after.id
+        ),
+    )
+    return Outcome(after, event)
 
 
-def stop_shadow(state: ReleaseState, command: Command, now: float) -> Outcome:
+def stop_shadow(state: ReleaseState, command: StopShadow, now: float) -> Outcome:
     """Send no more copies."""
-    release = running(state, command, "shadow")
-    shadow = release.variant("shadow")
-    assert shadow is not None
+    release, shadow = with_shadow(state, command)
     after = full_release(release, release.versions[release.stable.version], command, now)
-    summary = f"the shadow of {command.model} {shadow.version} is stopped"
-    return Outcome(after, "shadow.stopped", summary, {"shadow": shadow.version, "id": release.id})
+    event = ShadowStopped(
+        **answer(command, after.generation, now),
+        summary=f"the shadow of {command.model} {shadow.version} is stopped",
+        data=ShadowData(**standing(after), **asked(command), shadow=shadow.version, id=release.id),
+    )
+    return Outcome(after, event)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from ...schemas.payloads.commands import Event, EventKind
+from ...schemas.payloads.events import Event
 from ...schemas.payloads.releases import Release
 
 REMEMBERED_COMMANDS = 100
@@ -38,12 +38,10 @@ class ReleaseState(BaseModel):
 
 
 class Outcome(NamedTuple):
-    """What a transition gives: the next release (None: no more), and what the event says of it."""
+    """What a transition gives: the next release (None: no more), and the event that answers the command."""
 
     release: Release | None
-    kind: EventKind
-    summary: str
-    data: dict[str, Any]
+    event: Event
 
 
 def remember(state: ReleaseState, event: Event) -> ReleaseState:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from ...schemas.errors import IllegalTransition, InvalidInput, SignatureDiffers
-from ...schemas.payloads.commands import Command
-from ...schemas.payloads.releases import CanaryPlan, Release, Strategy, Variant, VersionSpec
+from ...schemas.payloads.commands import CommandBase, StartCanary, StartShadow
+from ...schemas.payloads.releases import CanaryPlan, Release, RunningCanary, Strategy, Variant, VersionSpec
 from ...schemas.payloads.signatures import differences
+from ...schemas.trial_id import TrialId
 from .state import ReleaseState
 
 
-def full_release(release: Release | None, spec: VersionSpec, command: Command, now: float, last: int = 0) -> Release:
+def full_release(
+    release: Release | None, spec: VersionSpec, command: CommandBase, now: float, last: int = 0
+) -> Release:
     """Return a release that sends everything to one version; `last` is the generation before where there is no release."""
     variants = (Variant(name="stable", version=spec.version, weight=1, role="stable"),)
     return begin_trial(release, "full", variants, [spec], command, now, last=last)
@@ -20,7 +23,7 @@ def begin_trial(
     strategy: Strategy,
     variants: tuple[Variant, ...],
     specs: list[VersionSpec],
-    command: Command,
+    command: CommandBase,
     now: float,
     canary: CanaryPlan | None = None,
     last: int = 0,
@@ -38,7 +41,7 @@ def begin_trial(
         trial=generation,
         began_at=now,
         canary=canary,
-        salt=f"{command.model}.{generation}",
+        salt=str(TrialId(command.model, generation)),
         updated_at=now,
         actor=command.actor,
         reason=command.reason,
@@ -51,16 +54,35 @@ def _with_known_profile(spec: VersionSpec, known: VersionSpec | None) -> Version
     return spec
 
 
-def running(state: ReleaseState, command: Command, strategy: Strategy) -> Release:
-    """Return the release if it is of this strategy. Raises IllegalTransition."""
+def with_experiment(state: ReleaseState, command: CommandBase) -> Release:
+    """Return the release if it is an experiment. Raises IllegalTransition."""
     release = state.release
-    if release is None or release.strategy != strategy:
-        what = {"canary": "canary", "shadow": "shadow", "ab": "experiment", "full": "full release"}[strategy]
-        raise IllegalTransition(f"{command.model} has no {what} running", field="model")
+    if release is None or release.strategy != "ab":
+        raise _none_running(command, "experiment")
     return release
 
 
-def idle(state: ReleaseState, command: Command) -> Release:
+def with_canary(state: ReleaseState, command: CommandBase) -> tuple[Release, RunningCanary]:
+    """Return the release and its canary. Raises IllegalTransition."""
+    release = state.release
+    if release is None or (canary := release.running_canary) is None:
+        raise _none_running(command, "canary")
+    return release, canary
+
+
+def with_shadow(state: ReleaseState, command: CommandBase) -> tuple[Release, Variant]:
+    """Return the release and its shadow. Raises IllegalTransition."""
+    release = state.release
+    if release is None or (shadow := release.variant("shadow")) is None:
+        raise _none_running(command, "shadow")
+    return release, shadow
+
+
+def _none_running(command: CommandBase, what: str) -> IllegalTransition:
+    return IllegalTransition(f"{command.model} has no {what} running", field="model")
+
+
+def idle(state: ReleaseState, command: CommandBase) -> Release:
     """Return the full release that something new can begin on. Raises IllegalTransition while something runs."""
     release = state.release
     if release is None:
@@ -74,16 +96,9 @@ def idle(state: ReleaseState, command: Command) -> Release:
     return release
 
 
-def given_version(command: Command) -> VersionSpec:
-    """Return the version that the command names. Raises InvalidInput."""
-    if command.version is None:
-        raise InvalidInput("the command names no version", field="version")
-    return command.version
-
-
-def other_version(release: Release, command: Command, what: str) -> VersionSpec:
+def other_version(release: Release, command: StartCanary | StartShadow, what: str) -> VersionSpec:
     """Return the command's version, if it can stand beside stable. Raises SignatureDiffers or InvalidInput."""
-    spec = given_version(command)
+    spec = command.version
     stable = release.versions[release.stable.version]
     if spec.version == stable.version:
         raise InvalidInput(f"{spec.version} is the stable version: the {what} must be another", field="version")
@@ -94,8 +109,8 @@ def other_version(release: Release, command: Command, what: str) -> VersionSpec:
     return spec
 
 
-def given_percentage(command: Command) -> float:
-    """Return the percentage that the command names. Raises InvalidInput."""
-    if command.percentage is None or not 0 < command.percentage <= 100:
-        raise InvalidInput(f"percentage must be above 0 and at most 100, not {command.percentage}", field="percentage")
-    return command.percentage
+def checked_percentage(percentage: float | None) -> float:
+    """Return a share in percent. Raises InvalidInput for one that is not above 0 and at most 100."""
+    if percentage is None or not 0 < percentage <= 100:
+        raise InvalidInput(f"percentage must be above 0 and at most 100, not {percentage}", field="percentage")
+    return percentage

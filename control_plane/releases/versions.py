@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...schemas.errors import IllegalTransition, StaleGeneration
-from ...schemas.payloads.commands import Command
+from ...schemas.payloads.commands import Deploy, Remove, ServeOriginal, SetProfile
+from ...schemas.payloads.event_data import DeployedData, DiffersData, ProfileData, RemovedData
+from ...schemas.payloads.events import ProfileLearned, ReleaseDeployed, ReleaseRemoved, VersionDiffers
+from .answers import Standing, answer, asked, standing
 from .state import Outcome, ReleaseState
-from .trials import full_release, given_version, idle
+from .trials import full_release, idle
 
 
-def deploy(state: ReleaseState, command: Command, now: float) -> Outcome:
+def deploy(state: ReleaseState, command: Deploy, now: float) -> Outcome:
     """Send everything to a version."""
     release = idle(state, command) if state.release is not None else None
-    spec = given_version(command)
-    after = full_release(release, spec, command, now, state.generation)
-    previous = release.stable.version if release else None
-    return Outcome(after, "release.deployed", f"{command.model} {spec.version} is live", {"previous": previous})
+    after = full_release(release, command.version, command, now, state.generation)
+    event = ReleaseDeployed(
+        **answer(command, after.generation, now),
+        summary=f"{command.model} {command.version.version} is live",
+        data=DeployedData(
+            **standing(after), **asked(command), previous=release.stable.version if release is not None else None
+        ),
+    )
+    return Outcome(after, event)
 
 
-def set_profile(state: ReleaseState, command: Command, now: float) -> Outcome:
+def set_profile(state: ReleaseState, command: SetProfile, now: float) -> Outcome:
     """Give a version the reference that its first live rows made. It is the same release still: no new generation."""
-    spec, release = given_version(command), state.release
+    spec, release = command.version, state.release
     known = release.versions.get(spec.version) if release is not None else None
-    if release is None or known is None or known.identity != spec.identity or command.profile is None:
+    if release is None or known is None or known.identity != spec.identity:
         raise StaleGeneration(f"{spec.version} is no longer part of the release", field="version")
     if known.profile is not None:
         raise IllegalTransition(f"{spec.version} has a reference already", field="version")
     versions = release.versions | {spec.version: known.model_copy(update={"profile": command.profile})}
-    summary = f"the first {command.profile.rows} rows are the reference of {command.model} {spec.version}"
-    data = {"version": spec.version, "rows": command.profile.rows}
-    return Outcome(release.model_copy(update={"versions": versions}), "profile.learned", summary, data)
+    after = release.model_copy(update={"versions": versions})
+    stands: Standing = {**standing(after), "version": spec.version}
+    event = ProfileLearned(
+        **answer(command, after.generation, now),
+        summary=f"the first {command.profile.rows} rows are the reference of {command.model} {spec.version}",
+        data=ProfileData(**stands, **asked(command), rows=command.profile.rows),
+    )
+    return Outcome(after, event)
 
 
-def serve_original(state: ReleaseState, command: Command, now: float) -> Outcome:
+def serve_original(state: ReleaseState, command: ServeOriginal, now: float) -> Outcome:
     """Serve a version by the model itself, for its compiled form was seen to answer otherwise."""
-    spec, release = given_version(command), state.release
+    spec, release = command.version, state.release
     known = release.versions.get(spec.version) if release is not None else None
     if release is None or known is None or known.original is None or known.digest != spec.digest:
         raise StaleGeneration(f"{spec.version} is not served by that compiled form", field="version")
@@ -48,16 +59,22 @@ def serve_original(state: ReleaseState, command: Command, now: float) -> Outcome
             "reason": command.reason,
         }
     )
-    summary = (
-        f"the compiled form of {command.model} {spec.version} answers otherwise than the model: the model answers now"
+    # Of the form that was wrong, not of what is served now.
+    stands: Standing = {**standing(after), "version": spec.version, "digest": spec.digest}
+    event = VersionDiffers(
+        **answer(command, after.generation, now),
+        summary=f"the compiled form of {command.model} {spec.version} answers otherwise than the model: "
+        "the model answers now",
+        data=DiffersData(**stands, **asked(command)),
     )
-    return Outcome(after, "version.differs", summary, {"version": spec.version, "digest": spec.digest})
+    return Outcome(after, event)
 
 
-def remove(state: ReleaseState, command: Command, now: float) -> Outcome:
+def remove(state: ReleaseState, command: Remove, now: float) -> Outcome:
     """End the release, whatever runs. Where there is none the answer is the same: a removal can be asked for again."""
-    release = state.release
-    data: dict[str, Any] = {}
+    release, data = state.release, RemovedData(**asked(command))
     if release is not None:
-        data = {"removed": {version: spec.digest for version, spec in release.versions.items()}, "id": release.id}
-    return Outcome(None, "release.removed", f"{command.model} has no release any more", data)
+        digests = {version: spec.digest for version, spec in release.versions.items()}
+        data = RemovedData(**asked(command), removed=digests, id=release.id)
+    summary = f"{command.model} has no release any more"
+    return Outcome(None, ReleaseRemoved(**answer(command, state.generation, now), summary=summary, data=data))

@@ -17,6 +17,7 @@ from ...schemas.errors import NotFound
 from ...schemas.payloads.observations import Summary
 from ...schemas.payloads.releases import CanaryPlan, Rules, Step
 from ...schemas.settings import Settings
+from ...schemas.trial_id import TrialId
 from .route_tools import answer, needs_database, parse_id, read_json
 from .upload import parse
 
@@ -50,7 +51,7 @@ class CounterfactualRequest(BaseModel):
 class Counterfactual(BaseModel):
     """How a canary ended, and how it would have ended under other rules."""
 
-    id: str
+    id: TrialId
     recorded: dict[str, Any]
     rules: dict[str, Any]
     would_have: dict[str, Any]
@@ -76,8 +77,7 @@ class CounterfactualRoutes:
         summaries = await self._summaries(canary)
         if not summaries:
             raise NotFound(
-                f"no summary of {canary.model}.{canary.trial} is left: they are kept for "
-                f"{self._settings.topics().observations.kept}",
+                f"no summary of {canary.id} is left: they are kept for {self._settings.topics().observations.kept}",
                 field="id",
             )
         # In a thread: a day of summaries is some seconds of arithmetic.
@@ -91,14 +91,14 @@ class CounterfactualRoutes:
         }
         return answer(
             Counterfactual(
-                id=f"{canary.model}.{canary.trial}",
+                id=canary.id,
                 recorded=recorded,
                 rules=plan.rules.model_dump(),
                 would_have=found,
             )
         )
 
-    async def _canary(self, model: str, trial: int | None) -> RecordedCanary:
+    async def _canary(self, model: str, trial: TrialId | None) -> RecordedCanary:
         """Return a canary of the history; without a trial the newest."""
         events = await self._registry.events_of_trial(model, trial, _KINDS)
         started = next((row for row in events if row.kind == "canary.started" and "canary" in row.data), None)
@@ -106,8 +106,7 @@ class CounterfactualRoutes:
             raise NotFound(f"the history has no canary of {model[:80]!r} whose rules were recorded", field="id")
         ended = next((row for row in events if row.kind != started.kind and row.data["id"] == started.data["id"]), None)
         return RecordedCanary(
-            model=model,
-            trial=started.data["trial"],
+            id=TrialId.parse(started.data["id"]),
             stable=started.data["version"],
             candidate=started.data["candidate"],
             plan=CanaryPlan.model_validate(started.data["canary"]),
@@ -119,7 +118,7 @@ class CounterfactualRoutes:
     async def _summaries(self, canary: RecordedCanary) -> list[Summary]:
         """Return the trial's summaries in the order in which the judge had them: one model's are in one partition."""
         found: list[Summary] = []
-        key = canary.model.encode()
+        key = canary.id.model.encode()
         end = min(canary.ended_at, time.time()) + GRACE
         async for record in read_stretch(self._settings, self._settings.topics().observations, canary.began_at, end):
             if record.key != key:
@@ -128,6 +127,6 @@ class CounterfactualRoutes:
                 summary = Summary.model_validate_json(record.value or b"")
             except ValidationError:
                 continue  # the control plane put it aside
-            if summary.trial == canary.trial:
+            if summary.trial == canary.id.number:
                 found.append(summary)
         return found

@@ -130,7 +130,7 @@ class KeyRoutes:
             expires_at=now + 86400 * wish.days if wish.days is not None else None,
             created_by=who.name,
         )
-        await self._writer.write(key, "key.created", actor=who.name, source=who.source)
+        await self._writer.write(key, actor=who.name, source=who.source)
         await self._until_known(key)
         return answer(NewKey(key=shown, **KeyDocument.of(key).model_dump()), 201)
 
@@ -140,7 +140,7 @@ class KeyRoutes:
         if key is None or not _is_for(key, who):
             raise NotFound(f"there is no key {request.match_info['key_id'][:40]!r}", field="id")
         revoked = key.model_copy(update={"revoked_at": time.time()})
-        await self._writer.write(revoked, "key.revoked", actor=who.name, source=who.source)
+        await self._writer.write(revoked, actor=who.name, source=who.source)
         await self._until_known(revoked)
         return web.Response(status=204)
 

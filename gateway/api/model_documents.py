@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from ...registry.storage.database import ModelRow, VersionRow
-from ...schemas.payloads.commands import Event
 from ...schemas.payloads.releases import Batching, Framework
 from ...schemas.payloads.signatures import Signature
+from .release_documents import EventDocument
 
 
 class VersionDocument(BaseModel):
@@ -70,7 +70,7 @@ class Registered(BaseModel):
 
     name: str
     version: VersionDocument
-    deployment: Event | None = Field(
+    deployment: EventDocument | None = Field(
         description="how the first version went live; null where it waits for a deployment"
     )
     ready: bool = Field(description="whether a worker has loaded it")

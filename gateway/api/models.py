@@ -7,7 +7,6 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 from aiohttp import web
@@ -24,13 +23,16 @@ from ...registry.storage.database import VersionRow
 from ...registry.version_specs import spec_of
 from ...runtime.event_publisher import EventPublisher
 from ...schemas.errors import InvalidInput, RegistrationRefused, Unavailable, VersionInUse
-from ...schemas.payloads.commands import Event
+from ...schemas.payloads.commands import Deploy
+from ...schemas.payloads.event_data import ModelDeletedData, RegisteredData
+from ...schemas.payloads.events import Event, ModelDeleted, ModelRegistered
 from ...schemas.settings import Settings
 from ...telemetry.http import json_response
 from ..deployer import Deployer
 from ..model_removal import ModelRemoval
 from .model_documents import DeletedModel, ModelPage, Registered, model_document, version_document
 from .registration_places import RegistrationPlaces, Turn
+from .release_documents import EventDocument
 from .route_tools import answer, needs_database, paging
 from .upload import read_registration
 
@@ -121,21 +123,22 @@ class ModelRoutes:
             row, first = await self._registry.add(registration, proof, source, compiled)
         log.info("model.registered", model=registration.name, version=row.version, served_as=row.served_as)
         self._events.publish(
-            "model.registered",
-            registration.name,
-            f"{registration.name} {row.version} was registered",
+            ModelRegistered,
+            RegisteredData(
+                source=who.source,
+                version=row.version,
+                digest=row.source_digest,
+                artifact_digest=row.artifact_digest,
+            ),
+            model=registration.name,
+            summary=f"{registration.name} {row.version} was registered",
             actor=registration.author,
-            source=who.source,
-            version=row.version,
-            digest=row.source_digest,
-            artifact_digest=row.artifact_digest,
         )
         if not first:
             return self._registered(registration, row, None, None, status=201)
         try:
-            event = await self._deployer.execute(
-                "deploy", registration.name, version=spec_of(row), actor=registration.author, reason="first version"
-            )
+            asked = await self._deployer.asked(registration.name, actor=registration.author, reason="first version")
+            event = await self._deployer.execute(Deploy(**asked, version=spec_of(row)))
         except Unavailable as error:
             return self._registered(registration, row, None, f"not live yet: {error.detail}", status=201)
         why_not = self._deployer.why_not(registration.name, spec_of(row))
@@ -197,7 +200,8 @@ class ModelRoutes:
             )
         row = await self._registry.version(name, version)
         await self._registry.delete_version(name, version)
-        self._tell_deleted(name, f"{name} {version} was deleted", version=version, digest=row.source_digest)
+        data = ModelDeletedData(source=caller.get().source, version=version, digest=row.source_digest)
+        self._tell_deleted(name, f"{name} {version} was deleted", data)
         return web.Response(status=204)
 
     @needs_database
@@ -212,13 +216,13 @@ class ModelRoutes:
             )
         versions = await self._removal.remove(name)
         count = f"{len(versions)} version{'s' if len(versions) != 1 else ''}"
-        self._tell_deleted(name, f"{name} was deleted with {count}", versions=versions)
+        data = ModelDeletedData(source=caller.get().source, versions=versions)
+        self._tell_deleted(name, f"{name} was deleted with {count}", data)
         log.info("model.deleted", model=name, versions=len(versions))
         return answer(DeletedModel(name=name, versions=versions))
 
-    def _tell_deleted(self, name: str, summary: str, **data: Any) -> None:
-        who = caller.get()
-        self._events.publish("model.deleted", name, summary, actor=who.actor(""), source=who.source, **data)
+    def _tell_deleted(self, name: str, summary: str, data: ModelDeletedData) -> None:
+        self._events.publish(ModelDeleted, data, model=name, summary=summary, actor=caller.get().actor(""))
 
     def _live_version(self, model: str) -> str | None:
         release = self._releases.releases.get(model)
@@ -234,7 +238,7 @@ class ModelRoutes:
         document = Registered(
             name=registration.name,
             version=version_document(row, self._live_versions(registration.name)),
-            deployment=event,
+            deployment=EventDocument.of(event) if event is not None else None,
             ready=self._replicas.serves(registration.name, spec_of(row)),
             warning=warning,
         )

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ...schemas.payloads.commands import Event
+from ...schemas.payloads.events import Event
 from ...schemas.payloads.releases import CanaryPlan, Release, Rules, Step, Strategy, Variant
+from ...schemas.trial_id import TrialId
 
 
 class Wish(BaseModel):
@@ -47,7 +48,7 @@ class CanaryRequest(Wish, Rules):
 
     @model_validator(mode="after")
     def _steps_rise(self) -> CanaryRequest:
-        shares = [step.percentage for step in self.stages]
+        shares = [step.percentage if isinstance(step, Step) else step for step in self.steps]
         if any(not 0 < share <= 100 for share in shares):
             raise ValueError("steps: each percentage must be above 0 and at most 100")
         if shares != sorted(set(shares)):
@@ -60,7 +61,7 @@ class CanaryRequest(Wish, Rules):
     def stages(self) -> tuple[Step, ...]:
         """The steps, the initial percentage first where it is not one of them."""
         stages = [
-            step if isinstance(step, Step) else Step.model_construct(percentage=step, hold_seconds=self.hold_seconds)
+            step if isinstance(step, Step) else Step(percentage=step, hold_seconds=self.hold_seconds)
             for step in self.steps
         ]
         first = self.initial_percentage
@@ -128,10 +129,30 @@ class StopExperimentRequest(Wish):
     winner: str = ""
 
 
+class EventDocument(BaseModel):
+    """Something that happened, as the log or the history has it: an event's data may be of any release of the service."""
+
+    event_id: str
+    kind: str
+    model: str
+    at: float
+    generation: int = 0
+    command_id: str = ""
+    actor: str = ""
+    summary: str = ""
+    data: dict[str, Any] = Field(default_factory=dict)
+    problem: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, event: Event) -> EventDocument:
+        """Return an event as a document."""
+        return cls.model_validate(event.model_dump(mode="json"))
+
+
 class DeploymentDocument(BaseModel):
     """A model's release as it is now."""
 
-    id: str
+    id: TrialId
     model: str
     generation: int
     strategy: Strategy
@@ -166,7 +187,7 @@ class DeploymentDocument(BaseModel):
 class Deployed(BaseModel):
     """What came of a change."""
 
-    event: Event
+    event: EventDocument
     deployment: DeploymentDocument | None
     ready: bool
 
@@ -174,17 +195,17 @@ class Deployed(BaseModel):
 class CanaryDocument(BaseModel):
     """A canary: running, with its evidence so far, or over, with the events that tell how."""
 
-    id: str
+    id: TrialId
     status: Literal["running", "promoted", "rolled_back"]
     deployment: DeploymentDocument | None = None
     statistics: dict[str, Any] | None = Field(default=None, description="counts, latency and evidence of both versions")
-    events: list[Event] = Field(default_factory=list)
+    events: list[EventDocument] = Field(default_factory=list)
 
 
 class ExperimentDocument(BaseModel):
     """An experiment and its results by variant."""
 
-    id: str
+    id: TrialId
     name: str
     model: str
     status: Literal["running", "stopped"]
@@ -195,7 +216,7 @@ class ExperimentDocument(BaseModel):
 class HistoryPage(BaseModel):
     """One page of the releases' history, newest first."""
 
-    events: list[Event]
+    events: list[EventDocument]
     page: int
     per_page: int
     total: int

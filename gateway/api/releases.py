@@ -14,9 +14,22 @@ from ...registry.storage.database import DeploymentRow, ExperimentRow
 from ...registry.version_specs import spec_of
 from ...schemas.errors import Conflict, NotFound
 from ...schemas.names import check_model_name
-from ...schemas.payloads.commands import CommandKind, Event
+from ...schemas.payloads.commands import (
+    Command,
+    Deploy,
+    Promote,
+    Rollback,
+    StartCanary,
+    StartExperiment,
+    StartShadow,
+    StepCanary,
+    StopExperiment,
+    StopShadow,
+)
 from ...schemas.payloads.releases import Release, Strategy, VersionSpec
+from ...schemas.trial_id import TrialId
 from ...telemetry.http import json_response
+from ..command_client import Asked
 from ..deployer import Deployer
 from .release_documents import (
     CanaryDocument,
@@ -24,6 +37,7 @@ from .release_documents import (
     Deployed,
     DeploymentDocument,
     DeploymentRequest,
+    EventDocument,
     ExperimentDocument,
     ExperimentRequest,
     HistoryPage,
@@ -73,7 +87,7 @@ class ReleaseRoutes:
         """Send all requests to one version."""
         wish: DeploymentRequest = parse(DeploymentRequest, await read_json(request))
         spec = await self._spec(wish.model, wish.version)
-        return await self._execute("deploy", wish.model, wish, version=spec)
+        return await self._execute(Deploy(**await self._asked(wish.model, wish), version=spec))
 
     async def list_deployments(self, request: web.Request) -> web.Response:
         """Return every model's release, as the log has it."""
@@ -106,16 +120,15 @@ class ReleaseRoutes:
         wish: CanaryRequest = parse(CanaryRequest, await read_json(request))
         spec = await self._spec(wish.model, wish.candidate_version)
         percentage = wish.initial_percentage or DEFAULT_PERCENTAGE
-        return await self._execute(
-            "start_canary", wish.model, wish, version=spec, canary=wish.plan(), percentage=percentage
-        )
+        asked = await self._asked(wish.model, wish)
+        return await self._execute(StartCanary(**asked, version=spec, canary=wish.plan(), percentage=percentage))
 
     @needs_database
     async def get_canary(self, request: web.Request) -> web.Response:
         """Return a canary: its evidence while it runs, how it ended after that."""
         name, trial = parse_id(request)
         release = self._releases.releases.get(name)
-        if release is not None and release.strategy == "canary" and trial in (None, release.trial):
+        if release is not None and release.strategy == "canary" and trial in (None, release.id):
             document = CanaryDocument(
                 id=release.id,
                 status="running",
@@ -129,7 +142,7 @@ class ReleaseRoutes:
         ended = events[0]
         return answer(
             CanaryDocument(
-                id=ended.data["id"],
+                id=TrialId.parse(ended.data["id"]),
                 status="promoted" if ended.kind == "canary.promoted" else "rolled_back",
                 events=[_event(row) for row in events if row.data["id"] == ended.data["id"]],
             )
@@ -138,15 +151,18 @@ class ReleaseRoutes:
     async def step_canary(self, request: web.Request) -> web.Response:
         """Change a canary's share."""
         wish: PercentageRequest = parse(PercentageRequest, await read_json(request))
-        return await self._change(request, "step_canary", "canary", wish, percentage=wish.percentage)
+        asked, trial = await self._asked_of(request, "canary", wish)
+        return await self._execute(StepCanary(**asked, trial=trial, percentage=wish.percentage), 200)
 
     async def promote(self, request: web.Request) -> web.Response:
         """Send everything to the candidate."""
-        return await self._change(request, "promote", "canary", await self._wish(request))
+        asked, trial = await self._asked_of(request, "canary", await self._wish(request))
+        return await self._execute(Promote(**asked, trial=trial), 200)
 
     async def rollback(self, request: web.Request) -> web.Response:
         """Send everything to stable."""
-        return await self._change(request, "rollback", "canary", await self._wish(request))
+        asked, trial = await self._asked_of(request, "canary", await self._wish(request))
+        return await self._execute(Rollback(**asked, trial=trial), 200)
 
     @needs_database
     async def start_shadow(self, request: web.Request) -> web.Response:
@@ -158,11 +174,13 @@ class ReleaseRoutes:
             raise Conflict(
                 f"{release.stable.version} is live, not {wish.production_version}", field="production_version"
             )
-        return await self._execute("start_shadow", wish.model, wish, version=spec, percentage=wish.percentage)
+        asked = await self._asked(wish.model, wish)
+        return await self._execute(StartShadow(**asked, version=spec, percentage=wish.percentage))
 
     async def stop_shadow(self, request: web.Request) -> web.Response:
         """Send no more copies."""
-        return await self._change(request, "stop_shadow", "shadow", await self._wish(request))
+        asked, trial = await self._asked_of(request, "shadow", await self._wish(request))
+        return await self._execute(StopShadow(**asked, trial=trial), 200)
 
     @needs_database
     async def start_experiment(self, request: web.Request) -> web.Response:
@@ -170,9 +188,8 @@ class ReleaseRoutes:
         wish: ExperimentRequest = parse(ExperimentRequest, await read_json(request))
         arms = wish.arms()
         versions = {arm.version: await self._spec(wish.model, arm.version) for arm in arms}
-        return await self._execute(
-            "start_experiment", wish.model, wish, variants=arms, versions=versions, name=wish.name
-        )
+        asked = await self._asked(wish.model, wish)
+        return await self._execute(StartExperiment(**asked, variants=arms, versions=versions, name=wish.name))
 
     @needs_database
     async def list_experiments(self, request: web.Request) -> web.Response:
@@ -187,11 +204,11 @@ class ReleaseRoutes:
         name, trial = parse_id(request)
         release = self._releases.releases.get(name)
         row: ExperimentRow | None = await self._registry.experiment(name, trial)
-        if release is not None and release.strategy == "ab" and trial in (None, release.trial):
+        if release is not None and release.strategy == "ab" and trial in (None, release.id):
             statistics = self._statistics.of_trial(release, "release")
             document = ExperimentDocument(
                 id=release.id,
-                name=row.name if row is not None and row.id == release.id else release.id,
+                name=row.name if row is not None and row.id == str(release.id) else str(release.id),
                 model=name,
                 status="running",
                 variants=[variant.model_dump(mode="json") for variant in release.variants],
@@ -209,7 +226,8 @@ class ReleaseRoutes:
         release = self._running(request, "ab")
         statistics = self._statistics.of_trial(release, "release")
         results = statistics["results"] if statistics else {}
-        return await self._change(request, "stop_experiment", "ab", wish, name=wish.winner, evidence=results)
+        asked, trial = await self._asked_of(request, "ab", wish)
+        return await self._execute(StopExperiment(**asked, trial=trial, winner=wish.winner, evidence=results), 200)
 
     async def _spec(self, model: str, version: str) -> VersionSpec:
         """Return a registered version. Raises InvalidInput, Forbidden, ModelNotFound or VersionNotFound."""
@@ -225,27 +243,27 @@ class ReleaseRoutes:
         release = self._releases.releases.get(name)
         if release is None:
             raise NotFound(f"there is no release of {name[:80]!r}", field="id")
-        if release.strategy != strategy or trial not in (None, release.trial):
+        if release.strategy != strategy or trial not in (None, release.id):
             what = {"canary": "canary", "shadow": "shadow", "ab": "experiment"}[strategy]
             raise NotFound(f"no {what} {request.match_info['id'][:80]!r} is running", field="id")
         return release
 
-    async def _change(
-        self, request: web.Request, kind: CommandKind, strategy: Strategy, wish: Wish, **fields: Any
-    ) -> web.Response:
-        """Change what runs under the id of the path."""
-        release = self._running(request, strategy)
-        return await self._execute(kind, release.model, wish, 200, trial=release.trial, **fields)
+    async def _asked(self, model: str, wish: Wish) -> Asked:
+        return await self._deployer.asked(model, actor=wish.actor, reason=wish.reason, based_on=wish.generation)
 
-    async def _execute(
-        self, kind: CommandKind, model: str, wish: Wish, status: int = 201, **fields: Any
-    ) -> web.Response:
-        event = await self._deployer.execute(
-            kind, model, based_on=wish.generation, actor=wish.actor, reason=wish.reason, **fields
-        )
-        release = self._releases.releases.get(model)
+    async def _asked_of(self, request: web.Request, strategy: Strategy, wish: Wish) -> tuple[Asked, int]:
+        """Return what a change of what runs under the path's id says, and its trial. Raises NotFound where it does not run."""
+        release = self._running(request, strategy)
+        return await self._asked(release.model, wish), release.trial
+
+    async def _execute(self, command: Command, status: int = 201) -> web.Response:
+        event = await self._deployer.execute(command)
+        release = self._releases.releases.get(command.model)
         document = self._deployment(release) if release else None
-        return answer(Deployed(event=event, deployment=document, ready=self._deployer.usable(model)), status)
+        deployed = Deployed(
+            event=EventDocument.of(event), deployment=document, ready=self._deployer.usable(command.model)
+        )
+        return answer(deployed, status)
 
     def _deployment(self, release: Release) -> DeploymentDocument:
         return DeploymentDocument.of(release, self._deployer.usable(release.model))
@@ -253,7 +271,7 @@ class ReleaseRoutes:
 
 def _experiment(row: ExperimentRow, results: dict[str, Any] | None) -> ExperimentDocument:
     return ExperimentDocument(
-        id=row.id,
+        id=TrialId.parse(row.id),
         name=row.name,
         model=row.model,
         status="stopped" if row.status == "stopped" else "running",
@@ -262,10 +280,10 @@ def _experiment(row: ExperimentRow, results: dict[str, Any] | None) -> Experimen
     )
 
 
-def _event(row: DeploymentRow) -> Event:
-    return Event(
+def _event(row: DeploymentRow) -> EventDocument:
+    return EventDocument(
         event_id=row.event_id,
-        kind=row.kind,  # type: ignore[arg-type]
+        kind=row.kind,
         model=row.model,
         at=row.at.timestamp(),
         generation=row.generation,

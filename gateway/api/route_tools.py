@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from ...schemas.errors import InvalidInput, MalformedRequest, Unavailable
+from ...schemas.trial_id import TrialId, model_and_trial
 from ...telemetry.http import json_response
 
 log = structlog.get_logger(__name__)
@@ -67,7 +68,6 @@ def paging(request: web.Request) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def parse_id(request: web.Request) -> tuple[str, int | None]:
-    """Return a model's name and, where the path names one, its trial: `fraud` is whatever runs, `fraud.7` that one."""
-    name, _, trial = request.match_info["id"].partition(".")
-    return name, int(trial) if trial.isascii() and trial.isdigit() and len(trial) < 10 else None if not trial else -1
+def parse_id(request: web.Request) -> tuple[str, TrialId | None]:
+    """Return the path's model and, where it names one, its trial: `fraud` is whatever runs, `fraud.7` that one."""
+    return model_and_trial(request.match_info["id"])

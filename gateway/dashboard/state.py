@@ -33,7 +33,7 @@ def _model(release: Release, statistics: StatisticsView) -> dict[str, Any]:
     judged = statistics.of_trial(release, "release")
     return {
         "name": name,
-        "id": release.id,
+        "id": str(release.id),
         "strategy": release.strategy,
         "generation": release.generation,
         "variants": [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from pydantic import BaseModel, ConfigDict, Field
 
 # A summary that would be larger goes with fewer raw rows, at last with none; its counts of requests always fit.
@@ -69,3 +71,6 @@ class Difference(BaseModel):
     digest: str = Field(description="of the compiled form")
     how: str
     worker: str
+
+
+Observation: TypeAlias = Summary | Difference

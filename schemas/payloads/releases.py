@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..trial_id import TrialId
 from .compiled_domain import Domain
 from .model_memory import Memory
 from .profiles import OutputBins, Profile
@@ -99,8 +100,9 @@ class VersionSpec(BaseModel):
         ).hexdigest()
 
     def as_original(self) -> VersionSpec:
-        """Return the version served by the model itself. It must have an `original`."""
-        assert self.original is not None
+        """Return the version served by the model itself, which one that was not compiled is already."""
+        if self.original is None:
+            return self
         other = self.model_copy(
             update={
                 "served_as": self.original.framework,
@@ -189,6 +191,15 @@ class CanaryPlan(BaseModel):
     rules: Rules = Rules()
 
 
+class RunningCanary(NamedTuple):
+    """What a canary is judged by, and the versions that it is between."""
+
+    id: TrialId
+    plan: CanaryPlan
+    stable: str
+    candidate: str
+
+
 class Release(BaseModel):
     """One model's release. `generation` grows by one with each change.
 
@@ -224,9 +235,17 @@ class Release(BaseModel):
         return next((variant for variant in self.variants if variant.role == "stable"), self.variants[0])
 
     @property
-    def id(self) -> str:
+    def id(self) -> TrialId:
         """The trial's name, as people name it."""
-        return f"{self.model}.{self.trial}"
+        return TrialId(self.model, self.trial)
+
+    @property
+    def running_canary(self) -> RunningCanary | None:
+        """The canary; None where there is none."""
+        candidate = self.variant("candidate")
+        if self.canary is None or candidate is None:
+            return None
+        return RunningCanary(self.id, self.canary, self.stable.version, candidate.version)
 
     @property
     def identities(self) -> dict[str, str]:

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import aiohttp
 import pytest
-from modelmesh.schemas.payloads.commands import Event
+from modelmesh.schemas.payloads.event_data import DeployedData
+from modelmesh.schemas.payloads.events import ReleaseDeployed
 
 from .gateway_alone import gateway_alone
 
@@ -27,7 +28,8 @@ async def client(alone, key):
 
 
 def happens(alone, model, summary):
-    event = Event(event_id="1", kind="canary.stepped", model=model, at=1.0, summary=summary)
+    data = DeployedData(strategy="full", version="1.0.0", trial=1)
+    event = ReleaseDeployed(event_id="1", model=model, at=1.0, summary=summary, data=data)
     alone.gateway._commands._on_record(SimpleNamespace(value=event.model_dump_json().encode()))
 
 

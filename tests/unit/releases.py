@@ -1,5 +1,8 @@
-"""Releases and versions for unit tests."""
+"""Releases, versions and commands for unit tests."""
 
+from typing import get_args
+
+from modelmesh.schemas.payloads.commands import Command
 from modelmesh.schemas.payloads.releases import Batching, CanaryPlan, Release, Rules, Step, Variant, VersionSpec
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 
@@ -10,6 +13,13 @@ def spec(version, **options):
     options = {"signature": SIGNATURE, "batching": Batching()} | options
     options = {"artifact": "a", "digest": "d"} | options
     return VersionSpec(version=version, framework="onnx", served_as="onnx", **options)
+
+
+COMMANDS = {kind.model_fields["kind"].default: kind for kind in get_args(get_args(Command)[0])}
+
+
+def command(kind, command_id="c", *, expires_at=100.0, **fields):
+    return COMMANDS[kind](model="m", command_id=command_id, issued_at=0.0, expires_at=expires_at, **fields)
 
 
 def full(version="1.0.0", generation=1):

@@ -10,12 +10,15 @@ from modelmesh.producers.dead_letters import DeadLetter
 from modelmesh.schemas import records
 from modelmesh.schemas.errors import MalformedRecord
 from modelmesh.schemas.payloads.chaos import Fault
-from modelmesh.schemas.payloads.commands import Command, Event
+from modelmesh.schemas.payloads.commands import read_command
+from modelmesh.schemas.payloads.events import CanaryStarted, CommandRefused, ExperimentStarted, read_event
 from modelmesh.schemas.payloads.observations import Summary
 from modelmesh.schemas.payloads.releases import Release
 from modelmesh.schemas.payloads.replicas import Heartbeat
 from modelmesh.schemas.records import PredictionRequest, Reply
 from pydantic import ValidationError
+
+from .releases import COMMANDS
 
 NAMES = [value for name, value in vars(records).items() if name.isupper() and isinstance(value, str)]
 values = st.one_of(
@@ -70,16 +73,23 @@ json_like = st.recursive(
 )
 
 
-@pytest.mark.parametrize("kind", [Command, Event, Summary, Release, Heartbeat, Fault])
+KINDS = [*COMMANDS.values(), CanaryStarted, CommandRefused, ExperimentStarted, Summary, Release, Heartbeat, Fault]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_document_is_read_or_invalid(kind, data):
     names = st.sampled_from(list(kind.model_fields))
+    which = {"kind": kind.model_fields["kind"].default} if "kind" in kind.model_fields and kind is not Fault else {}
     document = data.draw(
         st.one_of(
-            st.binary(max_size=30), st.dictionaries(names, json_like, max_size=8).map(lambda d: json.dumps(d).encode())
+            st.binary(max_size=30),
+            st.dictionaries(names, json_like, max_size=8).map(lambda d: json.dumps(which | d).encode()),
         )
     )
-    try:
-        kind.model_validate_json(document)
-    except ValidationError as error:
-        assert error.errors()
+    for read in (kind.model_validate_json, read_command, read_event):
+        try:
+            read(document)
+        except ValidationError as error:
+            assert error.errors()

@@ -13,7 +13,7 @@ from modelmesh.control_plane.releases.state import REMEMBERED_BYTES, ReleaseStat
 from modelmesh.models.proof.profile import MOST_LABELS
 from modelmesh.schemas import records
 from modelmesh.schemas.errors import RequestTooLarge
-from modelmesh.schemas.payloads.commands import Command
+from modelmesh.schemas.payloads.commands import Deploy
 from modelmesh.schemas.payloads.observations import Summary, VersionCounts
 from modelmesh.schemas.payloads.releases import (
     RELEASE_BYTES,
@@ -36,7 +36,7 @@ def version(number, **fields):
 
 
 def deploy(spec, **fields):
-    return Command(kind="deploy", model="m", version=spec, issued_at=0.0, expires_at=9e9, **fields)
+    return Deploy(model="m", version=spec, issued_at=0.0, expires_at=9e9, **fields)
 
 
 def test_a_release_that_is_too_large_is_refused_and_says_what_is():
@@ -76,11 +76,10 @@ def test_pictures_are_kept_as_far_as_they_fit(side, kept):
 
 def test_labels_and_workers_without_end_do_not_grow_what_is_kept():
     evidence, seen = Evidence(trial=1), Seen()
-    release = SimpleNamespace(canary=None)
     for number in range(2000):
         counts = VersionCounts(requests=1, outputs={f"label {number}": 1}, errors={f"error {number}": 1})
         summary = Summary(model="m", trial=1, worker=f"w{number}", epoch="e", seq=1, at=0.0, versions={"1.0.0": counts})
-        take_in(evidence, summary, release)
+        take_in(evidence, summary, None)
         seen.is_new(f"w{number}", "e", 1)
     assert len(evidence.totals["1.0.0"].outputs) == MOST_LABELS + 1
     assert sum(evidence.totals["1.0.0"].outputs.values()) == 2000
@@ -118,7 +117,7 @@ async def test_a_record_that_an_agent_fails_on_is_put_aside_and_the_next_one_is_
             topic="t", partition=0, offset=offset, key=b"k", value=value, headers=[("h", b"x" * 90_000)]
         )
         with capture_logs():
-            await app._survive(Summary, message, use)
+            await app._survive("summary", Summary.model_validate_json, message, use)
     assert used == ["good"]
     assert [dict(letter["headers"])[records.SOURCE] for letter in sent] == [b"t/0/%d" % offset for offset in range(5)]
     assert b"nobody thought of this" in dict(sent[-1]["headers"])[records.STACK]

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelmesh.control_plane.judge.counterfactual import RecordedCanary, judge_again
 from modelmesh.control_plane.judge.judge import Judge
-from modelmesh.schemas.payloads.commands import Command
+from modelmesh.schemas.payloads.commands import CommandBase
 from modelmesh.schemas.payloads.releases import CanaryPlan, Rules, Step
 from modelmesh.schemas.settings import Settings
+from modelmesh.schemas.trial_id import TrialId
 
 from ..releases import canary
 from .test_evidence import summary
@@ -16,7 +17,7 @@ from .test_evidence import summary
 RULES = Rules(auto_rollback_threshold=0.3, min_requests=10, window_seconds=5, alpha=0.001)
 
 
-RECORDED = RecordedCanary("m", 2, "1.0.0", "2.0.0", CanaryPlan(rules=RULES), 0.0, math.inf, "running")
+RECORDED = RecordedCanary(TrialId("m", 2), "1.0.0", "2.0.0", CanaryPlan(rules=RULES), 0.0, math.inf, "running")
 
 
 counts = st.tuples(st.integers(0, 50), st.integers(0, 12)).map(
@@ -31,7 +32,7 @@ def test_by_its_own_rules_it_ends_as_the_judge_ended_it(seconds):
     judge = Judge(Settings(), {}, {}, {})
     ended = None
     for one in summaries:
-        commands = [news for news in judge.take_in(one, release, one.at) if isinstance(news, Command)]
+        commands = [news for news in judge.take_in(one, release, one.at) if isinstance(news, CommandBase)]
         if commands:
             ended = (commands[0].kind, one.at, commands[0].reason)
             break

@@ -10,7 +10,11 @@ from modelmesh.schemas.payloads.observations import Summary, VersionCounts
 from modelmesh.stats.log_histogram import add_value
 from modelmesh.stats.two_sample import log_evidence
 
-from ..releases import canary, full
+from .. import releases
+
+
+def canary(*args, **options):
+    return releases.canary(*args, **options).running_canary
 
 
 def summary(
@@ -161,8 +165,9 @@ def test_a_suspicious_candidate_gets_no_more():
 
 def test_without_a_canary_nothing_is_decided():
     evidence = Evidence(trial=1)
-    take_in(evidence, summary(1, (10, 0), trial=1), full())
-    assert decide(evidence, full(), 0.0).kind == "hold"
+    take_in(evidence, summary(1, (10, 0), trial=1), releases.full().running_canary)
+    assert releases.full().running_canary is None
+    assert decide(evidence, canary(), 0.0).kind == "hold", "what the trial before showed is no evidence"
     assert evidence.totals["1.0.0"].requests == 10
 
 

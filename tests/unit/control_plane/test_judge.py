@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from modelmesh.control_plane.judge.judge import RESEND_AFTER, Judge
 from modelmesh.models.proof.profile import build_profile
-from modelmesh.schemas.payloads.commands import Command
+from modelmesh.schemas.payloads.commands import CommandBase
 from modelmesh.schemas.payloads.observations import FeatureCounts, Summary
 from modelmesh.schemas.settings import Settings
 
@@ -24,7 +24,7 @@ def bad(seq):
 def test_a_decision_is_sent_once_and_again_only_if_nothing_came_of_it(judge):
     release = canary()
     [command] = judge.take_in(bad(1), release, 10.0)
-    assert isinstance(command, Command)
+    assert isinstance(command, CommandBase)
     assert (command.kind, command.trial, command.based_on, command.actor) == ("rollback", 2, None, "judge")
     assert command.evidence["versions"]["2.0.0"]["failed"] == 10
     assert judge.take_in(bad(2), release, 11.0) == []
@@ -90,7 +90,7 @@ def test_the_first_rows_become_the_reference_and_a_shift_raises_one_event(judge)
     [(event, mean)] = events
     assert mean == 1.0
     assert event.kind == "drift.detected"
-    assert event.data["features"][0]["feature"] == "x"
+    assert event.data.features[0]["feature"] == "x"
     assert judge.drift_document(known)["1.0.0"]["drifting"]
 
 

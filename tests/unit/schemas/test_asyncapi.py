@@ -23,9 +23,36 @@ def test_without_an_address_it_says_all_but_that():
     assert "broker:9092" in str(DOCUMENT["servers"])
 
 
+def references(node):
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
 def test_each_reference_leads_somewhere():
-    for operation in DOCUMENT["operations"].values():
-        assert operation["channel"]["$ref"].removeprefix("#/channels/") in DOCUMENT["channels"]
+    found = set(references(DOCUMENT))
+    assert "#/channels/commands" in found
+    assert "#/components/schemas/StartCanary" in found
+    for reference in found:
+        place = DOCUMENT
+        for name in reference.removeprefix("#/").split("/"):
+            place = place[name]
+
+
+def test_each_topic_says_what_its_values_are():
+    for channel in DOCUMENT["channels"].values():
+        [(name, message)] = channel["messages"].items()
+        assert message["name"] == name != "Record"
+        assert message["payload"]
+    schemas = DOCUMENT["components"]["schemas"]
+    assert set(schemas["StepCanary"]["required"]) >= {"model", "percentage", "expires_at"}
+    assert "name" in schemas["StopExperiment"]["properties"], "as it is written"
+    assert set(schemas["CanaryShareData"]["required"]) >= {"candidate", "percentage", "id"}
 
 
 def test_the_headers_are_those_that_are_written_and_required_of_a_reader():

@@ -12,9 +12,11 @@ from modelmesh.control_plane.judge.evidence import Evidence
 from modelmesh.control_plane.judge.latency_windows import LatencyBucket
 from modelmesh.control_plane.releases.machine import step
 from modelmesh.control_plane.releases.state import ReleaseState
-from modelmesh.schemas.payloads.commands import Command, Event
+from modelmesh.schemas.payloads.commands import read_command
+from modelmesh.schemas.payloads.events import read_event
 from modelmesh.schemas.payloads.observations import DIFFERENCE, Difference, Summary
 from modelmesh.schemas.payloads.releases import Release
+from pydantic import ValidationError
 
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "records.json").read_text())
 CARRIED_OUT = RECORDED["carried_out"]
@@ -34,7 +36,7 @@ def test_all_that_there_was_is_recorded():
 def test_commands_are_carried_out_as_they_were():
     state = ReleaseState()
     for one in CARRIED_OUT:
-        state, event = step(state, Command.model_validate_json(one["command"]), one["at"])
+        state, event = step(state, read_command(one["command"]), one["at"])
         assert json.loads(event.model_dump_json()) == json.loads(one["event"])
         release = state.release.model_dump_json() if state.release is not None else None
         assert release == one["release"], "the record on deployments, byte by byte"
@@ -44,13 +46,13 @@ def test_commands_are_carried_out_as_they_were():
 
 @pytest.mark.parametrize("sent", [one["command"] for one in CARRIED_OUT])
 def test_a_command_is_written_so_that_it_was_understood_then(sent):
-    written = json.loads(Command.model_validate_json(sent).model_dump_json())
+    written = json.loads(read_command(sent).model_dump_json())
     assert UNUSED | written == json.loads(sent)
 
 
 @pytest.mark.parametrize("sent", [*(one["event"] for one in CARRIED_OUT), *RECORDED["events"]])
 def test_an_event_is_written_as_it_was_read(sent):
-    assert json.loads(Event.model_validate_json(sent).model_dump_json()) == json.loads(sent)
+    assert json.loads(read_event(sent).model_dump_json()) == json.loads(sent)
 
 
 def test_releases_and_tables_are_written_as_they_were_read():
@@ -71,3 +73,19 @@ def test_observations_are_written_as_they_were_read():
     for one in RECORDED["observations"]:
         kind = Difference if [DIFFERENCE[0], DIFFERENCE[1].decode()] in one["headers"] else Summary
         assert kind.model_validate_json(one["value"]).model_dump_json() == one["value"]
+
+
+def test_what_a_newer_release_says_beside_is_passed_on():
+    event = json.loads(RECORDED["events"][0])
+    event["data"] |= {"new": {"much": None}}
+    assert json.loads(read_event(json.dumps(event)).model_dump_json()) == event
+
+
+def test_a_command_without_what_it_needs_is_not_read():
+    command = json.loads(CARRIED_OUT[0]["command"])
+    assert command["kind"] == "deploy"
+    for name in ("version", "model", "expires_at", "kind"):
+        with pytest.raises(ValidationError):
+            read_command(json.dumps({key: value for key, value in command.items() if key != name}))
+    with pytest.raises(ValidationError):
+        read_command(json.dumps(command | {"version": None}))

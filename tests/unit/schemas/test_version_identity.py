@@ -13,12 +13,11 @@ from modelmesh.resilience.circuit_breaker import BreakerRules
 from modelmesh.router.replica_breakers import ReplicaBreakers
 from modelmesh.router.table import RoutingTable
 from modelmesh.schemas.errors import ModelNotFound, NoWorker
-from modelmesh.schemas.payloads.commands import Command
 from modelmesh.schemas.payloads.releases import Batching, Original, VersionSpec
 from modelmesh.schemas.payloads.replicas import Heartbeat, ModelLoad
 from modelmesh.workers.loading_plan import plan
 
-from ..releases import spec
+from ..releases import command, spec
 
 NUMBERS = ("1.0.0", "2.0.0", "3.0.0")
 WORKERS = ("a", "b")
@@ -104,11 +103,8 @@ class Mesh(RuleBasedStateMachine):
 
     def command(self, kind, **fields):
         self.made += 1
-        command = Command(
-            kind=kind, model="m", command_id=f"c{self.made}", issued_at=0.0, expires_at=9.0, actor="", **fields
-        )
         before = self.state
-        self.state, event = step(before, command, 1.0)
+        self.state, event = step(before, command(kind, f"c{self.made}", **fields), 1.0)
         if event.kind != "command.refused" and self.state.release is not None:
             assert self.state.release.generation > before.generation, "a later release has a later generation"
         return event

@@ -1,0 +1,197 @@
+"""What each kind of event says beside that it happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from ..trial_id import TrialId
+from .releases import CanaryPlan, Strategy, Variant
+
+
+class EventData(BaseModel):
+    """What is particular to one kind of event. Written as it was given or read: what is absent stays so, what is unknown too."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name in self.model_fields_set}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        # Which fields are left out is no matter of the schema; with the serializer it would say only "an object".
+        plain: Any = {key: value for key, value in schema.items() if key != "serialization"}
+        return handler(plain)
+
+
+class SourceData(EventData):
+    """Where it was asked from."""
+
+    source: str = Field(default="", description="an address, or `cli`")
+
+
+class AnswerData(SourceData):
+    """Why it was asked for."""
+
+    reason: str = ""
+    evidence: dict[str, Any] = Field(default_factory=dict, description="what it was decided by")
+
+
+class ReleaseData(AnswerData):
+    """How the release stands after a command."""
+
+    strategy: Strategy
+    version: str = Field(description="the stable version")
+    digest: str = Field(default="", description="the stable version's; older records have none")
+    identity: str = Field(default="", description="the stable version's; older records have none")
+    trial: int
+
+
+class DeployedData(ReleaseData):
+    """Of a version that went live."""
+
+    previous: str | None = Field(default=None, description="the version that was live before")
+
+
+class RemovedData(AnswerData):
+    """Of a release that ended; where there was none it says nothing."""
+
+    removed: dict[str, str] = Field(default_factory=dict, description="the digests of what was served, by version")
+    id: TrialId | None = None
+
+
+class TrialData(ReleaseData):
+    """Of a trial."""
+
+    id: TrialId
+
+
+class CanaryData(TrialData):
+    """Of a canary."""
+
+    candidate: str
+
+
+class CanaryShareData(CanaryData):
+    """Of a candidate's share."""
+
+    percentage: float
+
+
+class CanaryStartedData(CanaryShareData):
+    """Of a canary that begins, with what it is judged by: a later look may ask what other rules would have said."""
+
+    canary: CanaryPlan = CanaryPlan()
+
+
+class CanaryPromotedData(CanaryData):
+    """Of a candidate that is stable now."""
+
+    previous: str = Field(description="the version that was stable before")
+
+
+class CanaryWarnedData(EventData):
+    """Of a candidate that answers differently from stable."""
+
+    evidence: dict[str, Any]
+    outputs: dict[str, dict[str, int]] = Field(description="answers by version and label")
+
+
+class ShadowData(TrialData):
+    """Of a shadow."""
+
+    shadow: str = Field(description="the version that gets the copies")
+
+
+class ShadowStartedData(ShadowData):
+    """Of a shadow that begins."""
+
+    percentage: float
+
+
+class ExperimentStartedData(TrialData):
+    """Of an experiment that begins."""
+
+    name: str
+    variants: tuple[Variant, ...]
+    before: str = Field(default="", description="the version that answered everything")
+
+
+class ExperimentStoppedData(TrialData):
+    """Of an experiment that is over."""
+
+    winner: str = Field(description="the version that is live now")
+
+
+class DiffersData(ReleaseData):
+    """Of a compiled form that answers otherwise than the model."""
+
+    version: str
+    digest: str = Field(description="of the compiled form")
+
+
+class ProfileData(ReleaseData):
+    """Of a version whose first live rows are its reference."""
+
+    rows: int
+
+
+class DriftData(EventData):
+    """Of inputs that drifted."""
+
+    version: str
+    features: list[dict[str, Any]] = Field(description="those that drifted most")
+    rows: int
+
+
+class RegisteredData(SourceData):
+    """Of a version that was registered."""
+
+    version: str
+    digest: str = Field(description="of the file as it was given")
+    artifact_digest: str = Field(default="", description="of what is served of it")
+
+
+class ModelDeletedData(SourceData):
+    """Of a version that was deleted, or of a model with all of them."""
+
+    version: str = ""
+    digest: str = ""
+    versions: dict[str, str] = Field(default_factory=dict, description="digests by version")
+
+
+class KeyData(SourceData):
+    """Of an API key."""
+
+    key: str
+    scopes: tuple[str, ...]
+
+
+class BreakerData(EventData):
+    """Of a circuit breaker: a router's, of a replica, or a worker's, of a version."""
+
+    replica: str
+    version: str = ""
+
+
+class FaultStartedData(EventData):
+    """Of a fault that was switched on."""
+
+    fault: dict[str, Any]
+
+
+class FaultStoppedData(EventData):
+    """Of a fault that was switched off."""
+
+    fault_id: str

@@ -1,0 +1,230 @@
+"""What happened: the records on `events`, a class for each kind. Who adds a kind adds it to `Event` at the end, too."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from .event_data import (
+    BreakerData,
+    CanaryData,
+    CanaryPromotedData,
+    CanaryShareData,
+    CanaryStartedData,
+    CanaryWarnedData,
+    DeployedData,
+    DiffersData,
+    DriftData,
+    EventData,
+    ExperimentStartedData,
+    ExperimentStoppedData,
+    FaultStartedData,
+    FaultStoppedData,
+    KeyData,
+    ModelDeletedData,
+    ProfileData,
+    RegisteredData,
+    RemovedData,
+    ShadowData,
+    ShadowStartedData,
+    SourceData,
+)
+
+Data = TypeVar("Data", bound=EventData)
+
+
+class EventOf(BaseModel, Generic[Data]):
+    """Something that happened. `command_id` names the command that it answers; `problem` says why one was refused."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event_id: str
+    kind: str = ""
+    model: str
+    at: float
+    generation: int = 0
+    command_id: str = ""
+    actor: str = ""
+    summary: str = ""
+    data: Data
+    problem: dict[str, Any] | None = None
+
+
+class ReleaseDeployed(EventOf[DeployedData]):
+    """A version answers everything."""
+
+    kind: Literal["release.deployed"] = "release.deployed"
+
+
+class ReleaseRemoved(EventOf[RemovedData]):
+    """A model has no release any more."""
+
+    kind: Literal["release.removed"] = "release.removed"
+
+
+class CanaryStarted(EventOf[CanaryStartedData]):
+    """A candidate gets a share of the requests."""
+
+    kind: Literal["canary.started"] = "canary.started"
+
+
+class CanaryStepped(EventOf[CanaryShareData]):
+    """The candidate's share changed."""
+
+    kind: Literal["canary.stepped"] = "canary.stepped"
+
+
+class CanaryPromoted(EventOf[CanaryPromotedData]):
+    """The candidate answers everything."""
+
+    kind: Literal["canary.promoted"] = "canary.promoted"
+
+
+class CanaryRolledBack(EventOf[CanaryData]):
+    """Stable answers everything again."""
+
+    kind: Literal["canary.rolled_back"] = "canary.rolled_back"
+
+
+class CanaryWarned(EventOf[CanaryWarnedData]):
+    """The candidate answers differently from stable."""
+
+    kind: Literal["canary.warned"] = "canary.warned"
+
+
+class ShadowStarted(EventOf[ShadowStartedData]):
+    """A version gets copies of the requests."""
+
+    kind: Literal["shadow.started"] = "shadow.started"
+
+
+class ShadowStopped(EventOf[ShadowData]):
+    """No more copies are sent."""
+
+    kind: Literal["shadow.stopped"] = "shadow.stopped"
+
+
+class ExperimentStarted(EventOf[ExperimentStartedData]):
+    """The users are shared out over several versions."""
+
+    kind: Literal["experiment.started"] = "experiment.started"
+
+
+class ExperimentStopped(EventOf[ExperimentStoppedData]):
+    """One arm answers everything."""
+
+    kind: Literal["experiment.stopped"] = "experiment.stopped"
+
+
+class DriftDetected(EventOf[DriftData]):
+    """A version's inputs differ from its reference."""
+
+    kind: Literal["drift.detected"] = "drift.detected"
+
+
+class ProfileLearned(EventOf[ProfileData]):
+    """A version has a reference now."""
+
+    kind: Literal["profile.learned"] = "profile.learned"
+
+
+class CommandRefused(EventOf[SourceData]):
+    """A command changed nothing; `problem` says why."""
+
+    kind: Literal["command.refused"] = "command.refused"
+
+
+class VersionDiffers(EventOf[DiffersData]):
+    """A version's compiled form answers otherwise than the model, which answers now."""
+
+    kind: Literal["version.differs"] = "version.differs"
+
+
+class ModelRegistered(EventOf[RegisteredData]):
+    """A version was registered."""
+
+    kind: Literal["model.registered"] = "model.registered"
+
+
+class ModelDeleted(EventOf[ModelDeletedData]):
+    """A version was deleted, or a model with all of them."""
+
+    kind: Literal["model.deleted"] = "model.deleted"
+
+
+class KeyCreated(EventOf[KeyData]):
+    """An API key was made."""
+
+    kind: Literal["key.created"] = "key.created"
+
+
+class KeyRevoked(EventOf[KeyData]):
+    """An API key is refused from now on."""
+
+    kind: Literal["key.revoked"] = "key.revoked"
+
+
+class BreakerOpened(EventOf[BreakerData]):
+    """Nothing is sent there for a while."""
+
+    kind: Literal["breaker.open"] = "breaker.open"
+
+
+class BreakerHalfOpened(EventOf[BreakerData]):
+    """A few requests are sent there to see."""
+
+    kind: Literal["breaker.half_open"] = "breaker.half_open"
+
+
+class BreakerClosed(EventOf[BreakerData]):
+    """Requests are sent there again."""
+
+    kind: Literal["breaker.closed"] = "breaker.closed"
+
+
+class ChaosStarted(EventOf[FaultStartedData]):
+    """A fault was switched on."""
+
+    kind: Literal["chaos.started"] = "chaos.started"
+
+
+class ChaosStopped(EventOf[FaultStoppedData]):
+    """A fault was switched off."""
+
+    kind: Literal["chaos.stopped"] = "chaos.stopped"
+
+
+Event: TypeAlias = Annotated[
+    ReleaseDeployed
+    | ReleaseRemoved
+    | CanaryStarted
+    | CanaryStepped
+    | CanaryPromoted
+    | CanaryRolledBack
+    | CanaryWarned
+    | ShadowStarted
+    | ShadowStopped
+    | ExperimentStarted
+    | ExperimentStopped
+    | DriftDetected
+    | ProfileLearned
+    | CommandRefused
+    | VersionDiffers
+    | ModelRegistered
+    | ModelDeleted
+    | KeyCreated
+    | KeyRevoked
+    | BreakerOpened
+    | BreakerHalfOpened
+    | BreakerClosed
+    | ChaosStarted
+    | ChaosStopped,
+    Field(discriminator="kind"),
+]
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def read_event(value: bytes | str) -> Event:
+    """Return the event that a record holds. Raises ValidationError."""
+    return _EVENT.validate_json(value)
