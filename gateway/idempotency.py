@@ -7,6 +7,7 @@ change nothing, and may be asked for again.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,8 +27,6 @@ HEADER = "Idempotency-Key"
 KEPT = timedelta(days=1)
 # Whoever began a change and has not ended it after so long is gone.
 LONGEST_CHANGE = timedelta(minutes=15)
-# Predictions change nothing; a new API key's secret must not be kept.
-_WITHOUT = ("/predict", "/v2", "/keys")
 _ROWS = Base.metadata.tables[IdempotencyRow.__tablename__]
 
 
@@ -86,18 +85,16 @@ class Idempotency:
         return Conflict(f"the first request with this {HEADER} is not done yet: ask again in a moment", field=HEADER)
 
 
-def takes_idempotency_key(method: str, path: str) -> bool:
-    """Whether a route knows the header."""
-    return method.upper() == "POST" and not path.removeprefix("/v1").startswith(_WITHOUT)
+def idempotency_middleware(answers: Idempotency, takes_key: Callable[[web.Request], bool]) -> Middleware:
+    """Return the middleware; it stands behind the one that says who the caller is.
 
-
-def idempotency_middleware(answers: Idempotency) -> Middleware:
-    """Return the middleware; it stands behind the one that says who the caller is."""
+    `takes_key` says whether a request's route knows the header.
+    """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         key = request.headers.get(HEADER)
-        if key is None or not takes_idempotency_key(request.method, request.path):
+        if key is None or not takes_key(request):
             return await handler(request)
         if not REQUEST_ID.fullmatch(key):
             raise InvalidInput(f"{HEADER} has 1 to 128 letters, digits, '.', '_', ':' or '-'", field=HEADER)

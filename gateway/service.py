@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import time
 from functools import partial
 from typing import Any
 
-import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from .. import __version__
-from ..access.caller import caller
 from ..access.cors import cors_middlewares, open_to_pages
 from ..access.door import Door
 from ..access.gatekeeper import Gatekeeper
@@ -39,12 +35,9 @@ from ..replay.page import page
 from ..runtime.event_publisher import EventPublisher
 from ..runtime.lifecycle import Lifecycle
 from ..runtime.role import Role
-from ..schemas.asyncapi import asyncapi_document
 from ..schemas.errors import SetupError
 from ..schemas.settings import Settings
-from ..telemetry.admin_server import metrics_page, metrics_response
-from ..telemetry.http import http_middleware, json_response
-from ..telemetry.merged_metrics import merged
+from ..telemetry.http import http_middleware
 from ..telemetry.readings import add_number
 from ..telemetry.timely_site import TimelySite
 from ..telemetry.tracing import Traces
@@ -63,20 +56,17 @@ from .deployer import Deployer
 from .event_streams import EventStreams
 from .idempotency import Idempotency, idempotency_middleware
 from .key_writer import KeyWriter
-from .mesh_metrics import others_metrics
-from .openapi import docs_page, openapi_document
 from .predict.routes import PredictRoutes
 from .predict.v2_routes import V2Routes
 from .replays.queue import ReplayQueue
 from .replays.runs import run_replay
 from .replays.store import ReplayStore
+from .route import Resource, RouteTable
 from .served_models import ServedModels
+from .service_routes import ServiceRoutes
 
 # Connections that may wait to be accepted; the default of 128 drops a crowd, whose SYNs come back seconds later.
 BACKLOG = 8192
-_DOCS_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
-)
 
 
 class Gateway(Role):
@@ -196,90 +186,39 @@ class Gateway(Role):
         return make_server(self._settings, service)
 
     def _application(self) -> web.Application:
+        table = RouteTable()
         app = web.Application(
             middlewares=[
-                http_middleware(self.registry, self._traces, self._settings.access_log, self._door.check),
+                http_middleware(
+                    self.registry, self._traces, self._settings.access_log, self._door.check, table.is_quiet
+                ),
                 *cors_middlewares(self._door),
-                access_middleware(self._gatekeeper),
-                idempotency_middleware(Idempotency(self._engine)),
+                access_middleware(self._gatekeeper, table.scope),
+                idempotency_middleware(Idempotency(self._engine), table.takes_key),
             ],
             client_max_size=self._settings.max_body_bytes,
         )
-        self._predict.add_to(app)
-        V2Routes(self._predict, self._served).add_to(app)
-        deployer = Deployer(self._settings, self._commands, self._releases, self._replicas)
-        ModelRoutes(self._settings, self._registry, deployer, self._releases, self._replicas, self._events).add_to(app)
-        DeadLetterRoutes(self._settings).add_to(app)
-        KeyRoutes(self._keys, KeyWriter(self._settings, self._outbox)).add_to(app)
-        LabelRoutes(self._settings, self._outbox, self._releases).add_to(app)
-        ReleaseRoutes(self._registry, deployer, self._releases, self._statistics).add_to(app)
-        CounterfactualRoutes(self._settings, self._registry).add_to(app)
-        InferenceRoutes(self._settings, InferenceLog(self._engine)).add_to(app)
-        ReplayRoutes(self._registry, self._replay_store, self._replays, page).add_to(app)
         streams = EventStreams(self._settings.streams_per_key, self._gatekeeper.why_over)
         streams.end_with(app)
-        MonitoringRoutes(self._statistics, self._releases, self._commands, streams).add_to(app)
-        DashboardRoutes(self._releases, self._statistics, self._replicas, self._commands, streams).add_to(app)
-        app.router.add_get("/health", self._health)
-        app.router.add_get("/health/ready", self._health)
-        app.router.add_get("/health/live", self._live)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/openapi.json", self._openapi)
-        app.router.add_get("/docs", self._docs)
-        app.router.add_get("/asyncapi.json", self._asyncapi)
-        app.router.add_get("/", self._root)
-        _add_versioned(app)
+        table.add_to(app, self._resources(streams))
         open_to_pages(app, self._door)
         return app
 
-    async def _asyncapi(self, request: web.Request) -> web.Response:
-        # The route is open. Where keys are asked for, the address is for those whom somebody gave a user of Kafka's.
-        kafka = self._settings.kafka if self._gatekeeper.open else None
-        return json_response(asyncapi_document(self._settings.topics(), kafka, __version__))
-
-    async def _health(self, request: web.Request) -> web.Response:
-        document = self.health()
-        return json_response(document, 200 if document["ready"] else 503)
-
-    async def _live(self, request: web.Request) -> web.Response:
-        return json_response({"live": True})
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        models = caller.get().models
-        if self._settings.mesh_state is None and not models:
-            return metrics_response(self.registry)
-        state = self._settings.mesh_state
-        others = await others_metrics(state, self._settings.name) if state is not None else {}
-        return metrics_page(merged(self.registry, others, models))
-
-    async def _openapi(self, request: web.Request) -> web.Response:
-        return web.Response(body=_openapi_page(), content_type="application/json")
-
-    async def _docs(self, request: web.Request) -> web.Response:
-        return web.Response(
-            text=_docs_page(), content_type="text/html", headers={"Content-Security-Policy": _DOCS_POLICY}
-        )
-
-    async def _root(self, request: web.Request) -> web.Response:
-        raise web.HTTPFound("/docs")
-
-
-@functools.cache
-def _openapi_page() -> bytes:
-    """Made once: it takes a tenth of a second, and whoever has no key may ask for it too."""
-    return orjson.dumps(openapi_document())
-
-
-@functools.cache
-def _docs_page() -> str:
-    return docs_page(openapi_document())
-
-
-def _add_versioned(app: web.Application) -> None:
-    """Add every route under /v1 too; the short paths are aliases of these. /v2 is a protocol of its own."""
-    for route in list(app.router.routes()):
-        if route.resource is None or route.method == "HEAD":
-            continue
-        path = route.resource.canonical
-        if path != "/" and not path.startswith("/v2"):
-            app.router.add_route(route.method, f"/v1{path}", route.handler)
+    def _resources(self, streams: EventStreams) -> list[Resource]:
+        settings, registry, releases, replicas = self._settings, self._registry, self._releases, self._replicas
+        deployer = Deployer(settings, self._commands, releases, replicas)
+        return [
+            self._predict,
+            V2Routes(self._predict, self._served),
+            ModelRoutes(settings, registry, deployer, releases, replicas, self._events),
+            ReleaseRoutes(registry, deployer, releases, self._statistics),
+            CounterfactualRoutes(settings, registry),
+            MonitoringRoutes(self._statistics, releases, self._commands, streams),
+            LabelRoutes(settings, self._outbox, releases),
+            InferenceRoutes(settings, InferenceLog(self._engine)),
+            ReplayRoutes(registry, self._replay_store, self._replays, page),
+            DeadLetterRoutes(settings),
+            KeyRoutes(self._keys, KeyWriter(settings, self._outbox)),
+            DashboardRoutes(releases, self._statistics, replicas, self._commands, streams),
+            ServiceRoutes(settings, self.registry, self.health),
+        ]

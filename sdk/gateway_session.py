@@ -18,6 +18,11 @@ RETRIES = 3
 FIRST_DELAY = 0.1  # seconds; doubled each time, and a random part of it is waited for
 
 
+def may_repeat(method: str, path: str) -> bool:
+    """Whether a request changes nothing, so that it may be sent again. Predictions change nothing."""
+    return method == "GET" or path.startswith("/predict/")
+
+
 class AllRowsFailed(Exception):
     """Each row of a batch failed; `document` has an error for each."""
 
@@ -55,8 +60,7 @@ class GatewaySession:
 
         A status in `accept` is no error.
         """
-        # A prediction has a request id, under which a second one is the same.
-        repeatable = method == "GET" or path.startswith("/predict")
+        repeatable = may_repeat(method, path)
         for attempt in range(RETRIES + 1 if repeatable else 1):
             try:
                 async with self._opened().request(method, self.url + path, **options) as response:

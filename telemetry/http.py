@@ -31,8 +31,6 @@ TRACEPARENT_KEY: web.RequestKey[str] = web.RequestKey("traceparent", str)
 # In metrics, for requests whose client has gone.
 CLIENT_LEFT = 499
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-# Asked several times a minute by machines: a line for each would hide the others.
-_QUIET = frozenset(("/metrics", "/health", "/health/live", "/health/ready"))
 # What aiohttp unpacks; a body in any other encoding would reach its route as it is.
 _ENCODINGS = ("identity", "gzip", "deflate", *(("br",) if HAS_BROTLI else ()), *(("zstd",) if HAS_ZSTD else ()))
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -49,15 +47,6 @@ def problem_response(error: ModelMeshError) -> web.Response:
     )
 
 
-def _v2_response(error: ModelMeshError) -> web.Response:
-    """Return an error in the form of the Open Inference Protocol, which knows no 422."""
-    response = problem_response(error)
-    response.set_status(400 if error.status == 422 else error.status)
-    response.body = orjson.dumps({"error": error.detail})
-    response.content_type = "application/json"
-    return response
-
-
 def json_response(document: object, status: int = 200) -> web.Response:
     """Return a document as JSON."""
     return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
@@ -68,87 +57,95 @@ def http_middleware(
     traces: Traces,
     access_log: str,
     check_door: Callable[[web.Request], None] = lambda request: None,
+    is_quiet: Callable[[web.Request], bool] = lambda request: False,
 ) -> Middleware:
     """Return the middleware that all routes share; `access_log` is off, errors or all.
 
-    `check_door` comes before everything else and raises for what must not be taken further.
+    `check_door` comes before everything else and raises for what must not be taken further. What `is_quiet` says of a request
+    leaves it without a span and without a line in the access log.
     """
-    total = Counter("http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
-    seconds = Histogram(
-        "http_request_duration_seconds", "Time to answer", ("route",), buckets=SECONDS, registry=registry
-    )
-
-    total_of, seconds_of = cache(total.labels), cache(seconds.labels)  # as many as there are routes and statuses
-    keep_books = Bookkeeping(registry)
-
-    def count(method: str, name: str, status: int, taken: float) -> None:
-        # What a caller makes up must not become a label.
-        total_of(method if method in _METHODS else "other", name, status).inc()
-        seconds_of(name).observe(taken)
+    books = _Books(registry, traces, access_log)
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         given = request.headers.get(REQUEST_ID_HEADER)
         known = given is not None and REQUEST_ID.fullmatch(given) is not None
-        request_id = given if given is not None and known else os.urandom(16).hex()
-        request[REQUEST_ID_KEY] = request_id
-        route = request.match_info.route.resource
-        name = route.canonical if route is not None else "unknown"
-        traceparent = known_traceparent(request.headers.get("traceparent", ""))
-        span = traces.begin(f"{request.method} {name}", traceparent) if name not in _QUIET else None
-        if span is not None:
-            traceparent = traceparent_of(span)
-        request[TRACEPARENT_KEY] = traceparent
+        request_id = request[REQUEST_ID_KEY] = given if given is not None and known else os.urandom(16).hex()
+        quiet = is_quiet(request)
+        span = books.begin(request, quiet)
         try:
             check_door(request)
             if given is not None and not known:
                 raise MalformedRequest(
                     f"{REQUEST_ID_HEADER} has 1 to 128 letters, digits, '.', '_', ':' or '-'", field=REQUEST_ID_HEADER
                 )
-            encoding = request.headers.get("Content-Encoding")
-            if encoding is not None and encoding.lower() not in _ENCODINGS:
-                raise UnsupportedEncoding(
-                    f"Content-Encoding {encoding[:40]!a} is not read here: use one of {', '.join(_ENCODINGS)}",
-                    field="Content-Encoding",
-                )
-            response = await _handled(handler, request, encoding)
-        except ModelMeshError as error:
-            response = problem_response(error) if not request.path.startswith("/v2") else _v2_response(error)
-        except web.HTTPRequestEntityTooLarge as error:
-            response = problem_response(RequestTooLarge(error.text))
-        except web.HTTPException as error:
-            response = _plain_problem(error)
+            _check_encoding(request)
+            response = await handler(request)
         except asyncio.CancelledError:
-            keep_books("metrics", count, request.method, name, CLIENT_LEFT, time.perf_counter() - started)
-            if span is not None:
-                keep_books("traces", _end_span, span, request_id, CLIENT_LEFT)
+            books.end(request, span, CLIENT_LEFT, started, quiet)
             raise
-        except Exception:
-            # The caller gets the id to ask about, never the traceback.
-            log.exception("http.failed", request_id=request_id, path=request.path)
-            response = problem_response(ModelMeshError(f"something went wrong here; the log has it under {request_id}"))
-        taken = time.perf_counter() - started
-        keep_books("metrics", count, request.method, name, response.status, taken)
-        if span is not None:
-            keep_books("traces", _end_span, span, request_id, response.status)
-        if access_log != "off" and (response.status >= 400 or access_log == "all") and name not in _QUIET:
-            keep_books(
-                "access log",
-                log.info,
-                "http.request",
-                request_id=request_id,
-                trace_id=trace_id_of(traceparent),
-                method=request.method,
-                path=request.path.encode(errors="backslashreplace").decode(),
-                status=response.status,
-                ms=round(1000 * taken, 2),
-            )
+        except Exception as error:
+            response = _error_response(request, error)
+        books.end(request, span, response.status, started, quiet)
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id
         return response
 
     return answer
+
+
+class _Books:
+    """What is written down of each request: metrics, a span where it is sampled, a line in the access log."""
+
+    def __init__(self, registry: CollectorRegistry, traces: Traces, access_log: str) -> None:
+        total = Counter("http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
+        seconds = Histogram(
+            "http_request_duration_seconds", "Time to answer", ("route",), buckets=SECONDS, registry=registry
+        )
+        # As many as there are routes and statuses.
+        self._total_of, self._seconds_of = cache(total.labels), cache(seconds.labels)
+        self._keep = Bookkeeping(registry)
+        self._traces = traces
+        self._access_log = access_log
+
+    def begin(self, request: web.Request, quiet: bool) -> Span | None:
+        """Begin a request's span, where it has one, and note the traceparent for what is done for the request."""
+        traceparent = known_traceparent(request.headers.get("traceparent", ""))
+        span = None if quiet else self._traces.begin(f"{request.method} {_name(request)}", traceparent)
+        request[TRACEPARENT_KEY] = traceparent if span is None else traceparent_of(span)
+        return span
+
+    def end(self, request: web.Request, span: Span | None, status: int, started: float, quiet: bool) -> None:
+        """Write down how a request ended that `started` then (`time.perf_counter`)."""
+        taken = time.perf_counter() - started
+        self._keep("metrics", self._count, request.method, _name(request), status, taken)
+        if span is not None:
+            self._keep("traces", _end_span, span, request[REQUEST_ID_KEY], status)
+        if quiet or status == CLIENT_LEFT or self._access_log == "off" or (status < 400 and self._access_log != "all"):
+            return
+        self._keep(
+            "access log",
+            log.info,
+            "http.request",
+            request_id=request[REQUEST_ID_KEY],
+            trace_id=trace_id_of(request[TRACEPARENT_KEY]),
+            method=request.method,
+            path=request.path.encode(errors="backslashreplace").decode(),
+            status=status,
+            ms=round(1000 * taken, 2),
+        )
+
+    def _count(self, method: str, name: str, status: int, taken: float) -> None:
+        # What a caller makes up must not become a label.
+        self._total_of(method if method in _METHODS else "other", name, status).inc()
+        self._seconds_of(name).observe(taken)
+
+
+def _name(request: web.Request) -> str:
+    """Return the name of a request's route in metrics and traces."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unknown"
 
 
 def _end_span(span: Span, request_id: str, status: int) -> None:
@@ -158,17 +155,47 @@ def _end_span(span: Span, request_id: str, status: int) -> None:
     span.end()
 
 
-async def _handled(handler: Handler, request: web.Request, encoding: str | None) -> web.StreamResponse:
-    """Return the handler's response. Raises MalformedRequest for a body that cannot be unpacked."""
-    try:
-        return await handler(request)
-    except web.RequestPayloadError as error:
-        reason = " ".join(str(error).split())[:200]
-        if encoding is None or "content-encoding" not in reason.lower():
-            raise MalformedRequest(f"the body cannot be read: {reason}") from None
-        raise MalformedRequest(
-            f"the body is not the {encoding[:40]} that Content-Encoding says", field="Content-Encoding"
-        ) from None
+def _check_encoding(request: web.Request) -> None:
+    """Raise UnsupportedEncoding for a body that would reach its route packed."""
+    encoding = request.headers.get("Content-Encoding")
+    if encoding is not None and encoding.lower() not in _ENCODINGS:
+        raise UnsupportedEncoding(
+            f"Content-Encoding {encoding[:40]!a} is not read here: use one of {', '.join(_ENCODINGS)}",
+            field="Content-Encoding",
+        )
+
+
+def _error_response(request: web.Request, error: Exception) -> web.Response:
+    """Return what is answered where a handler raised."""
+    if isinstance(error, web.RequestPayloadError):
+        error = _unreadable(error, request.headers.get("Content-Encoding"))
+    if isinstance(error, ModelMeshError):
+        return _v2_response(error) if request.path.startswith("/v2") else problem_response(error)
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return problem_response(RequestTooLarge(error.text))
+    if isinstance(error, web.HTTPException):
+        return _plain_problem(error)
+    # The caller gets the id to ask about, never the traceback.
+    request_id = request[REQUEST_ID_KEY]
+    log.error("http.failed", request_id=request_id, path=request.path, exc_info=error)
+    return problem_response(ModelMeshError(f"something went wrong here; the log has it under {request_id}"))
+
+
+def _unreadable(error: web.RequestPayloadError, encoding: str | None) -> MalformedRequest:
+    """Return what is wrong with a body that cannot be unpacked."""
+    reason = " ".join(str(error).split())[:200]
+    if encoding is None or "content-encoding" not in reason.lower():
+        return MalformedRequest(f"the body cannot be read: {reason}")
+    return MalformedRequest(f"the body is not the {encoding[:40]} that Content-Encoding says", field="Content-Encoding")
+
+
+def _v2_response(error: ModelMeshError) -> web.Response:
+    """Return an error in the form of the Open Inference Protocol, which knows no 422."""
+    response = problem_response(error)
+    response.set_status(400 if error.status == 422 else error.status)
+    response.body = orjson.dumps({"error": error.detail})
+    response.content_type = "application/json"
+    return response
 
 
 def _plain_problem(error: web.HTTPException) -> web.Response:

@@ -18,7 +18,8 @@ from ...schemas.payloads.observations import Summary
 from ...schemas.payloads.releases import CanaryPlan, Rules, Step
 from ...schemas.settings import Settings
 from ...schemas.trial_id import TrialId
-from .route_tools import answer, needs_database, parse_id, read_json
+from ..route import Route
+from .route_tools import answer, parse_id, read_json
 from .upload import parse
 
 # Summaries come a moment after what they speak of.
@@ -64,11 +65,6 @@ class CounterfactualRoutes:
         self._settings = settings
         self._registry = registry
 
-    def add_to(self, app: web.Application) -> None:
-        """Register the route."""
-        app.router.add_post("/deployments/canary/{id}/counterfactual", self.judge)
-
-    @needs_database
     async def judge(self, request: web.Request) -> web.Response:
         """Judge a canary again, by other rules."""
         wish: CounterfactualRequest = parse(CounterfactualRequest, await read_json(request))
@@ -97,6 +93,12 @@ class CounterfactualRoutes:
                 would_have=found,
             )
         )
+
+    routes = (
+        Route("POST", "/deployments/canary/{id}/counterfactual", judge, "Judge a recorded canary by other rules",
+              scope="deploy", repeat="with_key", takes=CounterfactualRequest, gives=Counterfactual, errors=(400, 404, 422),
+              database=True),
+    )  # fmt: skip
 
     async def _canary(self, model: str, trial: TrialId | None) -> RecordedCanary:
         """Return a canary of the history; without a trial the newest."""

@@ -12,6 +12,7 @@ from ...producers.dead_letters import DeadLetter, DeadLetters, no_letter
 from ...schemas.errors import InvalidInput
 from ...schemas.settings import Settings
 from ...telemetry.http import json_response
+from ..route import Route
 
 NEWEST = 100
 
@@ -52,12 +53,6 @@ class DeadLetterRoutes:
     def __init__(self, settings: Settings) -> None:
         self._letters = DeadLetters(settings)
 
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        app.router.add_get("/dead-letters", self.list_letters)
-        app.router.add_get("/dead-letters/{number}", self.show)
-        app.router.add_post("/dead-letters/{number}/redrive", self.redrive)
-
     async def list_letters(self, request: web.Request) -> web.Response:
         """Return the newest dead letters."""
         who = caller.get()
@@ -74,6 +69,15 @@ class DeadLetterRoutes:
         if reply is None:
             return json_response({"status": None, "reply": None})
         return json_response({"status": reply.status, "reply": reply.body.decode(errors="replace")})
+
+    routes = (
+        Route("GET", "/dead-letters", list_letters, "List the newest records that were put aside", scope="admin",
+              gives=DeadLetterList, errors=(503,)),
+        Route("GET", "/dead-letters/{number}", show, "Show one", scope="admin", gives=DeadLetterDocument,
+              errors=(404, 422, 503)),
+        Route("POST", "/dead-letters/{number}/redrive", redrive, "Send one on its way again", scope="admin", repeat="with_key",
+              gives=Redriven, errors=(404, 422, 503, 504)),
+    )  # fmt: skip
 
     async def _letter(self, request: web.Request) -> DeadLetter:
         letter = await self._letters.get(_number(request))

@@ -14,8 +14,9 @@ from ...recorder.inference_log import InferenceLog
 from ...registry.storage.database import InferenceRow
 from ...schemas.errors import InvalidInput, NotFound, SeveralRequests
 from ...schemas.settings import Settings
+from ..route import Route
 from .request_records import RecordDocument, records_of, shown
-from .route_tools import answer, needs_database, paging
+from .route_tools import PAGING, answer, paging
 
 
 class Inference(BaseModel):
@@ -60,13 +61,6 @@ class InferenceRoutes:
         self._settings = settings
         self._rows = rows
 
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        app.router.add_get("/inference-log", self.list_requests)
-        app.router.add_get("/inference-log/{request_id}", self.show_request)
-        app.router.add_get("/inference-log/{request_id}/records", self.show_records)
-
-    @needs_database
     async def list_requests(self, request: web.Request) -> web.Response:
         """Return requests by id, model, version and status; `status=none` are those without an outcome."""
         page, per_page = paging(request)
@@ -84,18 +78,25 @@ class InferenceRoutes:
         )
         return answer(InferencePage(requests=list(map(_document, rows)), page=page, per_page=per_page, total=total))
 
-    @needs_database
     async def show_request(self, request: web.Request) -> web.Response:
         """Return one request: where several have the id, that of `model`, or that with the `nonce`."""
         return answer(_document(await self._row(request)))
 
-    @needs_database
     async def show_records(self, request: web.Request) -> web.Response:
         """Return the records of one request, which is named as for itself."""
         row = await self._row(request)
         ended = row.answered_at.timestamp() if row.answered_at is not None else time.time()
         records = await records_of(self._settings, row, row.at.timestamp(), ended)
         return answer(RequestRecords(request_id=row.request_id, nonce=row.nonce, records=records))
+
+    routes = (
+        Route("GET", "/inference-log", list_requests, "List requests and their outcomes, newest first", scope="admin",
+              gives=InferencePage, errors=(422,), query=(*PAGING, "request_id", "model", "version", "status"), database=True),
+        Route("GET", "/inference-log/{request_id}", show_request, "Show a request and its outcome", scope="admin",
+              gives=Inference, errors=(404, 409), query=("model", "nonce"), database=True),
+        Route("GET", "/inference-log/{request_id}/records", show_records, "Show a request's records on the topics",
+              scope="admin", gives=RequestRecords, errors=(404, 409), query=("model", "nonce"), database=True),
+    )  # fmt: skip
 
     async def _row(self, request: web.Request) -> InferenceRow:
         request_id, query = request.match_info["request_id"], request.query

@@ -15,6 +15,7 @@ from ...broker.views.keys import KeysView
 from ...schemas.errors import Forbidden, NotFound, Unavailable
 from ...schemas.payloads.keys import ApiKey, Scope
 from ..key_writer import KeyWriter
+from ..route import Route
 from .route_tools import answer, read_json
 from .upload import parse
 
@@ -104,12 +105,6 @@ class KeyRoutes:
         self._keys = keys
         self._writer = writer
 
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        app.router.add_get("/keys", self.list_keys)
-        app.router.add_post("/keys", self.create)
-        app.router.add_delete("/keys/{key_id}", self.revoke)
-
     async def list_keys(self, request: web.Request) -> web.Response:
         """Return the keys that the caller may see."""
         who = caller.get()
@@ -143,6 +138,15 @@ class KeyRoutes:
         await self._writer.write(revoked, actor=who.name, source=who.source)
         await self._until_known(revoked)
         return web.Response(status=204)
+
+    routes = (
+        Route("GET", "/keys", list_keys, "List the API keys, without their secrets", scope="admin", gives=KeyList),
+        # A kept answer would keep the secret.
+        Route("POST", "/keys", create, "Make an API key; its secret is in this answer alone", scope="admin", repeat="never",
+              takes=KeyRequest, gives=NewKey, status=201, errors=(400, 422, 503)),
+        Route("DELETE", "/keys/{key_id}", revoke, "Revoke an API key", scope="admin", repeat="never", status=204,
+              errors=(404, 503)),
+    )  # fmt: skip
 
     async def _until_known(self, key: ApiKey) -> None:
         """What was answered must hold here; other gateways read it as soon. Raises Unavailable where it does not come back."""

@@ -11,6 +11,7 @@ from ...broker.views.releases import ReleasesView
 from ...schemas.names import check_model_name
 from ...schemas.payloads.labels import Label, Truths
 from ...schemas.settings import Settings
+from ..route import Route
 from .route_tools import answer, read_json
 from .upload import parse
 
@@ -37,10 +38,6 @@ class LabelRoutes:
         self._outbox = outbox
         self._releases = releases
 
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        app.router.add_post("/labels/{model}", self.send)
-
     async def send(self, request: web.Request) -> web.Response:
         """Write labels to the log; return once it has them."""
         model = check_model_name(request.match_info["model"])
@@ -57,3 +54,8 @@ class LabelRoutes:
         records = [(label.request_id, label.model_dump_json().encode()) for label in labels]
         await self._outbox.write(self._topic, records)
         return answer(LabelsTaken(accepted=len(labels)), 202)
+
+    routes = (
+        Route("POST", "/labels/{model}", send, "Say what was right, by request id", scope="predict", repeat="with_key",
+              takes=LabelsRequest, gives=LabelsTaken, status=202, errors=(400, 404, 422, 503)),
+    )  # fmt: skip

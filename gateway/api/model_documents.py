@@ -39,6 +39,13 @@ class VersionDocument(BaseModel):
     live: bool = Field(description="whether the model's release sends requests to it")
 
 
+class VersionList(BaseModel):
+    """A model's versions, oldest first."""
+
+    name: str
+    versions: list[VersionDocument]
+
+
 class ModelDocument(BaseModel):
     """A model and its versions, oldest first."""
 

@@ -30,10 +30,20 @@ from ...schemas.settings import Settings
 from ...telemetry.http import json_response
 from ..deployer import Deployer
 from ..model_removal import ModelRemoval
-from .model_documents import DeletedModel, ModelPage, Registered, model_document, version_document
+from ..route import Route
+from .model_documents import (
+    DeletedModel,
+    ModelDocument,
+    ModelPage,
+    Registered,
+    VersionDocument,
+    VersionList,
+    model_document,
+    version_document,
+)
 from .registration_places import RegistrationPlaces, Turn
 from .release_documents import EventDocument
-from .route_tools import answer, needs_database, paging
+from .route_tools import PAGING, answer, paging
 from .upload import read_registration
 
 # Threads that fetch registered files from the store.
@@ -67,18 +77,6 @@ class ModelRoutes:
         self._replicas = replicas
         self._events = events
 
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        app.router.add_post("/models", self.register)
-        app.router.add_get("/models", self.list_models)
-        app.router.add_get("/models/{name}", self.get_model)
-        app.router.add_get("/models/{name}/versions", self.list_versions)
-        app.router.add_get("/models/{name}/versions/{version}", self.get_version)
-        app.router.add_get("/models/{name}/versions/{version}/artifact", self.download)
-        app.router.add_delete("/models/{name}/versions/{version}", self.delete_version)
-        app.router.add_delete("/models/{name}", self.delete_model)
-
-    @needs_database
     async def register(self, request: web.Request) -> web.Response:
         """Prove a model and register it; the first version of a name goes live."""
         async with self._places.place(caller.get()) as turn:
@@ -144,7 +142,6 @@ class ModelRoutes:
         why_not = self._deployer.why_not(registration.name, spec_of(row))
         return self._registered(registration, row, event, why_not, status=201)
 
-    @needs_database
     async def list_models(self, request: web.Request) -> web.Response:
         """Return one page of models."""
         page, per_page = paging(request)
@@ -154,13 +151,11 @@ class ModelRoutes:
         documents = [model_document(row, self._live_version(row.name)) for row in rows]
         return answer(ModelPage(models=documents, page=page, per_page=per_page, total=total))
 
-    @needs_database
     async def get_model(self, request: web.Request) -> web.Response:
         """Return one model."""
         row = await self._registry.model(request.match_info["name"])
         return answer(model_document(row, self._live_version(row.name)))
 
-    @needs_database
     async def list_versions(self, request: web.Request) -> web.Response:
         """Return a model's versions, oldest first."""
         row = await self._registry.model(request.match_info["name"])
@@ -168,17 +163,14 @@ class ModelRoutes:
         versions = [version_document(version, live).model_dump(mode="json") for version in row.versions]
         return json_response({"name": row.name, "versions": versions})
 
-    @needs_database
     async def get_version(self, request: web.Request) -> web.Response:
         """Return one version."""
         name = request.match_info["name"]
         row = await self._registry.version(name, request.match_info["version"])
         return answer(version_document(row, self._live_versions(name)))
 
-    @needs_database
-    async def download(self, request: web.Request) -> web.Response:
+    async def download(self, request: web.Request) -> web.StreamResponse:
         """Return the file as it was registered; its name is its SHA-256."""
-        caller.get().check_scope("deploy")
         row = await self._registry.version(request.match_info["name"], request.match_info["version"])
         path = await asyncio.get_running_loop().run_in_executor(
             self._downloads, fetch, row.source_url, row.source_digest, self._settings.data / "cache"
@@ -187,10 +179,8 @@ class ModelRoutes:
             "Content-Disposition": f'attachment; filename="{row.source_digest}"',
             "ETag": f'"{row.source_digest}"',
         }
-        # A file response is a stream; the type says the less.
-        return web.FileResponse(path, headers=headers)  # type: ignore[return-value]
+        return web.FileResponse(path, headers=headers)
 
-    @needs_database
     async def delete_version(self, request: web.Request) -> web.Response:
         """Forget a version that no release uses."""
         name, version = request.match_info["name"], request.match_info["version"]
@@ -204,7 +194,6 @@ class ModelRoutes:
         self._tell_deleted(name, f"{name} {version} was deleted", data)
         return web.Response(status=204)
 
-    @needs_database
     async def delete_model(self, request: web.Request) -> web.Response:
         """Remove a model whole, live or not; the caller says its name twice."""
         name = request.match_info["name"]
@@ -220,6 +209,25 @@ class ModelRoutes:
         self._tell_deleted(name, f"{name} was deleted with {count}", data)
         log.info("model.deleted", model=name, versions=len(versions))
         return answer(DeletedModel(name=name, versions=versions))
+
+    routes = (
+        Route("POST", "/models", register, "Register a version (multipart, the file is 'artifact')", scope="deploy",
+              repeat="with_key", takes=Registration, gives=Registered, status=201, errors=(400, 409, 413, 422), database=True),
+        Route("GET", "/models", list_models, "List the models", scope="predict", gives=ModelPage, errors=(422,),
+              query=(*PAGING, "framework"), database=True),
+        Route("GET", "/models/{name}", get_model, "Show a model", scope="predict", gives=ModelDocument, errors=(404,),
+              database=True),
+        Route("GET", "/models/{name}/versions", list_versions, "List a model's versions", scope="predict", gives=VersionList,
+              errors=(404,), database=True),
+        Route("GET", "/models/{name}/versions/{version}", get_version, "Show a version", scope="predict",
+              gives=VersionDocument, errors=(404,), database=True),
+        Route("GET", "/models/{name}/versions/{version}/artifact", download, "Download the file as it was registered",
+              scope="deploy", errors=(404,), database=True),
+        Route("DELETE", "/models/{name}/versions/{version}", delete_version, "Delete a version that is not in use",
+              scope="deploy", repeat="never", status=204, errors=(404, 409), database=True),
+        Route("DELETE", "/models/{name}", delete_model, "Remove a model whole; confirm repeats its name", scope="deploy",
+              repeat="never", gives=DeletedModel, errors=(404, 422), query=("confirm",), database=True),
+    )  # fmt: skip
 
     def _tell_deleted(self, name: str, summary: str, data: ModelDeletedData) -> None:
         self._events.publish(ModelDeleted, data, model=name, summary=summary, actor=caller.get().actor(""))

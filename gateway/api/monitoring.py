@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict
 
 from ...access.caller import caller
 from ...broker.views.releases import ReleasesView
@@ -13,8 +14,30 @@ from ...schemas.errors import NotFound
 from ...telemetry.http import json_response
 from ..command_client import CommandClient
 from ..event_streams import EventStreams, Write, next_of
+from ..route import Route
 
 KEEP_ALIVE = 15.0
+
+
+class Monitored(BaseModel):
+    """What the judge knows of a model; see docs/releases.md for the figures."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    at: float
+
+
+class Latencies(BaseModel):
+    """Latency windows by model and version."""
+
+    models: dict[str, Any]
+
+
+class Errors(BaseModel):
+    """Requests, failures and the failure rate by model and version."""
+
+    models: dict[str, Any]
 
 
 class MonitoringRoutes:
@@ -27,15 +50,6 @@ class MonitoringRoutes:
         self._releases = releases
         self._events = events
         self._streams = streams
-
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        app.router.add_get("/monitoring/drift/{name}", self.drift)
-        app.router.add_get("/monitoring/latency", self.latency)
-        app.router.add_get("/monitoring/shadow/{name}", self.shadow)
-        app.router.add_get("/monitoring/errors", self.errors)
-        app.router.add_get("/monitoring/accuracy/{name}", self.accuracy)
-        app.router.add_get("/events", self.events)
 
     async def drift(self, request: web.Request) -> web.Response:
         """Return each version's drift from its reference, by feature."""
@@ -80,6 +94,20 @@ class MonitoringRoutes:
                         await write(f"event: {event.kind}\ndata: {event.model_dump_json()}\n\n".encode())
 
         return await self._streams.serve(request, feed)
+
+    routes = (
+        Route("GET", "/monitoring/drift/{name}", drift, "Show how live inputs differ from the reference", scope="deploy",
+              gives=Monitored, errors=(404,)),
+        Route("GET", "/monitoring/latency", latency, "Show p50, p95 and p99 over 1 min, 5 min and 1 h", scope="deploy",
+              gives=Latencies, query=("model",)),
+        Route("GET", "/monitoring/shadow/{name}", shadow, "Show how a shadow's answers differ", scope="deploy",
+              gives=Monitored, errors=(404,)),
+        Route("GET", "/monitoring/errors", errors, "Show how many requests of the present trial failed, by version",
+              scope="deploy", gives=Errors, query=("model",)),
+        Route("GET", "/monitoring/accuracy/{name}", accuracy, "Show how right each version was, where labels say so",
+              scope="deploy", gives=Monitored, errors=(404,)),
+        Route("GET", "/events", events, "Events as they come (server-sent events)", scope="deploy", query=("model",)),
+    )  # fmt: skip
 
     def _document(self, request: web.Request, what: str) -> dict[str, Any]:
         name = request.match_info["name"]

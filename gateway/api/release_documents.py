@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ...registry.storage.database import DeploymentRow, ExperimentRow
 from ...schemas.payloads.events import Event
 from ...schemas.payloads.releases import CanaryPlan, Release, Rules, Step, Strategy, Variant
 from ...schemas.trial_id import TrialId
@@ -148,6 +149,21 @@ class EventDocument(BaseModel):
         """Return an event as a document."""
         return cls.model_validate(event.model_dump(mode="json"))
 
+    @classmethod
+    def of_row(cls, row: DeploymentRow) -> EventDocument:
+        """Return an event of the history as a document."""
+        return cls(
+            event_id=row.event_id,
+            kind=row.kind,
+            model=row.model,
+            at=row.at.timestamp(),
+            generation=row.generation,
+            actor=row.actor,
+            summary=row.summary,
+            data=row.data,
+            problem=row.problem,
+        )
+
 
 class DeploymentDocument(BaseModel):
     """A model's release as it is now."""
@@ -184,6 +200,12 @@ class DeploymentDocument(BaseModel):
         )
 
 
+class DeploymentList(BaseModel):
+    """Every model's release."""
+
+    deployments: list[DeploymentDocument]
+
+
 class Deployed(BaseModel):
     """What came of a change."""
 
@@ -211,6 +233,24 @@ class ExperimentDocument(BaseModel):
     status: Literal["running", "stopped"]
     variants: list[dict[str, Any]]
     results: dict[str, Any] | None = None
+
+    @classmethod
+    def of_row(cls, row: ExperimentRow, results: dict[str, Any] | None) -> ExperimentDocument:
+        """Return an experiment of the history as a document."""
+        return cls(
+            id=TrialId.parse(row.id),
+            name=row.name,
+            model=row.model,
+            status="stopped" if row.status == "stopped" else "running",
+            variants=row.variants,
+            results=results,
+        )
+
+
+class ExperimentList(BaseModel):
+    """The experiments, newest first, without their results."""
+
+    experiments: list[ExperimentDocument]
 
 
 class HistoryPage(BaseModel):

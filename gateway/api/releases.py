@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from ...access.caller import caller
 from ...broker.views.releases import ReleasesView
 from ...broker.views.statistics import StatisticsView
 from ...registry.registry import Registry
-from ...registry.storage.database import DeploymentRow, ExperimentRow
+from ...registry.storage.database import ExperimentRow
 from ...registry.version_specs import spec_of
 from ...schemas.errors import Conflict, NotFound
 from ...schemas.names import check_model_name
@@ -31,14 +29,17 @@ from ...schemas.trial_id import TrialId
 from ...telemetry.http import json_response
 from ..command_client import Asked
 from ..deployer import Deployer
+from ..route import Route
 from .release_documents import (
     CanaryDocument,
     CanaryRequest,
     Deployed,
     DeploymentDocument,
+    DeploymentList,
     DeploymentRequest,
     EventDocument,
     ExperimentDocument,
+    ExperimentList,
     ExperimentRequest,
     HistoryPage,
     PercentageRequest,
@@ -46,10 +47,11 @@ from .release_documents import (
     StopExperimentRequest,
     Wish,
 )
-from .route_tools import answer, needs_database, paging, parse_id, read_json
+from .route_tools import PAGING, answer, paging, parse_id, read_json
 from .upload import parse
 
 DEFAULT_PERCENTAGE = 10.0
+_ERRORS = (400, 404, 409, 422, 503)  # of all that changes a release
 
 
 class ReleaseRoutes:
@@ -63,26 +65,6 @@ class ReleaseRoutes:
         self._releases = releases
         self._statistics = statistics
 
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        router = app.router
-        router.add_post("/deployments", self.deploy)
-        router.add_get("/deployments", self.list_deployments)
-        router.add_get("/deployments/history", self.history)
-        router.add_post("/deployments/canary", self.start_canary)
-        router.add_get("/deployments/canary", self.list_canaries)
-        router.add_get("/deployments/canary/{id}", self.get_canary)
-        router.add_post("/deployments/canary/{id}/percentage", self.step_canary)
-        router.add_post("/deployments/canary/{id}/promote", self.promote)
-        router.add_post("/deployments/canary/{id}/rollback", self.rollback)
-        router.add_post("/deployments/shadow", self.start_shadow)
-        router.add_post("/deployments/shadow/{id}/stop", self.stop_shadow)
-        router.add_post("/experiments", self.start_experiment)
-        router.add_get("/experiments", self.list_experiments)
-        router.add_get("/experiments/{id}", self.get_experiment)
-        router.add_post("/experiments/{id}/stop", self.stop_experiment)
-
-    @needs_database
     async def deploy(self, request: web.Request) -> web.Response:
         """Send all requests to one version."""
         wish: DeploymentRequest = parse(DeploymentRequest, await read_json(request))
@@ -106,15 +88,15 @@ class ReleaseRoutes:
         ]
         return json_response({"deployments": documents})
 
-    @needs_database
     async def history(self, request: web.Request) -> web.Response:
         """Return what happened to the releases, newest first."""
         page, per_page = paging(request)
         models = caller.get().asks_about(request.query.get("model"))
         rows, total = await self._registry.history(models, page=page, per_page=per_page)
-        return answer(HistoryPage(events=list(map(_event, rows)), page=page, per_page=per_page, total=total))
+        return answer(
+            HistoryPage(events=list(map(EventDocument.of_row, rows)), page=page, per_page=per_page, total=total)
+        )
 
-    @needs_database
     async def start_canary(self, request: web.Request) -> web.Response:
         """Send a share of the requests to a candidate and judge it."""
         wish: CanaryRequest = parse(CanaryRequest, await read_json(request))
@@ -123,7 +105,6 @@ class ReleaseRoutes:
         asked = await self._asked(wish.model, wish)
         return await self._execute(StartCanary(**asked, version=spec, canary=wish.plan(), percentage=percentage))
 
-    @needs_database
     async def get_canary(self, request: web.Request) -> web.Response:
         """Return a canary: its evidence while it runs, how it ended after that."""
         name, trial = parse_id(request)
@@ -144,7 +125,7 @@ class ReleaseRoutes:
             CanaryDocument(
                 id=TrialId.parse(ended.data["id"]),
                 status="promoted" if ended.kind == "canary.promoted" else "rolled_back",
-                events=[_event(row) for row in events if row.data["id"] == ended.data["id"]],
+                events=[EventDocument.of_row(row) for row in events if row.data["id"] == ended.data["id"]],
             )
         )
 
@@ -164,7 +145,6 @@ class ReleaseRoutes:
         asked, trial = await self._asked_of(request, "canary", await self._wish(request))
         return await self._execute(Rollback(**asked, trial=trial), 200)
 
-    @needs_database
     async def start_shadow(self, request: web.Request) -> web.Response:
         """Send copies of the requests to a version whose answers nobody gets."""
         wish: ShadowRequest = parse(ShadowRequest, await read_json(request))
@@ -182,7 +162,6 @@ class ReleaseRoutes:
         asked, trial = await self._asked_of(request, "shadow", await self._wish(request))
         return await self._execute(StopShadow(**asked, trial=trial), 200)
 
-    @needs_database
     async def start_experiment(self, request: web.Request) -> web.Response:
         """Share the users out over several versions."""
         wish: ExperimentRequest = parse(ExperimentRequest, await read_json(request))
@@ -191,14 +170,12 @@ class ReleaseRoutes:
         asked = await self._asked(wish.model, wish)
         return await self._execute(StartExperiment(**asked, variants=arms, versions=versions, name=wish.name))
 
-    @needs_database
     async def list_experiments(self, request: web.Request) -> web.Response:
         """Return the experiments, newest first, without their results."""
         rows = await self._registry.experiments(caller.get().asks_about(request.query.get("model")))
-        documents = [_experiment(row, None) for row in rows]
+        documents = [ExperimentDocument.of_row(row, None) for row in rows]
         return json_response({"experiments": [document.model_dump(mode="json") for document in documents]})
 
-    @needs_database
     async def get_experiment(self, request: web.Request) -> web.Response:
         """Return an experiment with its results by variant."""
         name, trial = parse_id(request)
@@ -218,7 +195,7 @@ class ReleaseRoutes:
         if row is None:
             raise NotFound(f"there is no experiment {request.match_info['id'][:80]!r}", field="id")
         # As the history has it, which may be a moment behind.
-        return answer(_experiment(row, row.results))
+        return answer(ExperimentDocument.of_row(row, row.results))
 
     async def stop_experiment(self, request: web.Request) -> web.Response:
         """End an experiment; the winner goes live."""
@@ -228,6 +205,39 @@ class ReleaseRoutes:
         results = statistics["results"] if statistics else {}
         asked, trial = await self._asked_of(request, "ab", wish)
         return await self._execute(StopExperiment(**asked, trial=trial, winner=wish.winner, evidence=results), 200)
+
+    routes = (
+        Route("POST", "/deployments", deploy, "Send all requests to a version", scope="deploy", repeat="with_key",
+              takes=DeploymentRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
+        Route("GET", "/deployments", list_deployments, "List the releases as they are now", scope="deploy",
+              gives=DeploymentList, query=("model", "strategy")),
+        Route("GET", "/deployments/history", history, "List what happened to the releases", scope="deploy",
+              gives=HistoryPage, errors=(422,), query=(*PAGING, "model"), database=True),
+        Route("POST", "/deployments/canary", start_canary, "Try a version on a share of the requests, and judge it",
+              scope="deploy", repeat="with_key", takes=CanaryRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
+        Route("GET", "/deployments/canary", list_canaries, "List the canaries that are running", scope="deploy",
+              gives=DeploymentList, query=("model",)),
+        Route("GET", "/deployments/canary/{id}", get_canary, "Show a canary with its evidence", scope="deploy",
+              gives=CanaryDocument, errors=(404,), database=True),
+        Route("POST", "/deployments/canary/{id}/percentage", step_canary, "Change a canary's share", scope="deploy",
+              repeat="with_key", takes=PercentageRequest, gives=Deployed, errors=_ERRORS),
+        Route("POST", "/deployments/canary/{id}/promote", promote, "Send everything to the candidate", scope="deploy",
+              repeat="with_key", takes=Wish, gives=Deployed, errors=_ERRORS),
+        Route("POST", "/deployments/canary/{id}/rollback", rollback, "Send everything to stable", scope="deploy",
+              repeat="with_key", takes=Wish, gives=Deployed, errors=_ERRORS),
+        Route("POST", "/deployments/shadow", start_shadow, "Send copies of the requests to a version", scope="deploy",
+              repeat="with_key", takes=ShadowRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
+        Route("POST", "/deployments/shadow/{id}/stop", stop_shadow, "Send no more copies", scope="deploy",
+              repeat="with_key", takes=Wish, gives=Deployed, errors=_ERRORS),
+        Route("POST", "/experiments", start_experiment, "Compare versions, each with users of its own", scope="deploy",
+              repeat="with_key", takes=ExperimentRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
+        Route("GET", "/experiments", list_experiments, "List the experiments", scope="deploy", gives=ExperimentList,
+              query=("model",), database=True),
+        Route("GET", "/experiments/{id}", get_experiment, "Show an experiment with its results", scope="deploy",
+              gives=ExperimentDocument, errors=(404,), database=True),
+        Route("POST", "/experiments/{id}/stop", stop_experiment, "End an experiment; the winner goes live", scope="deploy",
+              repeat="with_key", takes=StopExperimentRequest, gives=Deployed, errors=_ERRORS),
+    )  # fmt: skip
 
     async def _spec(self, model: str, version: str) -> VersionSpec:
         """Return a registered version. Raises InvalidInput, Forbidden, ModelNotFound or VersionNotFound."""
@@ -267,28 +277,3 @@ class ReleaseRoutes:
 
     def _deployment(self, release: Release) -> DeploymentDocument:
         return DeploymentDocument.of(release, self._deployer.usable(release.model))
-
-
-def _experiment(row: ExperimentRow, results: dict[str, Any] | None) -> ExperimentDocument:
-    return ExperimentDocument(
-        id=TrialId.parse(row.id),
-        name=row.name,
-        model=row.model,
-        status="stopped" if row.status == "stopped" else "running",
-        variants=row.variants,
-        results=results,
-    )
-
-
-def _event(row: DeploymentRow) -> EventDocument:
-    return EventDocument(
-        event_id=row.event_id,
-        kind=row.kind,
-        model=row.model,
-        at=row.at.timestamp(),
-        generation=row.generation,
-        actor=row.actor,
-        summary=row.summary,
-        data=row.data,
-        problem=row.problem,
-    )

@@ -16,7 +16,8 @@ from ...schemas.errors import NotFound
 from ...schemas.names import check_model_name
 from ..replays.queue import ReplayQueue
 from ..replays.store import ReplayStore, state_of
-from .route_tools import answer, needs_database, paging, read_json
+from ..route import Route
+from .route_tools import PAGING, answer, paging, read_json
 from .upload import parse
 
 
@@ -99,14 +100,6 @@ class ReplayRoutes:
         self._queue = queue
         self._page = page
 
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        app.router.add_post("/replays", self.start)
-        app.router.add_get("/replays", self.list_replays)
-        app.router.add_get("/replays/{replay}", self.show)
-        app.router.add_get("/replays/{replay}/page", self.page)
-
-    @needs_database
     async def start(self, request: web.Request) -> web.Response:
         """Put a replay behind those that wait."""
         wish: ReplayRequest = parse(ReplayRequest, await read_json(request))
@@ -115,7 +108,6 @@ class ReplayRoutes:
         row = await self._queue.add(wish.model, wish.options(), caller.get().name)
         return answer(ReplayDocument.of(row), 202)
 
-    @needs_database
     async def list_replays(self, request: web.Request) -> web.Response:
         """Return replays without their reports."""
         page, per_page = paging(request)
@@ -125,18 +117,27 @@ class ReplayRoutes:
         found = [ReplayDocument.of(row).model_copy(update={"report": None}) for row in rows]
         return answer(ReplayPage(replays=found, page=page, per_page=per_page, total=total))
 
-    @needs_database
     async def show(self, request: web.Request) -> web.Response:
         """Return a replay."""
         return answer(ReplayDocument.of(await self._row(request)))
 
-    @needs_database
     async def page(self, request: web.Request) -> web.Response:
         """Return a replay's report as a page."""
         row = await self._row(request)
         if row.report is None:
             raise NotFound(f"the replay has no report: it is {state_of(row)}", field="replay")
         return web.Response(text=self._page(row.report), content_type="text/html")
+
+    routes = (
+        Route("POST", "/replays", start, "Run recorded requests against a version, away from production", scope="deploy",
+              repeat="with_key", takes=ReplayRequest, gives=ReplayDocument, status=202, errors=(400, 404, 422), database=True),
+        Route("GET", "/replays", list_replays, "List the replays, newest first, without their reports", scope="deploy",
+              gives=ReplayPage, errors=(422,), query=(*PAGING, "model"), database=True),
+        Route("GET", "/replays/{replay}", show, "Show how far a replay is, and its report", scope="deploy",
+              gives=ReplayDocument, errors=(404,), database=True),
+        Route("GET", "/replays/{replay}/page", page, "A replay's report as a page", scope="deploy", errors=(404,),
+              database=True),
+    )  # fmt: skip
 
     async def _row(self, request: web.Request) -> ReplayRow:
         name = request.match_info["replay"]

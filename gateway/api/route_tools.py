@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
-from functools import wraps
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import structlog
@@ -18,20 +17,8 @@ from ...schemas.trial_id import TrialId, model_and_trial
 from ...telemetry.http import json_response
 
 log = structlog.get_logger(__name__)
-Routes = TypeVar("Routes")
-
-
-def needs_database(
-    route: Callable[[Routes, web.Request], Awaitable[web.Response]],
-) -> Callable[[Routes, web.Request], Awaitable[web.Response]]:
-    """Say clearly that the database is away; predictions do not need it."""
-
-    @wraps(route)
-    async def guarded(self: Routes, request: web.Request) -> web.Response:
-        with database_there():
-            return await route(self, request)
-
-    return guarded
+# The query of a list, as `paging` reads it.
+PAGING = ("page", "per_page")
 
 
 @contextlib.contextmanager

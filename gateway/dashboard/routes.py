@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 from cachetools import TTLCache
+from pydantic import BaseModel
 
 from ...access.caller import Caller, caller
 from ...broker.views.releases import ReleasesView
@@ -17,6 +18,7 @@ from ...broker.views.statistics import StatisticsView
 from ...telemetry.http import json_response
 from ..command_client import CommandClient
 from ..event_streams import EventStreams, Write, next_of
+from ..route import Route
 from .state import dashboard_state
 
 EVERY = 1.0
@@ -28,6 +30,14 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
 )
+
+
+class State(BaseModel):
+    """What the dashboard shows at one moment."""
+
+    at: float
+    models: list[dict[str, Any]]
+    replicas: list[dict[str, Any]]
 
 
 class DashboardRoutes:
@@ -50,13 +60,6 @@ class DashboardRoutes:
         self._files = {
             path.name: path.read_bytes() for path in files(__package__).joinpath("files").iterdir() if path.is_file()
         }
-
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        app.router.add_get("/ui", self.page)
-        app.router.add_get("/ui/files/{file}", self.file)
-        app.router.add_get("/ui/state", self.state)
-        app.router.add_get("/ui/stream", self.stream)
 
     async def page(self, request: web.Request) -> web.Response:
         """Return the page."""
@@ -87,6 +90,15 @@ class DashboardRoutes:
                             await write(b"event: event\ndata: " + event.model_dump_json().encode() + b"\n\n")
 
         return await self._streams.serve(request, feed)
+
+    routes = (
+        Route("GET", "/ui", page, "The dashboard", scope="public", page=True),
+        Route("GET", "/ui/files/{file}", file, "Its style and script", scope="public", page=True),
+        Route("GET", "/ui/state", state, "What the dashboard shows: models with what the judge knows, and replicas",
+              scope="deploy", gives=State),
+        Route("GET", "/ui/stream", stream, "The same every second, and events as they come (server-sent events)",
+              scope="deploy"),
+    )  # fmt: skip
 
     def _state(self, who: Caller) -> dict[str, Any]:
         return dashboard_state(self._releases.releases, self._statistics, self._replicas.live(), time.time(), who.sees)

@@ -21,8 +21,14 @@ from ...schemas.errors import InvalidInput, ModelMeshError, RequestTooLarge
 from ...schemas.records import JSON, PROBLEM_JSON, Reply
 from ...schemas.settings import Settings
 from ...telemetry.http import FOR_CLIENT_KEY, REQUEST_ID_KEY, SECONDS, TRACEPARENT_KEY, json_response
+from ..route import Route
 from ..served_models import ServedModels, check_served_name
+from .documents import BatchPrediction, PredictBody, Prediction
 from .http_requests import read_body, read_deadline
+
+_ERRORS = (400, 404, 413, 422, 500, 503, 504)
+# What a prediction may come with.
+HEADERS = ("X-Request-Id", "X-Routing-Key", "X-Timeout-Ms")
 
 
 class PredictRoutes:
@@ -49,11 +55,6 @@ class PredictRoutes:
             registry=registry,
         )
         self._latency_of = cache(latency.labels)
-
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        app.router.add_post("/predict/{model}", self.predict)
-        app.router.add_post("/predict/{model}/batch", self.predict_batch)
 
     async def predict(self, request: web.Request) -> web.Response:
         """Pass the body on unopened; the worker reads it."""
@@ -145,6 +146,13 @@ class PredictRoutes:
         response = json_response({"predictions": answers, "failed": failed}, status)
         response.headers.update(allowance)
         return response
+
+    routes = (
+        Route("POST", "/predict/{model}", predict, "Predict one row, or several as one request", scope="predict",
+              repeat="safe", takes=PredictBody, gives=Prediction, errors=_ERRORS, headers=HEADERS),
+        Route("POST", "/predict/{model}/batch", predict_batch, "Predict many rows, each for itself", scope="predict",
+              repeat="safe", takes=PredictBody, gives=BatchPrediction, errors=_ERRORS, headers=HEADERS),
+    )  # fmt: skip
 
     def observe(self, reply: Reply, began: float) -> None:
         """Note how long an answer took."""

@@ -12,11 +12,25 @@ from ...access.caller import caller
 from ...schemas.errors import MalformedRequest
 from ...schemas.records import v2_content_type, v2_header_bytes
 from ...telemetry.http import json_response
+from ..route import Route
 from ..served_models import EXTENSIONS, ServedModels, check_served_name
+from .documents import (
+    IndexRequest,
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    ModelReady,
+    RepositoryIndex,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
 from .http_requests import read_deadline
-from .routes import PredictRoutes
+from .routes import HEADERS, PredictRoutes
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_INFER_ERRORS = (400, 404, 413, 500, 503, 504)  # the protocol knows no 422
+_INFER_HEADERS = (*HEADERS, HEADER_LENGTH)
 
 
 class V2Routes:
@@ -25,20 +39,6 @@ class V2Routes:
     def __init__(self, predict: PredictRoutes, models: ServedModels) -> None:
         self._predict = predict
         self._models = models
-
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes."""
-        router = app.router
-        router.add_get("/v2", self.server)
-        router.add_get("/v2/health/live", self.live)
-        router.add_get("/v2/health/ready", self.ready)
-        for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-            router.add_get(path, self.metadata)
-            router.add_get(f"{path}/ready", self.model_ready)
-            router.add_post(f"{path}/infer", self.infer)
-        router.add_post("/v2/repository/index", self.index)
-        router.add_post("/v2/repository/models/{model}/load", self.load)
-        router.add_post("/v2/repository/models/{model}/unload", self.unload)
 
     async def server(self, request: web.Request) -> web.Response:
         """Say who this is."""
@@ -98,6 +98,32 @@ class V2Routes:
         """Refuse: what is loaded follows from the releases."""
         self._models.unload(request.match_info["model"])
         return json_response({})
+
+    routes = (
+        Route("GET", "/v2", server, "Who this is, in the Open Inference Protocol", scope="public", gives=ServerMetadata),
+        Route("GET", "/v2/health/live", live, "Whether the process is alive", scope="public", gives=ServerLive),
+        Route("GET", "/v2/health/ready", ready, "Whether every release can be used; else 503", scope="public",
+              gives=ServerReady),
+        Route("GET", "/v2/models/{model}", metadata, "Show a model's tensors", scope="predict", gives=ModelMetadata,
+              errors=(404,)),
+        Route("GET", "/v2/models/{model}/ready", model_ready, "Whether a model can be asked; else 503", scope="predict",
+              gives=ModelReady, errors=(404,)),
+        Route("POST", "/v2/models/{model}/infer", infer, "Predict from tensors", scope="predict", repeat="safe",
+              takes=InferenceRequest, gives=InferenceResponse, errors=_INFER_ERRORS, headers=_INFER_HEADERS),
+        Route("GET", "/v2/models/{model}/versions/{version}", metadata, "Show a version's tensors", scope="predict",
+              gives=ModelMetadata, errors=(404,)),
+        Route("GET", "/v2/models/{model}/versions/{version}/ready", model_ready, "Whether a version can be asked; else 503",
+              scope="predict", gives=ModelReady, errors=(404,)),
+        Route("POST", "/v2/models/{model}/versions/{version}/infer", infer, "Predict from tensors, by this version",
+              scope="predict", repeat="safe", takes=InferenceRequest, gives=InferenceResponse, errors=_INFER_ERRORS,
+              headers=_INFER_HEADERS),
+        Route("POST", "/v2/repository/index", index, "List the versions that the releases name", scope="predict",
+              repeat="safe", takes=IndexRequest, gives=RepositoryIndex, errors=(400, 413)),
+        Route("POST", "/v2/repository/models/{model}/load", load, "Whether a model is loaded; else 503", scope="deploy",
+              repeat="never", errors=(404, 503)),
+        Route("POST", "/v2/repository/models/{model}/unload", unload, "Refused: what is loaded follows from the releases",
+              scope="deploy", repeat="never", errors=(400, 404)),
+    )  # fmt: skip
 
     async def _wish(self, request: web.Request) -> dict[str, Any]:
         body = await self._predict.body_of(request)

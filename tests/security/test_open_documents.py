@@ -1,7 +1,7 @@
 """What anybody may read says nothing of where Kafka is, where keys are asked for."""
 
 import aiohttp
-from modelmesh.access.middleware import PUBLIC
+from modelmesh.gateway.route import ROUTE_TABLE
 
 from .gateway_alone import gateway_alone
 
@@ -12,8 +12,8 @@ async def texts(folder, auth):
     """Each open page by its route."""
     found = {}
     async with gateway_alone(folder, auth=auth, kafka=KAFKA) as alone, aiohttp.ClientSession(alone.url) as http:
-        for route in sorted(PUBLIC):
-            for path in (route, f"/v1{route}"):
+        for route in (one for one in alone.app[ROUTE_TABLE].routes if one.scope == "public"):
+            for path in (route.path, f"/v1{route.path}"):
                 async with http.get(path.replace("{file}", "app.js")) as answer:
                     found[path] = answer.status, str(answer.headers) + await answer.text()
     return found

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import re
 from dataclasses import dataclass, field
-from unittest import mock
 
 import aiohttp
 import grpc
@@ -15,15 +14,15 @@ import pytest
 from modelmesh.broker.kafka.connection import make_producer
 from modelmesh.gateway.predict.grpc_service import GrpcService
 from modelmesh.gateway.replays.store import ReplayStore
-from modelmesh.gateway.service import Gateway
 from modelmesh.registry.storage.database import make_engine
 from modelmesh.schemas.payloads.dead_letters import dead_letter
 from modelmesh.schemas.records import PredictionRequest
-from modelmesh.schemas.settings import Settings
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from benchmarks.chaos_models import SAMPLE, chaos_model
+
+from ..unit.application import real_application
 
 A, B = "alpha", "bravo"
 VALUE = 31337.25  # in all of B's bodies
@@ -150,14 +149,9 @@ ROUTES = {
 
 def routes_of_the_application(folder):
     """Every route that a gateway has: method and path, /v1 and the path without it being one."""
-    with (
-        mock.patch("modelmesh.gateway.service.make_producer"),
-        mock.patch("modelmesh.producers.client.make_producer"),
-    ):
-        app = Gateway(Settings(data=folder, auth="keys"))._application()
     return {
         (route.method, re.sub(r"^/v1(?=/)", "", route.resource.canonical), route.resource.canonical)
-        for route in app.router.routes()
+        for route in real_application(folder).router.routes()
         if route.method != "HEAD"
     }
 

@@ -4,6 +4,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from modelmesh.gateway.api.inference_log import InferenceRoutes
+from modelmesh.gateway.route import RouteTable
 from modelmesh.recorder.inference_log import InferenceLog
 from modelmesh.registry.storage.database import Base, InferenceRow, make_engine, now
 from modelmesh.schemas.settings import Settings
@@ -25,7 +26,7 @@ async def log(tmp_path):
             session.add(InferenceRow(nonce=nonce, request_id=request_id, model=model, at=now(), attempts=1, status=200))
         await session.commit()
     app = web.Application(middlewares=[http_middleware(CollectorRegistry(), Traces("g", "g", 0.0, None), "off")])
-    InferenceRoutes(Settings(), InferenceLog(engine)).add_to(app)
+    RouteTable().add_to(app, [InferenceRoutes(Settings(), InferenceLog(engine))])
     async with TestClient(TestServer(app)) as client:
         yield client
     await engine.dispose()

@@ -1,0 +1,15 @@
+"""A gateway's real application, with nothing behind it."""
+
+from unittest import mock
+
+from modelmesh.gateway.service import Gateway
+from modelmesh.schemas.settings import Settings
+
+
+def real_application(folder, **settings):
+    """The application as the gateway serves it."""
+    with (
+        mock.patch("modelmesh.gateway.service.make_producer"),
+        mock.patch("modelmesh.producers.client.make_producer"),
+    ):
+        return Gateway(Settings(data=folder, auth="keys", **settings))._application()
