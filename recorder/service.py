@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 from uuid import uuid4
@@ -41,8 +40,8 @@ class Recorder(Role):
         self._inference = InferenceRecorder(settings, self._outbox) if settings.inference_log != "off" else None
         self._labels = LabelRecorder(settings, self._outbox)
         self._announcer = Announcer(settings, self._outbox, self._describe)
-        if self._inference is not None:
-            add_lag(self.registry, self._lag)
+        if (inference := self._inference) is not None:
+            add_lag(self.registry, lambda: chain(inference.lag(), self._labels.lag()))
 
     def health(self) -> dict[str, Any]:
         """Ready at once: while the database is away the log holds what was not written down."""
@@ -61,10 +60,6 @@ class Recorder(Role):
             parts.run("labels", self._labels.run())
         parts.at_end("farewell", self._announcer.leave)
         parts.run("heartbeats", self._announcer.run())
-
-    def _lag(self) -> Iterator[tuple[tuple[str, str], float]]:
-        assert self._inference is not None
-        return chain(self._inference.lag(), self._labels.lag())
 
     def _describe(self) -> Heartbeat:
         return Heartbeat(

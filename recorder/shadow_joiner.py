@@ -15,9 +15,10 @@ from ..broker.kafka.dead_letter_box import DeadLetterBox
 from ..broker.kafka.outbox import Outbox
 from ..broker.views.releases import ReleasesView
 from ..schemas.errors import MalformedRecord
-from ..schemas.payloads.releases import Release
+from ..schemas.payloads.releases import Release, Variant
 from ..schemas.records import SHADOW, Reply
 from ..schemas.settings import Settings
+from ..schemas.trial_id import TrialId
 from .shadow_pairs import ShadowPairs
 
 log = structlog.get_logger(__name__)
@@ -38,8 +39,8 @@ class ShadowJoiner:
         self._outbox = outbox
         self._junk = DeadLetterBox(settings, outbox)
         self._releases = ReleasesView(settings, None, self._on_release)
-        self._pairs: dict[tuple[str, int], ShadowPairs] = {}
-        self._shadows: dict[str, Release] = {}
+        self._pairs: dict[TrialId, ShadowPairs] = {}
+        self._shadows: dict[str, tuple[Release, Variant]] = {}
         self._wanted = asyncio.Event()
         self._published: dict[str, dict[str, object]] = {}
         self._logged = 0
@@ -61,8 +62,8 @@ class ShadowJoiner:
             await asyncio.gather(following, return_exceptions=True)
 
     def _on_release(self, model: str, release: Release | None) -> None:
-        if release is not None and release.strategy == "shadow":
-            self._shadows[model] = release
+        if release is not None and (shadow := release.variant("shadow")) is not None:
+            self._shadows[model] = release, shadow
             self._wanted.set()
         else:
             self._shadows.pop(model, None)
@@ -71,7 +72,7 @@ class ShadowJoiner:
 
     async def _join(self) -> None:
         self._pairs.clear()
-        since = min(release.began_at for release in self._shadows.values())
+        since = min(release.began_at for release, _ in self._shadows.values())
         consumer = burst_consumer(self._settings)
         await consumer.start()
         try:
@@ -107,7 +108,7 @@ class ShadowJoiner:
             if shadow:
                 self._junk.put(record, error.detail)
             return  # of the others the inference log takes care
-        pairs = self._pairs_of(reply.model, reply.trial)
+        pairs = self._pairs_of(TrialId(reply.model, reply.trial))
         try:
             found = pairs.add(reply, record.timestamp / 1000, shadow=shadow)
         except Exception as error:  # a body may be anything that a model answers
@@ -123,22 +124,20 @@ class ShadowJoiner:
                 distance=found.distance,
             )
 
-    def _pairs_of(self, model: str, trial: int) -> ShadowPairs:
-        pairs = self._pairs.get((model, trial))
+    def _pairs_of(self, trial: TrialId) -> ShadowPairs:
+        pairs = self._pairs.get(trial)
         if pairs is None:
-            release = self._releases.releases.get(model)
+            release = self._releases.releases.get(trial.model)
             bins = release.versions[release.stable.version].output_bins if release is not None else None
-            pairs = self._pairs[model, trial] = ShadowPairs(bins)
+            pairs = self._pairs[trial] = ShadowPairs(bins)
         return pairs
 
     def _publish(self) -> None:
         self._logged = 0
         now = time.time()
-        for model, release in self._shadows.items():
-            pairs = self._pairs_of(model, release.trial)
+        for model, (release, shadow) in self._shadows.items():
+            pairs = self._pairs_of(release.id)
             pairs.forget(now)
-            shadow = release.variant("shadow")
-            assert shadow is not None
             versions = {"production": release.stable.version, "shadow": shadow.version}
             document = {"id": str(release.id), "trial": release.trial, "versions": versions, **pairs.document()}
             if self._published.get(model) != document:

@@ -118,7 +118,7 @@ class EmbeddedKafka:
         self._classes = ClassArchive(java, jars, cache_folder(), self.folder)
         output = (self.folder / "kafka.out").open("ab")
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            process = self._process = await asyncio.create_subprocess_exec(
                 *command,
                 *self._classes.options(),
                 "kafka.Kafka",
@@ -134,7 +134,7 @@ class EmbeddedKafka:
         finally:
             output.close()
         try:
-            await self._until_it_answers()
+            await self._until_it_answers(process)
         except BaseException:
             await self.stop()
             raise
@@ -158,12 +158,11 @@ class EmbeddedKafka:
             if self._classes is not None:
                 await asyncio.to_thread(self._classes.keep)
 
-    async def _until_it_answers(self) -> None:
-        assert self._process is not None
+    async def _until_it_answers(self, process: asyncio.subprocess.Process) -> None:
         answering = asyncio.create_task(
             wait_until_answers(Settings(kafka=self.bootstrap, kafka_security="PLAINTEXT"), START_TIMEOUT)
         )
-        ending = asyncio.create_task(self._process.wait())
+        ending = asyncio.create_task(process.wait())
         done, _ = await asyncio.wait({answering, ending}, return_when=asyncio.FIRST_COMPLETED)
         if answering in done:
             ending.cancel()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -67,19 +66,19 @@ class Supervisor:
         """Start one role and keep it running; `settings` are its own, by name."""
         member = Member(role, name, free_port(), settings)
         self._members.append(member)
-        await self._spawn(member)
-        member.watcher = asyncio.create_task(self._watch(member))
+        process = await self._spawn(member)
+        member.watcher = asyncio.create_task(self._watch(member, process))
         return member
 
     async def stop(self) -> None:
         """Stop all, those who depend on others first; kill what does not listen."""
         self._stopping = True
         for role in STOP_ORDER:
-            group = [member for member in self._members if member.role == role and member.pid]
-            for member in group:
+            group = [member.process for member in self._members if member.role == role and member.process is not None]
+            for process in group:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(member.pid or 0, signal.SIGTERM)
-            await asyncio.gather(*(self._reap(member) for member in group))
+                    process.terminate()
+            await asyncio.gather(*map(_reap, group))
         for member in self._members:
             if member.watcher is not None:
                 member.watcher.cancel()
@@ -90,15 +89,7 @@ class Supervisor:
         path = self._log_path(member)
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
 
-    async def _reap(self, member: Member) -> None:
-        assert member.process is not None
-        try:
-            await asyncio.wait_for(member.process.wait(), STOP_TIMEOUT)
-        except TimeoutError:
-            member.process.kill()
-            await member.process.wait()
-
-    async def _spawn(self, member: Member) -> None:
+    async def _spawn(self, member: Member) -> asyncio.subprocess.Process:
         self._logs.mkdir(parents=True, exist_ok=True)
         # What the supervisor was told in so many words holds for those it starts.
         told = {name: getattr(self._settings, name) for name in self._settings.model_fields_set}
@@ -110,7 +101,7 @@ class Supervisor:
             }
         environment, rest = handed_over(whole)
         with self._log_path(member).open("ab") as output:
-            member.process = await asyncio.create_subprocess_exec(
+            process = member.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "modelmesh",
@@ -123,24 +114,24 @@ class Supervisor:
                 start_new_session=True,
                 preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
-        assert member.process.stdin is not None
-        member.process.stdin.write(rest)
-        member.process.stdin.close()
+        assert process.stdin is not None  # it is a pipe
+        process.stdin.write(rest)
+        process.stdin.close()
         member.starts += 1
         self._write_state()
+        return process
 
-    async def _watch(self, member: Member) -> None:
+    async def _watch(self, member: Member, process: asyncio.subprocess.Process) -> None:
         while True:
-            assert member.process is not None
             began = time.monotonic()
-            code = await member.process.wait()
+            code = await process.wait()
             if self._stopping:
                 return
             self._on_restart(member, code)
             # One that lived for a while comes back at once; one that dies at its start is not hurried.
             if time.monotonic() - began < 5.0:
                 await asyncio.sleep(min(5.0, 0.2 * 2 ** min(member.starts, 5)))
-            await self._spawn(member)
+            process = await self._spawn(member)
 
     def _log_path(self, member: Member) -> Path:
         return self._logs / f"{member.name}.log"
@@ -168,3 +159,11 @@ def state_file(data: Path) -> Path:
 
 def _text(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+async def _reap(process: asyncio.subprocess.Process) -> None:
+    try:
+        await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -7,14 +7,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...registry.storage.database import ReplayRow
 from ...schemas.errors import ModelMeshError, Overloaded
-from .store import ReplayStore
+from .store import Outcome, ReplayStore
 
 log = structlog.get_logger(__name__)
 MOST_WAITING = 16
@@ -78,7 +78,7 @@ class ReplayQueue:
             if self._waiting:
                 await self._store.touch([waiting.id for waiting in self._waiting])
 
-    async def _finally(self, row: ReplayRow, state: str, **columns: Any) -> None:
+    async def _finally(self, row: ReplayRow, state: str, **columns: Unpack[Outcome]) -> None:
         while True:
             try:
                 await self._store.say(row.id, state, **columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import uuid4
 
 from sqlalchemy import func, select, update
@@ -15,6 +15,14 @@ from ...registry.storage.database import ReplayRow, now
 # Whoever runs a replay says so every second; after so long without a word nobody does.
 SILENCE = timedelta(seconds=30)
 UNFINISHED = ("queued", "running")
+
+
+class Outcome(TypedDict, total=False):
+    """What there is to say of a replay beside its state."""
+
+    progress: dict[str, Any]
+    report: dict[str, Any]
+    error: str
 
 
 class ReplayStore:
@@ -46,8 +54,8 @@ class ReplayStore:
             newest = query.order_by(ReplayRow.created_at.desc()).offset((page - 1) * per_page).limit(per_page)
             return list(await session.scalars(newest)), total or 0
 
-    async def say(self, replay_id: str, state: str, **columns: Any) -> None:
-        """Say how a replay stands."""
+    async def say(self, replay_id: str, state: str, **columns: Unpack[Outcome]) -> None:
+        """Say how a replay stands; what is not given stays as it is."""
         async with self._engine.begin() as connection:
             changed = update(ReplayRow).where(ReplayRow.id == replay_id)
             await connection.execute(changed.values(state=state, updated_at=now(), **columns))
