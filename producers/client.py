@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import uuid4
 from zlib import crc32
 
@@ -45,6 +45,14 @@ from .silence import Silence
 # Retries a second that need no budget, and the delay of a model's first retries, before anything is known of it.
 RESERVE = 1.0
 UNKNOWN_DELAY = 1.0
+
+
+class PredictOptions(TypedDict, total=False):
+    """The options of `PredictionClient.predict`."""
+
+    routing_key: str
+    deadline: float | None
+    request_id: str | None
 
 
 class PredictionClient:
@@ -167,7 +175,9 @@ class PredictionClient:
             raise from_problem(document)
         return document
 
-    async def predict_many(self, model: str, rows: Sequence[Any], **options: Any) -> list[dict[str, Any]]:
+    async def predict_many(
+        self, model: str, rows: Sequence[Any], **options: Unpack[PredictOptions]
+    ) -> list[dict[str, Any]]:
         """Return the answers to many rows, each a request of its own, all in flight at once."""
         return list(await asyncio.gather(*(self.predict(model, row, **options) for row in rows)))
 

@@ -49,7 +49,7 @@ class Table:
             self.width = len(specs)
             wide = self._take_columns(graph, signature, order)
         if wide:
-            graph.guard_below(graph.columns(self._whole(), wide), _EXACT_INTEGERS)
+            graph.guard_below(graph.columns(self.block().values, wide), _EXACT_INTEGERS)
 
     def _take_columns(self, graph: Graph, signature: Signature, order: list[str]) -> list[int]:
         by_name = {spec.name: spec for spec in signature.inputs}
@@ -65,10 +65,6 @@ class Table:
         wanted = [places[name] for name in order]
         self._matrix = "inputs" if wanted == sorted(wanted) else graph.columns("inputs", wanted)
         return [at for at, name in enumerate(order) if by_name[name].dtype in _WIDE]
-
-    def _whole(self) -> str:
-        assert self._matrix is not None
-        return self._matrix
 
     def block(self) -> Block:
         """Return all columns as numbers. Raises NotCompiled where there is text."""
