@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ...broker.kafka.stretch import read_stretch
 from ...control_plane.judge.counterfactual import RecordedCanary, judge_again
 from ...registry.registry import Registry
+from ...schemas.documents.counterfactual import Counterfactual
 from ...schemas.errors import NotFound
 from ...schemas.payloads.observations import Summary
 from ...schemas.payloads.releases import CanaryPlan, Rules, Step
@@ -47,15 +47,6 @@ class CounterfactualRequest(BaseModel):
         rules = parse(Rules, {**plan.rules.model_dump(), **given})
         steps = plan.steps if self.steps is None else tuple(self.steps)
         return CanaryPlan(steps=steps, rules=rules)
-
-
-class Counterfactual(BaseModel):
-    """How a canary ended, and how it would have ended under other rules."""
-
-    id: TrialId
-    recorded: dict[str, Any]
-    rules: dict[str, Any]
-    would_have: dict[str, Any]
 
 
 class CounterfactualRoutes:

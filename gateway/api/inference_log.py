@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
-from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, Field
 
 from ...access.caller import caller
 from ...recorder.inference_log import InferenceLog
 from ...registry.storage.database import InferenceRow
+from ...schemas.documents.inference_log import Inference, InferencePage, RequestRecords
 from ...schemas.errors import InvalidInput, NotFound, SeveralRequests
 from ...schemas.settings import Settings
 from ..route import Route
-from .request_records import RecordDocument, records_of, shown
+from .request_records import records_of, shown
 from .route_tools import PAGING, answer, paging
-
-
-class Inference(BaseModel):
-    """One request and its outcome; `status` is null while that has not come, or if it is older than the log."""
-
-    request_id: str = Field(description="the caller's label; other requests may have the same")
-    nonce: str = Field(description="this request's alone; of requests from before there were nonces, the request id")
-    caller: str = Field(description="the name of the API key or token that asked, where they are asked for")
-    model: str
-    at: datetime
-    attempts: int
-    status: int | None
-    version: str | None
-    variant: str | None
-    worker: str | None
-    latency_ms: float | None = Field(description="from the request's place in the log to its outcome's")
-    request: Any = Field(description="the body as JSON; what is no JSON as base64; null if bodies are not kept")
-    reply: Any
-
-
-class InferencePage(BaseModel):
-    """One page of the inference log, newest first."""
-
-    requests: list[Inference]
-    page: int
-    per_page: int
-    total: int
-
-
-class RequestRecords(BaseModel):
-    """Everything that the topics hold of one request, in the order in which it was written."""
-
-    request_id: str
-    nonce: str
-    records: list[RecordDocument]
 
 
 class InferenceRoutes:

@@ -22,6 +22,8 @@ from ...registry.registry import Registry
 from ...registry.storage.database import VersionRow
 from ...registry.version_specs import spec_of
 from ...runtime.event_publisher import EventPublisher
+from ...schemas.documents.models import DeletedModel, ModelDocument, ModelPage, Registered, VersionDocument, VersionList
+from ...schemas.documents.releases import EventDocument
 from ...schemas.errors import InvalidInput, RegistrationRefused, Unavailable, VersionInUse
 from ...schemas.payloads.commands import Deploy
 from ...schemas.payloads.event_data import ModelDeletedData, RegisteredData
@@ -31,19 +33,9 @@ from ...telemetry.http import json_response
 from ..deployer import Deployer
 from ..model_removal import ModelRemoval
 from ..route import Route
-from .model_documents import (
-    DeletedModel,
-    ModelDocument,
-    ModelPage,
-    Registered,
-    VersionDocument,
-    VersionList,
-    model_document,
-    version_document,
-)
 from .registration_places import RegistrationPlaces, Turn
-from .release_documents import EventDocument
 from .route_tools import PAGING, answer, paging
+from .row_documents import model_document, version_document
 from .upload import read_registration
 
 # Threads that fetch registered files from the store.

@@ -10,6 +10,23 @@ from ...broker.views.statistics import StatisticsView
 from ...registry.registry import Registry
 from ...registry.storage.database import ExperimentRow
 from ...registry.version_specs import spec_of
+from ...schemas.documents.releases import (
+    CanaryDocument,
+    CanaryRequest,
+    Deployed,
+    DeploymentDocument,
+    DeploymentList,
+    DeploymentRequest,
+    EventDocument,
+    ExperimentDocument,
+    ExperimentList,
+    ExperimentRequest,
+    HistoryPage,
+    PercentageRequest,
+    ShadowRequest,
+    StopExperimentRequest,
+    Wish,
+)
 from ...schemas.errors import Conflict, NotFound
 from ...schemas.names import check_model_name
 from ...schemas.payloads.commands import (
@@ -30,24 +47,8 @@ from ...telemetry.http import json_response
 from ..command_client import Asked
 from ..deployer import Deployer
 from ..route import Route
-from .release_documents import (
-    CanaryDocument,
-    CanaryRequest,
-    Deployed,
-    DeploymentDocument,
-    DeploymentList,
-    DeploymentRequest,
-    EventDocument,
-    ExperimentDocument,
-    ExperimentList,
-    ExperimentRequest,
-    HistoryPage,
-    PercentageRequest,
-    ShadowRequest,
-    StopExperimentRequest,
-    Wish,
-)
 from .route_tools import PAGING, answer, paging, parse_id, read_json
+from .row_documents import event_document, experiment_document
 from .upload import parse
 
 DEFAULT_PERCENTAGE = 10.0
@@ -93,9 +94,7 @@ class ReleaseRoutes:
         page, per_page = paging(request)
         models = caller.get().asks_about(request.query.get("model"))
         rows, total = await self._registry.history(models, page=page, per_page=per_page)
-        return answer(
-            HistoryPage(events=list(map(EventDocument.of_row, rows)), page=page, per_page=per_page, total=total)
-        )
+        return answer(HistoryPage(events=list(map(event_document, rows)), page=page, per_page=per_page, total=total))
 
     async def start_canary(self, request: web.Request) -> web.Response:
         """Send a share of the requests to a candidate and judge it."""
@@ -125,7 +124,7 @@ class ReleaseRoutes:
             CanaryDocument(
                 id=TrialId.parse(ended.data["id"]),
                 status="promoted" if ended.kind == "canary.promoted" else "rolled_back",
-                events=[EventDocument.of_row(row) for row in events if row.data["id"] == ended.data["id"]],
+                events=[event_document(row) for row in events if row.data["id"] == ended.data["id"]],
             )
         )
 
@@ -173,7 +172,7 @@ class ReleaseRoutes:
     async def list_experiments(self, request: web.Request) -> web.Response:
         """Return the experiments, newest first, without their results."""
         rows = await self._registry.experiments(caller.get().asks_about(request.query.get("model")))
-        documents = [ExperimentDocument.of_row(row, None) for row in rows]
+        documents = [experiment_document(row, None) for row in rows]
         return json_response({"experiments": [document.model_dump(mode="json") for document in documents]})
 
     async def get_experiment(self, request: web.Request) -> web.Response:
@@ -195,7 +194,7 @@ class ReleaseRoutes:
         if row is None:
             raise NotFound(f"there is no experiment {request.match_info['id'][:80]!r}", field="id")
         # As the history has it, which may be a moment behind.
-        return answer(ExperimentDocument.of_row(row, row.results))
+        return answer(experiment_document(row, row.results))
 
     async def stop_experiment(self, request: web.Request) -> web.Response:
         """End an experiment; the winner goes live."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ...access.caller import caller
 from ...registry.registry import Registry
 from ...registry.storage.database import ReplayRow
+from ...schemas.documents.replays import ReplayDocument, ReplayPage
 from ...schemas.errors import NotFound
 from ...schemas.names import check_model_name
 from ..replays.queue import ReplayQueue
@@ -51,44 +52,6 @@ class ReplayRequest(BaseModel):
         }
 
 
-class ReplayDocument(BaseModel):
-    """A replay: how far it is while it runs, its report when it is done."""
-
-    id: str
-    model: str
-    state: str = Field(description="queued, running, done, failed or interrupted")
-    asked: dict[str, Any]
-    actor: str
-    progress: dict[str, Any] = Field(description="requests, requests a second, and the share of the stretch")
-    error: str
-    created_at: datetime
-    report: dict[str, Any] | None
-
-    @classmethod
-    def of(cls, row: ReplayRow) -> ReplayDocument:
-        """Return a row's document."""
-        return cls(
-            id=row.id,
-            model=row.model,
-            state=state_of(row),
-            asked=row.asked,
-            actor=row.actor,
-            progress=row.progress or {},
-            error=row.error or "",
-            created_at=row.created_at,
-            report=row.report,
-        )
-
-
-class ReplayPage(BaseModel):
-    """One page of replays, newest first."""
-
-    replays: list[ReplayDocument]
-    page: int
-    per_page: int
-    total: int
-
-
 class ReplayRoutes:
     """`POST /replays`, `GET /replays`, `GET /replays/{replay}` and its page."""
 
@@ -106,7 +69,7 @@ class ReplayRoutes:
         caller.get().check_model(check_model_name(wish.model))
         await self._registry.version(wish.model, wish.version)
         row = await self._queue.add(wish.model, wish.options(), caller.get().name)
-        return answer(ReplayDocument.of(row), 202)
+        return answer(_document(row), 202)
 
     async def list_replays(self, request: web.Request) -> web.Response:
         """Return replays without their reports."""
@@ -114,12 +77,12 @@ class ReplayRoutes:
         rows, total = await self._store.page(
             caller.get().asks_about(request.query.get("model")), page=page, per_page=per_page
         )
-        found = [ReplayDocument.of(row).model_copy(update={"report": None}) for row in rows]
+        found = [_document(row).model_copy(update={"report": None}) for row in rows]
         return answer(ReplayPage(replays=found, page=page, per_page=per_page, total=total))
 
     async def show(self, request: web.Request) -> web.Response:
         """Return a replay."""
-        return answer(ReplayDocument.of(await self._row(request)))
+        return answer(_document(await self._row(request)))
 
     async def page(self, request: web.Request) -> web.Response:
         """Return a replay's report as a page."""
@@ -152,3 +115,17 @@ class ReplayRoutes:
 
 def _utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _document(row: ReplayRow) -> ReplayDocument:
+    return ReplayDocument(
+        id=row.id,
+        model=row.model,
+        state=state_of(row),
+        asked=row.asked,
+        actor=row.actor,
+        progress=row.progress or {},
+        error=row.error or "",
+        created_at=row.created_at,
+        report=row.report,
+    )

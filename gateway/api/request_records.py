@@ -7,28 +7,16 @@ from typing import Any
 
 import orjson
 from aiokafka import ConsumerRecord
-from pydantic import BaseModel
 
 from ...broker.kafka.stretch import read_stretch
 from ...registry.storage.database import InferenceRow
+from ...schemas.documents.inference_log import RecordDocument
 from ...schemas.records import ID, MODEL, NONCE
 from ...schemas.settings import Settings
 
 # A record's time is its writer's; clocks differ a little, and a shadow's or a late second answer comes after the first.
 BEFORE, AFTER = 1.0, 5.0
 MOST_BODY = 10_000
-
-
-class RecordDocument(BaseModel):
-    """One record: where it lies, when it was written, its headers, and its value as JSON or base64."""
-
-    topic: str
-    partition: int
-    offset: int
-    at: float
-    key: str
-    headers: dict[str, str]
-    value: Any
 
 
 async def records_of(settings: Settings, row: InferenceRow, begin: float, end: float) -> list[RecordDocument]:

@@ -13,7 +13,10 @@ from modelmesh.access.door import _READ
 from modelmesh.gateway.api.counterfactual import CounterfactualRequest
 from modelmesh.gateway.api.keys import KeyRequest
 from modelmesh.gateway.api.labels import LabelsRequest
-from modelmesh.gateway.api.release_documents import (
+from modelmesh.gateway.api.replays import ReplayRequest
+from modelmesh.registry.registration import Registration
+from modelmesh.schemas import records
+from modelmesh.schemas.documents.releases import (
     CanaryRequest,
     DeploymentRequest,
     ExperimentRequest,
@@ -22,9 +25,6 @@ from modelmesh.gateway.api.release_documents import (
     StopExperimentRequest,
     Wish,
 )
-from modelmesh.gateway.api.replays import ReplayRequest
-from modelmesh.registry.registration import Registration
-from modelmesh.schemas import records
 from modelmesh.schemas.errors import MalformedRecord
 from modelmesh.schemas.records import PredictionRequest, Reply
 from modelmesh.telemetry.logs import configure_logs

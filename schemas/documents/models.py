@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from ...registry.storage.database import ModelRow, VersionRow
-from ...schemas.payloads.releases import Batching, Framework
-from ...schemas.payloads.signatures import Signature
-from .release_documents import EventDocument
+from ..payloads.releases import Batching, Framework
+from ..payloads.signatures import Signature
+from .document import Document
+from .releases import EventDocument
 
 
-class VersionDocument(BaseModel):
+class VersionDocument(Document):
     """A version, with its lineage and how it proved itself."""
 
     version: str
@@ -39,14 +39,14 @@ class VersionDocument(BaseModel):
     live: bool = Field(description="whether the model's release sends requests to it")
 
 
-class VersionList(BaseModel):
+class VersionList(Document):
     """A model's versions, oldest first."""
 
     name: str
     versions: list[VersionDocument]
 
 
-class ModelDocument(BaseModel):
+class ModelDocument(Document):
     """A model and its versions, oldest first."""
 
     name: str
@@ -56,7 +56,7 @@ class ModelDocument(BaseModel):
     versions: list[str]
 
 
-class ModelPage(BaseModel):
+class ModelPage(Document):
     """One page of models by name."""
 
     models: list[ModelDocument]
@@ -65,14 +65,14 @@ class ModelPage(BaseModel):
     total: int
 
 
-class DeletedModel(BaseModel):
+class DeletedModel(Document):
     """A model that was removed whole."""
 
     name: str
     versions: dict[str, str] = Field(description="SHA-256 of the registered file of each version that it had")
 
 
-class Registered(BaseModel):
+class Registered(Document):
     """What came of a registration."""
 
     name: str
@@ -82,38 +82,3 @@ class Registered(BaseModel):
     )
     ready: bool = Field(description="whether a worker has loaded it")
     warning: str | None = None
-
-
-def version_document(row: VersionRow, live_versions: set[str]) -> VersionDocument:
-    """Return a row of the registry as a document."""
-    return VersionDocument(
-        version=row.version,
-        framework=row.framework,  # type: ignore[arg-type]
-        served_as=row.framework if row.parity.get("differs") else row.served_as,  # type: ignore[arg-type]
-        parity=row.parity,
-        signature=Signature.model_validate(row.signature),
-        batching=Batching.model_validate(row.batching),
-        cache_ttl_seconds=row.cache_ttl_seconds,
-        artifact_digest=row.artifact_digest,
-        source_digest=row.source_digest,
-        size=row.size,
-        metadata=row.attributes,
-        author=row.author,
-        parent=row.parent,
-        data_digest=row.data_digest,
-        libraries=row.libraries,
-        proof=row.proof,
-        created_at=row.created_at,
-        live=row.version in live_versions,
-    )
-
-
-def model_document(row: ModelRow, live_version: str | None) -> ModelDocument:
-    """Return a row of the registry as a document."""
-    return ModelDocument(
-        name=row.name,
-        framework=row.framework,  # type: ignore[arg-type]
-        created_at=row.created_at,
-        live_version=live_version,
-        versions=[version.version for version in row.versions],
-    )

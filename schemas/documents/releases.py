@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ...registry.storage.database import DeploymentRow, ExperimentRow
-from ...schemas.payloads.events import Event
-from ...schemas.payloads.releases import CanaryPlan, Release, Rules, Step, Strategy, Variant
-from ...schemas.trial_id import TrialId
+from ..payloads.events import Event
+from ..payloads.releases import CanaryPlan, Release, Rules, Step, Strategy, Variant
+from ..trial_id import TrialId
+from .document import Document
 
 
 class Wish(BaseModel):
@@ -130,7 +130,7 @@ class StopExperimentRequest(Wish):
     winner: str = ""
 
 
-class EventDocument(BaseModel):
+class EventDocument(Document):
     """Something that happened, as the log or the history has it: an event's data may be of any release of the service."""
 
     event_id: str
@@ -149,23 +149,8 @@ class EventDocument(BaseModel):
         """Return an event as a document."""
         return cls.model_validate(event.model_dump(mode="json"))
 
-    @classmethod
-    def of_row(cls, row: DeploymentRow) -> EventDocument:
-        """Return an event of the history as a document."""
-        return cls(
-            event_id=row.event_id,
-            kind=row.kind,
-            model=row.model,
-            at=row.at.timestamp(),
-            generation=row.generation,
-            actor=row.actor,
-            summary=row.summary,
-            data=row.data,
-            problem=row.problem,
-        )
 
-
-class DeploymentDocument(BaseModel):
+class DeploymentDocument(Document):
     """A model's release as it is now."""
 
     id: TrialId
@@ -200,13 +185,13 @@ class DeploymentDocument(BaseModel):
         )
 
 
-class DeploymentList(BaseModel):
+class DeploymentList(Document):
     """Every model's release."""
 
     deployments: list[DeploymentDocument]
 
 
-class Deployed(BaseModel):
+class Deployed(Document):
     """What came of a change."""
 
     event: EventDocument
@@ -214,7 +199,7 @@ class Deployed(BaseModel):
     ready: bool
 
 
-class CanaryDocument(BaseModel):
+class CanaryDocument(Document):
     """A canary: running, with its evidence so far, or over, with the events that tell how."""
 
     id: TrialId
@@ -224,7 +209,7 @@ class CanaryDocument(BaseModel):
     events: list[EventDocument] = Field(default_factory=list)
 
 
-class ExperimentDocument(BaseModel):
+class ExperimentDocument(Document):
     """An experiment and its results by variant."""
 
     id: TrialId
@@ -234,26 +219,14 @@ class ExperimentDocument(BaseModel):
     variants: list[dict[str, Any]]
     results: dict[str, Any] | None = None
 
-    @classmethod
-    def of_row(cls, row: ExperimentRow, results: dict[str, Any] | None) -> ExperimentDocument:
-        """Return an experiment of the history as a document."""
-        return cls(
-            id=TrialId.parse(row.id),
-            name=row.name,
-            model=row.model,
-            status="stopped" if row.status == "stopped" else "running",
-            variants=row.variants,
-            results=results,
-        )
 
-
-class ExperimentList(BaseModel):
+class ExperimentList(Document):
     """The experiments, newest first, without their results."""
 
     experiments: list[ExperimentDocument]
 
 
-class HistoryPage(BaseModel):
+class HistoryPage(Document):
     """One page of the releases' history, newest first."""
 
     events: list[EventDocument]

@@ -1,0 +1,33 @@
+"""The documents of replays that run over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from .document import Document
+
+
+class ReplayDocument(Document):
+    """A replay: how far it is while it runs, its report when it is done."""
+
+    id: str
+    model: str
+    state: str = Field(description="queued, running, done, failed or interrupted")
+    asked: dict[str, Any]
+    actor: str
+    progress: dict[str, Any] = Field(description="requests, requests a second, and the share of the stretch")
+    error: str
+    created_at: datetime
+    report: dict[str, Any] | None
+
+
+class ReplayPage(Document):
+    """One page of replays, newest first."""
+
+    replays: list[ReplayDocument]
+    page: int
+    per_page: int
+    total: int
