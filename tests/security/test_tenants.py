@@ -3,148 +3,21 @@ key, for lists and for what is B's: nothing of B's names, ids, bodies, actors or
 to A like what is not there. A route that is added and not in the table fails the test."""
 
 import asyncio
-import contextlib
 import re
-from dataclasses import dataclass, field
 
 import aiohttp
 import grpc
 import orjson
 import pytest
-from modelmesh.broker.kafka.connection import make_producer
 from modelmesh.gateway.predict.grpc_service import GrpcService
-from modelmesh.gateway.replays.store import ReplayStore
-from modelmesh.registry.storage.database import make_engine
-from modelmesh.schemas.payloads.dead_letters import dead_letter
-from modelmesh.schemas.records import PredictionRequest
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from benchmarks.chaos_models import SAMPLE, chaos_model
+from benchmarks.chaos_models import chaos_model
 
 from ..unit.application import real_application
-
-A, B = "alpha", "bravo"
-VALUE = 31337.25  # in all of B's bodies
-B_ADDRESS = "127.0.0.2"
-# What is B's alone; its keys, actors, ids and metadata have its model's name in them.
-NEEDLES = (b"bravo", b"31337", B_ADDRESS.encode(), b"7.7.", b"62674.5")
-
-
-@dataclass(frozen=True)
-class Case:
-    """How a route is asked. `body`: with {model} for a name. `shows`: what B's own key finds there, so that it could leak."""
-
-    body: str | None = None
-    query: str = ""
-    form: bool = False
-    shows: bytes = b""
-    public: bool = False
-    stream: bool = False
-    refused: tuple[int, ...] = ()
-    status: int = 200
-    why: str = field(default="", compare=False)
-
-
-def named(body=None, form=False, query=""):
-    """A route that names something of B's, in the path or in the body."""
-    return Case(body=body, form=form, query=query, refused=(403, 404))
-
-
-def listed(shows=b"bravo", **options):
-    """A route that shows what there is."""
-    return Case(shows=shows, **options)
-
-
-PUBLIC = Case(public=True)
-MODEL = '{"model": "{model}", "version": "7.7.7"}'
-ROUTES = {
-    ("GET", "/"): PUBLIC,
-    ("GET", "/docs"): PUBLIC,
-    ("GET", "/openapi.json"): PUBLIC,
-    ("GET", "/asyncapi.json"): PUBLIC,
-    ("GET", "/ui"): PUBLIC,
-    ("GET", "/ui/files/{file}"): PUBLIC,
-    ("GET", "/health"): PUBLIC,
-    ("GET", "/health/live"): PUBLIC,
-    ("GET", "/health/ready"): PUBLIC,
-    ("GET", "/v2"): PUBLIC,
-    ("GET", "/v2/health/live"): PUBLIC,
-    ("GET", "/v2/health/ready"): PUBLIC,
-    ("GET", "/models"): listed(),
-    ("GET", "/deployments"): listed(),
-    ("GET", "/deployments/canary"): listed(),
-    ("GET", "/deployments/history"): listed(B_ADDRESS.encode()),
-    ("GET", "/experiments"): listed(),
-    ("GET", "/monitoring/latency"): listed(),
-    ("GET", "/monitoring/errors"): listed(),
-    ("GET", "/inference-log"): listed(b"31337"),
-    ("GET", "/inference-log/{request_id}"): named(),
-    ("GET", "/inference-log/{request_id}/records"): named(),
-    ("GET", "/dead-letters"): listed(b"31337"),
-    ("GET", "/dead-letters/{number}"): named(),
-    ("POST", "/dead-letters/{number}/redrive"): named(),
-    ("GET", "/replays"): listed(),
-    ("POST", "/replays"): named('{"model": "{model}", "version": "7.7.7", "from": "2020-01-01T00:00:00"}'),
-    ("GET", "/replays/{replay}"): named(),
-    ("GET", "/replays/{replay}/page"): named(),
-    ("GET", "/keys"): listed(b"bravo-robot"),
-    ("POST", "/keys"): named('{"name": "more", "scopes": ["predict"], "models": ["{model}"]}'),
-    ("DELETE", "/keys/{key_id}"): named(),
-    ("GET", "/metrics"): listed(),
-    ("GET", "/ui/state"): listed(),
-    ("GET", "/ui/stream"): Case(stream=True),
-    ("GET", "/events"): Case(stream=True),
-    ("POST", "/v2/repository/index"): listed(body="{}"),
-    ("POST", "/v2/repository/models/{model}/load"): named("{}"),
-    ("POST", "/v2/repository/models/{model}/unload"): named("{}"),
-    ("POST", "/models"): named(form=True),
-    ("POST", "/deployments"): named(MODEL),
-    ("POST", "/deployments/canary"): named('{"model": "{model}", "candidate_version": "7.7.8"}'),
-    ("POST", "/deployments/shadow"): named(
-        '{"model": "{model}", "shadow_version": "7.7.8", "production_version": "9.9.9"}'
-    ),
-    ("POST", "/experiments"): named(
-        '{"model": "{model}", "name": "e", "variants": [{"name": "x", "version": "7.7.7", "weight": 0.5}, '
-        '{"name": "y", "version": "7.7.8", "weight": 0.5}]}'
-    ),
-    **{
-        ("POST", path): named("{}")
-        for path in (
-            "/deployments/canary/{id}/percentage",
-            "/deployments/canary/{id}/promote",
-            "/deployments/canary/{id}/rollback",
-            "/deployments/canary/{id}/counterfactual",
-            "/deployments/shadow/{id}/stop",
-            "/experiments/{id}/stop",
-            "/labels/{model}",
-            "/predict/{model}",
-            "/predict/{model}/batch",
-            "/v2/models/{model}/infer",
-            "/v2/models/{model}/versions/{version}/infer",
-        )
-    },
-    **{
-        ("GET", path): named()
-        for path in (
-            "/models/{name}",
-            "/models/{name}/versions",
-            "/models/{name}/versions/{version}",
-            "/models/{name}/versions/{version}/artifact",
-            "/deployments/canary/{id}",
-            "/experiments/{id}",
-            "/monitoring/drift/{name}",
-            "/monitoring/shadow/{name}",
-            "/monitoring/accuracy/{name}",
-            "/v2/models/{model}",
-            "/v2/models/{model}/ready",
-            "/v2/models/{model}/versions/{version}",
-            "/v2/models/{model}/versions/{version}/ready",
-        )
-    },
-    ("DELETE", "/models/{name}"): named(query="?confirm=bravo"),
-    ("DELETE", "/models/{name}/versions/{version}"): named(),
-}
+from .tenant_routes import B_ADDRESS, NEEDLES, ROUTES, VALUE, A, B
+from .two_tenants import ask, tenant
 
 
 def routes_of_the_application(folder):
@@ -158,116 +31,6 @@ def routes_of_the_application(folder):
 
 async def test_the_table_has_every_route_and_no_other(tmp_path):
     assert {(method, path) for method, path, _ in routes_of_the_application(tmp_path)} == set(ROUTES)
-
-
-async def register(session, name, version, path):
-    form = aiohttp.FormData()
-    fields = {"name": name, "version": version, "framework": "onnx", "metadata": f'{{"note": "{name}-note"}}'}
-    for field_name, value in (fields | {"sample": orjson.dumps(SAMPLE).decode()}).items():
-        form.add_field(field_name, value)
-    form.add_field("artifact", path.read_bytes(), filename="model.onnx")
-    async with session.post("/models", data=form) as answer:
-        return answer.status, await answer.read()
-
-
-async def ask(session, method, path, document=None, **headers):
-    async with session.request(method, path, json=document, headers=headers, allow_redirects=False) as answer:
-        return answer.status, await answer.read(), answer.headers
-
-
-async def until_shown(session, path, needle):
-    body = b""
-    try:
-        async with asyncio.timeout(60):
-            while needle not in body:
-                body = (await ask(session, "GET", path))[1]
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        pytest.fail(f"{path} never showed {needle!r}: {body[:2000]!r}")
-
-
-class Tenant:
-    """A model, an admin key for it alone, and sessions with that key."""
-
-    def __init__(self, keyed, model, session, key):
-        self.keyed, self.model, self.session, self.key = keyed, model, session, key
-
-
-@contextlib.asynccontextmanager
-async def tenant(keyed, folder, model, first, address, scale):
-    """A tenant whose model has answered, with a canary, an ended experiment, labels, a replay and a dead letter."""
-    async with contextlib.AsyncExitStack() as stack:
-        root = await stack.enter_async_context(keyed.session(keyed.root))
-        key = await keyed.make_key(root, f"{model}-operator", "admin", models=[model])
-        session = await stack.enter_async_context(keyed.session(key["key"], address))
-        found = Tenant(keyed, model, session, key)
-        found.robot = await keyed.make_key(session, f"{model}-robot", "predict", models=[model])
-        second = f"{first[:-1]}8"
-        for number, version in enumerate((first, second)):
-            path = chaos_model(folder / f"{model}-{number}.onnx", scale=scale)
-            status, text = await register(session, model, version, path)
-            assert status == 201, text
-        for request_id in ("same-id", f"{model}-request"):
-            body = {"inputs": [0, VALUE if model == B else 1.5]}
-            status, text, _ = await ask(session, "POST", f"/predict/{model}", body, **{"X-Request-Id": request_id})
-            assert status == 200, text
-        assert (await ask(session, "POST", f"/labels/{model}", {"labels": {f"{model}-request": 1.0}}))[0] == 202
-        arms = [{"name": "one", "version": first, "weight": 0.5}, {"name": "two", "version": second, "weight": 0.5}]
-        wish = {"model": model, "name": f"{model}-experiment", "variants": arms}
-        status, text, _ = await ask(session, "POST", "/experiments", wish)
-        assert status == 201, text
-        status, text, _ = await ask(session, "POST", f"/experiments/{model}/stop", {"winner": "one"})
-        assert status == 200, text
-        wish = {"model": model, "candidate_version": second, "initial_percentage": 50}
-        status, text, _ = await ask(session, "POST", "/deployments/canary", wish)
-        assert status == 201, text
-        await put_aside(keyed, model)
-        found.replay = await replayed(keyed, model)
-        for path, needle in (
-            ("/inference-log", f"{model}-request"),
-            ("/deployments/history", "canary.started"),
-            ("/experiments", f"{model}-experiment"),
-            ("/monitoring/latency", model),
-            ("/dead-letters", f"{model}-lost"),
-        ):
-            await until_shown(session, path, needle.encode())
-        letters = orjson.loads((await ask(session, "GET", "/dead-letters"))[1])["dead_letters"]
-        found.letter = letters[-1]["number"]
-        yield found
-
-
-async def put_aside(keyed, model):
-    """A request that was put aside, as the router does it."""
-    settings = keyed.mesh.settings
-    body = orjson.dumps({"inputs": [0, VALUE if model == B else 1.5]})
-    request = PredictionRequest(
-        f"{model}-lost", model, 0.0, settings.topics().replies.name, 0, body, nonce=f"{model:x<32}", caller=model
-    )
-    value, headers = dead_letter(
-        request.headers(),
-        body,
-        whole=10_000,
-        reason=f"no luck, {model}",
-        source=f"modelmesh.requests/0/{ord(model[0])}",
-    )
-    producer = make_producer(settings)
-    await producer.start()
-    try:
-        await producer.send_and_wait(settings.topics().dead_letters.name, value, headers=headers)
-    finally:
-        await producer.stop()
-
-
-async def replayed(keyed, model):
-    """The id of a replay that is done."""
-    engine = make_engine(keyed.mesh.settings.database_url)
-    try:
-        store = ReplayStore(engine)
-        row = await store.add(model, {"model": model}, f"{model}-operator")
-        await store.say(row.id, "done", report={"about": f"{model}-report"})
-        return row.id
-    finally:
-        await engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -364,12 +127,12 @@ async def test_a_list_about_the_others_model_is_refused(tenants, path):
 
 
 async def test_the_same_request_id_is_each_tenants_own(tenants):
-    for tenant, value in zip(tenants, (1.5, VALUE), strict=True):
-        status, body, _ = await ask(tenant.session, "GET", "/inference-log/same-id")
+    for one, value in zip(tenants, (1.5, VALUE), strict=True):
+        status, body, _ = await ask(one.session, "GET", "/inference-log/same-id")
         assert status == 200, body
         assert orjson.loads(body)["request"] == {"inputs": [0, value]}
-        status, body, _ = await ask(tenant.session, "GET", "/inference-log?request_id=same-id")
-        assert [row["model"] for row in orjson.loads(body)["requests"]] == [tenant.model]
+        status, body, _ = await ask(one.session, "GET", "/inference-log?request_id=same-id")
+        assert [row["model"] for row in orjson.loads(body)["requests"]] == [one.model]
 
 
 async def test_grpc_tells_one_tenant_nothing_of_the_other(tenants, keyed):

@@ -1,27 +1,14 @@
 """A gateway that asks for keys, beside the open one of the mesh: who may do what, and what is written down of it."""
 
-import asyncio
-import contextlib
 import json
-import os
-import signal
-import ssl
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
-import aiohttp
 import grpc
 import joblib
 import jwt
 import pytest
-from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
-from modelmesh.broker.embedded.server import free_port
 from modelmesh.schemas.errors import Forbidden, InvalidInput, PickleRefused, RateLimited, Unauthorized
-from modelmesh.sdk import AsyncModelMeshClient
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
@@ -29,112 +16,7 @@ from ...certificates import certificate
 from ...shell import run
 from ..traffic import history
 from ..waiting import until
-
-
-def command_of(mesh, *arguments, **settings):
-    environment = os.environ | {"MODELMESH_KAFKA": mesh.settings.kafka, "MODELMESH_PREFIX": mesh.settings.prefix}
-    environment |= {f"MODELMESH_{name.upper()}": str(value) for name, value in settings.items()}
-    return subprocess.run(
-        [sys.executable, "-m", "modelmesh", *arguments], env=environment, capture_output=True, text=True, check=False
-    )
-
-
-async def make_key(guarded, name, *scopes, **options):
-    async with (
-        guarded.session(guarded.admin) as session,
-        session.post("/keys", json={"name": name, "scopes": scopes, **options}) as answer,
-    ):
-        assert answer.status == 201, await answer.text()
-        return await answer.json()
-
-
-@dataclass
-class Guarded:
-    """A gateway with keys, tokens and TLS."""
-
-    url: str
-    cert: Path
-    log: Path
-    grpc: str
-    admin: str  # a key that may do all
-
-    def client(self, key):
-        return AsyncModelMeshClient(self.url, api_key=key, ca=self.cert)
-
-    def session(self, key=""):
-        trust = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self.cert))
-        return aiohttp.ClientSession(self.url, connector=trust, headers={"X-API-Key": key} if key else {})
-
-
-@pytest.fixture(scope="module")
-async def issuer():
-    """An OpenID provider: its published keys, and tokens signed by them."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())) | {"kid": "one", "use": "sig"}
-    app = web.Application()
-    app.router.add_get("/jwks", lambda request: asyncio.sleep(0, web.json_response({"keys": [public]})))
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-
-    def token(signed_by=key, **claims):
-        standard = {"sub": "ada", "iss": url, "aud": "modelmesh", "exp": time.time() + 300, "scope": "predict"}
-        return jwt.encode(standard | claims, signed_by, algorithm="RS256", headers={"kid": "one"})
-
-    yield url, token
-    await runner.cleanup()
-
-
-@pytest.fixture(scope="module")
-async def guarded(mesh, forest, issuer, tmp_path_factory):
-    """The address of a gateway with keys, tokens and TLS, the certificate to trust, and its log."""
-    folder = tmp_path_factory.mktemp("guarded")
-    cert, key = certificate(folder, "gateway")
-    port, grpc_port = free_port(), free_port()
-    settings = {
-        "kafka": mesh.settings.kafka,
-        "prefix": mesh.settings.prefix,
-        "data": mesh.settings.data,
-        "database": mesh.settings.database,
-        "redis": mesh.settings.redis,
-        "auth": "keys",
-        "port": port,
-        "grpc_port": grpc_port,
-        "name": "guarded",
-        "tls_cert": cert,
-        "tls_key": key,
-        "jwt_jwks_url": f"{issuer[0]}/jwks",
-        "jwt_issuer": issuer[0],
-        "jwt_audience": "modelmesh",
-    }
-    log = folder / "log"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "modelmesh",
-        "gateway",
-        env=os.environ | {f"MODELMESH_{name.upper()}": str(value) for name, value in settings.items()},
-        stderr=log.open("wb"),
-    )
-    url = f"https://127.0.0.1:{port}"
-    trust = ssl.create_default_context(cafile=cert)
-
-    async def ready():
-        with contextlib.suppress(aiohttp.ClientError):
-            async with (
-                aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session,
-                session.get(f"{url}/health/ready") as answer,
-            ):
-                return answer.status == 200
-        return False
-
-    await until(ready, "the guarded gateway is ready")
-    first = command_of(mesh, "keys", "create", "root", "--scope", "admin", "--json")
-    assert first.returncode == 0, first.stderr
-    yield Guarded(url, cert, log, f"127.0.0.1:{grpc_port}", json.loads(first.stdout)["key"])
-    process.send_signal(signal.SIGTERM)
-    assert await process.wait() == 0
+from .guarded import command_of, make_key
 
 
 async def test_without_a_key_nothing_but_health_and_documents_is_to_be_had(guarded, forest, cancer):
