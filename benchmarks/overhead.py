@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from modelmesh.cli.asking import asking_http, bodies_of
+from modelmesh.cli.load_targets import bodies_of, http_target
 from modelmesh.producers.load_generator import LoadGenerator
 from modelmesh.sdk import AsyncModelMeshClient
 
@@ -76,7 +76,7 @@ async def _measure(settings: dict[str, Any], model: Any, rows: Any) -> dict[str,
         AsyncModelMeshClient(mesh.url, timeout=120) as sdk,
     ):
         await sdk.register_model("forest", model, sample=rows[:20])
-        async with asking_http(mesh.url, "forest", bodies_of(rows.tolist())) as ask:
+        async with http_target(mesh.url, "forest", bodies_of(rows.tolist())) as ask:
             await LoadGenerator(ask).in_flight(IN_FLIGHT, seconds=SECONDS)
             closed = (await LoadGenerator(ask).in_flight(IN_FLIGHT, seconds=SECONDS)).summary()
             opened = (await LoadGenerator(ask).at_rate(RATE, seconds=SECONDS)).summary()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from modelmesh.broker.embedded.progress import no_progress
-from modelmesh.cli.asking import asking_http, asking_kafka, bodies_of
+from modelmesh.cli.load_targets import bodies_of, http_target, kafka_target
 from modelmesh.cli.local.mesh import Mesh
 from modelmesh.producers.load_generator import Ask, LoadGenerator
 from modelmesh.schemas.settings import Settings
@@ -57,8 +57,8 @@ async def run(say: Say) -> dict[str, Any]:
         await sdk.register_model("compiled", model, sample=rows[:20])
         roads: dict[str, Any] = {
             "floor": asking_floor(mesh.settings.kafka, bodies[0]),
-            "kafka": asking_kafka(mesh.settings, "compiled", bodies),
-            "http": asking_http(mesh.url, "compiled", bodies),
+            "kafka": kafka_target(mesh.settings, "compiled", bodies),
+            "http": http_target(mesh.url, "compiled", bodies),
         }
         async with contextlib.AsyncExitStack() as stack:
             asks = {name: await stack.enter_async_context(road) for name, road in roads.items()}
@@ -98,7 +98,7 @@ async def _batching(mesh: Mesh, sdk: AsyncModelMeshClient, model: Any, rows: Any
     await sdk.register_model("batched", model, sample=rows[:20], compile=False)
     figures = {}
     for name in ("one-by-one", "batched", "compiled"):
-        async with asking_kafka(mesh.settings, name, bodies_of(rows.tolist())) as ask:
+        async with kafka_target(mesh.settings, name, bodies_of(rows.tolist())) as ask:
             await LoadGenerator(ask).in_flight(64, seconds=2)
             figures[name] = (await LoadGenerator(ask).in_flight(64, seconds=SECONDS)).summary()
         say(f"{name}: {_line(figures[name])}")

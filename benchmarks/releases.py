@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 import psutil
 from modelmesh.broker.kafka.topic_follower import TopicFollower
-from modelmesh.cli.asking import asking_kafka, bodies_of
+from modelmesh.cli.load_targets import bodies_of, kafka_target
 from modelmesh.cli.local.mesh import Mesh
 from modelmesh.producers.client import PredictionClient
 from modelmesh.producers.load_generator import LoadGenerator
@@ -207,7 +207,7 @@ async def shadow(mesh: Mesh, sdk: AsyncModelMeshClient, register: Registrar, say
     bodies = bodies_of([[0.0, float(number)] for number in range(100)])
     tails: dict[str, list[float]] = {"off": [], "on": []}
     sent_with_shadow = copied = accounted = shed = 0
-    async with asking_kafka(mesh.settings, model, bodies) as ask:
+    async with kafka_target(mesh.settings, model, bodies) as ask:
         await LoadGenerator(ask).at_rate(RATE, seconds=15)  # the broker warms up
         for _ in range(SHADOW_ROUNDS):
             for state in ("off", "on"):
@@ -257,7 +257,7 @@ async def control_cost(mesh: Mesh, register: Registrar, say: Say) -> dict[str, A
     control = next(member for member in mesh.supervisor.members if member.role == "control")
     process = psutil.Process(control.pid)
     found: dict[str, Any] = {}
-    async with asking_kafka(mesh.settings, model, bodies_of([[0.0, 1.0]])) as ask:
+    async with kafka_target(mesh.settings, model, bodies_of([[0.0, 1.0]])) as ask:
         for rate in COST_RATES:
             await LoadGenerator(ask).at_rate(rate, seconds=3)
             before = process.cpu_times()

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import psutil
-from modelmesh.cli.asking import asking_http, bodies_of
+from modelmesh.cli.load_targets import bodies_of, http_target
 from modelmesh.cli.local.mesh import Mesh
 from modelmesh.producers.load_generator import LoadGenerator
 from modelmesh.sdk import AsyncModelMeshClient
@@ -24,7 +24,7 @@ async def run(say: Say) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     async with temporary_mesh(workers=1) as mesh, AsyncModelMeshClient(mesh.url, timeout=120) as sdk:
         await sdk.register_model("forest", model, sample=rows[:20])
-        async with asking_http(mesh.url, "forest", bodies_of(rows.tolist())) as ask:
+        async with http_target(mesh.url, "forest", bodies_of(rows.tolist())) as ask:
             await LoadGenerator(ask).at_rate(300, seconds=SECONDS)
             await asyncio.sleep(5)  # what the load before left to do is not this one's
             idle = await _shares(mesh, asyncio.sleep(SECONDS))

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import orjson
-from modelmesh.cli.asking import asking_kafka, bodies_of
+from modelmesh.cli.load_targets import bodies_of, kafka_target
 from modelmesh.cli.local.mesh import Mesh
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.producers.load_generator import LoadGenerator, percentile
@@ -104,7 +104,7 @@ async def _tensors(url: str, image: np.ndarray[Any, Any], say: Say) -> dict[str,
 
 async def _replay(mesh: Mesh, model: Any, rows: Any, folder: Path, say: Say) -> dict[str, Any]:
     begin = time.time()
-    async with asking_kafka(mesh.settings, "forest", bodies_of(rows.tolist())) as ask:
+    async with kafka_target(mesh.settings, "forest", bodies_of(rows.tolist())) as ask:
         recorded = (await LoadGenerator(ask).at_rate(RATE, seconds=SECONDS)).summary()
     end = time.time() + 0.1
     adapter = adapter_for("sklearn")

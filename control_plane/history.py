@@ -15,7 +15,7 @@ from ..broker.kafka.connection import make_consumer
 from ..broker.kafka.dead_letter_box import DeadLetterBox
 from ..broker.kafka.outbox import Outbox
 from ..registry.storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, fitting
-from ..registry.storage.keep_writing import keep_writing
+from ..registry.storage.retries import write_with_retries
 from ..schemas.payloads.events import Event, ExperimentStarted, ExperimentStopped, VersionDiffers, read_event
 from ..schemas.settings import Settings
 
@@ -32,7 +32,7 @@ class HistoryProjection:
 
     async def run(self) -> None:
         """Project until cancelled."""
-        await keep_writing(self._settings.database_url, "history", self._follow, self._say)
+        await write_with_retries(self._settings.database_url, "history", self._follow, self._say)
 
     def _say(self, state: str) -> None:
         self.state = state

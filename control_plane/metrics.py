@@ -15,7 +15,7 @@ from ..broker.views.releases import ReleasesView
 from ..broker.views.statistics import StatisticsView
 from ..schemas.payloads.events import read_event
 from ..schemas.settings import Settings
-from ..telemetry.readings import Values, add_reading
+from ..telemetry.scraped import Values, add_scraped
 
 # A table of thousands of columns must not become thousands of time series.
 MOST_FEATURES = 100
@@ -41,7 +41,7 @@ class ControlMetrics:
             ("counter", "rollbacks", "Canaries rolled back", ("model",), self._rolled_back),
             ("counter", "events", "What happened", ("kind",), self._kinds),
         ):
-            add_reading(registry, kind, name, help, labels, read)  # type: ignore[arg-type]
+            add_scraped(registry, kind, name, help, labels, read)  # type: ignore[arg-type]
 
     def parts(self) -> dict[str, ReleasesView | StatisticsView | TopicFollower]:
         """Return what must run for the metrics to be true, by name."""

@@ -38,7 +38,7 @@ from ..runtime.role import Role
 from ..schemas.errors import SetupError
 from ..schemas.settings import Settings
 from ..telemetry.http import http_middleware
-from ..telemetry.readings import add_number
+from ..telemetry.scraped import add_scraped_number
 from ..telemetry.timely_site import TimelySite
 from ..telemetry.tracing import Traces
 from .api.counterfactual import CounterfactualRoutes
@@ -87,15 +87,17 @@ class Gateway(Role):
         self._gatekeeper = Gatekeeper(settings, self._keys.keys.get)
         self._replicas = ReplicaView(settings)
         self._client = PredictionClient(settings, replicas=self._replicas)
-        add_number(
+        add_scraped_number(
             self.registry,
             "counter",
             "replies_mismatched",
             "Replies under a nonce in flight that fit its request in no other way; dropped",
             lambda: self._client.mismatched,
         )
-        add_number(self.registry, "gauge", "in_flight", "Requests without an answer", lambda: self._client.in_flight)
-        add_number(self.registry, "counter", "retries", "Requests sent again", lambda: self._client.retries)
+        add_scraped_number(
+            self.registry, "gauge", "in_flight", "Requests without an answer", lambda: self._client.in_flight
+        )
+        add_scraped_number(self.registry, "counter", "retries", "Requests sent again", lambda: self._client.retries)
         self._traces = Traces.from_settings(settings, "gateway")
         self._releases = ReleasesView(settings, None)
         self._served = ServedModels(self._releases, self._replicas)

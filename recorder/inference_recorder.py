@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ..broker.kafka.burst_reader import BurstReader, burst_consumer
 from ..broker.kafka.dead_letter_box import DeadLetterBox
 from ..broker.kafka.outbox import Outbox
-from ..registry.storage.keep_writing import keep_writing
+from ..registry.storage.retries import write_with_retries
 from ..schemas.settings import Settings
 from .inference_log import InferenceLog, retention_limit
 from .log_offsets import reader_from
@@ -39,7 +39,7 @@ class InferenceRecorder:
 
     async def run(self) -> None:
         """Record until cancelled."""
-        await keep_writing(self._settings.database_url, "inference_log", self._record, self._say)
+        await write_with_retries(self._settings.database_url, "inference_log", self._record, self._say)
 
     def _say(self, state: str) -> None:
         self.state = state

@@ -18,7 +18,7 @@ from ..runtime.lifecycle import Lifecycle
 from ..runtime.role import Role
 from ..schemas.payloads.replicas import Heartbeat
 from ..schemas.settings import Settings
-from ..telemetry.readings import add_lag
+from ..telemetry.scraped import add_lag
 from .inference_recorder import InferenceRecorder
 from .label_recorder import LabelRecorder
 from .shadow_joiner import ShadowJoiner

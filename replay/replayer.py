@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ..broker.kafka.stretch import read_stretch
 from ..models.adapters.base import Predictor
-from ..models.values.bodies import read_question
+from ..models.values.bodies import parse_request
 from ..models.values.tensors import Tensors, shape_key, stack
 from ..schemas.errors import InvalidInput, MalformedRecord, ModelMeshError, NotFound
 from ..schemas.payloads.labels import Label
@@ -150,7 +150,7 @@ class Replay:
             self.progress.requests += 1
             self.progress.at = record.timestamp / 1000
             try:
-                question = read_question(request.body, request.content_type, self.predictor.signature)
+                question = parse_request(request.body, request.content_type, self.predictor.signature)
             except ModelMeshError:
                 report.unreadable += 1
                 continue

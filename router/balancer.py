@@ -20,7 +20,7 @@ COLDEST = 0.05
 
 
 @dataclass(slots=True)
-class Work:
+class ReplicaBacklog:
     """What a replica has in hand for a model: `backlog_ms` is the time it needs for that, as of the moment `at`.
 
     `service_ms` is the time of a batch, `request_ms` what one request adds.
@@ -54,7 +54,7 @@ class Target:
 
     replica: str
     partition: int
-    work: Work
+    work: ReplicaBacklog
     warmth: float = 1.0
     probes: int | None = None  # how many requests it may get for now, while its breaker is half open
     sent: int = 0

@@ -34,7 +34,7 @@ from ..schemas.payloads.releases import Release
 from ..schemas.payloads.replicas import Heartbeat, ModelLoad
 from ..schemas.settings import Settings
 from ..telemetry.bookkeeping import Bookkeeping
-from ..telemetry.readings import add_lag, add_number
+from ..telemetry.scraped import add_lag, add_scraped_number
 from ..telemetry.tracing import Traces, is_sampled, traceparent_of
 from .balancer import balancer_named
 from .cached_answers import CachedAnswers
@@ -96,7 +96,7 @@ class Router(Role):
             on_assignment=lambda _: self._announcer.announce(),
         )
         add_lag(self.registry, self._loop.lag)
-        add_number(
+        add_scraped_number(
             self.registry, "counter", "dead_letters", "Records put aside", lambda: self._answerer.put_aside_count
         )
 

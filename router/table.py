@@ -9,7 +9,7 @@ from ..schemas.errors import CircuitOpen, ModelNotFound, NoWorker, VersionNotFou
 from ..schemas.payloads.releases import Release, Variant, VersionSpec
 from ..schemas.payloads.replicas import Heartbeat, ModelLoad
 from .assignment import assign, shadow_of
-from .balancer import Balancer, RunBalancer, Target, Work, choose
+from .balancer import Balancer, ReplicaBacklog, RunBalancer, Target, choose
 from .replica_breakers import ReplicaBreakers
 
 
@@ -49,7 +49,7 @@ class _Model:
 @dataclass(slots=True)
 class _Known:
     beat: Heartbeat
-    work: Work
+    work: ReplicaBacklog
     targets: dict[str, Target]  # by identity
 
 
@@ -183,7 +183,7 @@ class RoutingTable:
         known = before.get(key) or self._known.get(key)
         if known is None or known.beat is not beat:
             request_ms = load.request_ms or usual_ms
-            work = Work((load.queued + load.in_service) * request_ms, load.service_ms, request_ms, now)
+            work = ReplicaBacklog((load.queued + load.in_service) * request_ms, load.service_ms, request_ms, now)
             known = _Known(
                 beat,
                 work,

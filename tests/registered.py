@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.models.proof.proof import prove
-from modelmesh.models.values.bodies import read_question
+from modelmesh.models.values.bodies import parse_request
 from modelmesh.models.values.json_values import json_of
 from modelmesh.schemas.payloads.signatures import Signature
 from modelmesh.sdk.column_types import signature_of
@@ -31,7 +31,7 @@ class Registered:
 
     def ask(self, body: bytes, content_type: str = "application/json"):
         """Answer a body; returns the outputs by name, as JSON has them."""
-        question = read_question(body, content_type, self.signature)
+        question = parse_request(body, content_type, self.signature)
         outputs = self.predictor.predict(question.tensors)
         answer, _ = question.write("m", "1.0.0", outputs, 0, question.rows)
         return json.loads(answer)["outputs"]
@@ -42,7 +42,7 @@ class Registered:
 
     def features(self, inputs):
         """Return what reaches the model itself."""
-        question = read_question(body_of(inputs_of(inputs)), "application/json", self.signature)
+        question = parse_request(body_of(inputs_of(inputs)), "application/json", self.signature)
         return self.predictor._features(question.tensors)
 
     def numbers(self, inputs):

@@ -33,7 +33,7 @@ from ..schemas.payloads.releases import Release, VersionSpec
 from ..schemas.payloads.replicas import Heartbeat
 from ..schemas.settings import Settings
 from ..telemetry.bookkeeping import Bookkeeping
-from ..telemetry.readings import add_lag, add_number
+from ..telemetry.scraped import add_lag, add_scraped_number
 from ..telemetry.tracing import Traces
 from .metrics import WorkerMetrics
 from .model_pool import ModelPool
@@ -68,7 +68,7 @@ class Worker(Role):
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._traces = Traces.from_settings(settings, "worker")
         add_lag(self.registry, lambda: chain.from_iterable(pool.lag() for pool in self._pools.values()))
-        add_number(
+        add_scraped_number(
             self.registry, "counter", "dead_letters", "Records put aside", lambda: self._answerer.put_aside_count
         )
 

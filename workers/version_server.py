@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from ..models.compiled.domain import OutsideDomain
-from ..models.values.bodies import Question, read_question
+from ..models.values.bodies import ParsedRequest, parse_request
 from ..models.values.tensors import Tensors, row_bytes, shape_key, stack
 from ..resilience.batch_cost import BatchCost
 from ..resilience.peak_ewma import PeakEwma
@@ -64,7 +64,7 @@ class Ran:
 class _Waiting(Generic[Token]):
     request: PredictionRequest
     token: Token
-    question: Question
+    question: ParsedRequest
     since: float
 
     @property
@@ -145,7 +145,7 @@ class VersionServer(Generic[Token]):
     def submit(self, request: PredictionRequest, token: Token) -> None:
         """Read the inputs and let the request wait for its batch; what cannot be read is answered at once."""
         try:
-            question = read_question(request.body, request.content_type, self.spec.signature, request.request_id)
+            question = parse_request(request.body, request.content_type, self.spec.signature, request.request_id)
         except ModelMeshError as error:
             self._on_served(Served(request, token, error, self.spec.version, 0, identity=self.spec.identity))
             return

@@ -16,7 +16,7 @@ from modelmesh.models.adapters.base import Predictor
 from modelmesh.models.compiled.domain import OutsideDomain
 from modelmesh.models.proof.proof import Limits, Proof, prove
 from modelmesh.models.serving_process import load_checked
-from modelmesh.models.values.bodies import read_question
+from modelmesh.models.values.bodies import parse_request
 from modelmesh.models.values.inference_tensors import DATATYPE_OF
 from modelmesh.models.values.json_values import json_of
 from modelmesh.models.values.outputs import plain_array
@@ -69,7 +69,7 @@ class Served:
 
     def answer(self, body: bytes, content_type: str) -> dict[str, Any]:
         """Return the outputs of an answer's body, by name; nested lists as JSON has them."""
-        question = read_question(body, content_type, self.signature)
+        question = parse_request(body, content_type, self.signature)
         try:
             outputs = self._form.predict(question.tensors)
         except OutsideDomain:

@@ -21,7 +21,7 @@ from ...schemas.errors import InvalidInput
 from ...schemas.payloads.signatures import Signature
 from ...schemas.settings import Settings
 from ...sdk import AsyncModelMeshClient
-from ..asking import asking_http, asking_kafka, bodies_of
+from ..load_targets import bodies_of, http_target, kafka_target
 from ..options import DEFAULT_URL, UrlOption
 from .models import read_json
 
@@ -58,7 +58,7 @@ async def _load(
     if rows is None:
         rows = await _made_up_rows(url, model)
     bodies = bodies_of(rows)
-    road = asking_kafka(Settings(), model, bodies) if kafka else asking_http(url, model, bodies)
+    road = kafka_target(Settings(), model, bodies) if kafka else http_target(url, model, bodies)
     async with road as ask:
         generator = LoadGenerator(ask)
         watching = asyncio.create_task(_show(generator.report, duration))

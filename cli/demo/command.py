@@ -24,7 +24,7 @@ from ...producers.load_generator import LoadGenerator
 from ...schemas.errors import ModelMeshError
 from ...schemas.settings import Settings
 from ...sdk import AsyncModelMeshClient
-from ..asking import asking_http, bodies_of
+from ..load_targets import bodies_of, http_target
 from ..local.commands import say_restart
 from ..local.mesh import Mesh
 from ..progress_bar import TerminalProgress
@@ -157,7 +157,7 @@ async def _compare_all(models: list[Trained], http: AsyncModelMeshClient, kafka:
 
 
 async def _burst(url: str, model: Trained) -> dict[str, Any]:
-    async with asking_http(url, model.name, bodies_of(model.rows)) as ask:
+    async with http_target(url, model.name, bodies_of(model.rows)) as ask:
         return (await LoadGenerator(ask).in_flight(IN_FLIGHT, seconds=BURST_SECONDS)).summary()
 
 

@@ -17,7 +17,7 @@ from ..artifacts.skops_check import is_skops, trusted_types
 from ..compiled.compiler import compile_estimator
 from ..compiled.graph import TOLERANCE
 from ..proof.estimator_answers import array_of_answers
-from ..proof.fitted_types import seen_columns, takes_numbers_by_value, takes_text
+from ..proof.fitted_types import fitted_columns, takes_numbers_by_value, takes_text
 from ..proof.infer_signature import INPUT, as_floats, infer_inputs
 from ..proof.parity import compare
 from ..values.tables import frame_of, matrix_of
@@ -175,7 +175,7 @@ def _inputs(model: Any, sample: list[Any], typed: Sequence[TensorSpec]) -> tuple
     )
     if len(specs) == count:
         # Where training had None among its values, or an imputer that fills it, a missing value is None.
-        nones = {place for place, column in seen_columns(model, count).items() if column.none}
+        nones = {place for place, column in fitted_columns(model, count).items() if column.none}
         specs = tuple(
             spec.model_copy(update={"none": True}) if place in nones else spec for place, spec in enumerate(specs)
         )
@@ -202,7 +202,7 @@ def _inputs_seen(model: Any) -> tuple[tuple[TensorSpec, ...], dict[str, Sequence
     if takes_text(model):
         return (TensorSpec(name=INPUT, dtype="string"),), {}
     count = int(getattr(model, "n_features_in_", 0))
-    seen = seen_columns(model, count)
+    seen = fitted_columns(model, count)
     names = list(map(str, getattr(model, "feature_names_in_", [])))
     if not names and all(column.dtype in ("float64", "int64") for column in seen.values()):
         return infer_inputs([], names=None, count=count or None), {}

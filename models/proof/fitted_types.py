@@ -23,7 +23,7 @@ _EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FittedColumn:
     """What one column held: its type, some of its values, and what a missing one was (None, else NaN)."""
 
     dtype: DType
@@ -37,9 +37,9 @@ class Seen:
         return TensorSpec(name=name, dtype=self.dtype, none=self.none, pandas=self.pandas, categories=self.categories)
 
 
-def seen_columns(model: Any, count: int) -> dict[int, Seen]:
+def fitted_columns(model: Any, count: int) -> dict[int, FittedColumn]:
     """Return what is known of the columns by their place, for a model of so many; numbers are what nothing is known of."""
-    found: dict[int, Seen] = {}
+    found: dict[int, FittedColumn] = {}
     _walk(model, list(range(count)), list(map(str, getattr(model, "feature_names_in_", []))), found)
     return found
 
@@ -91,7 +91,7 @@ def _estimators(value: Any, met: set[int]) -> Iterator[Any]:
                 yield from _estimators(each, met)
 
 
-def _walk(estimator: Any, places: list[int], names: list[str], found: dict[int, Seen]) -> None:
+def _walk(estimator: Any, places: list[int], names: list[str], found: dict[int, FittedColumn]) -> None:
     """Add what `estimator` says of the columns at `places`; what was said before stands."""
     if isinstance(estimator, str):  # passthrough, drop
         return
@@ -117,10 +117,12 @@ def _walk(estimator: Any, places: list[int], names: list[str], found: dict[int, 
             _walk(inner, places, names, found)
     # Histogram boosting has an encoder for what pandas calls categories.
     if (encoder := getattr(estimator, "_preprocessor", None)) is not None:
-        categories: dict[int, Seen] = {}
+        categories: dict[int, FittedColumn] = {}
         _walk(encoder, places, names, categories)
         for place, seen in categories.items():
-            found.setdefault(place, Seen(seen.dtype, seen.examples, pandas="category", categories=seen.examples))
+            found.setdefault(
+                place, FittedColumn(seen.dtype, seen.examples, pandas="category", categories=seen.examples)
+            )
     inner = getattr(estimator, "estimators_", None)
     if isinstance(inner, list) and inner and hasattr(inner[0], "steps"):
         for each in inner:
@@ -145,12 +147,12 @@ def _places(columns: Any, places: list[int], names: list[str]) -> list[int]:
     ]
 
 
-def _said(estimator: Any) -> Sequence[Seen]:
+def _said(estimator: Any) -> Sequence[FittedColumn]:
     """Return what one estimator says of the columns that it was fitted on, in their order; nothing if it says nothing."""
     kind = type(estimator).__name__
     if kind in _VECTORIZERS:
         words = sorted(getattr(estimator, "vocabulary_", {}))[:_MOST_EXAMPLES]
-        return [Seen("string", tuple(map(str, words)) or ("sample",))]
+        return [FittedColumn("string", tuple(map(str, words)) or ("sample",))]
     categories = getattr(estimator, "categories_", None)
     if isinstance(categories, list):
         return [_of_values(np.asarray(values)) for values in categories]
@@ -164,13 +166,13 @@ def _said(estimator: Any) -> Sequence[Seen]:
             scale = getattr(estimator, "scale_", None)
             spread = np.zeros_like(lows) if scale is None or low == "data_min_" else np.asarray(scale)
             return [
-                Seen("float64", (float(one), float(one + by), float(two - by)))
+                FittedColumn("float64", (float(one), float(one + by), float(two - by)))
                 for one, two, by in zip(lows, highs, np.nan_to_num(spread), strict=True)
             ]
     return []
 
 
-def _of_values(values: np.ndarray[Any, Any], *, none: bool = False) -> Seen:
+def _of_values(values: np.ndarray[Any, Any], *, none: bool = False) -> FittedColumn:
     """Return what a column of such values is."""
     listed = values.tolist()
     none = none or any(value is None for value in listed)
@@ -184,4 +186,4 @@ def _of_values(values: np.ndarray[Any, Any], *, none: bool = False) -> Seen:
     elif all(issubclass(each, str) for each in types):
         dtype = "string"
         known = list(map(str, known))
-    return Seen(dtype, tuple(known), none)
+    return FittedColumn(dtype, tuple(known), none)

@@ -22,7 +22,7 @@ Write: TypeAlias = Callable[[str, str, Tensors, int, int], tuple[bytes, str]]
 
 
 @value_class
-class Question:
+class ParsedRequest:
     """A request that was read: named arrays, their rows, and how the answer is to be written."""
 
     tensors: Tensors
@@ -30,7 +30,7 @@ class Question:
     write: Write
 
 
-def read_question(body: bytes, content_type: str, signature: Signature, request_id: str = "") -> Question:
+def parse_request(body: bytes, content_type: str, signature: Signature, request_id: str = "") -> ParsedRequest:
     """Read a body; an answer that has an id, and was given none, has the request's.
 
     Raises MalformedRequest or InvalidInput naming what does not fit.
@@ -48,10 +48,10 @@ def read_question(body: bytes, content_type: str, signature: Signature, request_
         ) from error
 
 
-def _read(body: bytes, content_type: str, signature: Signature, request_id: str) -> Question:
+def _read(body: bytes, content_type: str, signature: Signature, request_id: str) -> ParsedRequest:
     if content_type == JSON:
         tensors, rows = read_inputs(parse_body(body), signature)
-        return Question(tensors, rows, _write_json)
+        return ParsedRequest(tensors, rows, _write_json)
     if not content_type.startswith(V2_JSON):
         raise MalformedRequest(
             f"the content type {content_type[:80]!r} is none that is read here", field="content-type"
@@ -62,7 +62,7 @@ def _read(body: bytes, content_type: str, signature: Signature, request_id: str)
         answer, header_bytes = write_response(model, version, outputs, begin, end, wanted)
         return answer, v2_content_type(header_bytes)
 
-    return Question(tensors, rows, write)
+    return ParsedRequest(tensors, rows, write)
 
 
 def rows_asked(body: bytes, content_type: str, signature: Signature | None) -> int:

@@ -36,7 +36,7 @@ MOST_EMPTY_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ResponseOptions:
     """What a request wants back: its id, the outputs (none: all) and which of them in binary."""
 
     id: str = ""
@@ -47,7 +47,7 @@ class Wanted:
 
 def read_request(
     body: bytes, header_bytes: int | None, signature: Signature, request_id: str = ""
-) -> tuple[Tensors, int, Wanted]:
+) -> tuple[Tensors, int, ResponseOptions]:
     """Return the tensors, the number of rows, and what is wanted back. `header_bytes` is None where all of it is JSON.
     `request_id` is the answer's id where the body has none.
 
@@ -98,7 +98,7 @@ def read_request(
 
 
 def write_response(
-    model: str, version: str, outputs: Mapping[str, NDArray[Any]], begin: int, end: int, wanted: Wanted
+    model: str, version: str, outputs: Mapping[str, NDArray[Any]], begin: int, end: int, wanted: ResponseOptions
 ) -> tuple[bytes, int | None]:
     """Return the body with rows `begin` to `end`, and the length of its JSON where bytes follow it.
 
@@ -160,7 +160,7 @@ def _parameters(holder: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _wanted(document: dict[str, Any], signature: Signature, request_id: str) -> Wanted:
+def _wanted(document: dict[str, Any], signature: Signature, request_id: str) -> ResponseOptions:
     given = document.get("outputs") or []
     if not isinstance(given, list) or not all(
         isinstance(each, dict) and isinstance(each.get("name"), str) for each in given
@@ -176,7 +176,7 @@ def _wanted(document: dict[str, Any], signature: Signature, request_id: str) -> 
     identity = document.get("id")
     if identity is not None and type(identity) not in (str, int):
         raise MalformedRequest('"id" must be text', field="id")
-    return Wanted(
+    return ResponseOptions(
         id=request_id if identity in (None, "") else str(identity),
         outputs=tuple(output["name"] for output in given),
         binary=frozenset(output["name"] for output in given if _parameters(output).get("binary_data") is True),

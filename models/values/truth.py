@@ -11,7 +11,7 @@ from .label_values import same_label
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BatchAccuracy:
     """Over `rows` rows: `right` of a classifier's labels (None: it gives none), the sum of a regressor's absolute errors."""
 
     rows: int
@@ -29,7 +29,7 @@ class Tally:
     error: float = 0.0
     measured: int = 0
 
-    def add(self, verdict: Verdict | None) -> None:
+    def add(self, verdict: BatchAccuracy | None) -> None:
         """Add one; an answer that the truth does not fit counts for nothing."""
         if verdict is None:
             return
@@ -51,7 +51,7 @@ class Tally:
         return figures
 
 
-def compare_with_truth(outputs: dict[str, Any], truth: Sequence[Any]) -> Verdict | None:
+def compare_with_truth(outputs: dict[str, Any], truth: Sequence[Any]) -> BatchAccuracy | None:
     """Compare an answer's outputs, one entry a row, with the truth; None where the two do not fit together.
 
     Labels are compared as `same_label` does where it is lenient: a table of truths rarely says whether 1 is a number. Without
@@ -62,14 +62,14 @@ def compare_with_truth(outputs: dict[str, Any], truth: Sequence[Any]) -> Verdict
         if len(labels) != len(truth):
             return None
         right = sum(same_label(ours, theirs, lenient=True) for ours, theirs in zip(labels, truth, strict=True))
-        return Verdict(len(truth), right, None)
+        return BatchAccuracy(len(truth), right, None)
     for values in outputs.values():
         if len(values) == len(truth) and all(map(_is_number, values)):
             try:
                 errors = [abs(float(ours) - float(theirs)) for ours, theirs in zip(values, truth, strict=True)]
             except (ValueError, OverflowError):
                 return None
-            return Verdict(len(truth), None, sum(errors))
+            return BatchAccuracy(len(truth), None, sum(errors))
     return None
 
 

@@ -4,7 +4,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmesh.models.values.bodies import read_question
+from modelmesh.models.values.bodies import parse_request
 from modelmesh.schemas.errors import InvalidInput, MalformedRequest
 from modelmesh.schemas.records import JSON, v2_content_type
 
@@ -36,14 +36,14 @@ def test_more_dimensions_than_an_array_has_are_refused_by_name(dimensions, datat
         head = orjson.dumps({"inputs": [tensor]})
         body, kind = (head, v2_content_type(None)) if "data" in data else (head + bytes(8), v2_content_type(len(head)))
         with pytest.raises(InvalidInput, match="dimensions") as refused:
-            read_question(body, kind, SIGNATURE)
+            parse_request(body, kind, SIGNATURE)
         assert refused.value.field == "x"
 
 
 def test_rows_without_values_are_no_more_than_rows_with_some():
     tensor = {"name": "x", "datatype": "FP64", "shape": [2**40, 0], "data": []}
     with pytest.raises(InvalidInput, match="65536"):
-        read_question(orjson.dumps({"inputs": [tensor]}), v2_content_type(None), SIGNATURE)
+        parse_request(orjson.dumps({"inputs": [tensor]}), v2_content_type(None), SIGNATURE)
 
 
 def test_a_fault_of_our_own_in_reading_is_answered(monkeypatch):
@@ -52,7 +52,7 @@ def test_a_fault_of_our_own_in_reading_is_answered(monkeypatch):
 
     monkeypatch.setattr("modelmesh.models.values.bodies.parse_body", broken)
     with pytest.raises(MalformedRequest, match="nobody thought of this"):
-        read_question(b"{}", JSON, SIGNATURE)
+        parse_request(b"{}", JSON, SIGNATURE)
 
 
 @settings(max_examples=300, derandomize=True)
@@ -61,7 +61,7 @@ def test_any_tensors_are_read_or_refused(tensors, raw, binary):
     head = orjson.dumps({"inputs": tensors})
     kind = v2_content_type(len(head)) if binary else v2_content_type(None)
     try:
-        read_question(head + raw if binary else head, kind, SIGNATURE)
+        parse_request(head + raw if binary else head, kind, SIGNATURE)
     except (InvalidInput, MalformedRequest) as error:
         assert error.detail
 
@@ -74,6 +74,6 @@ def test_any_tensors_are_read_or_refused(tensors, raw, binary):
 )
 def test_any_inputs_are_read_or_refused(inputs):
     try:
-        read_question(orjson.dumps({"inputs": inputs}), JSON, SIGNATURE)
+        parse_request(orjson.dumps({"inputs": inputs}), JSON, SIGNATURE)
     except (InvalidInput, MalformedRequest) as error:
         assert error.detail

@@ -3,11 +3,11 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.router.balancer import RUN_LENGTH, RUN_SECONDS, RunBalancer, Target, Work, choose
+from modelmesh.router.balancer import RUN_LENGTH, RUN_SECONDS, ReplicaBacklog, RunBalancer, Target, choose
 
 
 def target(name, backlog_ms=0.0, service_ms=1.0, **options):
-    return Target(name, 0, Work(backlog_ms, service_ms, service_ms, 0.0), **options)
+    return Target(name, 0, ReplicaBacklog(backlog_ms, service_ms, service_ms, 0.0), **options)
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=8), st.integers())
@@ -19,7 +19,7 @@ def test_the_longest_wait_of_several_is_never_chosen_alone(backlogs, seed):
 
 
 def test_a_wait_is_what_is_in_hand_and_the_service_and_goes_down_with_time():
-    work = Work(30.0, 20.0, 5.0, at=1.0)
+    work = ReplicaBacklog(30.0, 20.0, 5.0, at=1.0)
     assert work.wait_ms(1.0) == 50.0
     assert round(work.wait_ms(1.01), 6) == 40.0
     assert work.wait_ms(2.0) == 20.0

@@ -5,7 +5,7 @@ import decimal
 import numpy as np
 import pandas as pd
 import pytest
-from modelmesh.models.values.bodies import read_question
+from modelmesh.models.values.bodies import parse_request
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -253,11 +253,11 @@ def test_a_whole_number_written_in_floating_point_is_one_only_where_that_is_exac
     table = pd.DataFrame({"id": [10**17, 10**17 + 1]})
     registered = Registered(Spy().fit(table), tmp_path, table)
     question = b'{"inputs": [{"id": 9007199254740993}, {"id": 9007199254740992.0}]}'
-    tensors = read_question(question, "application/json", registered.signature).tensors
+    tensors = parse_request(question, "application/json", registered.signature).tensors
     assert tensors["id"].tolist() == [2**53 + 1, 2**53]
     for written in (b"9007199254740995.0", b"1e17", b"36893488147419103232"):
         with pytest.raises(InvalidInput, match="row 0: id: a whole number is expected"):
-            read_question(b'{"inputs": [{"id": %s}]}' % written, "application/json", registered.signature)
+            parse_request(b'{"inputs": [{"id": %s}]}' % written, "application/json", registered.signature)
 
 
 @pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 123456789012345678901, 10**30])
@@ -265,8 +265,8 @@ def test_a_whole_number_beyond_64_bits_in_a_column_of_any_values_is_refused(numb
     spec = TensorSpec(name="id", dtype="object")
     body = b'{"inputs": [{"id": %d}]}' % number
     with pytest.raises(InvalidInput, match=r"row 0: id: .*64 bits"):
-        read_question(body, "application/json", Signature(inputs=(spec,)))
-    kept = read_question(
+        parse_request(body, "application/json", Signature(inputs=(spec,)))
+    kept = parse_request(
         b'{"inputs": [{"id": 18446744073709551615}, {"id": 1.5}]}', "application/json", Signature(inputs=(spec,))
     )
     assert kept.tensors["id"].tolist() == [2**64 - 1, 1.5]

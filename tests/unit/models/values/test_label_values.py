@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from modelmesh.models.proof.profile import output_labels
 from modelmesh.models.values.difference import difference
 from modelmesh.models.values.label_values import label_key, same_label
-from modelmesh.models.values.truth import Verdict, compare_with_truth
+from modelmesh.models.values.truth import BatchAccuracy, compare_with_truth
 from modelmesh.replay.report import ReplayReport
 from modelmesh.schemas.payloads.profiles import OutputBins
 
@@ -50,7 +50,7 @@ def test_labels_are_the_same_by_value_and_kind(one, other, same, to_a_table):
         assert same_label(a, b) == same
         assert same_label(a, b, lenient=True) == to_a_table
         assert difference({"label": [a]}, {"label": [b]}).agree == same
-        assert compare_with_truth({"label": [a]}, [b]) == Verdict(1, int(to_a_table), None)
+        assert compare_with_truth({"label": [a]}, [b]) == BatchAccuracy(1, int(to_a_table), None)
         report = ReplayReport()
         assert report.answered({"label": [a]}, {"label": [b]}) == same
         assert len(report.document()["label_changes"]) == (not same)

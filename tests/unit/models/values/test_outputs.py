@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
-from modelmesh.models.values.inference_protocol import Wanted, write_response
+from modelmesh.models.values.inference_protocol import ResponseOptions, write_response
 from modelmesh.models.values.outputs import write_outputs
 
 from ....registered import Registered
@@ -40,11 +40,11 @@ def test_an_answer_is_written_as_the_model_gave_it(array, written, datatype):
     document = orjson.loads(write_outputs("m", "1.0.0", {"label": array}, 0, len(array)))
     assert document["outputs"]["label"] == written
     assert [type(value) for value in document["outputs"]["label"]] == [type(value) for value in written]
-    body, _ = write_response("m", "1.0.0", {"label": array}, 0, len(array), Wanted())
+    body, _ = write_response("m", "1.0.0", {"label": array}, 0, len(array), ResponseOptions())
     (tensor,) = orjson.loads(body)["outputs"]
     assert tensor["datatype"] == datatype
     assert tensor["data"] == np.array(written, dtype=object).ravel().tolist()
-    binary, header = write_response("m", "1.0.0", {"label": array}, 0, len(array), Wanted(all_binary=True))
+    binary, header = write_response("m", "1.0.0", {"label": array}, 0, len(array), ResponseOptions(all_binary=True))
     assert orjson.loads(binary[:header])["outputs"][0]["datatype"] == datatype
 
 

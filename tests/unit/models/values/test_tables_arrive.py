@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from modelmesh.models.values.bodies import read_question
+from modelmesh.models.values.bodies import parse_request
 from modelmesh.models.values.inference_tensors import DATATYPE_OF, DATATYPES
 from modelmesh.models.values.tables import frame_of
 from modelmesh.schemas.errors import InvalidInput
@@ -111,7 +111,7 @@ def v2_body(table, signature, binary):
 
 
 def seen_by_the_model(body, kind, signature):
-    tensors = read_question(body, kind, signature).tensors
+    tensors = parse_request(body, kind, signature).tensors
     return frame_of(tensors, signature.inputs, [spec.name for spec in signature.inputs])
 
 

@@ -3,15 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.models.values.truth import Tally, Verdict, compare_with_truth
+from modelmesh.models.values.truth import BatchAccuracy, Tally, compare_with_truth
 
 
 @pytest.mark.parametrize(
     ("outputs", "truth", "verdict"),
     [
-        ({"label": [1, 0, 1], "probabilities": [[0, 1]] * 3}, [1, 1, "1"], Verdict(3, 2, None)),
-        ({"label": ["cat"]}, ["cat"], Verdict(1, 1, None)),
-        ({"value": [1.5, 2.0]}, [1.0, "3"], Verdict(2, None, 1.5)),
+        ({"label": [1, 0, 1], "probabilities": [[0, 1]] * 3}, [1, 1, "1"], BatchAccuracy(3, 2, None)),
+        ({"label": ["cat"]}, ["cat"], BatchAccuracy(1, 1, None)),
+        ({"value": [1.5, 2.0]}, [1.0, "3"], BatchAccuracy(2, None, 1.5)),
         ({"label": [1]}, [1, 0], None),
         ({"value": [1.5]}, ["cat"], None),
         ({"value": [None]}, [1.0], None),

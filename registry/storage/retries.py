@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 RETRY_AFTER = 1.0
 
 
-async def keep_writing(
+async def write_with_retries(
     url: str, what: str, write: Callable[[AsyncEngine], Awaitable[None]], say: Callable[[str], None]
 ) -> None:
     """Run `write` with an engine, and again a moment after it failed for want of the database or the broker.

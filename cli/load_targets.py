@@ -1,4 +1,4 @@
-"""The two roads that a load can take: over HTTP, or straight over Kafka."""
+"""Where a load goes: over HTTP, or straight over Kafka."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def bodies_of(rows: list[Any]) -> list[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def asking_http(url: str, model: str, bodies: list[bytes]) -> AsyncIterator[Ask]:
-    """Ask through a gateway; the bodies are sent in turn."""
+async def http_target(url: str, model: str, bodies: list[bytes]) -> AsyncIterator[Ask]:
+    """Send through a gateway; the bodies are sent in turn."""
     address = f"{url.rstrip('/')}/predict/{model}"
     headers = {"Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -41,8 +41,8 @@ async def asking_http(url: str, model: str, bodies: list[bytes]) -> AsyncIterato
 
 
 @contextlib.asynccontextmanager
-async def asking_kafka(settings: Settings, model: str, bodies: list[bytes]) -> AsyncIterator[Ask]:
-    """Ask over Kafka; the bodies are sent in turn."""
+async def kafka_target(settings: Settings, model: str, bodies: list[bytes]) -> AsyncIterator[Ask]:
+    """Send over Kafka; the bodies are sent in turn."""
     async with PredictionClient(settings) as client:
 
         async def ask(number: int) -> int:

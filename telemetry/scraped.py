@@ -13,7 +13,7 @@ Kind = Literal["counter", "gauge"]
 Values = Iterable[tuple[Sequence[str], float]]
 
 
-class _Reading(Collector):
+class _ScrapedMetric(Collector):
     def __init__(self, kind: Kind, name: str, help: str, labels: Sequence[str], read: Callable[[], Values]) -> None:
         self._kind, self._name, self._help, self._labels, self._read = kind, name, help, labels, read
 
@@ -33,18 +33,20 @@ class _Reading(Collector):
         return family(self._name, self._help, labels=self._labels)
 
 
-def add_reading(
+def add_scraped(
     registry: CollectorRegistry, kind: Kind, name: str, help: str, labels: Sequence[str], read: Callable[[], Values]
 ) -> None:
     """Register a metric whose label values and values `read` returns."""
-    registry.register(_Reading(kind, name, help, labels, read))
+    registry.register(_ScrapedMetric(kind, name, help, labels, read))
 
 
-def add_number(registry: CollectorRegistry, kind: Kind, name: str, help: str, read: Callable[[], float]) -> None:
+def add_scraped_number(
+    registry: CollectorRegistry, kind: Kind, name: str, help: str, read: Callable[[], float]
+) -> None:
     """Register a metric without labels."""
-    add_reading(registry, kind, name, help, (), lambda: [((), read())])
+    add_scraped(registry, kind, name, help, (), lambda: [((), read())])
 
 
 def add_lag(registry: CollectorRegistry, read: Callable[[], Values]) -> None:
     """Register how many records a role has yet to take, by topic and partition; `read` returns them."""
-    add_reading(registry, "gauge", "consumer_lag", "Records that wait to be finished", ("topic", "partition"), read)
+    add_scraped(registry, "gauge", "consumer_lag", "Records that wait to be finished", ("topic", "partition"), read)
