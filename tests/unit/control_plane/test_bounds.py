@@ -13,7 +13,7 @@ from modelmesh.control_plane.releases.state import REMEMBERED_BYTES, ReleaseStat
 from modelmesh.models.proof.profile import MOST_LABELS
 from modelmesh.schemas import records
 from modelmesh.schemas.errors import RequestTooLarge
-from modelmesh.schemas.payloads.commands import Deploy
+from modelmesh.schemas.payloads.commands import Deploy, read_command
 from modelmesh.schemas.payloads.observations import Summary, VersionCounts
 from modelmesh.schemas.payloads.releases import (
     RELEASE_BYTES,
@@ -123,3 +123,22 @@ async def test_a_record_that_an_agent_fails_on_is_put_aside_and_the_next_one_is_
     assert b"nobody thought of this" in dict(sent[-1]["headers"])[records.STACK]
     assert all(len(letter["value"] or b"") + records.header_bytes(letter["headers"]) < 200_000 for letter in sent)
     assert app.put_aside_count == 5
+
+
+async def test_a_command_that_cannot_be_read_is_put_aside_and_says_what_is_wrong(tmp_path):
+    app, sent = ReleasesApp(Settings(data=tmp_path)), []
+
+    class Topic:
+        async def send(self, **fields):
+            sent.append(dict(fields["headers"])[records.REASON])
+
+    async def use(command):
+        raise AssertionError("it was read")
+
+    app._dead_letters = Topic()
+    for value in (b'{"kind": "nothing"}', b'{"kind": "remove", "issued_at": 0, "expires_at": 1}'):
+        message = SimpleNamespace(topic="t", partition=0, offset=1, key=b"m", value=value, headers=[])
+        with capture_logs():
+            await app._survive("command", read_command, message, use)
+    assert sent[0].startswith(b"not a command: : Input tag 'nothing'")
+    assert sent[1] == b"not a command: remove.model: Field required"
