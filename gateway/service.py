@@ -106,7 +106,7 @@ class Gateway(Role):
         self._events = EventPublisher(settings, self._outbox)
         self._commands = CommandClient(settings, self._outbox)
         self._replay_store = ReplayStore(self._engine)
-        self._replays = ReplayQueue(self._replay_store, run_replay, settings.data / "replays" / settings.name)
+        self._replays = ReplayQueue(self._replay_store, run_replay)
         self._registry = Registry(self._engine, ArtifactStore(settings.artifacts_url), self._sealer)
 
     def health(self) -> dict[str, Any]:

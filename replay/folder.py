@@ -1,4 +1,4 @@
-"""A replay's folder: what was asked for, a row for each request, how far it is, and in the end the report."""
+"""A replay's folder: what was asked for, a row for each request, and in the end the report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ReplayFolder:
     def begin(self, asked: dict[str, Any]) -> None:
         """Begin afresh; what an earlier replay left here is gone."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in ("report.json", "report.html", "rows.parquet", "progress.json"):
+        for name in ("report.json", "report.html", "rows.parquet"):
             (self.path / name).unlink(missing_ok=True)
         self._rows.write_bytes(b"")
         self._asked.write_bytes(orjson.dumps(asked, option=orjson.OPT_INDENT_2))
@@ -62,20 +62,6 @@ class ReplayFolder:
         """Yield what writes a row behind those that are there."""
         with self._rows.open("ab") as file:
             yield lambda row: _write(file, row)
-
-    def say(self, progress: dict[str, Any]) -> None:
-        """Say how far the replay is, for whoever watches the folder."""
-        arriving = self.path / "progress.arriving"
-        arriving.write_bytes(orjson.dumps(progress))
-        arriving.replace(self.path / "progress.json")
-
-    def progress(self) -> dict[str, Any]:
-        """Return what was said last."""
-        try:
-            said: dict[str, Any] = orjson.loads((self.path / "progress.json").read_bytes())
-        except (OSError, orjson.JSONDecodeError):
-            return {}
-        return said
 
     def finish(self, document: dict[str, Any]) -> None:
         """Write the report as JSON and as a page."""

@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
-from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
 import structlog
@@ -19,17 +18,16 @@ from .store import Outcome, ReplayStore
 log = structlog.get_logger(__name__)
 MOST_WAITING = 16
 RETRY_AFTER = 1.0
-# Runs what was asked for in a folder; yields how far it is, and in the end the report's document.
-Run: TypeAlias = Callable[[Mapping[str, Any], Path], AsyncGenerator[dict[str, Any], None]]
+# Runs what was asked for; yields how far it is, and in the end the report's document.
+Run: TypeAlias = Callable[[Mapping[str, Any]], AsyncGenerator[dict[str, Any], None]]
 
 
 class ReplayQueue:
     """Runs what is added; while the database is away it goes on, and says so once the database is back."""
 
-    def __init__(self, store: ReplayStore, run: Run, folder: Path) -> None:
+    def __init__(self, store: ReplayStore, run: Run) -> None:
         self._store = store
         self._run = run
-        self._folder = folder
         self._waiting: deque[ReplayRow] = deque()
         self._something = asyncio.Event()
 
@@ -60,7 +58,7 @@ class ReplayQueue:
     async def _one(self, row: ReplayRow) -> None:
         said: dict[str, Any] = {}
         try:
-            async with aclosing(self._run(row.asked, self._folder / row.id)) as steps:
+            async with aclosing(self._run(row.asked)) as steps:
                 async for said in steps:
                     if "report" not in said:
                         await self._still_there(row, said)

@@ -37,7 +37,7 @@ class Store:
 
 
 def run_of(*steps, fails=None, forever=False):
-    async def run(asked, folder):
+    async def run(asked):
         for step in steps:
             yield step
         if forever:
@@ -48,9 +48,9 @@ def run_of(*steps, fails=None, forever=False):
     return run
 
 
-async def test_progress_is_said_and_then_the_report(tmp_path):
+async def test_progress_is_said_and_then_the_report():
     store = Store()
-    queue = ReplayQueue(store, run_of({"share": 0.5}, {"report": {"requests": 1}}), tmp_path)
+    queue = ReplayQueue(store, run_of({"share": 0.5}, {"report": {"requests": 1}}))
     running = asyncio.create_task(queue.run())
     first, second = await queue.add("m", 1, "ada"), await queue.add("m", 2, "ada")
     await store.until_said("running", "done", "running", "done")
@@ -65,9 +65,9 @@ async def test_progress_is_said_and_then_the_report(tmp_path):
     assert store.touched == [[second.id]]
 
 
-async def test_a_failure_is_said_once_the_database_is_back_and_the_next_one_runs(tmp_path):
+async def test_a_failure_is_said_once_the_database_is_back_and_the_next_one_runs():
     store = Store(away=2)
-    queue = ReplayQueue(store, run_of(fails=ReplayFailed("no request lies there")), tmp_path)
+    queue = ReplayQueue(store, run_of(fails=ReplayFailed("no request lies there")))
     running = asyncio.create_task(queue.run())
     row = await queue.add("m", 1, "ada")
     await store.until_said("failed")
@@ -75,9 +75,9 @@ async def test_a_failure_is_said_once_the_database_is_back_and_the_next_one_runs
     assert store.said == [(row.id, "failed", {"error": "no request lies there"})]
 
 
-async def test_an_error_that_nobody_thought_of_fails_one_replay_and_no_more(tmp_path):
+async def test_an_error_that_nobody_thought_of_fails_one_replay_and_no_more():
     store = Store()
-    queue = ReplayQueue(store, run_of(fails=RuntimeError("surprise")), tmp_path)
+    queue = ReplayQueue(store, run_of(fails=RuntimeError("surprise")))
     # Captured: a traceback that is drawn for a terminal can take seconds.
     with capture_logs() as logged:
         running = asyncio.create_task(queue.run())
@@ -89,9 +89,9 @@ async def test_an_error_that_nobody_thought_of_fails_one_replay_and_no_more(tmp_
     assert [line["event"] for line in logged].count("replay.failed") == 2
 
 
-async def test_what_is_not_done_when_it_stops_was_interrupted(tmp_path):
+async def test_what_is_not_done_when_it_stops_was_interrupted():
     store = Store()
-    queue = ReplayQueue(store, run_of({"share": 0.1}, forever=True), tmp_path)
+    queue = ReplayQueue(store, run_of({"share": 0.1}, forever=True))
     running = asyncio.create_task(queue.run())
     rows = [await queue.add("m", number, "ada") for number in range(2)]
     await store.until_said("running")
@@ -101,8 +101,8 @@ async def test_what_is_not_done_when_it_stops_was_interrupted(tmp_path):
     assert [(replay_id, state) for replay_id, state, _ in store.said[1:]] == [(row.id, "interrupted") for row in rows]
 
 
-async def test_there_is_an_end_to_the_queue(tmp_path):
-    queue = ReplayQueue(Store(), run_of(), tmp_path)
+async def test_there_is_an_end_to_the_queue():
+    queue = ReplayQueue(Store(), run_of())
     for number in range(MOST_WAITING):
         await queue.add("m", number, "ada")
     with pytest.raises(Overloaded, match="16 replays wait"):

@@ -33,9 +33,8 @@ def test_whole_rows_are_there_and_a_cut_one_is_taken_away(folder, cut):
 
 
 def test_beginning_again_forgets(folder):
-    folder.say({"share": 0.5})
     folder.begin({"model": "other"})
-    assert (folder.asked(), folder.earlier(), folder.progress()) == ({"model": "other"}, {}, {})
+    assert (folder.asked(), folder.earlier()) == ({"model": "other"}, {})
 
 
 def test_a_folder_without_a_replay_is_said_to_be_one(tmp_path):
