@@ -1,7 +1,8 @@
 # One image for every role: `docker run modelmesh worker`. BASE is any Debian or slim image with Python 3.11+.
 ARG BASE=python:3.12-slim
 FROM ${BASE} AS build
-# Optional parts by their names in pyproject.toml, separated by spaces: --build-arg EXTRAS="grpc torch".
+# What a role needs (`server`) is in the lock. Other parts by their names in pyproject.toml, separated by spaces:
+# --build-arg EXTRAS="grpc torch".
 ARG EXTRAS=
 WORKDIR /src
 RUN python3 -m venv /opt/modelmesh
@@ -9,7 +10,8 @@ RUN python3 -m venv /opt/modelmesh
 COPY requirements.lock pyproject.toml ./
 RUN /opt/modelmesh/bin/pip install --quiet --no-cache-dir --require-hashes -r requirements.lock
 RUN python3 -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-      print('\n'.join(one for name in sys.argv[1:] for one in project['optional-dependencies'][name]))" ${EXTRAS} > extras.txt \
+      print('\n'.join(one for name in sys.argv[1:] for one in project['optional-dependencies'][name] \
+      if not one.startswith('modelmesh[')))" ${EXTRAS} > extras.txt \
     && /opt/modelmesh/bin/pip install --quiet --no-cache-dir -r extras.txt
 COPY . .
 RUN /opt/modelmesh/bin/pip install --quiet --no-cache-dir --no-deps .

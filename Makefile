@@ -21,7 +21,7 @@ ifeq ($(LOCKED),yes)
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 else
 	@$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[torch,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[local,torch,dev]'
 endif
 	@touch $@
 
@@ -59,9 +59,9 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 lock: $(STAMP)
 	@mkdir -p .build
 	@$(BIN)/python -m pip freeze --exclude-editable | grep == | grep -v '^mkdocs-material=\|^pymdown-extensions=' > .build/constraints.txt
-	@$(LOCK) --output-file requirements.lock
-	@$(LOCK) --extra torch --extra dev --output-file requirements-dev.lock
-	@sed -i '1i # What the image installs, each file by its hash. Made by `make lock`; torch and other extras are not in it.' requirements.lock
+	@$(LOCK) --extra server --output-file requirements.lock
+	@$(LOCK) --extra local --extra torch --extra dev --output-file requirements-dev.lock
+	@sed -i '1i # What the image installs, each file by its hash. Made by `make lock`: the client and the extra `server`, no other.' requirements.lock
 	@sed -i '1i # What `make install` installs, each file by its hash. Made by `make lock`.' requirements-dev.lock
 
 # Asks PyPI for known vulnerabilities of what is installed; needs a network that reaches it.

@@ -6,7 +6,10 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+
+from ..schemas.errors import SetupError
+from ..schemas.extras import not_installed
 
 # In the order in which the help shows them.
 COMMANDS = {
@@ -29,6 +32,8 @@ COMMANDS = {
     "commands.chaos": ("chaos",),
     "commands.roles": ("gateway", "router", "worker", "control", "recorder", "broker"),
 }
+# Modules whose commands bring up a mesh of their own, or look at one.
+_LOCAL = ("local.commands", "demo.command")
 NAMES = tuple(name for names in COMMANDS.values() for name in names)
 _MODULES = {name: module for module, names in COMMANDS.items() for name in names}
 
@@ -43,7 +48,31 @@ class LazyCommands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return one, or None if there is none of the name."""
         module = _MODULES.get(cmd_name)
-        return commands_of(module)[cmd_name] if module is not None else None
+        if module is None:
+            return None
+        try:
+            return commands_of(module)[cmd_name]
+        except ModuleNotFoundError as error:
+            missing = not_installed(error, f"modelmesh {cmd_name}", "local" if module in _LOCAL else None)
+            if missing is None:
+                raise
+            return _not_installed_command(cmd_name, missing)
+
+
+def _not_installed_command(name: str, missing: SetupError) -> TyperCommand:
+    """Return a command that only says which extra to install, whatever options it is given."""
+
+    def refuse() -> None:
+        raise missing
+
+    return TyperCommand(
+        name,
+        callback=refuse,
+        help=missing.detail,
+        short_help=f"Not installed: {missing.detail.rpartition(': ')[2]}",
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+        rich_markup_mode=None,
+    )
 
 
 def commands_of(module: str) -> dict[str, Any]:

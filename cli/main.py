@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from ..schemas.errors import ModelMeshError
+from ..schemas.extras import not_installed
 from ..schemas.own_environment import take_over
 from ..schemas.settings import Settings
 from ..telemetry.logs import configure_logs
@@ -43,11 +44,13 @@ def main() -> None:
         first = error.errors()[0]
         _fail(f"MODELMESH_{str(first['loc'][0]).upper()}: {first['msg']}, not {str(first['input'])[:80]!r}")
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (missing := not_installed(error, "this command")) is not None:
+            _fail(missing.detail)
         if os.environ.get("MODELMESH_LOG_LEVEL", "").lower() == "debug":
             raise
         _fail(f"this was not foreseen: {type(error).__name__}: {error} (MODELMESH_LOG_LEVEL=debug shows where)")
 
 
 def _fail(message: str) -> None:
-    Console(stderr=True).print(f"error: {message}", style="red", highlight=False, markup=False)
+    Console(stderr=True).print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(1)

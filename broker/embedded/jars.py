@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from ...schemas.errors import SetupError
+from ...schemas.extras import not_installed
 from .progress import Progress
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"
@@ -49,6 +50,8 @@ def kafka_jars(progress: Progress) -> list[Path]:
     watcher.start()
     try:
         jars = _resolve(cache / "jgo")
+    except ModuleNotFoundError as error:
+        raise not_installed(error, "a Kafka of its own") or error from None
     except Exception as error:  # jgo lets through whatever requests, Maven or the disk raise
         raise SetupError(
             f"Kafka's jars ({KAFKA}) could not be fetched from Maven Central: {error}. "

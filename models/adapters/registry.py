@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, get_args
 
 from ...schemas.errors import InvalidInput
+from ...schemas.extras import not_installed
 from ...schemas.payloads.releases import Framework
 from .base import Adapter
 
@@ -18,14 +19,18 @@ _MODULES: dict[str, tuple[str, str]] = {
 
 
 def adapter_for(framework: str) -> Adapter:
-    """Return the adapter of a framework. Raises InvalidInput for an unknown one."""
+    """Return the adapter of a framework. Raises InvalidInput for an unknown one, SetupError where its libraries are missing."""
     if not isinstance(framework, str) or framework not in _MODULES:
         raise InvalidInput(
             f"framework {str(framework)[:40]!r} is unknown: use one of {', '.join(get_args(Framework))}",
             field="framework",
         )
     module, name = _MODULES[framework]
-    adapter: Adapter = getattr(import_module(f".{module}", __package__), name)()
+    try:
+        adapter: Adapter = getattr(import_module(f".{module}", __package__), name)()
+    except ModuleNotFoundError as error:
+        missing = not_installed(error, f"a model of {framework} as an object")
+        raise missing or error from None
     return adapter
 
 

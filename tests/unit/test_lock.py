@@ -32,10 +32,17 @@ def locked(name):
 @pytest.mark.parametrize(
     ("lock", "wanted"),
     [
-        ("requirements.lock", ASKED),
+        ("requirements.lock", [*ASKED, *EXTRAS["server"]]),
         (
             "requirements-dev.lock",
-            [*ASKED, *EXTRAS["torch"], *EXTRAS["dev"], *PYPROJECT["build-system"]["requires"]],
+            [
+                *ASKED,
+                *EXTRAS["server"],
+                *EXTRAS["local"][1:],
+                *EXTRAS["torch"],
+                *EXTRAS["dev"],
+                *PYPROJECT["build-system"]["requires"],
+            ],
         ),
     ],
 )
