@@ -1,6 +1,7 @@
 """The wheel with nothing else: a client that predicts, and commands that name the extra they need."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,15 +19,19 @@ with ModelMeshClient("http://127.0.0.1:{port}") as client:
 
 
 def run(*words):
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    # Elsewhere: in the tree, pip and Python would find the package there.
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd="/")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A fresh virtual environment's folder of programs, with the wheel and its bare requirements."""
     top = tmp_path_factory.mktemp("client")
+    source = top / "source"
+    left_out = shutil.ignore_patterns(".*", "build", "*.egg-info", "tests", "benchmarks", "docs", "modelmesh-data")
+    shutil.copytree(ROOT, source, ignore=left_out)
     built = run(
-        sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(top), str(ROOT)
+        sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(top), str(source)
     )
     assert built.returncode == 0, built.stderr
     (wheel,) = top.glob("modelmesh-*.whl")
