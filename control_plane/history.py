@@ -12,7 +12,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from ..broker.kafka.connection import make_consumer
-from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..registry.storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, fitting
 from ..registry.storage.retries import write_with_retries
@@ -26,7 +26,7 @@ class HistoryProjection:
     """Writes each event once, by its id. While the database is away it waits; the offsets wait with it."""
 
     def __init__(self, settings: Settings, outbox: Outbox) -> None:
-        self._junk = DeadLetterBox(settings, outbox)
+        self._dead_letters = DeadLetterWriter(settings, outbox)
         self._settings = settings
         self.state = "starting"
 
@@ -69,7 +69,7 @@ class HistoryProjection:
             [record] = records
             where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
             log.exception("record.unwritable", **where)
-            self._junk.put(record, "the database does not take what this event holds")
+            self._dead_letters.put(record, "the database does not take what this event holds")
 
     async def _write(self, engine: AsyncEngine, records: list[ConsumerRecord]) -> None:
         async with AsyncSession(engine) as session, session.begin():
@@ -82,7 +82,7 @@ class HistoryProjection:
                 except (ValidationError, KeyError, ValueError, OverflowError) as error:
                     # Not an event, or one whose data nobody of ours wrote.
                     log.warning("record.malformed", topic=record.topic, offset=record.offset, error=str(error)[:200])
-                    self._junk.put(record, f"not an event: {type(error).__name__}: {error}")
+                    self._dead_letters.put(record, f"not an event: {type(error).__name__}: {error}")
                     continue
                 await session.merge(row)
 

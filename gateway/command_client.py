@@ -12,7 +12,7 @@ from typing import TypedDict
 from aiokafka import ConsumerRecord
 
 from ..access.caller import Caller
-from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..broker.kafka.send_errors import answer_for, is_permanent
 from ..broker.kafka.topic_follower import TopicFollower
@@ -47,7 +47,7 @@ class CommandClient:
         self._waiting: dict[str, asyncio.Future[Event]] = {}
         self._listeners: set[asyncio.Queue[Event]] = set()
         self._follower = TopicFollower(
-            settings, topics.events, self._on_record, from_end=True, junk=DeadLetterBox(settings, outbox)
+            settings, topics.events, self._on_record, from_end=True, dead_letters=DeadLetterWriter(settings, outbox)
         )
         self.ready = self._follower.ready
 

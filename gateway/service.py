@@ -17,7 +17,7 @@ from ..access.gatekeeper import Gatekeeper
 from ..access.middleware import access_middleware
 from ..access.tls import tls_context
 from ..broker.kafka.connection import make_producer
-from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..broker.views.keys import KeysView
 from ..broker.views.releases import ReleasesView
@@ -82,8 +82,8 @@ class Gateway(Role):
         self._engine = make_engine(settings.database_url)
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
-        junk = DeadLetterBox(settings, self._outbox)
-        self._keys = KeysView(settings, junk)
+        dead_letters = DeadLetterWriter(settings, self._outbox)
+        self._keys = KeysView(settings, dead_letters)
         self._gatekeeper = Gatekeeper(settings, self._keys.keys.get)
         self._replicas = ReplicaView(settings)
         self._client = PredictionClient(settings, replicas=self._replicas)
@@ -102,7 +102,7 @@ class Gateway(Role):
         self._releases = ReleasesView(settings, None)
         self._served = ServedModels(self._releases, self._replicas)
         self._predict = PredictRoutes(settings, self._client, self.registry, self._gatekeeper, self._served)
-        self._statistics = StatisticsView(settings, junk)
+        self._statistics = StatisticsView(settings, dead_letters)
         self._events = EventPublisher(settings, self._outbox)
         self._commands = CommandClient(settings, self._outbox)
         self._replay_store = ReplayStore(self._engine)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ..broker.kafka.burst_reader import BurstReader, burst_consumer
-from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.catch_up_reader import CatchUpReader, catch_up_consumer
+from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..registry.storage.retries import write_with_retries
 from ..schemas.settings import Settings
@@ -26,12 +26,12 @@ class InferenceRecorder:
     """While the database is away it waits; the log holds what it has not written down."""
 
     def __init__(self, settings: Settings, outbox: Outbox) -> None:
-        self._junk = DeadLetterBox(settings, outbox)
+        self._dead_letters = DeadLetterWriter(settings, outbox)
         self._settings = settings
         self._topics = settings.topics()
         self._clean_at = time.monotonic()
         self.state = "starting"
-        self._reader: BurstReader | None = None
+        self._reader: CatchUpReader | None = None
 
     def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
         """Iterate over (topic, partition) and the records that are not written down yet."""
@@ -46,7 +46,7 @@ class InferenceRecorder:
 
     async def _record(self, engine: AsyncEngine) -> None:
         rows = InferenceLog(engine, bodies=self._settings.inference_log == "full")
-        consumer = burst_consumer(self._settings)
+        consumer = catch_up_consumer(self._settings)
         await consumer.start()
         try:
             reader = self._reader = await reader_from(consumer, engine, self._topics.requests, self._topics.replies)
@@ -60,7 +60,7 @@ class InferenceRecorder:
                     offsets = {tp: records[-1].offset + 1 for tp, records in batches.items()}
                     await rows.write(requests, replies, offsets)
                     for record, reason in rows.unreadable:
-                        self._junk.put(record, reason)
+                        self._dead_letters.put(record, reason)
                     rows.unreadable.clear()
                 if time.monotonic() >= self._clean_at:
                     await self._clean(rows)

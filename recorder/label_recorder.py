@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ..broker.kafka.burst_reader import BurstReader, burst_consumer
-from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.catch_up_reader import CatchUpReader, catch_up_consumer
+from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..registry.storage.retries import write_with_retries
 from ..schemas.settings import Settings
@@ -29,8 +29,8 @@ class LabelRecorder:
         self._settings = settings
         self._topics = settings.topics()
         self._outbox = outbox
-        self._junk = DeadLetterBox(settings, outbox)
-        self._reader: BurstReader | None = None
+        self._dead_letters = DeadLetterWriter(settings, outbox)
+        self._reader: CatchUpReader | None = None
         self.state = "starting"
 
     def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
@@ -46,7 +46,7 @@ class LabelRecorder:
 
     async def _record(self, engine: AsyncEngine) -> None:
         labels = Labels(engine)
-        consumer = burst_consumer(self._settings)
+        consumer = catch_up_consumer(self._settings)
         await consumer.start()
         try:
             reader = self._reader = await reader_from(consumer, engine, self._topics.labels)
@@ -58,7 +58,7 @@ class LabelRecorder:
                 async for batches in reader.read():
                     for partition, records in batches.items():
                         for record, reason in await labels.write(records, {partition: records[-1].offset + 1}):
-                            self._junk.put(record, reason)
+                            self._dead_letters.put(record, reason)
                 await self._publish(labels, await labels.compare())
                 if time.monotonic() >= clean_at:
                     clean_at = time.monotonic() + CLEAN_EVERY

@@ -6,7 +6,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ..broker.kafka.burst_reader import BurstReader, partitions_of
+from ..broker.kafka.catch_up_reader import CatchUpReader, partitions_of
 from ..registry.storage.database import Base, LogOffsetRow, upsert
 from ..schemas.topics import Topic
 
@@ -34,7 +34,7 @@ async def move_offsets(connection: AsyncConnection, offsets: dict[TopicPartition
         await connection.execute(moved, rows)
 
 
-async def reader_from(consumer: AIOKafkaConsumer, engine: AsyncEngine, *topics: Topic) -> BurstReader:
+async def reader_from(consumer: AIOKafkaConsumer, engine: AsyncEngine, *topics: Topic) -> CatchUpReader:
     """Return a reader of the topics that goes on where the database is."""
     partitions = partitions_of(*topics)
     consumer.assign(partitions)
@@ -42,4 +42,4 @@ async def reader_from(consumer: AIOKafkaConsumer, engine: AsyncEngine, *topics: 
     beginnings = await consumer.beginning_offsets(partitions)
     for partition in partitions:
         consumer.seek(partition, max(known.get(partition, 0), beginnings[partition]))
-    return BurstReader(consumer, partitions)
+    return CatchUpReader(consumer, partitions)

@@ -10,8 +10,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from ..broker.kafka.burst_reader import BurstReader, burst_consumer, partitions_of
-from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.catch_up_reader import CatchUpReader, catch_up_consumer, partitions_of
+from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..broker.views.releases import ReleasesView
 from ..schemas.errors import MalformedRecord
@@ -37,7 +37,7 @@ class ShadowJoiner:
         self._shadow_replies = topics.shadow_replies
         self._statistics = topics.statistics.name
         self._outbox = outbox
-        self._junk = DeadLetterBox(settings, outbox)
+        self._dead_letters = DeadLetterWriter(settings, outbox)
         self._releases = ReleasesView(settings, None, self._on_release)
         self._pairs: dict[TrialId, ShadowPairs] = {}
         self._shadows: dict[str, tuple[Release, Variant]] = {}
@@ -73,7 +73,7 @@ class ShadowJoiner:
     async def _join(self) -> None:
         self._pairs.clear()
         since = min(release.began_at for release, _ in self._shadows.values())
-        consumer = burst_consumer(self._settings)
+        consumer = catch_up_consumer(self._settings)
         await consumer.start()
         try:
             reader = await self._reader(consumer, since)
@@ -87,7 +87,7 @@ class ShadowJoiner:
         finally:
             await consumer.stop()
 
-    async def _reader(self, consumer: AIOKafkaConsumer, since: float) -> BurstReader:
+    async def _reader(self, consumer: AIOKafkaConsumer, since: float) -> CatchUpReader:
         """Begin where the trial began, in each partition."""
         partitions = partitions_of(self._replies, self._shadow_replies)
         consumer.assign(partitions)
@@ -97,7 +97,7 @@ class ShadowJoiner:
         for partition in partitions:
             first = found.get(partition)
             consumer.seek(partition, first.offset if first is not None else ends[partition])
-        return BurstReader(consumer, partitions)
+        return CatchUpReader(consumer, partitions)
 
     def _on_record(self, record: ConsumerRecord, *, shadow: bool) -> None:
         if not shadow and not any(name == SHADOW for name, _ in record.headers):
@@ -106,7 +106,7 @@ class ShadowJoiner:
             reply = Reply.from_record(record.headers, record.value)
         except MalformedRecord as error:
             if shadow:
-                self._junk.put(record, error.detail)
+                self._dead_letters.put(record, error.detail)
             return  # of the others the inference log takes care
         pairs = self._pairs_of(TrialId(reply.model, reply.trial))
         try:

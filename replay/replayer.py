@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from ..broker.kafka.stretch import read_stretch
+from ..broker.kafka.time_range import read_time_range
 from ..models.adapters.base import Predictor
 from ..models.values.bodies import parse_request
 from ..models.values.tensors import Tensors, shape_key, stack
@@ -96,7 +96,7 @@ class Replay:
     async def _labels(self) -> list[Said]:
         """Return what has been said since to be right, in the order in which it was."""
         found: list[Said] = []
-        async for record in read_stretch(
+        async for record in read_time_range(
             self.settings, self.settings.topics().labels, self.stretch.begin, time.time() + 1
         ):
             try:
@@ -114,7 +114,7 @@ class Replay:
         """
         found: dict[str, dict[str, Any]] = {}
         end = self.stretch.end + self.settings.max_deadline
-        async for record in read_stretch(self.settings, self.settings.topics().replies, self.stretch.begin, end):
+        async for record in read_time_range(self.settings, self.settings.topics().replies, self.stretch.begin, end):
             try:
                 reply = Reply.from_record(record.headers, record.value)
             except MalformedRecord:
@@ -137,7 +137,7 @@ class Replay:
         key: object = None
         began, first = time.monotonic(), None
         topic = self.settings.topics().requests
-        async for record in read_stretch(self.settings, topic, self.stretch.begin, self.stretch.end):
+        async for record in read_time_range(self.settings, topic, self.stretch.begin, self.stretch.end):
             try:
                 request = PredictionRequest.from_record(record.headers, record.value)
             except MalformedRecord:

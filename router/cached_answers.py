@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.topic_follower import TopicFollower
 from ..runtime.replies import Answerer
 from ..schemas import records
@@ -37,7 +37,7 @@ class CachedAnswers:
         answerer: Answerer,
         send_on: Callable[[Pending], None],
         redis: Redis | None,
-        junk: DeadLetterBox,
+        dead_letters: DeadLetterWriter,
     ) -> None:
         self._settings = settings
         self._table = table
@@ -53,7 +53,7 @@ class CachedAnswers:
         # Two routers may share a partition: each then keeps the other's answers too.
         self._partition = crc32(settings.name.encode()) % fills.partitions
         self._fills = TopicFollower(
-            settings, fills, self._on_fill, from_end=True, partitions=[self._partition], junk=junk
+            settings, fills, self._on_fill, from_end=True, partitions=[self._partition], dead_letters=dead_letters
         )
         self.ready = self._fills.ready
 

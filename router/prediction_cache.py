@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry, Counter
 
-from ..broker.kafka.consume_loop import Delivery
+from ..broker.kafka.delivery import Delivery
 from ..schemas.records import PredictionRequest
 from .answer_store import AnswerKey, AnswerStore
 from .single_flight import SingleFlight

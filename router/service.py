@@ -15,8 +15,9 @@ from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ..broker.kafka.connection import make_consumer, make_producer
-from ..broker.kafka.consume_loop import ConsumeLoop, Delivery
-from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.consume_loop import ConsumeLoop
+from ..broker.kafka.dead_letter_writer import DeadLetterWriter
+from ..broker.kafka.delivery import Delivery
 from ..broker.kafka.outbox import Outbox, Together
 from ..broker.kafka.send_errors import answer_for, is_permanent
 from ..broker.views.releases import ReleasesView
@@ -80,16 +81,18 @@ class Router(Role):
             probes=settings.breaker_probes,
         )
         self._placements = Placements()
-        junk = DeadLetterBox(settings, self._outbox)
-        self._chaos.report_to(junk)
-        self._cached = CachedAnswers(settings, self.registry, self._table, self._answerer, self._send_on, redis, junk)
+        dead_letters = DeadLetterWriter(settings, self._outbox)
+        self._chaos.report_to(dead_letters)
+        self._cached = CachedAnswers(
+            settings, self.registry, self._table, self._answerer, self._send_on, redis, dead_letters
+        )
         self._releases = ReleasesView(settings, self._outbox, self._on_release)
-        self._replicas = ReplicaView(settings, self._on_beat, junk)
+        self._replicas = ReplicaView(settings, self._on_beat, dead_letters)
         self._loop = ConsumeLoop(
             make_consumer(settings, group=f"{settings.prefix}.router"),
             [topics.requests.name],
             self._handle,
-            put_aside=self._answerer.put_aside,
+            dead_letter=self._answerer.dead_letter_and_reply,
             queue_limit=settings.queue_limit,
             commit_interval=settings.commit_interval,
             drain_timeout=settings.drain_timeout,
@@ -97,7 +100,7 @@ class Router(Role):
         )
         add_lag(self.registry, self._loop.lag)
         add_scraped_number(
-            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._answerer.put_aside_count
+            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._answerer.dead_letter_count
         )
 
     def health(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import time
 
 import structlog
 
-from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.views.faults import FaultsView
 from ..schemas.payloads.chaos import Fault, FaultKind
 from ..schemas.settings import Settings
@@ -29,10 +29,10 @@ class Chaos:
             await self._view.run()
         await asyncio.Event().wait()
 
-    def report_to(self, junk: DeadLetterBox) -> None:
+    def report_to(self, dead_letters: DeadLetterWriter) -> None:
         """Put what is no fault among the dead letters."""
         if self._view is not None:
-            self._view.report_to(junk)
+            self._view.report_to(dead_letters)
 
     def find(self, kind: FaultKind, **where: str) -> Fault | None:
         """Return the fault of this kind that hits here and now, if one does."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -11,8 +10,8 @@ import orjson
 import structlog
 from aiokafka import ConsumerRecord
 
-from ..broker.kafka.consume_loop import Delivery
-from ..broker.kafka.dead_letter_box import DeadLetterBox
+from ..broker.kafka.dead_letter_writer import DeadLetterWriter
+from ..broker.kafka.delivery import Delivery
 from ..broker.kafka.outbox import Outbox
 from ..broker.kafka.send_errors import answer_for, is_permanent
 from ..schemas.errors import MalformedRecord, ModelMeshError, PoisonousRequest, RequestTooLarge
@@ -40,13 +39,17 @@ class Answerer:
         self._chaos = chaos
         topics = settings.topics()
         self._replies = {"primary": topics.replies, "shadow": topics.shadow_replies}
-        self._dead_letters = DeadLetterBox(settings, outbox)
+        self._dead_letters = DeadLetterWriter(settings, outbox)
         self._fills = topics.cache_fills
-        self.put_aside_count = 0
         self._largest = settings.max_record_bytes - 48 * 1024  # headers take the rest
         self._largest_request = settings.max_body_bytes
         self._name = settings.name
         self._outbox = outbox
+
+    @property
+    def dead_letter_count(self) -> int:
+        """How many dead letters were written."""
+        return self._dead_letters.count
 
     def read_request(self, record: ConsumerRecord, delivery: Delivery) -> PredictionRequest | None:
         """Return the record's request, or None: one that cannot be read or answered goes to the dead letters, and one that
@@ -185,7 +188,7 @@ class Answerer:
             acknowledged=delivery.acknowledged,
         )
 
-    def put_aside(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str) -> None:
+    def dead_letter_and_reply(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str) -> None:
         """Give up on a record: it goes to the dead letters, and then its caller, where it has one, gets an error."""
         try:
             request = self._answerable(record)
@@ -200,14 +203,8 @@ class Answerer:
             else:
                 self.reply(request, delivery, PoisonousRequest(f"the request was put aside: {reason[:1000]}"))
 
-        self._send_dead_letter(record, reason, stack, then_reply)
+        self._dead_letters.put(record, reason, stack, then_reply)
 
     def dead_letter(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str = "") -> None:
-        """Put a record aside with the reason; its consumer goes on."""
-        self._send_dead_letter(record, reason, stack, delivery.acknowledged)
-
-    def _send_dead_letter(
-        self, record: ConsumerRecord, reason: str, stack: str, acknowledged: Callable[[asyncio.Future[object]], None]
-    ) -> None:
-        self.put_aside_count += 1
-        self._dead_letters.put(record, reason, stack, acknowledged)
+        """Send a record to the dead letters with the reason; its consumer goes on."""
+        self._dead_letters.put(record, reason, stack, delivery.acknowledged)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..broker.kafka.consume_loop import Delivery
+from ..broker.kafka.delivery import Delivery
 from ..schemas.errors import ModelMeshError
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import structlog
 from aiokafka import ConsumerRecord
 
-from ..broker.kafka.connection import make_consumer
-from ..broker.kafka.consume_loop import ConsumeLoop, Delivery
-from ..broker.kafka.group_commits import commits_of
+from ..broker.kafka.connection import group_commits, make_consumer
+from ..broker.kafka.consume_loop import ConsumeLoop
+from ..broker.kafka.delivery import Delivery
 from ..broker.kafka.topics import ensure_topics
 from ..models.adapters.registry import adapter_for
 from ..models.artifacts.authors import Signers
@@ -109,8 +109,8 @@ class ModelPool:
             make_consumer(settings, group=group),
             [topic.name],
             self._handle,
-            put_aside=answerer.put_aside,
-            read_commits=commits_of(settings, group),
+            dead_letter=answerer.dead_letter_and_reply,
+            read_commits=group_commits(settings, group),
             alone=alone,
             queue_limit=settings.queue_limit,
             commit_interval=settings.commit_interval,

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from opentelemetry.trace import SpanKind
 
-from ..broker.kafka.consume_loop import Delivery
+from ..broker.kafka.delivery import Delivery
 from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
 from ..runtime.chaos import Chaos
 from ..runtime.replies import Answerer

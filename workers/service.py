@@ -69,7 +69,7 @@ class Worker(Role):
         self._traces = Traces.from_settings(settings, "worker")
         add_lag(self.registry, lambda: chain.from_iterable(pool.lag() for pool in self._pools.values()))
         add_scraped_number(
-            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._answerer.put_aside_count
+            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._answerer.dead_letter_count
         )
 
     def health(self) -> dict[str, Any]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
 
 from ...schemas.errors import BrokerUnavailable
 from ...schemas.settings import Settings
-from .patient_producer import PatientProducer
+from .backoff_producer import BackoffProducer
 from .security import security_options
 from .tolerant_records import read_tolerantly
+
+# Returns offset and metadata of what a group has committed of some partitions.
+ReadCommits: TypeAlias = Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, OffsetAndMetadata]]]
 
 # The library logs each attempt to reach a broker that is still starting, as an error.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -42,6 +45,22 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
         await admin.close()
 
 
+def group_commits(settings: Settings, group: str) -> ReadCommits:
+    """Return a function that reads a group's commits with their metadata, which a consumer alone does not get to see.
+
+    It raises KafkaError or BrokerUnavailable.
+    """
+
+    async def read(partitions: list[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
+        async with admin_client(settings) as admin:
+            found: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
+                group, partitions=partitions
+            )
+            return found
+
+    return read
+
+
 async def wait_until_answers(settings: Settings, timeout: float) -> None:
     """Return once the broker gives metadata (it accepts connections before that). Raises BrokerUnavailable."""
     loop = asyncio.get_running_loop()
@@ -62,7 +81,7 @@ async def wait_until_answers(settings: Settings, timeout: float) -> None:
 
 def make_producer(settings: Settings) -> AIOKafkaProducer:
     """Return an idempotent producer, not started yet."""
-    return PatientProducer(
+    return BackoffProducer(
         bootstrap_servers=settings.kafka,
         **security_options(settings),
         client_id=settings.name,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import structlog
@@ -19,55 +19,22 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from ...schemas.errors import BrokerUnavailable
-from .offsets import OffsetTracker
-from .send_errors import is_permanent
-from .suspects import CLEAN, IN_USE, TRYING, Suspects
+from .connection import ReadCommits
+from .delivery import Delivery
+from .partition_state import Commit, PartitionState, PoisonCheck
 
 log = structlog.get_logger(__name__)
 
 
-class Delivery:
-    """One record in hand. `finish` says that its results are safe."""
-
-    __slots__ = ("_loop", "offset", "partition")
-
-    def __init__(self, loop: ConsumeLoop, partition: TopicPartition, offset: int) -> None:
-        self._loop = loop
-        self.partition = partition
-        self.offset = offset
-
-    def finish(self) -> None:
-        """Nothing is left to do for this record."""
-        self._loop._finish(self.partition, self.offset)
-
-    def acknowledged(self, acknowledgement: asyncio.Future[object]) -> None:
-        """Finish by the broker's answer to the result; without one the loop fails and the record comes again.
-
-        A result that is refused for good finishes too: it would be refused again for each time that the record came.
-        """
-        if acknowledgement.cancelled():
-            return
-        error = acknowledgement.exception()
-        if error is None or is_permanent(error):
-            if error is not None:
-                where = {"topic": self.partition.topic, "partition": self.partition.partition, "offset": self.offset}
-                log.error("result.refused", **where, error=f"{type(error).__name__}: {error}"[:300])
-            self._loop._finish(self.partition, self.offset)
-        else:
-            self._loop.fail(error)
-
-
 Handler: TypeAlias = Callable[[ConsumerRecord, Delivery], None]
 # Gets a record that cannot be handled, the reason, and the stack where there is one; it must see to it that it is finished.
-PutAside: TypeAlias = Callable[[ConsumerRecord, Delivery, str, str], None]
-# Returns offset and metadata of what a group has committed of some partitions.
-ReadCommits: TypeAlias = Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, OffsetAndMetadata]]]
+DeadLetterHandler: TypeAlias = Callable[[ConsumerRecord, Delivery, str, str], None]
 
 
 class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Runs one consumer of a group. `handler` must not block; a record on which it raises is put aside.
+    """Runs one consumer of a group. `handler` must not block; a record on which it raises goes to `dead_letter`.
 
-    With `read_commits` the loop looks for records that kill their worker; `alone` is held while one is tried.
+    With `read_commits` the loop looks for poison records; `alone` is held while a record is tried alone.
     """
 
     def __init__(
@@ -76,7 +43,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         topics: list[str],
         handler: Handler,
         *,
-        put_aside: PutAside,
+        dead_letter: DeadLetterHandler,
         read_commits: ReadCommits | None = None,
         alone: asyncio.Lock | None = None,
         queue_limit: int = 2048,
@@ -87,21 +54,17 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         self._topics = topics
         self._handler = handler
-        self._put_aside = put_aside
+        self._dead_letter = dead_letter
         self._read_commits = read_commits
         self._alone = alone or asyncio.Lock()
-        self._unchecked: set[TopicPartition] = set()
-        self._suspects: dict[TopicPartition, Suspects] = {}
-        self._careful: dict[TopicPartition, asyncio.Task[None]] = {}
-        self._held: tuple[int, ...] = ()
-        self._joined = False
         self._queue_limit = queue_limit
         self._commit_interval = commit_interval
         self._drain_timeout = drain_timeout
         self._on_assignment = on_assignment
-        self._trackers: dict[TopicPartition, OffsetTracker] = {}
-        self._committed: dict[TopicPartition, int] = {}
-        self._paused: set[TopicPartition] = set()
+        self._states: dict[TopicPartition, PartitionState] = {}
+        self._checks: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._held: tuple[int, ...] = ()
+        self._joined = False
         self._progressed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -109,7 +72,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
     @property
     def in_hand(self) -> int:
         """Records taken and not finished."""
-        return sum(map(len, self._trackers.values()))
+        return sum(map(len, self._states.values()))
 
     @property
     def joined(self) -> bool:
@@ -123,13 +86,10 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
         """Iterate over (topic, partition) and the records of it that are not finished, as far as they have been seen."""
-        for partition, tracker in self._trackers.items():
-            end = self._consumer.highwater(partition)
-            taken = tracker.committable
-            if taken is None:
-                taken = self._committed.get(partition)
-            if end is not None and taken is not None:
-                yield (partition.topic, str(partition.partition)), float(max(0, end - taken))
+        for partition, state in self._states.items():
+            end, position = self._consumer.highwater(partition), state.position
+            if end is not None and position is not None:
+                yield (partition.topic, str(partition.partition)), float(max(0, end - position))
 
     def stop(self) -> None:
         """Take nothing more; `run` finishes what is in hand, commits, leaves the group and returns."""
@@ -153,9 +113,9 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             fetching.cancel()
             for ended in done:
                 ended.result()
-            await self._drain(list(self._trackers))
+            await self._drain(list(self._states))
         finally:
-            tasks = (committing, fetching, stopping, *self._careful.values())
+            tasks = (committing, fetching, stopping, *self._checks.values())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -164,28 +124,28 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._consumer.stop()
 
     async def _fetch(self) -> None:
-        trackers = self._trackers
+        states = self._states
         while True:
             batches = await self._consumer.getmany(timeout_ms=1000, max_records=1000)
-            owned = {partition: trackers.get(partition) for partition in batches}
-            if self._unchecked:
-                await self._inspect({partition: records[0].offset for partition, records in batches.items()})
+            fetched_for = {partition: states.get(partition) for partition in batches}
+            new = {
+                partition: batches[partition][0].offset
+                for partition, state in fetched_for.items()
+                if state is not None and not state.owned
+            }
+            if new:
+                await self._take_over(new)
             for partition, records in batches.items():
-                tracker = trackers.get(partition)
-                if tracker is None or tracker is not owned[partition]:
+                state = states.get(partition)
+                if state is None or state is not fetched_for[partition]:
                     continue  # taken away since it was fetched; its next owner gets these, be it this one
-                for record in records:
-                    tracker.take(record.offset)
-                if partition in self._suspects:
-                    self._consumer.pause(partition)
-                    task = asyncio.create_task(self._one_by_one(partition, tracker, records))
-                    task.add_done_callback(self._careful_ended)
-                    self._careful[partition] = task
+                state.take([record.offset for record in records])
+                if state.check is not None:
+                    self._start_check(partition, state, state.check, records)
                     continue
                 for record in records:
                     self._handle(record, partition)
-                if len(tracker) >= self._queue_limit and partition in self._consumer.assignment():
-                    self._paused.add(partition)
+                if state.pause_if_full() and partition in self._consumer.assignment():
                     self._consumer.pause(partition)
 
     def _handle(self, record: ConsumerRecord, partition: TopicPartition) -> None:
@@ -195,100 +155,108 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         except Exception as error:  # a record that nobody thought of must not stop those behind it
             log.exception("record.unhandled", topic=record.topic, partition=record.partition, offset=record.offset)
             try:
-                self._put_aside(record, delivery, f"{type(error).__name__}: {error}", traceback.format_exc())
+                self._dead_letter(record, delivery, f"{type(error).__name__}: {error}", traceback.format_exc())
             except Exception:  # not even that: the log above names it
                 log.exception("record.lost", topic=record.topic, partition=record.partition, offset=record.offset)
                 delivery.finish()
 
-    async def _inspect(self, firsts: dict[TopicPartition, int]) -> None:
+    async def _take_over(self, firsts: dict[TopicPartition, int]) -> None:
         """Look at what the last owner of newly assigned partitions left behind; `firsts` are their next offsets."""
-        partitions = [partition for partition in firsts if partition in self._unchecked]
-        if not partitions:
-            return
+        commits: dict[TopicPartition, OffsetAndMetadata] = {}
         if self._read_commits is not None:
             try:
-                commits = await self._read_commits(partitions)
+                commits = await self._read_commits(list(firsts))
             except (KafkaError, BrokerUnavailable) as error:
                 log.warning("suspects.unknown", error=str(error))
                 return  # the next records bring us here again
-            for partition in partitions:
-                commit = commits.get(partition)
-                # Not asked for: the answer would wait behind the fetch that waits at the broker.
-                end = self._consumer.highwater(partition) or firsts[partition]
-                found = commit and Suspects.from_commit(commit.offset, commit.metadata, end)
-                if found and partition in self._trackers:
-                    self._suspects[partition] = found
-                    log.info("suspects.found", partition=partition.partition, until=found.until, killer=found.killer)
-        self._unchecked.difference_update(partitions)
-        await self._commit_as(
-            {partition: (firsts[partition], IN_USE) for partition in partitions if partition not in self._suspects}
-        )
+        claims: dict[TopicPartition, Commit] = {}
+        for partition, first in firsts.items():
+            if (state := self._states.get(partition)) is None:
+                continue
+            commit = commits.get(partition)
+            # Not asked for: the answer would wait behind the fetch that waits at the broker.
+            end = self._consumer.highwater(partition) or first
+            check = PoisonCheck.after(commit.offset, commit.metadata, end) if commit else None
+            if check is not None:
+                log.info("suspects.found", partition=partition.partition, until=check.until, killer=check.poison)
+            if (claim := state.own(check, first)) is not None:
+                claims[partition] = claim
+        await self._commit_as(claims)
+
+    def _start_check(
+        self, partition: TopicPartition, state: PartitionState, check: PoisonCheck, records: list[ConsumerRecord]
+    ) -> None:
+        state.begin_check()
+        self._consumer.pause(partition)
+        task = asyncio.create_task(self._one_by_one(partition, state, check, records))
+        task.add_done_callback(self._check_ended)
+        self._checks[partition] = task
 
     async def _one_by_one(
-        self, partition: TopicPartition, tracker: OffsetTracker, records: list[ConsumerRecord]
+        self, partition: TopicPartition, state: PartitionState, check: PoisonCheck, records: list[ConsumerRecord]
     ) -> None:
-        """Handle suspects alone, each marked before it is tried, and those behind them as ever."""
-        suspects = self._suspects[partition]
+        """Handle the records that may be poison alone, each marked before it is tried, then those behind them as usual."""
         for record in records:
-            if self._trackers.get(partition) is not tracker:
-                return  # taken away meanwhile
-            if record.offset >= suspects.until:
+            offset = record.offset
+            if offset >= check.until:
+                break
+            while not state.may_try(offset):
+                await self._progress()
+            if offset == check.poison:
+                self._dead_letter(record, Delivery(self, partition, offset), "its worker died on it twice", "")
+                continue
+            async with self._alone:
+                await self._commit_as({partition: state.try_alone(offset)})
                 self._handle(record, partition)
-            elif record.offset == suspects.killer:
-                self._put_aside(record, Delivery(self, partition, record.offset), "its worker died on it twice", "")
-            else:
-                async with self._alone:
-                    await self._commit_as({partition: (record.offset, TRYING)})
-                    self._handle(record, partition)
-                    while record.offset in tracker:
-                        self._progressed.clear()
-                        await self._progressed.wait()
-        if records[-1].offset + 1 >= suspects.until:
-            self._suspects.pop(partition, None)
-            await self._commit_as({partition: (tracker.committable or records[0].offset, IN_USE)})
-        self._careful.pop(partition, None)
-        if partition in self._consumer.assignment() and partition not in self._paused:
+                while offset in state:
+                    await self._progress()
+        # Without this the mark would blame the last of them for what those behind it do.
+        await self._commit_as({partition: state.next_commit()})
+        if self._states.get(partition) is not state:
+            return  # taken away meanwhile
+        state.end_check(records[-1].offset)
+        self._checks.pop(partition, None)
+        for record in records:
+            if record.offset >= check.until:
+                self._handle(record, partition)
+        if partition in self._consumer.assignment() and not state.pause_if_full():
             self._consumer.resume(partition)
 
-    def _careful_ended(self, task: asyncio.Task[None]) -> None:
+    def _check_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error)
 
-    def _finish(self, partition: TopicPartition, offset: int) -> None:
-        tracker = self._trackers.get(partition)
-        if tracker is None:
+    async def _progress(self) -> None:
+        """Wait until some record is finished."""
+        self._progressed.clear()
+        await self._progressed.wait()
+
+    def finish(self, partition: TopicPartition, offset: int) -> None:
+        """Note that nothing is left to do for a record; resume its partition when there is room again."""
+        state = self._states.get(partition)
+        if state is None:
             return  # taken away; its next owner gets it again
-        tracker.finish(offset)
+        may_fetch = state.finish(offset)
         self._progressed.set()
-        if partition in self._paused and len(tracker) <= self._queue_limit // 2:
-            self._paused.discard(partition)
-            if partition in self._consumer.assignment() and partition not in self._careful:
-                self._consumer.resume(partition)
+        if may_fetch and partition in self._consumer.assignment():
+            self._consumer.resume(partition)
 
     async def _commit_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(self._commit_interval)
-            await self._commit(list(self._trackers))
+            commits = {partition: state.next_commit() for partition, state in self._states.items()}
+            await self._commit_as(commits)
 
-    async def _commit(self, partitions: list[TopicPartition], *, clean: bool = False) -> None:
-        offsets: dict[TopicPartition, tuple[int, str]] = {}
-        for partition in partitions:
-            tracker = self._trackers.get(partition)
-            offset = tracker.committable if tracker is not None else None
-            if clean and not tracker and partition not in self._suspects:
-                offset = offset if offset is not None else self._committed.get(partition)
-                if offset is not None:
-                    offsets[partition] = offset, CLEAN
-            elif offset is not None and offset != self._committed.get(partition):
-                offsets[partition] = offset, IN_USE
-        await self._commit_as(offsets)
-
-    async def _commit_as(self, offsets: dict[TopicPartition, tuple[int, str]]) -> None:
-        if not offsets:
+    async def _commit_as(self, commits: Mapping[TopicPartition, Commit | None]) -> None:
+        given = {partition: commit for partition, commit in commits.items() if commit is not None}
+        if not given:
             return
+        states = {partition: self._states.get(partition) for partition in given}
         try:
-            await self._consumer.commit(offsets)
-            self._committed |= {partition: offset for partition, (offset, _) in offsets.items()}
+            await self._consumer.commit(given)
+            for partition, state in states.items():
+                if state is not None:
+                    state.committed(given[partition][0])
         except (CommitFailedError, IllegalStateError) as error:
             # The group moved on without us. The next owner repeats these, and repeats are recognised by request id.
             log.info("commit.superseded", error=str(error))
@@ -299,32 +267,28 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _drain(self, partitions: list[TopicPartition]) -> None:
         """Wait until the partitions have nothing in hand, for `drain_timeout` at most, and commit."""
         give_up = time.monotonic() + self._drain_timeout
-        while any(self._trackers.get(partition) for partition in partitions) and not self._failure.done():
-            self._progressed.clear()
+        while any(self._states.get(partition) for partition in partitions) and not self._failure.done():
             try:
-                await asyncio.wait_for(self._progressed.wait(), max(0.0, give_up - time.monotonic()))
+                await asyncio.wait_for(self._progress(), max(0.0, give_up - time.monotonic()))
             except TimeoutError:
                 log.warning("drain.timeout", in_hand=self.in_hand)
                 break
-        await self._commit(partitions, clean=True)
+        await self._commit_as(
+            {partition: self._states[partition].last_commit() for partition in partitions if partition in self._states}
+        )
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Finish and commit what is in hand before the partitions go to somebody else."""
         await self._drain(list(revoked))
         for partition in revoked:
-            self._trackers.pop(partition, None)
-            self._committed.pop(partition, None)
-            self._paused.discard(partition)
-            self._unchecked.discard(partition)
-            self._suspects.pop(partition, None)
-            if (careful := self._careful.pop(partition, None)) is not None:
-                careful.cancel()
+            self._states.pop(partition, None)
+            if (check := self._checks.pop(partition, None)) is not None:
+                check.cancel()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Begin afresh with the partitions that are ours now."""
         for partition in assigned:
-            self._trackers.setdefault(partition, OffsetTracker())
-            self._unchecked.add(partition)
+            self._states.setdefault(partition, PartitionState(self._queue_limit))
         self._joined = True
         self._held = tuple(sorted(partition.partition for partition in assigned))
         if self._on_assignment is not None:

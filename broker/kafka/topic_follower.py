@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ...schemas.settings import Settings
 from ...schemas.topics import Topic
 from .connection import make_consumer
-from .dead_letter_box import DeadLetterBox
+from .dead_letter_writer import DeadLetterWriter
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ class TopicFollower:
     """Calls `on_record` for each record of all partitions, outside of any group.
 
     `from_end` skips what is already there: for topics of which only news matters. A record on which `on_record` raises is
-    put into `junk`, where there is one, and the next one is read.
+    put into `dead_letters`, where there is one, and the next one is read.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class TopicFollower:
         *,
         from_end: bool = False,
         partitions: list[int] | None = None,
-        junk: DeadLetterBox | None = None,
+        dead_letters: DeadLetterWriter | None = None,
     ) -> None:
         self._settings = settings
         self._partitions = [
@@ -42,7 +42,7 @@ class TopicFollower:
         ]
         self._on_record = on_record
         self._from_end = from_end
-        self.junk = junk
+        self.dead_letters = dead_letters
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -86,11 +86,11 @@ class TopicFollower:
                 try:
                     self._on_record(record)
                 except Exception as error:  # one record must not take a table, or a whole role, from those behind it
-                    self._put_aside(record, error)
+                    self._dead_letter(record, error)
 
-    def _put_aside(self, record: ConsumerRecord, error: Exception) -> None:
+    def _dead_letter(self, record: ConsumerRecord, error: Exception) -> None:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
         where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
         log.warning("record.malformed", **where, reason=reason[:500])
-        if self.junk is not None:
-            self.junk.put(record, reason)
+        if self.dead_letters is not None:
+            self.dead_letters.put(record, reason)

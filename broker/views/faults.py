@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from ...schemas.payloads.chaos import Fault
 from ...schemas.settings import Settings
-from ..kafka.dead_letter_box import DeadLetterBox
+from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.topic_follower import TopicFollower
 
 
@@ -26,9 +26,9 @@ class FaultsView:
         """Follow until cancelled."""
         await self._follower.run()
 
-    def report_to(self, junk: DeadLetterBox) -> None:
+    def report_to(self, dead_letters: DeadLetterWriter) -> None:
         """Put what is no fault among the dead letters."""
-        self._follower.junk = junk
+        self._follower.dead_letters = dead_letters
 
     def active(self) -> list[Fault]:
         """Return the faults that are on; those that have ended are forgotten."""

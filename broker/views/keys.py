@@ -6,16 +6,16 @@ from aiokafka import ConsumerRecord
 
 from ...schemas.payloads.keys import ApiKey
 from ...schemas.settings import Settings
-from ..kafka.dead_letter_box import DeadLetterBox
+from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.topic_follower import TopicFollower
 
 
 class KeysView:
     """A table of keys by id."""
 
-    def __init__(self, settings: Settings, junk: DeadLetterBox | None = None) -> None:
+    def __init__(self, settings: Settings, dead_letters: DeadLetterWriter | None = None) -> None:
         self.keys: dict[str, ApiKey] = {}
-        self._follower = TopicFollower(settings, settings.topics().keys, self._on_record, junk=junk)
+        self._follower = TopicFollower(settings, settings.topics().keys, self._on_record, dead_letters=dead_letters)
         self.ready = self._follower.ready
 
     async def run(self) -> None:

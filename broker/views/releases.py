@@ -10,7 +10,7 @@ from ...schemas.errors import ModelNotFound
 from ...schemas.names import check_model_name
 from ...schemas.payloads.releases import Release
 from ...schemas.settings import Settings
-from ..kafka.dead_letter_box import DeadLetterBox
+from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.outbox import Outbox
 from ..kafka.topic_follower import TopicFollower
 
@@ -31,7 +31,7 @@ class ReleasesView:
             settings,
             topics.deployments,
             self._on_record,
-            junk=DeadLetterBox(settings, outbox) if outbox is not None else None,
+            dead_letters=DeadLetterWriter(settings, outbox) if outbox is not None else None,
         )
         self.ready = self._follower.ready
 

@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 from ...schemas.payloads.releases import VersionSpec
 from ...schemas.payloads.replicas import Heartbeat
 from ...schemas.settings import Settings
-from ..kafka.dead_letter_box import DeadLetterBox
+from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.topic_follower import TopicFollower
 
 
@@ -22,7 +22,7 @@ class ReplicaView:
         self,
         settings: Settings,
         on_beat: Callable[[Heartbeat], None] | None = None,
-        junk: DeadLetterBox | None = None,
+        dead_letters: DeadLetterWriter | None = None,
     ) -> None:
         self._on_beat = on_beat
         self._timeout = settings.replica_timeout
@@ -30,7 +30,9 @@ class ReplicaView:
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         # Only news counts: a heartbeat from before this start says nothing of now.
-        self._follower = TopicFollower(settings, settings.topics().replicas, self._on_record, from_end=True, junk=junk)
+        self._follower = TopicFollower(
+            settings, settings.topics().replicas, self._on_record, from_end=True, dead_letters=dead_letters
+        )
 
     async def run(self) -> None:
         """Follow the heartbeats until cancelled."""

@@ -10,16 +10,18 @@ from aiokafka import ConsumerRecord
 from ...schemas.errors import MalformedRecord
 from ...schemas.payloads.releases import Release
 from ...schemas.settings import Settings
-from ..kafka.dead_letter_box import DeadLetterBox
+from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.topic_follower import TopicFollower
 
 
 class StatisticsView:
     """Documents by model and kind: release, latency, drift, shadow. They stay readable while the control plane is away."""
 
-    def __init__(self, settings: Settings, junk: DeadLetterBox | None = None) -> None:
+    def __init__(self, settings: Settings, dead_letters: DeadLetterWriter | None = None) -> None:
         self._documents: dict[tuple[str, str], dict[str, Any]] = {}
-        self._follower = TopicFollower(settings, settings.topics().statistics, self._on_record, junk=junk)
+        self._follower = TopicFollower(
+            settings, settings.topics().statistics, self._on_record, dead_letters=dead_letters
+        )
         self.ready = self._follower.ready
 
     async def run(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import faust
@@ -12,10 +12,10 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
+from ...broker.kafka.dead_letter_writer import headers_of, letter_of
 from ...broker.kafka.security import security_options
 from ...broker.kafka.tolerant_records import read_tolerantly
 from ...schemas.payloads.commands import Command, CommandBase, ServeOriginal, read_command
-from ...schemas.payloads.dead_letters import dead_letter
 from ...schemas.payloads.observations import DIFFERENCE, Difference, Summary
 from ...schemas.payloads.releases import Release
 from ...schemas.settings import Settings
@@ -48,7 +48,7 @@ class ReleasesApp:
         topics = settings.topics()
         self.app = _make_app(settings)
         self._whole = settings.max_body_bytes
-        self.put_aside_count = 0
+        self.dead_letter_count = 0
         self._commands = self._topic(topics.commands.name)
         self._observations = self._topic(topics.observations.name)
         self._deployments = self._topic(topics.deployments.name)
@@ -91,7 +91,7 @@ class ReleasesApp:
 
     async def _observe(self, stream: Any) -> None:
         async for record in stream.events():
-            if DIFFERENCE in _headers(record.message):
+            if DIFFERENCE in headers_of(record.message):
                 await self._survive("difference", Difference.model_validate_json, record.message, self._correct)
             else:
                 await self._survive("summary", Summary.model_validate_json, record.message, self._learn)
@@ -176,31 +176,15 @@ class ReleasesApp:
         except ValidationError as error:
             problem = error.errors()[0]
             reason = f"not a {what}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-            await self._put_aside(message, reason)
+            await self._dead_letter(message, reason)
         except Exception as error:
             log.exception("record.unhandled", topic=message.topic, partition=message.partition, offset=message.offset)
-            await self._put_aside(message, f"{type(error).__name__}: {error}", traceback.format_exc())
+            await self._dead_letter(message, f"{type(error).__name__}: {error}", traceback.format_exc())
 
-    async def _put_aside(self, message: Any, reason: str, stack: str = "") -> None:
-        source = f"{message.topic}/{message.partition}/{message.offset}"
-        log.warning("record.dead_letter", source=source, reason=reason[:500])
-        self.put_aside_count += 1
-        value, headers = dead_letter(
-            _headers(message),
-            message.value or b"",
-            whole=self._whole,
-            reason=reason,
-            source=source,
-            key=message.key,
-            stack=stack,
-        )
-        await self._dead_letters.send(key=source.encode(), value=value, headers=headers)
-
-
-def _headers(message: Any) -> list[tuple[str, bytes]]:
-    """Return a record's headers; Faust gives them as a mapping or as pairs."""
-    found = message.headers or ()
-    return list(found.items() if isinstance(found, Mapping) else map(tuple, found))
+    async def _dead_letter(self, message: Any, reason: str, stack: str = "") -> None:
+        self.dead_letter_count += 1
+        key, value, headers = letter_of(message, reason, stack, whole=self._whole)
+        await self._dead_letters.send(key=key.encode(), value=value, headers=headers)
 
 
 def _make_app(settings: Settings) -> Any:

@@ -9,7 +9,7 @@ import time
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ...broker.kafka.stretch import read_stretch
+from ...broker.kafka.time_range import read_time_range
 from ...control_plane.judge.counterfactual import RecordedCanary, judge_again
 from ...registry.registry import Registry
 from ...schemas.documents.counterfactual import Counterfactual
@@ -113,7 +113,7 @@ class CounterfactualRoutes:
         found: list[Summary] = []
         key = canary.id.model.encode()
         end = min(canary.ended_at, time.time()) + GRACE
-        async for record in read_stretch(self._settings, self._settings.topics().observations, canary.began_at, end):
+        async for record in read_time_range(self._settings, self._settings.topics().observations, canary.began_at, end):
             if record.key != key:
                 continue
             try:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from aiokafka import ConsumerRecord
 
-from ...broker.kafka.stretch import read_stretch
+from ...broker.kafka.time_range import read_time_range
 from ...registry.storage.database import InferenceRow
 from ...schemas.documents.inference_log import RecordDocument
 from ...schemas.records import ID, MODEL, NONCE
@@ -27,7 +27,7 @@ async def records_of(settings: Settings, row: InferenceRow, begin: float, end: f
     topics = settings.topics()
     found: list[RecordDocument] = []
     for topic in (topics.requests, topics.model(row.model), topics.replies, topics.shadow_replies, topics.cache_fills):
-        stretch = read_stretch(settings, topic, begin - BEFORE, end + AFTER)
+        stretch = read_time_range(settings, topic, begin - BEFORE, end + AFTER)
         found += [_document(record) async for record in stretch if _belongs(record, row)]
     return sorted(found, key=lambda one: one.at)
 

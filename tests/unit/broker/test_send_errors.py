@@ -8,7 +8,7 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition, errors
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.broker.kafka.consume_loop import Delivery
+from modelmesh.broker.kafka.delivery import Delivery
 from modelmesh.broker.kafka.outbox import Outbox
 from modelmesh.broker.kafka.send_errors import answer_for, is_permanent
 from modelmesh.producers.dead_letters import DeadLetter, DeadLetters
@@ -46,7 +46,7 @@ class Loop:
     def __init__(self):
         self.finished, self.failure = [], None
 
-    def _finish(self, partition, offset):
+    def finish(self, partition, offset):
         self.finished.append(offset)
 
     def fail(self, error):

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.broker.kafka.dead_letter_box import DeadLetterBox
+from modelmesh.broker.kafka.dead_letter_writer import DeadLetterWriter
 from modelmesh.broker.views.faults import FaultsView
 from modelmesh.broker.views.keys import KeysView
 from modelmesh.broker.views.releases import ReleasesView
@@ -54,7 +54,7 @@ def faults_view(sent, box):
 
 VIEWS = {
     "releases": lambda sent, box: ReleasesView(SETTINGS, sent),
-    "replicas": lambda sent, box: ReplicaView(SETTINGS, junk=box),
+    "replicas": lambda sent, box: ReplicaView(SETTINGS, dead_letters=box),
     "keys": lambda sent, box: KeysView(SETTINGS, box),
     "statistics": lambda sent, box: StatisticsView(SETTINGS, box),
     "faults": faults_view,
@@ -66,18 +66,18 @@ headers = st.sampled_from([(), (("h", b"\xff"),), (("h", None), ("h", b"x" * 9_0
 
 @pytest.mark.parametrize("view", VIEWS)
 @given(st.lists(values, min_size=1, max_size=4), headers)
-def test_no_record_ends_a_view(view, junk, some):
+def test_no_record_ends_a_view(view, dead_letters, some):
     async def read():
         sent = Sent()
-        made = VIEWS[view](sent, DeadLetterBox(SETTINGS, sent))
+        made = VIEWS[view](sent, DeadLetterWriter(SETTINGS, sent))
         with capture_logs():
-            await made._follower._read(Consumer([*junk, None, b"\xff"], some), 0)
+            await made._follower._read(Consumer([*dead_letters, None, b"\xff"], some), 0)
         return sent.letters
 
     letters = asyncio.run(read())
     assert letters[-1] == (
         "modelmesh.dead-letters",
-        b"t/0/%d" % (len(junk) + 1),
+        b"t/0/%d" % (len(dead_letters) + 1),
     )  # the last one is none for any of them
 
 

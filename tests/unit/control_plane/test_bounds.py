@@ -122,7 +122,7 @@ async def test_a_record_that_an_agent_fails_on_is_put_aside_and_the_next_one_is_
     assert [dict(letter["headers"])[records.SOURCE] for letter in sent] == [b"t/0/%d" % offset for offset in range(5)]
     assert b"nobody thought of this" in dict(sent[-1]["headers"])[records.STACK]
     assert all(len(letter["value"] or b"") + records.header_bytes(letter["headers"]) < 200_000 for letter in sent)
-    assert app.put_aside_count == 5
+    assert app.dead_letter_count == 5
 
 
 async def test_a_command_that_cannot_be_read_is_put_aside_and_says_what_is_wrong(tmp_path):

@@ -100,7 +100,7 @@ async def test_a_record_that_was_put_aside_is_answered_under_its_nonce():
                 log.send(topic, value, key=key, partition=partition, headers=headers)
 
     one = pending(asked("a"))
-    Answerer(SETTINGS, Outbox()).put_aside(one.record, one.delivery, "it kills", "")
+    Answerer(SETTINGS, Outbox()).dead_letter_and_reply(one.record, one.delivery, "it kills", "")
     sent.set_result(None)
     kept[0](sent)
     [(_, key, _, reply)] = log.sent

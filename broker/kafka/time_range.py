@@ -13,7 +13,7 @@ from .connection import make_consumer
 FETCH = 2000
 
 
-async def read_stretch(settings: Settings, topic: Topic, begin: float, end: float) -> AsyncIterator[ConsumerRecord]:
+async def read_time_range(settings: Settings, topic: Topic, begin: float, end: float) -> AsyncIterator[ConsumerRecord]:
     """Iterate over the records of all partitions between two moments: by partition, in order, so always the same.
 
     Moments in seconds since the epoch; one that has not come yet is the end of the log.

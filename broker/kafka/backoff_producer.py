@@ -1,4 +1,4 @@
-"""A producer that does not spin while there is no broker."""
+"""A producer that backs off while there is no broker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 PAUSE = 0.2
 
 
-class PatientProducer(AIOKafkaProducer):  # type: ignore[misc]
+class BackoffProducer(AIOKafkaProducer):  # type: ignore[misc]
     """Waits a moment after each metadata update that failed.
 
     aiokafka 0.14's sender asks for metadata again and again, without a pause, while records wait and no partition has a

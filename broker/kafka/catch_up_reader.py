@@ -23,8 +23,8 @@ PIECE, RESTS, LONGEST_REST = 100, 3.0, 0.05
 BEHIND, LARGE_PIECE = 5_000, 2_000
 
 
-def burst_consumer(settings: Settings) -> AIOKafkaConsumer:
-    """Return a consumer for a BurstReader, not started yet: what is there comes at once, in large pieces."""
+def catch_up_consumer(settings: Settings) -> AIOKafkaConsumer:
+    """Return a consumer for a CatchUpReader, not started yet: what is there comes at once, in large pieces."""
     return make_consumer(settings, fetch_min_bytes=FETCH_BYTES, fetch_max_wait_ms=5)
 
 
@@ -33,7 +33,7 @@ def partitions_of(*topics: Topic) -> list[TopicPartition]:
     return [TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)]
 
 
-class BurstReader:
+class CatchUpReader:
     """Reads the partitions that a started consumer has been given and positioned on."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
