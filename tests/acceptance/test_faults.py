@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.faults import FAULTS, faults
+from benchmarks.faults import faults
+from benchmarks.injected_faults import FAULTS
 
 
 @pytest.mark.timeout(600)
