@@ -7,10 +7,9 @@ import os
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypeAlias, TypedDict, Unpack
 from uuid import uuid4
 from zlib import crc32
 
@@ -19,32 +18,23 @@ from aiokafka import ConsumerRecord
 
 from ..broker.kafka.connection import make_producer, start_producer
 from ..broker.kafka.outbox import Outbox
-from ..broker.kafka.send_errors import answer_for, is_permanent
 from ..broker.kafka.topic_follower import TopicFollower
 from ..broker.views.replicas import ReplicaView
 from ..models.values.json_values import json_of
-from ..resilience.retries import RetryBudget, RetryDelay
 from ..runtime.chaos import Chaos
 from ..runtime.lifecycle import Lifecycle
 from ..schemas import records
-from ..schemas.errors import (
-    BrokerUnavailable,
-    DeadlineExceeded,
-    MalformedRequest,
-    RequestTooLarge,
-    from_problem,
-)
-from ..schemas.names import REQUEST_ID
+from ..schemas.errors import BrokerUnavailable, from_problem
 from ..schemas.records import PredictionRequest, Priority, Reply
 from ..schemas.settings import Settings
-from .correlation import answer_to, check_texts, clocks_differ, skew_of
+from .pending_requests import PendingRequest, PendingRequests
+from .request_checks import check_size, check_texts, checked_id, seconds_to_wait
 from .request_partitions import RequestPartitions
 from .room import Room
 from .silence import Silence
 
-# Retries a second that need no budget, and the delay of a model's first retries, before anything is known of it.
-RESERVE = 1.0
-UNKNOWN_DELAY = 1.0
+# A request of this client's, which its caller awaits.
+Pending: TypeAlias = PendingRequest[asyncio.Future[Reply]]
 
 
 class PredictOptions(TypedDict, total=False):
@@ -77,17 +67,16 @@ class PredictionClient:
         self._replies = topics.replies
         # Two clients may share a partition: each picks out its own answers by the nonces of its requests.
         self.reply_partition = crc32(self._settings.name.encode()) % topics.replies.partitions
-        self._pending: dict[bytes, _Pending] = {}  # by nonce
+        self._pending: PendingRequests[asyncio.Future[Reply]] = PendingRequests(
+            RequestPartitions(topics.requests.partitions, crc32(self._settings.name.encode())),
+            max_attempts=self._settings.max_attempts,
+            retry_budget=self._settings.retry_budget,
+            least_delay=self._settings.retry_least,
+            uniform=random.random,
+        )
         self.room = Room(self._settings.max_in_flight, self._settings.max_in_flight_bytes)
         self._silence = Silence(self._settings.max_deadline)
         self._unacknowledged = 0
-        self._partitions = RequestPartitions(topics.requests.partitions, crc32(self._settings.name.encode()))
-        self._delays: dict[str, RetryDelay] = {}
-        self._unknown = RetryDelay(UNKNOWN_DELAY, random.random)
-        self._budget = RetryBudget(self._settings.retry_budget, RESERVE)
-        self.retries = 0
-        self.foreign = 0  # replies on this partition to nothing that is in flight here: others', second, or late ones
-        self.mismatched = 0  # replies under a nonce of ours that are no answer to its request
         self._open = False
 
     async def __aenter__(self) -> PredictionClient:
@@ -120,7 +109,7 @@ class PredictionClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open = False
-        for pending in self._pending.values():
+        for pending in self._pending:
             pending.future.cancel()
         await self._parts.__aexit__(kind, error, trace)
 
@@ -142,6 +131,21 @@ class PredictionClient:
     def in_flight(self) -> int:
         """Requests without an answer."""
         return self.room.places
+
+    @property
+    def retries(self) -> int:
+        """How many times a request was sent again."""
+        return self._pending.retries
+
+    @property
+    def foreign(self) -> int:
+        """Replies on this partition to nothing that is in flight here: others', second, or late ones."""
+        return self._pending.foreign
+
+    @property
+    def mismatched(self) -> int:
+        """Replies under a nonce of this client's that are no answer to its request."""
+        return self._pending.mismatched
 
     @property
     def taken(self) -> dict[str, int]:
@@ -202,21 +206,9 @@ class PredictionClient:
         When no answer comes in good time the request is sent again, on another road and within the retry budget; the first
         answer is returned. Raises MalformedRequest, DeadlineExceeded, Overloaded or BrokerUnavailable.
         """
-        if request_id is None:
-            request_id = os.urandom(16).hex()
-        elif not REQUEST_ID.fullmatch(request_id):
-            raise MalformedRequest(
-                "a request id has 1 to 128 letters, digits, '.', '_', ':' or '-'", field="request_id"
-            )
-        if len(body) > self._settings.max_body_bytes:
-            raise RequestTooLarge(
-                f"the request has {len(body)} bytes, more than may be ({self._settings.max_body_bytes}, the setting "
-                "max_body_bytes): send fewer rows at a time",
-                field="inputs",
-            )
-        seconds = min(deadline or self._settings.deadline, self._settings.max_deadline)
-        if seconds != seconds:
-            raise MalformedRequest("a deadline is a number of seconds, not NaN", field="deadline")
+        request_id = checked_id(request_id)
+        check_size(body, self._settings.max_body_bytes)
+        seconds = seconds_to_wait(deadline, self._settings)
         request = PredictionRequest(
             request_id=request_id,
             model=model,
@@ -247,25 +239,21 @@ class PredictionClient:
     async def _answer(self, request: PredictionRequest, seconds: float) -> Reply:
         """Send a request and return its reply; whatever comes of it, nothing of it is left here."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        key = request.nonce.encode()
-        pending = self._pending[key] = _Pending(request, loop.create_future(), now, now + seconds)
-        timer = loop.call_later(seconds, self._expire, pending)
+        pending = self._pending.add(request, loop.create_future(), loop.time(), seconds)
+        timer = loop.call_later(seconds, self._pending.expire, pending)
         try:
-            self._budget.request(now)
             self._send(pending)
             return await pending.future
         finally:
             timer.cancel()
             if pending.retry is not None:
                 pending.retry.cancel()
-            del self._pending[key]
+            self._pending.remove(pending)
 
-    def _send(self, pending: _Pending) -> None:
+    def _send(self, pending: Pending) -> None:
         """Send a request, the first time or again."""
+        partition = self._pending.next_partition(pending, self._replicas.live())
         request = pending.request
-        partition = self._partitions.choose(self._replicas.live(), pending.tried)
-        pending.tried.append(partition)
         self._outbox.send(
             self._requests.name,
             request.body,
@@ -277,81 +265,27 @@ class PredictionClient:
         )
         self._unacknowledged += 1  # behind the call: what was not queued is never acknowledged
 
-    def _send_again_later(self, pending: _Pending) -> None:
-        request, loop = pending.request, asyncio.get_running_loop()
-        delay = self._delays.get(request.model, self._unknown).before(request.attempt + 1 + pending.refused)
-        if request.attempt < self._settings.max_attempts and loop.time() + delay < pending.expires:
-            pending.retry = loop.call_later(delay, self._send_again, pending)
+    def _send_again_later(self, pending: Pending) -> None:
+        delay = self._pending.retry_delay(pending, self._now())
+        if delay is not None:
+            pending.retry = asyncio.get_running_loop().call_later(delay, self._send_again, pending)
 
-    def _send_again(self, pending: _Pending) -> None:
+    def _send_again(self, pending: Pending) -> None:
         if pending.future.done():
             return
-        if not self._budget.withdraw(self._now()):
-            pending.refused += 1  # it asks again, less and less often: the budget fills up with each request
-            self._send_again_later(pending)
-        else:
-            pending.request = replace(pending.request, attempt=pending.request.attempt + 1)
-            self.retries += 1
+        if self._pending.retry(pending, self._now()):
             self._send(pending)
+        else:
+            self._send_again_later(pending)
 
-    def _expire(self, pending: _Pending) -> None:
-        if not pending.future.done():
-            pending.future.set_exception(
-                DeadlineExceeded(f"no answer from {pending.request.model} within the deadline")
-                if pending.acknowledged
-                else BrokerUnavailable("Kafka did not take the request within its deadline")
-            )
-
-    def _on_acknowledged(self, pending: _Pending, sent: asyncio.Future[object]) -> None:
+    def _on_acknowledged(self, pending: Pending, sent: asyncio.Future[object]) -> None:
         self._unacknowledged -= 1
-        if sent.cancelled():
-            return
-        error = sent.exception()
-        if error is None:
-            pending.acknowledged = True
-            if not pending.future.done():
-                # Only now: what Kafka has not taken yet needs no second copy, only patience.
-                self._send_again_later(pending)
-        elif not pending.acknowledged and not pending.future.done():
-            pending.future.set_exception(
-                answer_for(error, "the request")
-                if is_permanent(error)
-                else BrokerUnavailable(f"Kafka did not take the request: {error}")
-            )
+        if not sent.cancelled() and self._pending.sent(pending, sent.exception()):
+            self._send_again_later(pending)
 
     def _on_record(self, record: ConsumerRecord) -> None:
-        pending = self._pending.get(record.key)
-        if pending is None or pending.future.done():
-            self.foreign += 1
-            return
-        reply = answer_to(pending.request, record)
-        if reply is None:
-            self.mismatched += 1  # whoever wrote that, the answer is still to come
-            return
-        if reply.status == DeadlineExceeded.status:
-            skew = skew_of(record, time.time(), pending.expires - self._now())
-            if skew:
-                pending.future.set_exception(DeadlineExceeded(clocks_differ(skew)))
-                return
-        pending.future.set_result(reply)
-        self._silence.answered()
-        if reply.ok and reply.attempt == 1:
-            delay = self._delays.get(reply.model)
-            if delay is None:
-                delay = self._delays[reply.model] = RetryDelay(self._settings.retry_least, random.random)
-            delay.answered(self._now() - pending.began)
+        if self._pending.receive(record, self._now(), time.time()):
+            self._silence.answered()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-@dataclass(slots=True)
-class _Pending:
-    request: PredictionRequest
-    future: asyncio.Future[Reply]
-    began: float
-    expires: float
-    acknowledged: bool = False
-    refused: int = 0  # retries that the budget had nothing for
-    tried: list[int] = field(default_factory=list)
-    retry: asyncio.TimerHandle | None = None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from aiokafka import ConsumerRecord
 
-from ..schemas.errors import MalformedRecord, MalformedRequest
+from ..schemas.errors import MalformedRecord
 from ..schemas.records import PredictionRequest, Reply
-from .header_texts import are_texts, fault_of
 
 # Clocks that differ by fewer seconds take no deadline away.
 NOTABLE_SKEW = 1.0
@@ -46,23 +45,3 @@ def clocks_differ(skew: float) -> str:
         f"no answer: the clock of the mesh is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} the clock of the "
         "client (of the gateway, over HTTP), so that the deadline seemed to have passed; set both clocks by NTP"
     )
-
-
-def check_texts(request: PredictionRequest) -> None:
-    """Raise MalformedRequest naming what cannot be a record header."""
-    joined = (
-        f"{request.model}{request.routing_key}{request.content_type}{request.traceparent}{request.pin}{request.caller}"
-    )
-    if are_texts(joined):
-        return
-    name, fault = fault_of(
-        {
-            "model": request.model,
-            "routing key": request.routing_key,
-            "content type": request.content_type,
-            "traceparent": request.traceparent,
-            "version": request.pin,
-            "caller": request.caller,
-        }
-    )
-    raise MalformedRequest(fault, field=name.replace(" ", "_"))

@@ -164,7 +164,7 @@ async def test_a_retry_keeps_the_nonce():
     client = client_of(log)
     asking = asyncio.create_task(client.send("m", b"{}"))
     first = (await sent(log, 1))[0]
-    client._send_again(client._pending[first.nonce.encode()])
+    client._send_again(*client._pending)
     second = (await sent(log, 2))[1]
     assert (second.nonce, second.attempt) == (first.nonce, 2)
     assert NONCE.fullmatch(first.nonce)
