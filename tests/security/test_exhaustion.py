@@ -9,7 +9,6 @@ import sys
 import time
 
 import aiohttp
-import cloudpickle
 import numpy as np
 import orjson
 import psutil
@@ -17,6 +16,7 @@ import pytest
 from aiohttp import web
 from modelmesh.schemas.settings import Settings
 
+from ..by_value import by_value
 from .conftest import keyed_mesh
 
 # All of them sleep at once, and fill what threads they might share with others.
@@ -44,15 +44,6 @@ class Doubles:
 
     def predict(self, rows):
         return np.asarray(rows)[:, 0] * 2
-
-
-def by_value(model):
-    """A model that carries its class: this file is nothing that a model's process finds."""
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    try:
-        return cloudpickle.dumps(model)
-    finally:
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 class Provider:

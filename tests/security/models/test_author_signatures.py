@@ -4,10 +4,8 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-import sys
 
 import aiohttp
-import cloudpickle
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -23,6 +21,7 @@ from modelmesh.schemas.errors import ModelFailed, PickleRefused, SetupError
 from modelmesh.schemas.settings import Settings
 from typer.testing import CliRunner
 
+from ...by_value import by_value
 from ..gateway_alone import gateway_alone
 from . import model_attacks
 
@@ -39,15 +38,6 @@ class SaysWhereItRuns:
         import numpy as np
 
         return np.full(len(rows), float(os.getpid()))
-
-
-def by_value(model):
-    """A model that carries its class: this file is nothing that a model's process finds."""
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    try:
-        return cloudpickle.dumps(model)
-    finally:
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 CODE = by_value(SaysWhereItRuns())

@@ -8,7 +8,6 @@ import time
 from types import SimpleNamespace
 
 import aiohttp
-import cloudpickle
 import numpy as np
 import psutil
 import pytest
@@ -24,6 +23,7 @@ from modelmesh.schemas.errors import ModelFailed
 from modelmesh.schemas.settings import Settings
 from modelmesh.workers.execution import LoadedModel
 
+from ...by_value import by_value
 from . import model_attacks
 
 HANGS, REFUSES = 42.0, 43.0
@@ -31,15 +31,6 @@ LIMITS = Limits(
     allow_pickles=True, memory_bytes=32 * 1024**3, file_bytes=64 * 1024**2, load_seconds=60.0, batch_seconds=1.0
 )
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a model's process is looked for in /proc")
-
-
-def by_value(model):
-    """A model that carries its class: this file is nothing that a model's process finds."""
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    try:
-        return cloudpickle.dumps(model)
-    finally:
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 class SleepsOnOneRow:

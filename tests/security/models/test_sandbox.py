@@ -14,7 +14,6 @@ import time
 import venv
 from pathlib import Path
 
-import cloudpickle
 import numpy as np
 import psutil
 import pytest
@@ -25,21 +24,13 @@ from modelmesh.models.sandbox.channel import BrokenMessage, Channel, read_answer
 from modelmesh.models.serving_process import ServingProcess
 from modelmesh.schemas.errors import ModelFailed
 
+from ...by_value import by_value
 from . import model_attacks
 
 ATTACKS = Path(__file__).with_name("model_attacks.py")
 PLAIN_USER = 65534
 LIMITS = Limits(allow_pickles=True, memory_bytes=32 * 1024**3, file_bytes=64 * 1024**2)
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux'")
-
-
-def by_value(model):
-    """A model that carries its class: this file is nothing that a model's process finds."""
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    try:
-        return cloudpickle.dumps(model)
-    finally:
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 def as_plain_user(command):

@@ -1,6 +1,4 @@
-import asyncio
 import os
-import sys
 
 import joblib
 import numpy as np
@@ -160,20 +158,10 @@ class Hangs:
             pass
 
 
-def _dump_by_value(model, path):
-    import cloudpickle
-
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a model's process does not find this file
-    try:
-        path.write_bytes(cloudpickle.dumps(model))
-    finally:
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-
-
 @pytest.mark.parametrize(("kind", "words", "timeout"), [(Dies, "died", 60), (Hangs, "within 3 s", 3)])
 async def test_a_model_that_kills_or_hangs_its_process_is_refused_in_words(kind, words, timeout, tmp_path):
     path = tmp_path / "model"
-    await asyncio.to_thread(_dump_by_value, kind(), path)
+    path.write_bytes(by_value(kind()))
     with pytest.raises(RegistrationRefused, match=words):
         await prove_in_fresh_process(
             path, "sklearn", None, [[1.0]], True, tmp_path / "o", limits=LIMITS, timeout=timeout
