@@ -68,4 +68,5 @@ async def test_what_the_judge_knows_from_the_shell(modelmesh, kafka_client, regi
         return model in await modelmesh("latency", model)
 
     await until(shown, "the model's latency")
-    assert "learning the reference, 1 rows so far" in await modelmesh("drift", model)
+    # One, or more where the request was sent again.
+    assert re.search(r"learning the reference, \d rows so far", await modelmesh("drift", model))

@@ -20,6 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from ....by_value import by_value
+
 LIMITS = Limits(allow_pickles=True, memory_bytes=32 * 1024**3, file_bytes=1024**3)
 X, Y = load_breast_cancer(return_X_y=True)
 TABLE = pd.DataFrame(
