@@ -64,7 +64,7 @@ def http_middleware(
     `check_door` comes before everything else and raises for what must not be taken further. What `is_quiet` says of a request
     leaves it without a span and without a line in the access log.
     """
-    books = _Books(registry, traces, access_log)
+    books = _Books(registry, traces, access_log, is_quiet)
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -72,8 +72,7 @@ def http_middleware(
         given = request.headers.get(REQUEST_ID_HEADER)
         known = given is not None and REQUEST_ID.fullmatch(given) is not None
         request_id = request[REQUEST_ID_KEY] = given if given is not None and known else os.urandom(16).hex()
-        quiet = is_quiet(request)
-        span = books.begin(request, quiet)
+        span = books.begin(request)
         try:
             check_door(request)
             if given is not None and not known:
@@ -83,11 +82,11 @@ def http_middleware(
             _check_encoding(request)
             response = await handler(request)
         except asyncio.CancelledError:
-            books.end(request, span, CLIENT_LEFT, started, quiet)
+            books.end(request, span, CLIENT_LEFT, started)
             raise
         except Exception as error:
             response = _error_response(request, error)
-        books.end(request, span, response.status, started, quiet)
+        books.end(request, span, response.status, started)
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id
         return response
@@ -98,7 +97,13 @@ def http_middleware(
 class _Books:
     """What is written down of each request: metrics, a span where it is sampled, a line in the access log."""
 
-    def __init__(self, registry: CollectorRegistry, traces: Traces, access_log: str) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        traces: Traces,
+        access_log: str,
+        is_quiet: Callable[[web.Request], bool],
+    ) -> None:
         total = Counter("http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
         seconds = Histogram(
             "http_request_duration_seconds", "Time to answer", ("route",), buckets=SECONDS, registry=registry
@@ -107,22 +112,26 @@ class _Books:
         self._total_of, self._seconds_of = cache(total.labels), cache(seconds.labels)
         self._keep = Bookkeeping(registry)
         self._traces = traces
-        self._access_log = access_log
+        # The least status that has a line in the access log.
+        self._logged_from = {"off": 1000, "errors": 400}.get(access_log, 0)
+        self._is_quiet = is_quiet
 
-    def begin(self, request: web.Request, quiet: bool) -> Span | None:
+    def begin(self, request: web.Request) -> Span | None:
         """Begin a request's span, where it has one, and note the traceparent for what is done for the request."""
         traceparent = known_traceparent(request.headers.get("traceparent", ""))
-        span = None if quiet else self._traces.begin(f"{request.method} {_name(request)}", traceparent)
+        span = None
+        if self._traces.on and not self._is_quiet(request):
+            span = self._traces.begin(f"{request.method} {_name(request)}", traceparent)
         request[TRACEPARENT_KEY] = traceparent if span is None else traceparent_of(span)
         return span
 
-    def end(self, request: web.Request, span: Span | None, status: int, started: float, quiet: bool) -> None:
+    def end(self, request: web.Request, span: Span | None, status: int, started: float) -> None:
         """Write down how a request ended that `started` then (`time.perf_counter`)."""
         taken = time.perf_counter() - started
         self._keep("metrics", self._count, request.method, _name(request), status, taken)
         if span is not None:
             self._keep("traces", _end_span, span, request[REQUEST_ID_KEY], status)
-        if quiet or status == CLIENT_LEFT or self._access_log == "off" or (status < 400 and self._access_log != "all"):
+        if status < self._logged_from or status == CLIENT_LEFT or self._is_quiet(request):
             return
         self._keep(
             "access log",

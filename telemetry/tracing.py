@@ -58,6 +58,11 @@ class Traces:
         exporter = OTLPSpanExporter(endpoint=settings.otlp, timeout=5)
         return cls(role, settings.name, settings.trace_sample, BatchSpanProcessor(exporter))
 
+    @property
+    def on(self) -> bool:
+        """Whether any spans are made."""
+        return self._provider is not None
+
     def begin(self, name: str, traceparent: str) -> Span | None:
         """Begin a request's first span, or go on with its caller's trace; None when it is not sampled."""
         if self._provider is None:
