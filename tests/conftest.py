@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as examples
 from sqlalchemy.engine import make_url
 
@@ -15,7 +16,7 @@ from sqlalchemy.engine import make_url
 os.environ.setdefault("PYTHONPATH", str(Path(__file__).parents[1]))
 
 # How long an example takes says something of the machine, and nothing of what is tested.
-examples.register_profile("any machine", deadline=None)
+examples.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 examples.load_profile("any machine")
 
 
