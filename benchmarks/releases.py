@@ -244,7 +244,7 @@ async def _all_paired(sdk: AsyncModelMeshClient, model: str, sent: int) -> dict[
     give_up = time.monotonic() + 15
     pairs: dict[str, Any] = {}
     while time.monotonic() < give_up:
-        pairs = await sdk.shadow(model)
+        pairs = (await sdk.shadow(model)).as_json()
         if pairs["paired"] + pairs["shed"] >= sent:
             break
         await asyncio.sleep(0.2)

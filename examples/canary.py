@@ -11,7 +11,7 @@ forest = RandomForestClassifier(200, random_state=1).fit(rows[::2], labels[::2])
 
 with ModelMeshClient() as client:
     registered = client.register_model("tumours", forest, sample=rows[:20], data=rows[::2])
-    version = registered["version"]["version"]
+    version = registered.version.version
 
     stop = threading.Event()
 
@@ -28,10 +28,10 @@ with ModelMeshClient() as client:
         started = client.create_canary(
             "tumours", version, steps=[10, 50, 100], hold_seconds=5, auto_rollback_threshold=0.05
         )
-        print(started["event"]["summary"])
+        print(started.event.summary)
         for event in client.watch("tumours"):
-            print(event["summary"])
-            if event["kind"] in ("canary.promoted", "canary.rolled_back"):
+            print(event.summary)
+            if event.kind in ("canary.promoted", "canary.rolled_back"):
                 break
     finally:
         stop.set()

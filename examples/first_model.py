@@ -9,8 +9,8 @@ forest = RandomForestClassifier(random_state=0).fit(rows[::2], labels[::2])
 
 with ModelMeshClient() as client:
     registered = client.register_model("tumours", forest, sample=rows[:20], author="examples")
-    version = registered["version"]
-    print(f"tumours {version['version']} is served as {version['served_as']}")
+    version = registered.version
+    print(f"tumours {version.version} is served as {version.served_as}")
     print("one row:", client.predict("tumours", inputs=rows[1]).label)
     answers = client.predict_batch("tumours", rows[1::2])
     pairs = zip(answers, labels[1::2], strict=True)

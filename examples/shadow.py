@@ -12,7 +12,7 @@ rows, labels = load_breast_cancer(return_X_y=True)
 other = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows[::2], labels[::2])
 
 with ModelMeshClient() as client:
-    version = client.register_model("tumours", other, sample=rows[:20])["version"]["version"]
+    version = client.register_model("tumours", other, sample=rows[:20]).version.version
     client.create_shadow("tumours", None, version)
     client.predict_batch("tumours", rows[1::2])
     time.sleep(2)

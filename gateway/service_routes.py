@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel
 
 from .. import __version__
 from ..access.caller import caller
 from ..schemas.asyncapi import asyncapi_document
+from ..schemas.documents.monitoring import Health
 from ..schemas.settings import Settings
 from ..telemetry.admin_server import metrics_page, metrics_response
 from ..telemetry.http import json_response
@@ -25,16 +25,6 @@ from .route import ROUTE_TABLE, Route
 _DOCS_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
 )
-
-
-class Health(BaseModel):
-    """What works. `at` is this machine's clock, in seconds since the epoch."""
-
-    at: float
-    ready: bool
-    checks: dict[str, bool]
-    control_plane: bool
-    replicas: list[str]
 
 
 class ServiceRoutes:

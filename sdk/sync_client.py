@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sized
-from datetime import datetime
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sized
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from rich.progress import track
 
+from ..schemas.documents.releases import EventDocument
 from ..schemas.errors import ModelMeshError
 from .client import AsyncModelMeshClient, address
+from .options import PredictOptions
 from .prediction import Prediction
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _waits(
+    call: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[ModelMeshClient, P], T]:
+    """Return the method of the client without async that does the same, with the same parameters."""
+
+    @wraps(call)
+    def method(self: ModelMeshClient, /, *args: P.args, **options: P.kwargs) -> T:
+        return self._wait(call(self._client, *args, **options))
+
+    return method
 
 
 class ModelMeshClient:
@@ -61,30 +76,43 @@ class ModelMeshClient:
         self._thread.join()
         self._loop.close()
 
-    def register_model(
-        self,
-        name: str,
-        model_object: Any,
-        framework: str | None = None,
-        metadata: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        """Register a model object or a file; see AsyncModelMeshClient.register_model for the options."""
-        return self._wait(self._client.register_model(name, model_object, framework, metadata, **options))
+    register_model = _waits(AsyncModelMeshClient.register_model)
+    predict = _waits(AsyncModelMeshClient.predict)
+    predict_batch = _waits(AsyncModelMeshClient.predict_batch)
+    models = _waits(AsyncModelMeshClient.models)
+    versions = _waits(AsyncModelMeshClient.versions)
+    delete_model = _waits(AsyncModelMeshClient.delete_model)
+    delete_version = _waits(AsyncModelMeshClient.delete_version)
 
-    def predict(
-        self,
-        name: str,
-        inputs: Any,
-        *,
-        routing_key: str | None = None,
-        request_id: str | None = None,
-        timeout: float | None = None,
-    ) -> Prediction:
-        """Return the prediction for one row, several rows or an object of named features."""
-        return self._wait(
-            self._client.predict(name, inputs, routing_key=routing_key, request_id=request_id, timeout=timeout)
-        )
+    deploy = _waits(AsyncModelMeshClient.deploy)
+    create_canary = _waits(AsyncModelMeshClient.create_canary)
+    canary = _waits(AsyncModelMeshClient.canary)
+    set_canary_percentage = _waits(AsyncModelMeshClient.set_canary_percentage)
+    promote_canary = _waits(AsyncModelMeshClient.promote_canary)
+    rollback_canary = _waits(AsyncModelMeshClient.rollback_canary)
+    counterfactual = _waits(AsyncModelMeshClient.counterfactual)
+    create_shadow = _waits(AsyncModelMeshClient.create_shadow)
+    stop_shadow = _waits(AsyncModelMeshClient.stop_shadow)
+    create_experiment = _waits(AsyncModelMeshClient.create_experiment)
+    experiment = _waits(AsyncModelMeshClient.experiment)
+    stop_experiment = _waits(AsyncModelMeshClient.stop_experiment)
+    deployments = _waits(AsyncModelMeshClient.deployments)
+    history = _waits(AsyncModelMeshClient.history)
+
+    drift = _waits(AsyncModelMeshClient.drift)
+    latency = _waits(AsyncModelMeshClient.latency)
+    accuracy = _waits(AsyncModelMeshClient.accuracy)
+    errors = _waits(AsyncModelMeshClient.errors)
+    shadow = _waits(AsyncModelMeshClient.shadow)
+    send_labels = _waits(AsyncModelMeshClient.send_labels)
+    dashboard_state = _waits(AsyncModelMeshClient.dashboard_state)
+    health = _waits(AsyncModelMeshClient.health)
+
+    inference_log = _waits(AsyncModelMeshClient.inference_log)
+    inference = _waits(AsyncModelMeshClient.inference)
+    start_replay = _waits(AsyncModelMeshClient.start_replay)
+    replay = _waits(AsyncModelMeshClient.replay)
+    replays = _waits(AsyncModelMeshClient.replays)
 
     def predict_stream(
         self,
@@ -94,7 +122,7 @@ class ModelMeshClient:
         in_flight: int = 256,
         on_progress: Callable[[int], None] | None = None,
         progress: bool = False,
-        **options: Any,
+        **options: Unpack[PredictOptions],
     ) -> Iterator[Prediction | ModelMeshError]:
         """Iterate over the predictions for many rows, in their order, with so many in flight and no more in memory.
 
@@ -117,173 +145,18 @@ class ModelMeshClient:
         finally:
             self._wait(answers.aclose())
 
-    def predict_batch(self, name: str, rows: Any) -> list[Prediction | ModelMeshError]:
-        """Return a prediction for each row, or the error of a row that failed."""
-        return self._wait(self._client.predict_batch(name, rows))
-
-    def models(self, *, page: int = 1, per_page: int = 50, framework: str | None = None) -> list[dict[str, Any]]:
-        """Return one page of models by name."""
-        return self._wait(self._client.models(page=page, per_page=per_page, framework=framework))
-
-    def versions(self, name: str) -> list[dict[str, Any]]:
-        """Return a model's versions, oldest first."""
-        return self._wait(self._client.versions(name))
-
-    def deploy(
-        self, name: str, version: str, *, generation: int | None = None, actor: str = "", reason: str = ""
-    ) -> dict[str, Any]:
-        """Send all requests to a version."""
-        return self._wait(self._client.deploy(name, version, generation=generation, actor=actor, reason=reason))
-
-    def create_canary(
-        self,
-        name: str,
-        candidate_version: str,
-        initial_percentage: float | None = None,
-        auto_rollback_threshold: float | None = None,
-        **rules: Any,
-    ) -> dict[str, Any]:
-        """Try a version on a share of the requests; see AsyncModelMeshClient.create_canary for the rules."""
-        return self._wait(
-            self._client.create_canary(name, candidate_version, initial_percentage, auto_rollback_threshold, **rules)
-        )
-
-    def canary(self, name: str) -> dict[str, Any]:
-        """Return a canary with its evidence."""
-        return self._wait(self._client.canary(name))
-
-    def set_canary_percentage(self, name: str, percentage: float, **wish: Any) -> dict[str, Any]:
-        """Change a canary's share of the requests."""
-        return self._wait(self._client.set_canary_percentage(name, percentage, **wish))
-
-    def promote_canary(self, name: str, **wish: Any) -> dict[str, Any]:
-        """Send everything to the candidate."""
-        return self._wait(self._client.promote_canary(name, **wish))
-
-    def rollback_canary(self, name: str, **wish: Any) -> dict[str, Any]:
-        """Send everything to stable."""
-        return self._wait(self._client.rollback_canary(name, **wish))
-
-    def counterfactual(self, name: str, **rules: Any) -> dict[str, Any]:
-        """Return how a recorded canary would have ended under other rules."""
-        return self._wait(self._client.counterfactual(name, **rules))
-
-    def create_shadow(
-        self, name: str, production_version: str | None, shadow_version: str, percentage: float = 100.0, **wish: Any
-    ) -> dict[str, Any]:
-        """Send copies of the requests to a version whose answers nobody gets."""
-        return self._wait(self._client.create_shadow(name, production_version, shadow_version, percentage, **wish))
-
-    def stop_shadow(self, name: str, **wish: Any) -> dict[str, Any]:
-        """Send no more copies."""
-        return self._wait(self._client.stop_shadow(name, **wish))
-
-    def create_experiment(
-        self, model: str, variants: list[dict[str, Any]], name: str = "", **wish: Any
-    ) -> dict[str, Any]:
-        """Share the users out over versions: [{"name", "version", "weight"}, ...], the control first."""
-        return self._wait(self._client.create_experiment(model, variants, name, **wish))
-
-    def experiment(self, name: str) -> dict[str, Any]:
-        """Return an experiment with its results."""
-        return self._wait(self._client.experiment(name))
-
-    def stop_experiment(self, name: str, winner: str = "", **wish: Any) -> dict[str, Any]:
-        """End an experiment; the winner goes live, without one the control."""
-        return self._wait(self._client.stop_experiment(name, winner, **wish))
-
-    def drift(self, name: str) -> dict[str, Any]:
-        """Return how the live inputs differ from the reference."""
-        return self._wait(self._client.drift(name))
-
-    def latency(self, name: str | None = None) -> dict[str, Any]:
-        """Return p50, p95 and p99 in ms over 1 min, 5 min and 1 h."""
-        return self._wait(self._client.latency(name))
-
-    def send_labels(self, name: str, labels: Mapping[str, Any]) -> int:
-        """Say what was right, by request id; return how many labels were taken."""
-        return self._wait(self._client.send_labels(name, labels))
-
-    def accuracy(self, name: str) -> dict[str, Any]:
-        """Return how right each version's answers were, over 1 h, 24 h and all labels."""
-        return self._wait(self._client.accuracy(name))
-
-    def errors(self, name: str | None = None) -> dict[str, Any]:
-        """Return requests, failures and the failure rate of the present trial, by model and version."""
-        return self._wait(self._client.errors(name))
-
-    def start_replay(self, name: str, version: str, begin: datetime, **options: Any) -> dict[str, Any]:
-        """Have recorded requests run against a version, away from production."""
-        return self._wait(self._client.start_replay(name, version, begin, **options))
-
-    def replay(self, replay_id: str) -> dict[str, Any]:
-        """Return how far a replay is, and its report when it is done."""
-        return self._wait(self._client.replay(replay_id))
-
-    def replays(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Return the newest replays without their reports."""
-        return self._wait(self._client.replays(name))
-
-    def inference_log(
-        self,
-        name: str | None = None,
-        *,
-        version: str | None = None,
-        status: int | str | None = None,
-        page: int = 1,
-        per_page: int = 50,
-        request_id: str | None = None,
-    ) -> list[dict[str, Any]]:
-        """Return requests with their outcomes, newest first; `status` "none": those that have none yet."""
-        return self._wait(
-            self._client.inference_log(
-                name, version=version, status=status, page=page, per_page=per_page, request_id=request_id
-            )
-        )
-
-    def inference(self, request_id: str, *, model: str | None = None, nonce: str | None = None) -> dict[str, Any]:
-        """Return one request with its outcome. Raises NotFound while the log does not have it.
-
-        Raises SeveralRequests where more than one has the id, and neither `model` nor `nonce` says which.
-        """
-        return self._wait(self._client.inference(request_id, model=model, nonce=nonce))
-
-    def shadow(self, name: str) -> dict[str, Any]:
-        """Return how a shadow's answers differ from production's."""
-        return self._wait(self._client.shadow(name))
-
-    def watch(self, name: str | None = None) -> Iterator[dict[str, Any]]:
+    def watch(self, name: str | None = None) -> Iterator[EventDocument]:
         """Iterate over events as they come, without end."""
         events = self._client.watch(name)
+
+        async def step() -> EventDocument:
+            return await anext(events)
+
         try:
             while True:
-                yield self._wait(anext(events))  # type: ignore[arg-type]
+                yield self._wait(step())
         finally:
-            self._wait(events.aclose())  # type: ignore[attr-defined]
-
-    def deployments(self) -> list[dict[str, Any]]:
-        """Return every model's release as it is now."""
-        return self._wait(self._client.deployments())
-
-    def history(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Return what happened to the releases, newest first."""
-        return self._wait(self._client.history(name))
-
-    def delete_model(self, name: str) -> dict[str, Any]:
-        """Remove a model whole, live or not: release, versions and files, for good."""
-        return self._wait(self._client.delete_model(name))
-
-    def delete_version(self, name: str, version: str) -> None:
-        """Forget a version that no release uses."""
-        self._wait(self._client.delete_version(name, version))
-
-    def dashboard_state(self) -> dict[str, Any]:
-        """Return what the dashboard shows now: every model with what the judge knows, and every live replica."""
-        return self._wait(self._client.dashboard_state())
-
-    def health(self) -> dict[str, Any]:
-        """Return what works."""
-        return self._wait(self._client.health())
+            self._wait(events.aclose())
 
     async def _open(self, url: str, **options: Any) -> AsyncModelMeshClient:
         # In the client's own loop: the Kafka side looks for it when it is made.

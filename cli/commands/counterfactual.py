@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from ...schemas.errors import InvalidInput
 from ...sdk import ModelMeshClient
-from ..options import DEFAULT_URL, JsonOption, UrlOption
+from ..options import DEFAULT_URL, JsonOption, UrlOption, json_text
 
 console = Console()
 
@@ -38,10 +37,10 @@ def counterfactual(
     with ModelMeshClient(url) as client:
         found = client.counterfactual(name, **rules)
     if as_json:
-        print(json.dumps(found))
+        print(json_text(found))
         return
-    recorded, would = found["recorded"], found["would_have"]
-    console.print(f"{found['id']} was {_ending(recorded)}", highlight=False)
+    recorded, would = found.recorded, found.would_have
+    console.print(f"{found.id} was {_ending(recorded)}", highlight=False)
     for step in would["steps"]:
         console.print(f"  step to {step['percentage']:g} %", highlight=False)
     console.print(f"under these rules: {_ending(would)}: {would['reason']}", highlight=False, markup=False)

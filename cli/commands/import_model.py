@@ -25,8 +25,8 @@ def import_model(
     if sample is None:
         sample = typed_alone(folder)
     with ModelMeshClient(url, timeout=600) as client:
-        made = client.register_model(name, path, framework, metadata, version=version, sample=sample)["version"]
-    say(f"{name} {made['version']} is registered (served as {made['served_as']})", made, as_json=as_json)
+        made = client.register_model(name, path, framework, metadata, version=version, sample=sample).version
+    say(f"{name} {made.version} is registered (served as {made.served_as})", made, as_json=as_json)
 
 
 def add_to(app: typer.Typer) -> None:

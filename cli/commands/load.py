@@ -18,7 +18,6 @@ from rich.text import Text
 from ...models.proof.infer_signature import make_rows
 from ...producers.load_generator import LoadGenerator, LoadReport
 from ...schemas.errors import InvalidInput
-from ...schemas.payloads.signatures import Signature
 from ...schemas.settings import Settings
 from ...sdk import AsyncModelMeshClient
 from ..load_targets import bodies_of, http_target, kafka_target
@@ -74,7 +73,7 @@ async def _load(
 async def _made_up_rows(url: str, model: str) -> list[Any]:
     """Return one row that fits the newest version's signature."""
     async with AsyncModelMeshClient(url) as client:
-        signature = Signature.model_validate((await client.versions(model))[-1]["signature"])
+        signature = (await client.versions(model))[-1].signature
     return make_rows(signature.inputs, 1)
 
 

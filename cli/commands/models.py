@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ...schemas.errors import InvalidInput
 from ...sdk import ModelMeshClient
-from ..options import DEFAULT_URL, JsonOption, UrlOption
+from ..options import DEFAULT_URL, JsonOption, UrlOption, json_text
 
 console = Console()
 
@@ -75,13 +75,13 @@ def register(
             author_signature=author_signature,
         )
     if as_json:
-        print(json.dumps(registered))
+        print(json_text(registered))
         return
-    made = registered["version"]
-    state = "live" if made["live"] or registered["ready"] else "registered; deploy it to send requests to it"
-    console.print(f"{name} {made['version']} is {state} (served as {made['served_as']})", highlight=False)
-    if registered["warning"]:
-        console.print(registered["warning"], style="yellow", markup=False)
+    made = registered.version
+    state = "live" if made.live or registered.ready else "registered; deploy it to send requests to it"
+    console.print(f"{name} {made.version} is {state} (served as {made.served_as})", highlight=False)
+    if registered.warning:
+        console.print(registered.warning, style="yellow", markup=False)
 
 
 def predict(
@@ -105,11 +105,11 @@ def models(
     with ModelMeshClient(url) as client:
         found = client.models(page=page, framework=framework)
     if as_json:
-        print(json.dumps(found))
+        print(json_text(found))
         return
     table = Table("model", "framework", "live", "versions")
     for model in found:
-        table.add_row(model["name"], model["framework"], model["live_version"] or "-", ", ".join(model["versions"]))
+        table.add_row(model.name, model.framework, model.live_version or "-", ", ".join(model.versions))
     console.print(table)
 
 
@@ -122,14 +122,14 @@ def versions(
     with ModelMeshClient(url) as client:
         found = client.versions(name)
     if as_json:
-        print(json.dumps(found))
+        print(json_text(found))
         return
     table = Table("version", "live", "framework", "served as", "parent", "author", "created", "artifact")
     for version in found:
-        live = "yes" if version["live"] else ""
+        live = "yes" if version.live else ""
         table.add_row(
-            version["version"], live, version["framework"], version["served_as"], version["parent"] or "-",
-            version["author"], version["created_at"][:19], version["source_digest"][:12],
+            version.version, live, version.framework, version.served_as, version.parent or "-",
+            version.author, version["created_at"][:19], version.source_digest[:12],
         )  # fmt: skip
     console.print(table)
 
@@ -146,10 +146,9 @@ def deploy(
     with ModelMeshClient(url) as client:
         deployed = client.deploy(name, version, generation=generation, reason=reason)
     if as_json:
-        print(json.dumps(deployed))
+        print(json_text(deployed))
         return
-    event = deployed["event"]
-    console.print(f"{event['summary']} (generation {event['generation']})", highlight=False)
+    console.print(f"{deployed.event.summary} (generation {deployed.event.generation})", highlight=False)
 
 
 def delete(
@@ -166,9 +165,9 @@ def delete(
     with ModelMeshClient(url, timeout=120) as client:
         deleted = client.delete_model(name)
     if as_json:
-        print(json.dumps(deleted))
+        print(json_text(deleted))
         return
-    console.print(f"{name} is deleted, with {', '.join(deleted['versions']) or 'no versions'}", highlight=False)
+    console.print(f"{name} is deleted, with {', '.join(deleted.versions) or 'no versions'}", highlight=False)
 
 
 def add_to(app: typer.Typer) -> None:

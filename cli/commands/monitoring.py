@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from ...sdk import ModelMeshClient
 from ..label_file import read_labels
-from ..options import DEFAULT_URL, JsonOption, UrlOption, say
+from ..options import DEFAULT_URL, JsonOption, UrlOption, json_text, say
 
 console = Console()
 
@@ -27,7 +26,7 @@ def drift(
     with ModelMeshClient(url) as client:
         found = client.drift(name)
     if as_json:
-        print(json.dumps(found))
+        print(json_text(found))
     else:
         for version, watch in found["versions"].items():
             reference = watch["reference"]
@@ -57,7 +56,7 @@ def latency(
     with ModelMeshClient(url) as client:
         found = client.latency(name)
     if as_json:
-        print(json.dumps(found))
+        print(json_text(found))
         return
     table = Table("model", "version", "over", "requests", "failed", "p50 ms", "p95 ms", "p99 ms")
     for model, document in found.items():
@@ -77,7 +76,7 @@ def errors(
     with ModelMeshClient(url) as client:
         found = client.errors(name)
     if as_json:
-        print(json.dumps(found))
+        print(json_text(found))
         return
     table = Table("model", "version", "requests", "failed", "rate")
     for model, versions in found.items():
@@ -96,7 +95,7 @@ def accuracy(
     with ModelMeshClient(url) as client:
         found = client.accuracy(name)
     if as_json:
-        print(json.dumps(found))
+        print(json_text(found))
         return
     table = Table("version", "over", "labelled rows", "accuracy", "95 %", "mean absolute error")
     for version, windows in found["versions"].items():
@@ -137,10 +136,10 @@ def watch(
         try:
             for event in client.watch(name):
                 if as_json:
-                    print(json.dumps(event), flush=True)
+                    print(json_text(event), flush=True)
                 else:
-                    at = datetime.fromtimestamp(event["at"]).strftime("%H:%M:%S")
-                    console.print(f"{at}  {event['kind']}  {event['summary']}", highlight=False, markup=False)
+                    at = datetime.fromtimestamp(event.at).strftime("%H:%M:%S")
+                    console.print(f"{at}  {event.kind}  {event.summary}", highlight=False, markup=False)
         except KeyboardInterrupt:
             return
 

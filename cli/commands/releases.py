@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ...schemas.documents.releases import Deployed
 from ...schemas.errors import InvalidInput
 from ...sdk import ModelMeshClient
-from ..options import DEFAULT_URL, JsonOption, UrlOption
+from ..options import DEFAULT_URL, JsonOption, UrlOption, json_text
 
 console = Console()
 NameArgument = Annotated[str, typer.Argument(help="The model's name, or the id of what runs.")]
@@ -25,15 +26,14 @@ shadow_app = typer.Typer(no_args_is_help=True, help="Send copies of the requests
 experiment_app = typer.Typer(no_args_is_help=True, help="Compare versions, each with users of its own.")
 
 
-def _changed(url: str, as_json: bool, change: Callable[[ModelMeshClient], dict[str, Any]]) -> None:
+def _changed(url: str, as_json: bool, change: Callable[[ModelMeshClient], Deployed]) -> None:
     with ModelMeshClient(url) as client:
         changed = change(client)
     if as_json:
-        print(json.dumps(changed))
+        print(json_text(changed))
         return
-    event = changed["event"]
-    console.print(f"{event['summary']} (generation {event['generation']})", highlight=False, markup=False)
-    if not changed["ready"]:
+    console.print(f"{changed.event.summary} (generation {changed.event.generation})", highlight=False, markup=False)
+    if not changed.ready:
         console.print("not ready yet: a version is not loaded by any worker", style="yellow")
 
 
@@ -71,12 +71,12 @@ def show_canary(name: NameArgument, url: UrlOption = DEFAULT_URL, as_json: JsonO
     with ModelMeshClient(url) as client:
         canary = client.canary(name)
     if as_json:
-        print(json.dumps(canary))
+        print(json_text(canary))
         return
-    console.print(f"{canary['id']}: {canary['status'].replace('_', ' ')}", highlight=False)
-    for event in canary["events"]:
-        console.print(f"  {event['summary']}", highlight=False, markup=False)
-    if (statistics := canary["statistics"]) is not None:
+    console.print(f"{canary.id}: {canary.status.replace('_', ' ')}", highlight=False)
+    for event in canary.events:
+        console.print(f"  {event.summary}", highlight=False, markup=False)
+    if (statistics := canary.statistics) is not None:
         console.print(_versions_table(statistics["versions"]))
         table = Table("compared", "evidence against it", "rolls back at")
         for what, found in statistics["comparisons"].items():
@@ -140,7 +140,7 @@ def show_shadow(name: ModelArgument, url: UrlOption = DEFAULT_URL, as_json: Json
     with ModelMeshClient(url) as client:
         shadow = client.shadow(name)
     if as_json:
-        print(json.dumps(shadow))
+        print(json_text(shadow))
         return
     agreement, (low, high) = shadow["agreement"], shadow["agreement_interval"]
     console.print(
@@ -196,7 +196,7 @@ def show_experiment(name: NameArgument, url: UrlOption = DEFAULT_URL, as_json: J
     with ModelMeshClient(url) as client:
         experiment = client.experiment(name)
     if as_json:
-        print(json.dumps(experiment))
+        print(json_text(experiment))
         return
     console.print(
         f"{experiment['name']} on {experiment['model']}: {experiment['status']}", highlight=False, markup=False

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from ...schemas.documents.monitoring import State
 from ...sdk import ModelMeshClient
-from ..options import DEFAULT_URL, JsonOption, UrlOption
+from ..options import DEFAULT_URL, JsonOption, UrlOption, json_text
 
 console = Console()
 
@@ -27,7 +27,7 @@ def top(
     with ModelMeshClient(url) as client:
         state = client.dashboard_state()
         if as_json:
-            print(json.dumps(state))
+            print(json_text(state))
             return
         if once:
             console.print(tables(state, None))
@@ -42,14 +42,14 @@ def top(
             pass
 
 
-def tables(state: dict[str, Any], before: dict[str, Any] | None) -> RenderableType:
+def tables(state: State, before: State | None) -> RenderableType:
     """Return both tables; rates are those since the state before."""
-    seconds = state["at"] - before["at"] if before else 0.0
-    counted = {replica["replica"]: replica["answered"] for replica in before["replicas"]} if before else {}
+    seconds = state.at - before.at if before else 0.0
+    counted = {replica["replica"]: replica["answered"] for replica in before.replicas} if before else {}
     models = Table(
         "model", "strategy", "version", "share", "requests", "failed", "p50 ms", "p99 ms", "drift", title="models"
     )
-    for model in state["models"]:
+    for model in state.models:
         for variant in model["variants"]:
             figures = model["versions"].get(variant["version"], {})
             latency, rate = figures.get("latency_ms") or {}, figures.get("failure_rate")
@@ -68,7 +68,7 @@ def tables(state: dict[str, Any], before: dict[str, Any] | None) -> RenderableTy
     replicas = Table(
         "replica", "role", "answers/s", "waiting", "in the model", "batch ms", "breakers", title="replicas"
     )
-    for replica in state["replicas"]:
+    for replica in state.replicas:
         answered = replica["answered"] - counted.get(replica["replica"], replica["answered"])
         replicas.add_row(
             replica["replica"],

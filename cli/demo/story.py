@@ -104,8 +104,8 @@ async def _events(http: AsyncModelMeshClient, name: str, console: Console) -> As
 
     async def watch() -> None:
         async for event in http.watch(name):
-            console.print(f"  {event['kind']}: {event['summary']}", highlight=False, markup=False)
-            happened.setdefault(event["kind"], asyncio.Event()).set()
+            console.print(f"  {event.kind}: {event.summary}", highlight=False, markup=False)
+            happened.setdefault(event.kind, asyncio.Event()).set()
 
     watching = asyncio.create_task(watch())
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
 from ...access.caller import caller
 from ...broker.views.releases import ReleasesView
 from ...broker.views.statistics import StatisticsView
+from ...schemas.documents.monitoring import Errors, Latencies, Monitored
 from ...schemas.errors import NotFound
 from ...telemetry.http import json_response
 from ..command_client import CommandClient
@@ -17,27 +17,6 @@ from ..event_streams import EventStreams, Write, next_of
 from ..route import Route
 
 KEEP_ALIVE = 15.0
-
-
-class Monitored(BaseModel):
-    """What the judge knows of a model; see docs/releases.md for the figures."""
-
-    model_config = ConfigDict(extra="allow")
-
-    model: str
-    at: float
-
-
-class Latencies(BaseModel):
-    """Latency windows by model and version."""
-
-    models: dict[str, Any]
-
-
-class Errors(BaseModel):
-    """Requests, failures and the failure rate by model and version."""
-
-    models: dict[str, Any]
 
 
 class MonitoringRoutes:

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 from cachetools import TTLCache
-from pydantic import BaseModel
 
 from ...access.caller import Caller, caller
 from ...broker.views.releases import ReleasesView
 from ...broker.views.replicas import ReplicaView
 from ...broker.views.statistics import StatisticsView
+from ...schemas.documents.monitoring import State
 from ...telemetry.http import json_response
 from ..command_client import CommandClient
 from ..event_streams import EventStreams, Write, next_of
@@ -30,14 +30,6 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
 )
-
-
-class State(BaseModel):
-    """What the dashboard shows at one moment."""
-
-    at: float
-    models: list[dict[str, Any]]
-    replicas: list[dict[str, Any]]
 
 
 class DashboardRoutes:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..payloads.events import Event
 from ..payloads.releases import CanaryPlan, Release, Rules, Step, Strategy, Variant
 from ..trial_id import TrialId
 from .document import Document
+
+if TYPE_CHECKING:
+    from ..payloads.events import Event
 
 
 class Wish(BaseModel):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from modelmesh.broker.kafka.connection import admin_client
 from modelmesh.cli.local.status import consumer_lag, mesh_status
+from modelmesh.schemas.documents.models import DeletedModel, Registered
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError, ModelNotFound, NotFound, VersionNotFound
 from sklearn.dummy import DummyRegressor
 
@@ -119,8 +120,8 @@ async def test_removed_under_traffic_a_canary_and_all_the_callers_get_answers_or
     assert set(seen) <= {1.0, 2.0, ModelNotFound.code}
     assert seen[-1] == ModelNotFound.code
     # Twice at once: one does it, the other does it too or finds nothing left.
-    assert any(isinstance(outcome, dict) for outcome in outcomes)
-    assert all(isinstance(outcome, dict | NotFound) for outcome in outcomes)
+    assert any(isinstance(outcome, DeletedModel) for outcome in outcomes)
+    assert all(isinstance(outcome, DeletedModel | NotFound) for outcome in outcomes)
     assert [member.starts for member in members] == starts
 
 
@@ -151,7 +152,7 @@ async def test_registered_while_it_is_removed_either_all_of_it_is_gone_or_it_ans
     _, registered = await asyncio.gather(
         sdk.delete_model("raced"), sdk.register_model("raced", constant(2), sample=X), return_exceptions=True
     )
-    assert isinstance(registered, dict)
+    assert isinstance(registered, Registered)
     try:
         found = await answers(sdk, "raced", 3)
     except ModelNotFound:

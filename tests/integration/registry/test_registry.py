@@ -4,6 +4,7 @@ import asyncio
 
 import joblib
 import pytest
+from modelmesh.schemas.documents.releases import Deployed
 from modelmesh.schemas.errors import (
     InvalidInput,
     ModelNotFound,
@@ -78,7 +79,7 @@ async def test_two_operators_at_once_do_not_mix(sdk, linear):
         return_exceptions=True,
     )
     assert sum(isinstance(outcome, StaleGeneration) for outcome in outcomes) == 1
-    assert sum(isinstance(outcome, dict) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, Deployed) for outcome in outcomes) == 1
 
 
 async def test_the_history_follows_the_events(sdk, linear):

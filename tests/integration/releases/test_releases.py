@@ -5,6 +5,7 @@ import contextlib
 import random
 
 import pytest
+from modelmesh.schemas.documents.releases import Deployed
 from modelmesh.schemas.errors import (
     Conflict,
     IllegalTransition,
@@ -135,7 +136,7 @@ async def test_two_operators_at_once_get_a_409_not_a_mix(sdk, register):
         ),
         return_exceptions=True,
     )
-    assert sum(isinstance(outcome, dict) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, Deployed) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, StaleGeneration) for outcome in outcomes) == 2
 
 

@@ -1,0 +1,66 @@
+"""Recorded requests: what the client asks of `/inference-log` and `/replays`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Unpack
+
+import orjson
+
+from ..schemas.documents.inference_log import Inference
+from ..schemas.documents.replays import ReplayDocument
+from .gateway_session import GatewaySession
+from .options import ReplayOptions
+
+
+class RecordCalls:
+    """Look up requests, and run them against another version."""
+
+    _http: GatewaySession
+
+    async def inference_log(
+        self,
+        name: str | None = None,
+        *,
+        version: str | None = None,
+        status: int | str | None = None,
+        page: int = 1,
+        per_page: int = 50,
+        request_id: str | None = None,
+    ) -> list[Inference]:
+        """Return requests with their outcomes, newest first; `status` "none": those that have none yet."""
+        query: dict[str, Any] = {"model": name, "version": version, "status": status, "request_id": request_id}
+        query |= {"page": page, "per_page": per_page}
+        given = {key: str(value) for key, value in query.items() if value is not None}
+        found = await self._http.request("GET", "/inference-log", params=given)
+        return [Inference.received(each) for each in found["requests"]]
+
+    async def inference(self, request_id: str, *, model: str | None = None, nonce: str | None = None) -> Inference:
+        """Return one request with its outcome. Raises NotFound while the log does not have it.
+
+        Raises SeveralRequests where more than one has the id, and neither `model` nor `nonce` says which.
+        """
+        query = {key: value for key, value in {"model": model, "nonce": nonce}.items() if value is not None}
+        return Inference.received(await self._http.request("GET", f"/inference-log/{request_id}", params=query))
+
+    async def start_replay(
+        self, name: str, version: str, begin: datetime, **options: Unpack[ReplayOptions]
+    ) -> ReplayDocument:
+        """Have recorded requests run against a version, away from production; see `replay` for what comes of it.
+
+        `options` are to (a datetime), speed (times the recorded rate) and limit. Raises VersionNotFound, Overloaded.
+        """
+        wish = {"model": name, "version": version, "from": begin, **options}
+        return ReplayDocument.received(
+            await self._http.request("POST", "/replays", data=orjson.dumps(wish, option=orjson.OPT_NAIVE_UTC))
+        )
+
+    async def replay(self, replay_id: str) -> ReplayDocument:
+        """Return how far a replay is, and its report when it is done. Raises NotFound."""
+        return ReplayDocument.received(await self._http.request("GET", f"/replays/{replay_id}"))
+
+    async def replays(self, name: str | None = None) -> list[ReplayDocument]:
+        """Return the newest replays without their reports."""
+        query = {"model": name} if name else {}
+        found = await self._http.request("GET", "/replays", params=query)
+        return [ReplayDocument.received(each) for each in found["replays"]]

@@ -1,0 +1,133 @@
+"""Releases: what the client asks of `/deployments` and `/experiments`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+from ..schemas.documents.counterfactual import Counterfactual
+from ..schemas.documents.releases import (
+    CanaryDocument,
+    Deployed,
+    DeploymentDocument,
+    EventDocument,
+    ExperimentDocument,
+)
+from .gateway_session import GatewaySession
+from .options import CanaryRules, ChangeOptions, OtherRules
+
+
+class ReleaseCalls:
+    """Deploy, canaries, shadows, experiments, and what happened."""
+
+    _http: GatewaySession
+
+    async def deploy(
+        self, name: str, version: str, *, generation: int | None = None, actor: str = "", reason: str = ""
+    ) -> Deployed:
+        """Send all requests to a version; return what came of it.
+
+        Raises StaleGeneration when the release has moved on since `generation`, ControlPlaneUnavailable.
+        """
+        wish = {"model": name, "version": version, "generation": generation, "actor": actor, "reason": reason}
+        return Deployed.received(await self._http.request("POST", "/deployments", json=wish))
+
+    async def create_canary(
+        self,
+        name: str,
+        candidate_version: str,
+        initial_percentage: float | None = None,
+        auto_rollback_threshold: float | None = None,
+        **rules: Unpack[CanaryRules],
+    ) -> Deployed:
+        """Try a version on a share of the requests; the judge rolls it back when it is worse. Return what came of it.
+
+        `rules` are those of POST /deployments/canary: steps, hold_seconds, window_seconds, min_requests, alpha,
+        latency_tolerance, on_output_drift, on_drift, generation, actor, reason. Raises IllegalTransition while something
+        else runs, SignatureDiffers, InvalidInput.
+        """
+        wish = {
+            "model": name,
+            "candidate_version": candidate_version,
+            "initial_percentage": initial_percentage,
+            "auto_rollback_threshold": auto_rollback_threshold,
+            **rules,
+        }
+        return await self._change("/deployments/canary", wish)
+
+    async def canary(self, name: str) -> CanaryDocument:
+        """Return a canary with its evidence, by the model's name or the canary's id. Raises NotFound."""
+        return CanaryDocument.received(await self._http.request("GET", f"/deployments/canary/{name}"))
+
+    async def set_canary_percentage(self, name: str, percentage: float, **wish: Unpack[ChangeOptions]) -> Deployed:
+        """Change a canary's share of the requests."""
+        return await self._change(f"/deployments/canary/{name}/percentage", {"percentage": percentage, **wish})
+
+    async def promote_canary(self, name: str, **wish: Unpack[ChangeOptions]) -> Deployed:
+        """Send everything to the candidate."""
+        return await self._change(f"/deployments/canary/{name}/promote", wish)
+
+    async def rollback_canary(self, name: str, **wish: Unpack[ChangeOptions]) -> Deployed:
+        """Send everything to stable; needs no database."""
+        return await self._change(f"/deployments/canary/{name}/rollback", wish)
+
+    async def counterfactual(self, name: str, **rules: Unpack[OtherRules]) -> Counterfactual:
+        """Return how a recorded canary would have ended under other rules, by the model's name (the newest) or its id.
+
+        `rules` are those of a canary: auto_rollback_threshold, window_seconds, min_requests, alpha, latency_tolerance,
+        on_output_drift, steps; what is not given is as it was. Raises NotFound when its summaries are gone (after a day).
+        """
+        return Counterfactual.received(
+            await self._http.request("POST", f"/deployments/canary/{name}/counterfactual", json=rules)
+        )
+
+    async def create_shadow(
+        self,
+        name: str,
+        production_version: str | None,
+        shadow_version: str,
+        percentage: float = 100.0,
+        **wish: Unpack[ChangeOptions],
+    ) -> Deployed:
+        """Send copies of the requests to a version whose answers nobody gets. Raises Conflict if another is live."""
+        body = {
+            "model": name,
+            "production_version": production_version,
+            "shadow_version": shadow_version,
+            "percentage": percentage,
+            **wish,
+        }
+        return await self._change("/deployments/shadow", body)
+
+    async def stop_shadow(self, name: str, **wish: Unpack[ChangeOptions]) -> Deployed:
+        """Send no more copies."""
+        return await self._change(f"/deployments/shadow/{name}/stop", wish)
+
+    async def create_experiment(
+        self, model: str, variants: list[dict[str, Any]], name: str = "", **wish: Unpack[ChangeOptions]
+    ) -> Deployed:
+        """Share the users out over versions: [{"name", "version", "weight"}, ...], the control first."""
+        return await self._change("/experiments", {"model": model, "variants": variants, "name": name, **wish})
+
+    async def experiment(self, name: str) -> ExperimentDocument:
+        """Return an experiment with its results, by the model's name or the experiment's id. Raises NotFound."""
+        return ExperimentDocument.received(await self._http.request("GET", f"/experiments/{name}"))
+
+    async def stop_experiment(self, name: str, winner: str = "", **wish: Unpack[ChangeOptions]) -> Deployed:
+        """End an experiment; the winner goes live, without one the control."""
+        return await self._change(f"/experiments/{name}/stop", {"winner": winner, **wish})
+
+    async def deployments(self) -> list[DeploymentDocument]:
+        """Return every model's release as it is now."""
+        found = await self._http.request("GET", "/deployments")
+        return [DeploymentDocument.received(each) for each in found["deployments"]]
+
+    async def history(self, name: str | None = None) -> list[EventDocument]:
+        """Return what happened to the releases, newest first."""
+        query = {"model": name} if name else {}
+        found = await self._http.request("GET", "/deployments/history", params=query)
+        return [EventDocument.received(each) for each in found["events"]]
+
+    async def _change(self, path: str, wish: Mapping[str, Any]) -> Deployed:
+        body = {field: value for field, value in wish.items() if value is not None}
+        return Deployed.received(await self._http.request("POST", path, json=body))

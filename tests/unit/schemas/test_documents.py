@@ -1,0 +1,59 @@
+"""Answers of the HTTP API: attributes with types, and by name what the JSON has, whichever release of the service wrote it."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from modelmesh.cli.options import json_text
+from modelmesh.schemas.documents.models import ModelDocument
+from modelmesh.schemas.documents.monitoring import Monitored
+from modelmesh.schemas.documents.releases import Deployed, DeploymentList, EventDocument
+
+MODEL = {
+    "name": "fraud", "framework": "sklearn", "created_at": "2026-01-02T03:04:05Z", "live_version": None, "versions": ["1.0.0"]
+}  # fmt: skip
+EVENT = {"event_id": "1", "kind": "release.deployed", "model": "fraud", "at": 1.5}
+
+
+def test_fields_are_attributes_with_their_types():
+    model = ModelDocument.received(MODEL)
+    assert model.created_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert model.versions == ["1.0.0"]
+    deployed = Deployed.received({"event": EVENT, "deployment": None, "ready": True})
+    assert (deployed.event.kind, deployed.event.generation) == ("release.deployed", 0)
+
+
+def test_by_name_it_gives_what_the_json_has():
+    model = ModelDocument.received(MODEL)
+    assert model["created_at"] == "2026-01-02T03:04:05Z"
+    assert (model.get("live_version", 1), model.get("nothing", 1)) == (None, 1)
+    assert "name" in model
+    assert "nothing" not in model
+    assert dict(model) == dict(model.items()) == MODEL
+    with pytest.raises(KeyError):
+        model["nothing"]
+    assert json.loads(json_text([model])) == [MODEL]
+
+
+def test_a_document_within_another_is_by_name_as_the_json_has_it():
+    assert Deployed.received({"event": EVENT, "deployment": None, "ready": True})["event"]["kind"] == (
+        "release.deployed"
+    )
+
+
+def test_a_document_that_was_made_here_is_read_the_same_way():
+    event = EventDocument.model_validate(EVENT)
+    assert event["kind"] == "release.deployed"
+    assert "summary" in event
+    assert DeploymentList(deployments=[])["deployments"] == []
+
+
+def test_fields_of_a_newer_release_are_kept():
+    model = ModelDocument.received(MODEL | {"owner": "risk"})
+    assert model["owner"] == "risk"
+    assert Monitored.received({"model": "fraud", "at": 1.0, "versions": {"1.0.0": {}}})["versions"] == {"1.0.0": {}}
+
+
+def test_what_this_release_cannot_read_has_its_fields_as_they_came():
+    model = ModelDocument.received(MODEL | {"framework": "jax"})
+    assert (model.framework, model.name, model["framework"]) == ("jax", "fraud", "jax")
