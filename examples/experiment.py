@@ -20,6 +20,6 @@ with ModelMeshClient() as client:
     for number, row in enumerate(rows[1::2]):
         client.predict("tumours", row, routing_key=f"patient-{number}")
     time.sleep(2)
-    for name, arm in client.experiment("tumours").results.items():
+    for name, arm in (client.experiment("tumours").results or {}).items():
         print(name, arm["requests"], "requests", {label: round(o["share"], 2) for label, o in arm["outputs"].items()})
     client.stop_experiment("tumours", winner="control")
