@@ -8,24 +8,9 @@ from typing import Any
 
 import uvloop
 
-from . import (
-    cache,
-    canary_simulation,
-    dashboard,
-    drift_simulation,
-    faults,
-    faults_page,
-    newcomer,
-    overhead,
-    pipeline,
-    pipeline_page,
-    releases,
-    releases_page,
-    report,
-    sizing,
-    soak,
-    ways_in,
-)
+from . import cache, dashboard, faults, newcomer, overhead, pipeline, releases, report, sizing, soak, ways_in
+from .pages import faults_page, pipeline_page, releases_page
+from .simulations import canary_simulation, drift_simulation
 
 
 def run_pipeline(say: report.Clock) -> None:

@@ -19,7 +19,7 @@ from modelmesh.schemas.errors import from_problem
 from modelmesh.sdk import AsyncModelMeshClient
 
 from . import report
-from .chaos_models import SAMPLE, chaos_model
+from .models.chaos_models import SAMPLE, chaos_model
 from .pipeline import Say, temporary_mesh
 
 MODELS = 50

@@ -23,9 +23,9 @@ from modelmesh.schemas.settings import Settings
 from modelmesh.sdk import AsyncModelMeshClient
 
 from .audit import audit
-from .chaos_models import SAMPLE, chaos_model
 from .injected_faults import FAULTS, member, restart, until_healthy
-from .leaky_model import leaky_model
+from .models.chaos_models import SAMPLE, chaos_model
+from .models.leaky_model import leaky_model
 from .steady_callers import Call, Callers
 
 RATE = 300

@@ -14,7 +14,7 @@ from modelmesh.cli.local.supervisor import Member
 from modelmesh.schemas.errors import ModelMeshError
 from modelmesh.sdk import AsyncModelMeshClient
 
-from .leaky_model import LEAKS_AFTER
+from .models.leaky_model import LEAKS_AFTER
 
 FREEZE_SECONDS = 5.0
 Inject = Callable[[Mesh, AsyncModelMeshClient], Awaitable[None]]

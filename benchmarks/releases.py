@@ -25,7 +25,7 @@ from modelmesh.producers.load_generator import LoadGenerator
 from modelmesh.schemas import records
 from modelmesh.sdk import AsyncModelMeshClient
 
-from .chaos_models import SAMPLE, chaos_model
+from .models.chaos_models import SAMPLE, chaos_model
 from .pipeline import temporary_mesh
 
 RUNS = 30

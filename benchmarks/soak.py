@@ -16,8 +16,8 @@ from modelmesh.producers.load_generator import percentile
 from modelmesh.sdk import AsyncModelMeshClient
 
 from . import report
-from .chaos_models import SAMPLE, chaos_model
 from .faults import Say, fault_mesh, memory
+from .models.chaos_models import SAMPLE, chaos_model
 from .steady_callers import Callers
 
 RATE = 200

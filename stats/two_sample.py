@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 # Odds ratios that the evidence is spread over, equally. Each one more costs every other some evidence, so there are few: what
-# lies between two of them, or beyond, is found nearly as soon (benchmarks/canary_simulation.py).
+# lies between two of them, or beyond, is found nearly as soon (benchmarks/simulations/canary_simulation.py).
 RATIOS = (2.0, 4.0, 8.0, 30.0)
 
 

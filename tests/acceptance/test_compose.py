@@ -17,7 +17,7 @@ from modelmesh.broker.embedded.progress import no_progress
 from modelmesh.broker.embedded.server import free_port
 from modelmesh.sdk import AsyncModelMeshClient
 
-from benchmarks.chaos_models import SAMPLE, chaos_model
+from benchmarks.models.chaos_models import SAMPLE, chaos_model
 
 from ..integration.waiting import until
 

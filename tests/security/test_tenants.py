@@ -13,7 +13,7 @@ from modelmesh.gateway.predict.grpc_service import GrpcService
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from benchmarks.chaos_models import chaos_model
+from benchmarks.models.chaos_models import chaos_model
 
 from ..unit.application import real_application
 from .tenant_routes import B_ADDRESS, NEEDLES, ROUTES, VALUE, A, B

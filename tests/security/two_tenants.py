@@ -12,7 +12,7 @@ from modelmesh.registry.storage.database import make_engine
 from modelmesh.schemas.payloads.dead_letters import dead_letter
 from modelmesh.schemas.records import PredictionRequest
 
-from benchmarks.chaos_models import SAMPLE, chaos_model
+from benchmarks.models.chaos_models import SAMPLE, chaos_model
 
 from .tenant_routes import VALUE, B
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from modelmesh.broker.embedded.server import free_port
 
-from benchmarks.chaos_models import SAMPLE, chaos_model
+from benchmarks.models.chaos_models import SAMPLE, chaos_model
 
 from ..scrape import samples
 from ..traffic import strategy_is

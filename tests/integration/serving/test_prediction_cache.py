@@ -8,7 +8,7 @@ import redis
 from modelmesh.schemas.errors import RegistrationRefused
 from onnx import TensorProto, helper, save
 
-from benchmarks.chaos_models import SAMPLE, chaos_model
+from benchmarks.models.chaos_models import SAMPLE, chaos_model
 
 from ..scrape import total
 from ..waiting import until

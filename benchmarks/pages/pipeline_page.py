@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import report
+from .. import report
 
 ROADS = {"floor": "bare Kafka hops (floor)", "kafka": "Kafka client", "http": "HTTP gateway"}
 COLUMNS = ["requests/s", "p50 ms", "p99 ms", "mean batch", "errors"]

@@ -5,15 +5,38 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from . import report
+from .. import report
 
 
 def page(figures: dict[str, Any]) -> str:
     """The section for docs/benchmarks.md."""
-    simulation, shadow, cost = figures["simulation"], figures["shadow"], figures["control_cost"]
+    shadow, cost = figures["shadow"], figures["control_cost"]
     drift, live = figures["drift_simulation"], figures["drift"]
-    limits = simulation["limits"]
     parts = [
+        *_gone_bad(figures["chaos"]),
+        *_simulated(figures["simulation"]),
+        "### Drift",
+        f"{drift['windows']} simulated windows of 1,000 rows and 30 features without a shift: {drift['false_alarms']} alarms. "
+        f"With a shift of half a standard deviation in one feature the alarm came after {drift['mean_windows']:.2f} windows on "
+        f"average and {drift['most_windows']:g} at most ({drift['shifted_runs']} runs). On the real pipeline, at about 400 rows "
+        f"a second, the event came {live['seconds']:.1f} s and {live['rows']} rows after the shift.",
+        "### A shadow's cost",
+        f"The primary at 200 requests/s over Kafka, shadow off and on in turns, median p99 of {len(shadow['p99_off'])} rounds: "
+        f"{median(shadow['p99_off']):.1f} ms off, {median(shadow['p99_on']):.1f} ms on. Of {shadow['copied']} copies "
+        f"{shadow['paired_or_shed']} were paired or counted as shed ({shadow['shed']} shed).",
+        "### What judging costs",
+        report.table(
+            ["requests/s", "control plane, share of a core"],
+            [[f"{found['rate']:.0f}", f"{found['cores']:.1%}"] for found in cost.values()],
+        ),
+        "### Aims",
+        report.table(["aim", "measured", "met"], aims(figures)),
+    ]  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def _gone_bad(chaos: dict[str, Any]) -> list[str]:
+    return [
         "### A candidate goes bad on the real pipeline",
         "200 requests/s over HTTP, a tenth of them the candidate's. Seconds are read off the log: from the first request on "
         "which the candidate is bad to the last that the router sends to it.",
@@ -24,10 +47,16 @@ def page(figures: dict[str, Any]) -> str:
                     name, found["runs"], f"{found['median']:.2f}", f"{found['p95']:.2f}", f"{found['largest']:.2f}",
                     f"{found['bad_requests']:.0f}", found["answered"], found["failures_seen"],
                 ]
-                for name, found in figures["chaos"].items()
+                for name, found in chaos.items()
             ],
         ),
-        _chaos_plot(figures["chaos"]),
+        _chaos_plot(chaos),
+    ]  # fmt: skip
+
+
+def _simulated(simulation: dict[str, Any]) -> list[str]:
+    limits = simulation["limits"]
+    return [
         "### Simulated canaries",
         "10,000 canaries that are as good as stable, and 2,000 for each failure rate of a bad one, beside a stable version that "
         "fails on 1 %: 200 requests/s, a tenth the candidate's, looked at every 250 ms for an hour. `Tuned` methods were given, "
@@ -54,24 +83,7 @@ def page(figures: dict[str, Any]) -> str:
                 for method in next(iter(simulation["bad"].values()))
             ],
         ),
-        "### Drift",
-        f"{drift['windows']} simulated windows of 1,000 rows and 30 features without a shift: {drift['false_alarms']} alarms. "
-        f"With a shift of half a standard deviation in one feature the alarm came after {drift['mean_windows']:.2f} windows on "
-        f"average and {drift['most_windows']:g} at most ({drift['shifted_runs']} runs). On the real pipeline, at about 400 rows "
-        f"a second, the event came {live['seconds']:.1f} s and {live['rows']} rows after the shift.",
-        "### A shadow's cost",
-        f"The primary at 200 requests/s over Kafka, shadow off and on in turns, median p99 of {len(shadow['p99_off'])} rounds: "
-        f"{median(shadow['p99_off']):.1f} ms off, {median(shadow['p99_on']):.1f} ms on. Of {shadow['copied']} copies "
-        f"{shadow['paired_or_shed']} were paired or counted as shed ({shadow['shed']} shed).",
-        "### What judging costs",
-        report.table(
-            ["requests/s", "control plane, share of a core"],
-            [[f"{found['rate']:.0f}", f"{found['cores']:.1%}"] for found in cost.values()],
-        ),
-        "### Aims",
-        report.table(["aim", "measured", "met"], aims(figures)),
     ]  # fmt: skip
-    return "\n\n".join(parts)
 
 
 def aims(figures: dict[str, Any]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from . import report
+from .. import report
 
 ANSWERED_IN_A_SECOND = ("kill -9 a worker", "kill -9 a router")
 
@@ -14,34 +14,7 @@ def page(figures: dict[str, Any]) -> str:
     """The section for docs/benchmarks.md."""
     parts = [report.table(["aim", "found", "met"], aims(figures))]
     if "faults" in figures:
-        parts += [
-            "### Faults",
-            "300 requests/s over HTTP through two gateways to two workers by two routers. `longest` is the longest answer of all "
-            "runs, `gap` the longest time without any answer, p99 that of the ten seconds after the fault (median of the "
-            "runs), `normal after` the seconds until the last answer that was an error or took more than 100 ms and three times "
-            "the p99 before (median, largest). A caller whose gateway is gone asks the other one under the same id.",
-            report.table(
-                ["fault", "runs", "sent", "right", "errors", "wrong", "lost", "twice", "longest ms", "gap ms", "p99 ms",
-                 "normal after s"],
-                [
-                    [
-                        name, found["runs"], found["sent"], found["right"],
-                        ", ".join(f"{code} {count}" for code, count in found["errors"].items()) or 0,
-                        found["wrong"], found["lost"], found["twice"], f"{found['longest_ms']:.0f}",
-                        f"{found['longest_gap_ms']:.0f}", f"{found['p99_ms']:.0f}",
-                        f"{median(found['normal_after']):.1f}, {max(found['normal_after']):.1f}",
-                    ]
-                    for name, found in figures["faults"].items()
-                ],
-            ),
-            "The log, read again afterwards: every accepted request id must have an outcome in `replies` and one row in the "
-            "inference log. `answered again` are ids with more than one reply, of which all but the first were dropped; "
-            "`contradicted` those whose answers differed.",
-            report.table(
-                ["fault", "accepted", "without outcome", "answered again", "contradicted", "rows", "rows without outcome"],
-                [[name, *found["audit"].values()] for name, found in figures["faults"].items()],
-            ),
-        ]  # fmt: skip
+        parts += _faults(figures["faults"])
     if "balancing" in figures:
         found = figures["balancing"]
         parts += [
@@ -74,6 +47,37 @@ def page(figures: dict[str, Any]) -> str:
             ),
         ]
     return "\n\n".join(parts)
+
+
+def _faults(faults: dict[str, Any]) -> list[str]:
+    return [
+        "### Faults",
+        "300 requests/s over HTTP through two gateways to two workers by two routers. `longest` is the longest answer of all "
+        "runs, `gap` the longest time without any answer, p99 that of the ten seconds after the fault (median of the "
+        "runs), `normal after` the seconds until the last answer that was an error or took more than 100 ms and three times "
+        "the p99 before (median, largest). A caller whose gateway is gone asks the other one under the same id.",
+        report.table(
+            ["fault", "runs", "sent", "right", "errors", "wrong", "lost", "twice", "longest ms", "gap ms", "p99 ms",
+             "normal after s"],
+            [
+                [
+                    name, found["runs"], found["sent"], found["right"],
+                    ", ".join(f"{code} {count}" for code, count in found["errors"].items()) or 0,
+                    found["wrong"], found["lost"], found["twice"], f"{found['longest_ms']:.0f}",
+                    f"{found['longest_gap_ms']:.0f}", f"{found['p99_ms']:.0f}",
+                    f"{median(found['normal_after']):.1f}, {max(found['normal_after']):.1f}",
+                ]
+                for name, found in faults.items()
+            ],
+        ),
+        "The log, read again afterwards: every accepted request id must have an outcome in `replies` and one row in the "
+        "inference log. `answered again` are ids with more than one reply, of which all but the first were dropped; "
+        "`contradicted` those whose answers differed.",
+        report.table(
+            ["fault", "accepted", "without outcome", "answered again", "contradicted", "rows", "rows without outcome"],
+            [[name, *found["audit"].values()] for name, found in faults.items()],
+        ),
+    ]  # fmt: skip
 
 
 def aims(figures: dict[str, Any]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import GraphProto, TensorProto, helper, numpy_helper, save
 
 SIDE = 64
 
@@ -31,7 +31,35 @@ def chaos_model(
         "on": np.array(True),
         "nothing": np.array(0, np.float32),
     }
-    body = helper.make_graph(
+    nodes = [
+        helper.make_node("Gather", ["x", "flag_at"], ["flag"], axis=1),
+        helper.make_node("Gather", ["x", "x_at"], ["number"], axis=1),
+        helper.make_node("Cast", ["flag"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["looked_up"]),
+        helper.make_node("ReduceMax", ["flag"], ["any_flag"], keepdims=0),
+        helper.make_node("Mul", ["any_flag", "more"], ["extra"]),
+        helper.make_node("Add", ["least", "extra"], ["turns"]),
+        helper.make_node("Cast", ["turns"], ["trips"], to=TensorProto.INT64),
+        helper.make_node("Squeeze", ["trips"], ["trip_count"]),
+        helper.make_node("Loop", ["trip_count", "on", "unit"], ["spun"], body=_spin()),
+        # What was spun is used, or the runtime would leave the loop out.
+        helper.make_node("ReduceSum", ["spun"], ["spun_sum"], keepdims=0),
+        helper.make_node("Mul", ["spun_sum", "nothing"], ["no_value"]),
+        helper.make_node("Mul", ["number", "scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "looked_up"], ["with_lookup"]),
+        helper.make_node("Add", ["with_lookup", "no_value"], ["value"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "chaos", [features], [value], [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    save(model, str(path))
+    return path
+
+
+def _spin() -> GraphProto:
+    """Return a loop's body: one matrix product."""
+    return helper.make_graph(
         [
             helper.make_node("Identity", ["go"], ["go_on"]),
             helper.make_node("MatMul", ["state", "unit"], ["next_state"]),
@@ -47,30 +75,6 @@ def chaos_model(
             helper.make_tensor_value_info("next_state", TensorProto.FLOAT, [SIDE, SIDE]),
         ],
     )
-    nodes = [
-        helper.make_node("Gather", ["x", "flag_at"], ["flag"], axis=1),
-        helper.make_node("Gather", ["x", "x_at"], ["number"], axis=1),
-        helper.make_node("Cast", ["flag"], ["index"], to=TensorProto.INT64),
-        helper.make_node("Gather", ["table", "index"], ["looked_up"]),
-        helper.make_node("ReduceMax", ["flag"], ["any_flag"], keepdims=0),
-        helper.make_node("Mul", ["any_flag", "more"], ["extra"]),
-        helper.make_node("Add", ["least", "extra"], ["turns"]),
-        helper.make_node("Cast", ["turns"], ["trips"], to=TensorProto.INT64),
-        helper.make_node("Squeeze", ["trips"], ["trip_count"]),
-        helper.make_node("Loop", ["trip_count", "on", "unit"], ["spun"], body=body),
-        # What was spun is used, or the runtime would leave the loop out.
-        helper.make_node("ReduceSum", ["spun"], ["spun_sum"], keepdims=0),
-        helper.make_node("Mul", ["spun_sum", "nothing"], ["no_value"]),
-        helper.make_node("Mul", ["number", "scale"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "looked_up"], ["with_lookup"]),
-        helper.make_node("Add", ["with_lookup", "no_value"], ["value"]),
-    ]
-    graph = helper.make_graph(
-        nodes, "chaos", [features], [value], [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    save(model, str(path))
-    return path
 
 
 SAMPLE = [[0.0, float(number)] for number in range(8)]
