@@ -78,7 +78,7 @@ class Answerer:
             content_type=JSON,
             traceparent="",
             caller="",
-            fill=-1,
+            fill=None,
         )
         self.reply(bounded, delivery, RequestTooLarge(f"{what}, more than may be ({limit})"))
 
@@ -146,7 +146,12 @@ class Answerer:
             headers=reply.headers(),
             acknowledged=partial(self._replied, reply, topic, request.reply_partition, delivery),
         )
-        if 0 <= request.fill < self._fills.partitions and request.role == "primary" and not cached:
+        if (
+            request.fill is not None
+            and 0 <= request.fill < self._fills.partitions
+            and request.role == "primary"
+            and not cached
+        ):
             # Nobody waits for its acknowledgement: without it the cache is missing an answer, and that is all.
             self._outbox.send(
                 self._fills.name,

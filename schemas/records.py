@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
 
 from .errors import MalformedRecord
+from .headers import DECIMAL, FLAG, MILLISECONDS, WHOLE, Header, HeaderTable
 from .names import NONCE as NONCE_PATTERN
 from .names import REQUEST_ID
 from .value_class import value_class
 
-Headers: TypeAlias = Sequence[tuple[str, bytes]]
 Role: TypeAlias = Literal["primary", "shadow"]
 Priority: TypeAlias = Literal["interactive", "batch"]
 
@@ -62,6 +63,16 @@ PROBLEM_JSON = "application/problem+json"
 V2_JSON = "application/vnd.open-inference.v2+json"
 
 
+_ABOUT_ID = (
+    "request id, the caller's label for logs and labels: letters, digits, `._:-`; may be given again. "
+    "Without a nonce it also says whose the reply is, and must then be a new one for each request"
+)
+_ABOUT_NONCE = (
+    "16 random bytes or more as text (32 hex digits, say): this request's alone, the same each time that it is sent again. "
+    "The reply repeats it, in its headers and as its key. Producers that know no nonce leave it out"
+)
+
+
 def header_bytes(headers: Iterable[tuple[str, bytes | None]]) -> int:
     """Return how many bytes headers take."""
     total = 0
@@ -111,7 +122,7 @@ class PredictionRequest:
     shadow: str = ""  # the version that a copy went to
     version_id: str = ""  # the router's: the version's identity; empty: an older router's, that knows the number alone
     pin: str = ""  # the version that must answer, whatever the release says; empty: the release decides
-    fill: int = -1  # the partition of cache-fills that a copy of the answer goes to; -1: none
+    fill: int | None = None  # the partition of cache-fills that a copy of the answer goes to
     traceparent: str = ""
     nonce: str = ""
     caller: str = ""  # the name of the API key or token that asked, where they are asked for
@@ -123,93 +134,62 @@ class PredictionRequest:
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Return the record headers; what is empty is left out."""
-        headers = [
-            (ID, self.request_id.encode()),
-            (MODEL, self.model.encode()),
-            (DEADLINE, b"%d" % round(self.deadline * 1000)),
-            (REPLY_TOPIC, self.reply_topic.encode()),
-            (REPLY_PARTITION, b"%d" % self.reply_partition),
-            (ATTEMPT, b"%d" % self.attempt),
-            (CONTENT_TYPE, self.content_type.encode()),
-        ]
-        for name, text in (
-            (ROUTING_KEY, self.routing_key),
-            (ROLE, self.role if self.role != "primary" else ""),
-            (PRIORITY, self.priority if self.priority != "interactive" else ""),
-            (VARIANT, self.variant),
-            (VERSION, self.version),
-            (VERSION_ID, self.version_id),
-            (DIGEST, self.digest),
-            (TRIAL, str(self.trial) if self.trial else ""),
-            (SHADOW, self.shadow),
-            (PIN, self.pin),
-            (FILL, str(self.fill) if self.fill >= 0 else ""),
-            (TRACEPARENT, self.traceparent),
-            (NONCE, self.nonce),
-            (CALLER, self.caller),
-        ):
-            if text:
-                headers.append((name, text.encode()))
-        return headers
+        return REQUEST_HEADERS.write(self)
 
     @classmethod
     def from_record(cls, headers: Iterable[tuple[str, bytes]], value: bytes | None) -> PredictionRequest:
         """Read a request back. Raises MalformedRecord naming the header that is missing or unreadable."""
-        found = _texts(headers)
-        get = found.get
-        try:
-            request_id, model, reply_topic = found[ID], found[MODEL], found[REPLY_TOPIC]
-            deadline = int(found[DEADLINE]) / 1000
-            reply_partition = int(found[REPLY_PARTITION])
-            attempt, trial, fill = int(get(ATTEMPT, 1)), int(get(TRIAL, 0)), int(get(FILL, -1))
-        except KeyError as missing:
-            raise MalformedRecord(f"header {missing.args[0]} is missing", field=missing.args[0]) from None
-        except (ValueError, OverflowError):
-            raise _no_number(found, (DEADLINE, REPLY_PARTITION, ATTEMPT, TRIAL, FILL)) from None
-        role, priority, nonce = get(ROLE, "primary"), get(PRIORITY, "interactive"), get(NONCE, "")
-        if not REQUEST_ID.fullmatch(request_id):
-            raise MalformedRecord(f"header {ID} is not a request id: {request_id[:140]!r}", field=ID)
-        if nonce and not NONCE_PATTERN.fullmatch(nonce):
+        found = REQUEST_HEADERS.read(headers)
+        request = REQUEST_HEADERS.make(found, value or b"")
+        if not REQUEST_ID.fullmatch(request.request_id):
+            raise MalformedRecord(f"header {ID} is not a request id: {request.request_id[:140]!r}", field=ID)
+        if request.nonce and not NONCE_PATTERN.fullmatch(request.nonce):
             raise MalformedRecord(
-                f"header {NONCE} has 22 to 128 letters, digits, '.', '_', ':' or '-', not {nonce[:140]!r}", field=NONCE
+                f"header {NONCE} has 22 to 128 letters, digits, '.', '_', ':' or '-', not {request.nonce[:140]!r}",
+                field=NONCE,
             )
-        if "\0" in "".join(found.values()):
-            name = next(name for name, text in found.items() if "\0" in text)
+        if "\0" in "".join([text for text in found.values() if type(text) is str]):
+            name = next(REQUEST_HEADERS.name_of(field) for field, text in found.items() if "\0" in str(text))
             raise MalformedRecord(f"header {name} holds a NUL", field=name)
-        if role not in _ROLES:
-            raise MalformedRecord(f"header {ROLE} is neither primary nor shadow: {role[:40]!r}", field=ROLE)
-        if priority not in _PRIORITIES:
+        if request.role not in _ROLES:
+            raise MalformedRecord(f"header {ROLE} is neither primary nor shadow: {request.role[:40]!r}", field=ROLE)
+        if request.priority not in _PRIORITIES:
             raise MalformedRecord(
-                f"header {PRIORITY} is neither interactive nor batch: {priority[:40]!r}", field=PRIORITY
+                f"header {PRIORITY} is neither interactive nor batch: {request.priority[:40]!r}", field=PRIORITY
             )
-        if reply_partition < 0:
+        if request.reply_partition < 0:
             raise MalformedRecord(f"header {REPLY_PARTITION} is negative", field=REPLY_PARTITION)
         if value is None:
             raise MalformedRecord("the record has no value")
-        return cls(
-            request_id=request_id,
-            model=model,
-            deadline=deadline,
-            reply_topic=reply_topic,
-            reply_partition=reply_partition,
-            body=value,
-            routing_key=get(ROUTING_KEY, ""),
-            content_type=get(CONTENT_TYPE, JSON),
-            role=role,  # type: ignore[arg-type]
-            priority=priority,  # type: ignore[arg-type]
-            variant=get(VARIANT, ""),
-            version=get(VERSION, ""),
-            version_id=get(VERSION_ID, ""),
-            attempt=attempt,
-            digest=get(DIGEST, ""),
-            trial=trial,
-            shadow=get(SHADOW, ""),
-            fill=fill,
-            pin=get(PIN, ""),
-            traceparent=get(TRACEPARENT, ""),
-            nonce=nonce,
-            caller=get(CALLER, ""),
-        )
+        return request
+
+
+_ROLES = frozenset(get_args(Role))
+_PRIORITIES = frozenset(get_args(Priority))
+REQUEST_HEADERS = HeaderTable(
+    PredictionRequest,
+    Header(ID, "request_id", always=True, about=_ABOUT_ID),
+    Header(MODEL, "model", always=True),
+    Header(DEADLINE, "deadline", MILLISECONDS, always=True, about="milliseconds since the epoch"),
+    Header(REPLY_TOPIC, "reply_topic", always=True, about="the replies topic of this mesh"),
+    Header(REPLY_PARTITION, "reply_partition", WHOLE, always=True, about="the partition that the caller reads"),
+    Header(ATTEMPT, "attempt", WHOLE, always=True, about="1, and one more each time the request is sent again"),
+    Header(CONTENT_TYPE, "content_type", always=True, about=f"{JSON}, or {V2_JSON}[;header=N]"),
+    Header(ROUTING_KEY, "routing_key", about="keeps a user's variant; without it each request draws anew"),
+    Header(ROLE, "role", internal=True),
+    Header(PRIORITY, "priority", schema={"enum": list(get_args(Priority))}),
+    Header(VARIANT, "variant", internal=True),
+    Header(VERSION, "version", internal=True),
+    Header(VERSION_ID, "version_id", internal=True),
+    Header(DIGEST, "digest", internal=True),
+    Header(TRIAL, "trial", WHOLE, internal=True),
+    Header(SHADOW, "shadow", internal=True),
+    Header(PIN, "pin", about="the version that must answer, whatever the release says"),
+    Header(FILL, "fill", WHOLE, internal=True),
+    Header(TRACEPARENT, "traceparent", about="W3C trace context"),
+    Header(NONCE, "nonce", about=_ABOUT_NONCE, schema={"pattern": f"^{NONCE_PATTERN.pattern}$"}),
+    Header(CALLER, "caller", about="written by gateways: the name of the API key or token that asked"),
+)
 
 
 @value_class
@@ -247,126 +227,36 @@ class Reply:
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Return the record headers; what is empty is left out."""
-        headers = [
-            (ID, self.request_id.encode()),
-            (MODEL, self.model.encode()),
-            (STATUS, b"%d" % self.status),
-            (ATTEMPT, b"%d" % self.attempt),
-            (CONTENT_TYPE, (self.content_type if self.ok else PROBLEM_JSON).encode()),
-        ]
-        if self.batch_size:
-            headers.append((BATCH_SIZE, b"%d" % self.batch_size))
-        for name, text in (
-            (VERSION, self.version),
-            (VARIANT, self.variant),
-            (WORKER, self.worker),
-            (TRIAL, str(self.trial) if self.trial else ""),
-            (SHADOW, self.shadow),
-            (FALLBACK, self.fallback),
-            (SECONDS, f"{self.seconds:.6f}" if self.seconds else ""),
-            (CACHED, "1" if self.cached else ""),
-            (TRACEPARENT, self.traceparent),
-            (NONCE, self.nonce),
-            (CALLER, self.caller),
-        ):
-            if text:
-                headers.append((name, text.encode()))
-        return headers
+        return REPLY_HEADERS.write(self if self.ok else replace(self, content_type=PROBLEM_JSON))
 
     @classmethod
     def from_record(cls, headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Reply:
         """Read a reply back. Raises MalformedRecord naming the header that is missing or unreadable."""
-        found = _texts(headers)
-        get = found.get
-        try:
-            request_id, model, status = found[ID], found[MODEL], int(found[STATUS])
-            attempt, batch_size, trial = int(get(ATTEMPT, 1)), int(get(BATCH_SIZE, 0)), int(get(TRIAL, 0))
-            seconds = float(get(SECONDS, 0))
-        except KeyError as missing:
-            raise MalformedRecord(f"header {missing.args[0]} is missing", field=missing.args[0]) from None
-        except ValueError:
-            raise _no_number(found, (STATUS, ATTEMPT, BATCH_SIZE, TRIAL, SECONDS)) from None
-        return cls(
-            request_id=request_id,
-            model=model,
-            status=status,
-            body=value or b"",
-            version=get(VERSION, ""),
-            variant=get(VARIANT, ""),
-            attempt=attempt,
-            batch_size=batch_size,
-            worker=get(WORKER, ""),
-            trial=trial,
-            shadow=get(SHADOW, ""),
-            fallback=get(FALLBACK, ""),
-            seconds=seconds,
-            cached=CACHED in found,
-            content_type=get(CONTENT_TYPE, JSON) if status == 200 else JSON,
-            traceparent=get(TRACEPARENT, ""),
-            nonce=get(NONCE, ""),
-            caller=get(CALLER, ""),
-        )
+        found = REPLY_HEADERS.read(headers)
+        if found.get("status") != 200:
+            found.pop("content_type", None)
+        return REPLY_HEADERS.make(found, value or b"")
 
 
-# The headers that are read here; a record may have any others beside them.
-_KNOWN = frozenset(
-    {
-        ID,
-        NONCE,
-        CALLER,
-        MODEL,
-        ROUTING_KEY,
-        DEADLINE,
-        REPLY_TOPIC,
-        REPLY_PARTITION,
-        ROLE,
-        VARIANT,
-        VERSION,
-        ATTEMPT,
-        PRIORITY,
-        TRIAL,
-        SHADOW,
-        FALLBACK,
-        SECONDS,
-        CONTENT_TYPE,
-        DIGEST,
-        TRACEPARENT,
-        STATUS,
-        BATCH_SIZE,
-        WORKER,
-        FILL,
-        PIN,
-        CACHED,
-        VERSION_ID,
-    }
+REPLY_HEADERS = HeaderTable(
+    Reply,
+    Header(ID, "request_id", always=True, about="the request's"),
+    Header(MODEL, "model", always=True),
+    Header(STATUS, "status", WHOLE, always=True, about="200, or the HTTP status of the problem in the value"),
+    Header(ATTEMPT, "attempt", WHOLE, always=True),
+    Header(CONTENT_TYPE, "content_type", always=True),
+    Header(BATCH_SIZE, "batch_size", WHOLE, about="rows of the batch that it was served in"),
+    Header(VERSION, "version"),
+    Header(VARIANT, "variant"),
+    Header(WORKER, "worker"),
+    Header(TRIAL, "trial", WHOLE, internal=True),
+    Header(SHADOW, "shadow", internal=True),
+    Header(FALLBACK, "fallback", internal=True),
+    Header(SECONDS, "seconds", DECIMAL, internal=True),
+    Header(CACHED, "cached", FLAG, about="there where the prediction cache answered"),
+    Header(TRACEPARENT, "traceparent"),
+    Header(
+        NONCE, "nonce", about="the request's, where it had one: a reply counts only if nonce, model and partition fit"
+    ),
+    Header(CALLER, "caller", about="the request's, where it had one"),
 )
-_ROLES = frozenset(get_args(Role))
-_PRIORITIES = frozenset(get_args(Priority))
-
-
-def _texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
-    """Return the known headers as text, by name. Raises MalformedRecord naming one that is no UTF-8."""
-    found: dict[str, str] = {}
-    name = ""
-    try:
-        for name, value in headers:
-            if name in _KNOWN:
-                found[name] = value.decode()
-    except (UnicodeDecodeError, AttributeError):
-        raise MalformedRecord(f"header {name} cannot be read: {str(value)[:140]}", field=name) from None
-    return found
-
-
-def _no_number(found: dict[str, str], names: Iterable[str]) -> MalformedRecord:
-    """Return the error for the first of these headers that is not a number."""
-    name = next(name for name in names if name in found and not _is_number(found[name]))
-    return MalformedRecord(f"header {name} cannot be read: {found[name][:140]!r}", field=name)
-
-
-def _is_number(text: str) -> bool:
-    """Whether a text is a whole number of a size that a deadline may have. A header of fractions is asked about last."""
-    try:
-        int(text) / 1000
-    except (ValueError, OverflowError):
-        return False
-    return True

@@ -265,8 +265,12 @@ class RequestServer:
         if is_sampled(served.request.traceparent):
             self._keep_books("traces", self._trace, served, attempt, fallback)
         request = served.request
-        if request.fill >= 0 and served.version == request.version and served.identity != self.identity_of(request):
-            request = replace(request, fill=-1)  # another version under the same number: not what would be kept
+        if (
+            request.fill is not None
+            and served.version == request.version
+            and served.identity != self.identity_of(request)
+        ):
+            request = replace(request, fill=None)  # another version under the same number: not what would be kept
         self._answerer.reply(
             request,
             attempt.delivery,

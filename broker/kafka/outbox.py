@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from aiokafka import AIOKafkaProducer
 
 from ...schemas.errors import BrokerUnavailable
-from ...schemas.records import Headers
+from ...schemas.headers import Headers
 from ...schemas.value_class import value_class
 from .send_errors import answer_for, is_permanent
 

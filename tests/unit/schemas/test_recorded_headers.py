@@ -38,7 +38,10 @@ def test_headers_are_read_as_they_were(kind, fields, headers):
     read = kind.from_record([("somebody's", b"\xff"), *headers], b"{}")
     assert read.body == b"{}"
     for name, value in fields.items():
-        if (name, value) != ("content_type", "application/x-other"):  # an error is a problem document, whatever was asked
+        if (name, value) != (
+            "content_type",
+            "application/x-other",
+        ):  # an error is a problem document, whatever was asked
             assert getattr(read, name) == (pytest.approx(value, abs=0.001) if name in ROUNDED else value)
     left = {name for name in kind.__dataclass_fields__ if name not in {*fields, "body"}}
     made = kind(body=b"{}", **fields)
