@@ -1,4 +1,4 @@
-"""The ways in: raw tensors against JSON for an image, and how fast a stretch of the log is replayed."""
+"""The ways in: raw tensors against JSON for an image, and how fast a part of the log is replayed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelmesh.cli.load_targets import bodies_of, kafka_target
 from modelmesh.cli.local.mesh import Mesh
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.producers.load_generator import LoadGenerator, percentile
-from modelmesh.replay.replayer import Replay, Stretch
+from modelmesh.replay.replayer import Replay, ReplayRange
 from modelmesh.sdk import AsyncModelMeshClient
 from onnx import TensorProto, helper, save
 
@@ -114,7 +114,7 @@ async def _replay(mesh: Mesh, model: Any, rows: Any, folder: Path, say: Say) -> 
     compiled_path = folder / "model.onnx"
     compiled_path.write_bytes(adapter.compile(predictor, path)[0])
     compiled = adapter_for("onnx").load(compiled_path, predictor.signature, [], 1)
-    replaying = Replay(mesh.settings, Stretch("forest", begin, end), compiled)
+    replaying = Replay(mesh.settings, ReplayRange("forest", begin, end), compiled)
     began = time.perf_counter()
     found = (await replaying.run()).document()
     seconds = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""Carry a wish out: the topic first, then the command, then wait until the new release can be used."""
+"""Carry a command out: the topic first, then the command, then wait until the new release can be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A replay from what was asked for to its document: the version is loaded, the stretch is run, the report is written.
+"""A replay from what was asked for to its document: the version is loaded, the time range is run, the report is written.
 
 The command runs it in its own process; a gateway has `replay/child.py` run it in one beside itself.
 """
@@ -33,7 +33,7 @@ from ..schemas.payloads.profiles import Profile
 from ..schemas.payloads.releases import Framework, VersionSpec
 from ..schemas.settings import Settings
 from .folder import ReplayFolder
-from .replayer import Progress, Replay, Stretch
+from .replayer import Progress, Replay, ReplayRange
 
 BROKER_TIMEOUT = 10.0
 EVERY = 1.0  # seconds between two words about how far a replay is
@@ -90,8 +90,8 @@ class ReplayJob:
         digest = sha256(asked.file.read_bytes()).hexdigest() if asked.file is not None else ""
         if self.resume and asked.digest != digest:
             raise InvalidInput(f"{asked.file} is not the file that this replay began with: begin again", field="file")
-        stretch = Stretch(asked.model, asked.begin, asked.end, asked.limit)
-        replaying = Replay(self.settings, stretch, predictor, profile, asked.speed, self.labels, self._tell)
+        asked_range = ReplayRange(asked.model, asked.begin, asked.end, asked.limit)
+        replaying = Replay(self.settings, asked_range, predictor, profile, asked.speed, self.labels, self._tell)
         with ExitStack() as stack:
             if self.folder is not None:
                 if self.resume:

@@ -1,4 +1,4 @@
-"""Run a stretch of the recorded requests against another version, away from production, and compare the answers.
+"""Run a time range of the recorded requests against another version, away from production, and compare the answers.
 
 Requests and replies are read from the log outside of any group, so production does not notice. The version runs in this process.
 """
@@ -31,7 +31,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ReplayRange:
     """Which requests: a model's, between two moments (seconds since the epoch), and how many at most."""
 
     model: str
@@ -58,7 +58,7 @@ class Replay:
     """
 
     settings: Settings
-    stretch: Stretch
+    range: ReplayRange
     predictor: Predictor
     profile: Profile | None = None
     speed: float = 0.0  # times the recorded rate; 0: as fast as the model
@@ -71,9 +71,9 @@ class Replay:
     _truths: dict[str, Any] = field(default_factory=dict)  # by nonce
 
     async def run(self) -> ReplayReport:
-        """Read, run and compare. Raises InvalidInput for a stretch of nothing, NotFound where no request lies in it."""
-        if self.stretch.end <= self.stretch.begin:
-            raise InvalidInput("the stretch ends before it begins", field="to")
+        """Read, run and compare. Raises InvalidInput for an empty time range, NotFound where no request lies in it."""
+        if self.range.end <= self.range.begin:
+            raise InvalidInput("the time range ends before it begins", field="to")
         report = ReplayReport(self.profile)
         answers: list[Answered] = []
         recorded = await self._replies(report, answers)
@@ -87,7 +87,7 @@ class Replay:
             await asyncio.sleep(0)
         if not self.progress.requests:
             raise NotFound(
-                f"no request for {self.stretch.model} lies between the two moments; requests are kept for "
+                f"no request for {self.range.model} lies between the two moments; requests are kept for "
                 f"{self.settings.topics().requests.kept}",
                 field="from",
             )
@@ -97,13 +97,13 @@ class Replay:
         """Return what has been said since to be right, in the order in which it was."""
         found: list[Said] = []
         async for record in read_time_range(
-            self.settings, self.settings.topics().labels, self.stretch.begin, time.time() + 1
+            self.settings, self.settings.topics().labels, self.range.begin, time.time() + 1
         ):
             try:
                 label = Label.model_validate_json(record.value or b"")
             except ValidationError:
                 continue
-            if label.model == self.stretch.model:
+            if label.model == self.range.model:
                 found.append(Said(label.request_id, label.values(), record.timestamp / 1000, label.caller))
         return found
 
@@ -113,13 +113,13 @@ class Replay:
         An answer may come as late as the longest deadline allows.
         """
         found: dict[str, dict[str, Any]] = {}
-        end = self.stretch.end + self.settings.max_deadline
-        async for record in read_time_range(self.settings, self.settings.topics().replies, self.stretch.begin, end):
+        end = self.range.end + self.settings.max_deadline
+        async for record in read_time_range(self.settings, self.settings.topics().replies, self.range.begin, end):
             try:
                 reply = Reply.from_record(record.headers, record.value)
             except MalformedRecord:
                 continue
-            if reply.model != self.stretch.model or reply.identity in found:
+            if reply.model != self.range.model or reply.identity in found:
                 continue
             answers.append(Answered(reply.request_id, reply.identity, record.timestamp / 1000, reply.caller))
             if not reply.ok:
@@ -137,14 +137,14 @@ class Replay:
         key: object = None
         began, first = time.monotonic(), None
         topic = self.settings.topics().requests
-        async for record in read_time_range(self.settings, topic, self.stretch.begin, self.stretch.end):
+        async for record in read_time_range(self.settings, topic, self.range.begin, self.range.end):
             try:
                 request = PredictionRequest.from_record(record.headers, record.value)
             except MalformedRecord:
                 continue
-            if request.model != self.stretch.model or request.identity in seen:
+            if request.model != self.range.model or request.identity in seen:
                 continue
-            if self.stretch.limit is not None and self.progress.requests >= self.stretch.limit:
+            if self.range.limit is not None and self.progress.requests >= self.range.limit:
                 break
             seen.add(request.identity)
             self.progress.requests += 1

@@ -25,7 +25,7 @@ MOST_CHANGES = 20
 
 @dataclass
 class ReplayReport:
-    """Counts over requests. `profile` is the version's reference, which the stretch's inputs are compared with."""
+    """Counts over requests. `profile` is the version's reference, which the inputs are compared with."""
 
     profile: Profile | None = None
     requests: int = 0
@@ -86,7 +86,7 @@ class ReplayReport:
         return agrees
 
     def document(self) -> dict[str, Any]:
-        """Return the report. The same stretch against the same version gives the same document."""
+        """Return the report. The same time range against the same version gives the same document."""
         low, high = wilson(self.agreed, self.compared)
         scores = percentiles(self.distances)
         document: dict[str, Any] = {

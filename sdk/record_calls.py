@@ -50,9 +50,9 @@ class RecordCalls:
 
         `options` are to (a datetime), speed (times the recorded rate) and limit. Raises VersionNotFound, Overloaded.
         """
-        wish = {"model": name, "version": version, "from": begin, **options}
+        body = {"model": name, "version": version, "from": begin, **options}
         return ReplayDocument.received(
-            await self._http.request("POST", "/replays", data=orjson.dumps(wish, option=orjson.OPT_NAIVE_UTC))
+            await self._http.request("POST", "/replays", data=orjson.dumps(body, option=orjson.OPT_NAIVE_UTC))
         )
 
     async def replay(self, replay_id: str) -> ReplayDocument:

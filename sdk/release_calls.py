@@ -29,8 +29,8 @@ class ReleaseCalls:
 
         Raises StaleGeneration when the release has moved on since `generation`, ControlPlaneUnavailable.
         """
-        wish = {"model": name, "version": version, "generation": generation, "actor": actor, "reason": reason}
-        return Deployed.received(await self._http.request("POST", "/deployments", json=wish))
+        change = {"model": name, "version": version, "generation": generation, "actor": actor, "reason": reason}
+        return Deployed.received(await self._http.request("POST", "/deployments", json=change))
 
     async def create_canary(
         self,
@@ -46,30 +46,30 @@ class ReleaseCalls:
         latency_tolerance, on_output_drift, on_drift, generation, actor, reason. Raises IllegalTransition while something
         else runs, SignatureDiffers, InvalidInput.
         """
-        wish = {
+        change = {
             "model": name,
             "candidate_version": candidate_version,
             "initial_percentage": initial_percentage,
             "auto_rollback_threshold": auto_rollback_threshold,
             **rules,
         }
-        return await self._change("/deployments/canary", wish)
+        return await self._change("/deployments/canary", change)
 
     async def canary(self, name: str) -> CanaryDocument:
         """Return a canary with its evidence, by the model's name or the canary's id. Raises NotFound."""
         return CanaryDocument.received(await self._http.request("GET", f"/deployments/canary/{name}"))
 
-    async def set_canary_percentage(self, name: str, percentage: float, **wish: Unpack[ChangeOptions]) -> Deployed:
+    async def set_canary_percentage(self, name: str, percentage: float, **change: Unpack[ChangeOptions]) -> Deployed:
         """Change a canary's share of the requests."""
-        return await self._change(f"/deployments/canary/{name}/percentage", {"percentage": percentage, **wish})
+        return await self._change(f"/deployments/canary/{name}/percentage", {"percentage": percentage, **change})
 
-    async def promote_canary(self, name: str, **wish: Unpack[ChangeOptions]) -> Deployed:
+    async def promote_canary(self, name: str, **change: Unpack[ChangeOptions]) -> Deployed:
         """Send everything to the candidate."""
-        return await self._change(f"/deployments/canary/{name}/promote", wish)
+        return await self._change(f"/deployments/canary/{name}/promote", change)
 
-    async def rollback_canary(self, name: str, **wish: Unpack[ChangeOptions]) -> Deployed:
+    async def rollback_canary(self, name: str, **change: Unpack[ChangeOptions]) -> Deployed:
         """Send everything to stable; needs no database."""
-        return await self._change(f"/deployments/canary/{name}/rollback", wish)
+        return await self._change(f"/deployments/canary/{name}/rollback", change)
 
     async def counterfactual(self, name: str, **rules: Unpack[OtherRules]) -> Counterfactual:
         """Return how a recorded canary would have ended under other rules, by the model's name (the newest) or its id.
@@ -87,7 +87,7 @@ class ReleaseCalls:
         production_version: str | None,
         shadow_version: str,
         percentage: float = 100.0,
-        **wish: Unpack[ChangeOptions],
+        **change: Unpack[ChangeOptions],
     ) -> Deployed:
         """Send copies of the requests to a version whose answers nobody gets. Raises Conflict if another is live."""
         body = {
@@ -95,27 +95,27 @@ class ReleaseCalls:
             "production_version": production_version,
             "shadow_version": shadow_version,
             "percentage": percentage,
-            **wish,
+            **change,
         }
         return await self._change("/deployments/shadow", body)
 
-    async def stop_shadow(self, name: str, **wish: Unpack[ChangeOptions]) -> Deployed:
+    async def stop_shadow(self, name: str, **change: Unpack[ChangeOptions]) -> Deployed:
         """Send no more copies."""
-        return await self._change(f"/deployments/shadow/{name}/stop", wish)
+        return await self._change(f"/deployments/shadow/{name}/stop", change)
 
     async def create_experiment(
-        self, model: str, variants: list[dict[str, Any]], name: str = "", **wish: Unpack[ChangeOptions]
+        self, model: str, variants: list[dict[str, Any]], name: str = "", **change: Unpack[ChangeOptions]
     ) -> Deployed:
         """Share the users out over versions: [{"name", "version", "weight"}, ...], the control first."""
-        return await self._change("/experiments", {"model": model, "variants": variants, "name": name, **wish})
+        return await self._change("/experiments", {"model": model, "variants": variants, "name": name, **change})
 
     async def experiment(self, name: str) -> ExperimentDocument:
         """Return an experiment with its results, by the model's name or the experiment's id. Raises NotFound."""
         return ExperimentDocument.received(await self._http.request("GET", f"/experiments/{name}"))
 
-    async def stop_experiment(self, name: str, winner: str = "", **wish: Unpack[ChangeOptions]) -> Deployed:
+    async def stop_experiment(self, name: str, winner: str = "", **change: Unpack[ChangeOptions]) -> Deployed:
         """End an experiment; the winner goes live, without one the control."""
-        return await self._change(f"/experiments/{name}/stop", {"winner": winner, **wish})
+        return await self._change(f"/experiments/{name}/stop", {"winner": winner, **change})
 
     async def deployments(self) -> list[DeploymentDocument]:
         """Return every model's release as it is now."""
@@ -128,6 +128,6 @@ class ReleaseCalls:
         found = await self._http.request("GET", "/deployments/history", params=query)
         return [EventDocument.received(each) for each in found["events"]]
 
-    async def _change(self, path: str, wish: Mapping[str, Any]) -> Deployed:
-        body = {field: value for field, value in wish.items() if value is not None}
+    async def _change(self, path: str, change: Mapping[str, Any]) -> Deployed:
+        body = {field: value for field, value in change.items() if value is not None}
         return Deployed.received(await self._http.request("POST", path, json=body))

@@ -58,9 +58,9 @@ class CounterfactualRoutes:
 
     async def judge(self, request: web.Request) -> web.Response:
         """Judge a canary again, by other rules."""
-        wish: CounterfactualRequest = parse(CounterfactualRequest, await read_json(request))
+        body: CounterfactualRequest = parse(CounterfactualRequest, await read_json(request))
         canary = await self._canary(*parse_id(request))
-        plan = wish.applied_to(canary.plan)
+        plan = body.applied_to(canary.plan)
         summaries = await self._summaries(canary)
         if not summaries:
             raise NotFound(

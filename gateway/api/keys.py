@@ -71,18 +71,18 @@ def _is_for(key: ApiKey, who: Caller) -> bool:
     return not who.models or (bool(key.models) and who.models.issuperset(key.models))
 
 
-def _check_no_more(wish: KeyRequest, who: Caller, now: float) -> None:
+def _check_no_more(body: KeyRequest, who: Caller, now: float) -> None:
     """Raise Forbidden for a key that may do more, more often or for longer than the key that asks for it."""
-    for scope in wish.scopes:
+    for scope in body.scopes:
         who.check_scope(scope)
-    if who.models and not wish.models:
+    if who.models and not body.models:
         raise Forbidden(
             f"{who.name!r} is for some models: name those of them that the new key is for (one without is for all)",
             field="models",
         )
-    for model in wish.models:
+    for model in body.models:
         who.check_model(model)
-    if who.limit is not None and (wish.requests_per_minute is None or wish.requests_per_minute > who.limit):
+    if who.limit is not None and (body.requests_per_minute is None or body.requests_per_minute > who.limit):
         raise Forbidden(
             f"{who.name!r} has {who.limit} requests a minute: give the new key as many at most",
             field="requests_per_minute",
@@ -90,7 +90,7 @@ def _check_no_more(wish: KeyRequest, who: Caller, now: float) -> None:
     if (
         not who.shows_token
         and who.expires_at is not None
-        and (wish.days is None or now + 86400 * wish.days > who.expires_at)
+        and (body.days is None or now + 86400 * body.days > who.expires_at)
     ):
         raise Forbidden(
             f"{who.name!r} is good for {(who.expires_at - now) / 86400:.3g} more days: give the new key as many at most",
@@ -113,16 +113,16 @@ class KeyRoutes:
 
     async def create(self, request: web.Request) -> web.Response:
         """Make a key."""
-        wish: KeyRequest = parse(KeyRequest, await read_json(request))
+        body: KeyRequest = parse(KeyRequest, await read_json(request))
         now, who = time.time(), caller.get()
-        _check_no_more(wish, who, now)
+        _check_no_more(body, who, now)
         key, shown = make_key(
-            wish.name,
-            wish.scopes,
+            body.name,
+            body.scopes,
             now=now,
-            models=wish.models,
-            requests_per_minute=wish.requests_per_minute,
-            expires_at=now + 86400 * wish.days if wish.days is not None else None,
+            models=body.models,
+            requests_per_minute=body.requests_per_minute,
+            expires_at=now + 86400 * body.days if body.days is not None else None,
             created_by=who.name,
         )
         await self._writer.write(key, actor=who.name, source=who.source)

@@ -42,14 +42,14 @@ class LabelRoutes:
         """Write labels to the log; return once it has them."""
         model = check_model_name(request.match_info["model"])
         self._releases.get(model)
-        wish: LabelsRequest = parse(LabelsRequest, await read_json(request))
+        body: LabelsRequest = parse(LabelsRequest, await read_json(request))
         labels: list[Label] = [
             parse(
                 Label,
                 {"request_id": request_id, "model": model, "label": label, "caller": caller.get().name},
                 values=("label",),
             )
-            for request_id, label in wish.labels.items()
+            for request_id, label in body.labels.items()
         ]
         records = [(label.request_id, label.model_dump_json().encode()) for label in labels]
         await self._outbox.write(self._topic, records)

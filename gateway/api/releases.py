@@ -13,6 +13,7 @@ from ...registry.version_specs import spec_of
 from ...schemas.documents.releases import (
     CanaryDocument,
     CanaryRequest,
+    ChangeRequest,
     Deployed,
     DeploymentDocument,
     DeploymentList,
@@ -25,7 +26,6 @@ from ...schemas.documents.releases import (
     PercentageRequest,
     ShadowRequest,
     StopExperimentRequest,
-    Wish,
 )
 from ...schemas.errors import Conflict, NotFound
 from ...schemas.names import check_model_name
@@ -68,9 +68,9 @@ class ReleaseRoutes:
 
     async def deploy(self, request: web.Request) -> web.Response:
         """Send all requests to one version."""
-        wish: DeploymentRequest = parse(DeploymentRequest, await read_json(request))
-        spec = await self._spec(wish.model, wish.version)
-        return await self._execute(Deploy(**await self._asked(wish.model, wish), version=spec))
+        body: DeploymentRequest = parse(DeploymentRequest, await read_json(request))
+        spec = await self._spec(body.model, body.version)
+        return await self._execute(Deploy(**await self._asked(body.model, body), version=spec))
 
     async def list_deployments(self, request: web.Request) -> web.Response:
         """Return every model's release, as the log has it."""
@@ -98,11 +98,11 @@ class ReleaseRoutes:
 
     async def start_canary(self, request: web.Request) -> web.Response:
         """Send a share of the requests to a candidate and judge it."""
-        wish: CanaryRequest = parse(CanaryRequest, await read_json(request))
-        spec = await self._spec(wish.model, wish.candidate_version)
-        percentage = wish.initial_percentage or DEFAULT_PERCENTAGE
-        asked = await self._asked(wish.model, wish)
-        return await self._execute(StartCanary(**asked, version=spec, canary=wish.plan(), percentage=percentage))
+        body: CanaryRequest = parse(CanaryRequest, await read_json(request))
+        spec = await self._spec(body.model, body.candidate_version)
+        percentage = body.initial_percentage or DEFAULT_PERCENTAGE
+        asked = await self._asked(body.model, body)
+        return await self._execute(StartCanary(**asked, version=spec, canary=body.plan(), percentage=percentage))
 
     async def get_canary(self, request: web.Request) -> web.Response:
         """Return a canary: its evidence while it runs, how it ended after that."""
@@ -130,44 +130,44 @@ class ReleaseRoutes:
 
     async def step_canary(self, request: web.Request) -> web.Response:
         """Change a canary's share."""
-        wish: PercentageRequest = parse(PercentageRequest, await read_json(request))
-        asked, trial = await self._asked_of(request, "canary", wish)
-        return await self._execute(StepCanary(**asked, trial=trial, percentage=wish.percentage), 200)
+        body: PercentageRequest = parse(PercentageRequest, await read_json(request))
+        asked, trial = await self._asked_of(request, "canary", body)
+        return await self._execute(StepCanary(**asked, trial=trial, percentage=body.percentage), 200)
 
     async def promote(self, request: web.Request) -> web.Response:
         """Send everything to the candidate."""
-        asked, trial = await self._asked_of(request, "canary", await self._wish(request))
+        asked, trial = await self._asked_of(request, "canary", await self._change(request))
         return await self._execute(Promote(**asked, trial=trial), 200)
 
     async def rollback(self, request: web.Request) -> web.Response:
         """Send everything to stable."""
-        asked, trial = await self._asked_of(request, "canary", await self._wish(request))
+        asked, trial = await self._asked_of(request, "canary", await self._change(request))
         return await self._execute(Rollback(**asked, trial=trial), 200)
 
     async def start_shadow(self, request: web.Request) -> web.Response:
         """Send copies of the requests to a version whose answers nobody gets."""
-        wish: ShadowRequest = parse(ShadowRequest, await read_json(request))
-        spec = await self._spec(wish.model, wish.shadow_version)
-        release = self._releases.releases.get(wish.model)
-        if wish.production_version and release and wish.production_version != release.stable.version:
+        body: ShadowRequest = parse(ShadowRequest, await read_json(request))
+        spec = await self._spec(body.model, body.shadow_version)
+        release = self._releases.releases.get(body.model)
+        if body.production_version and release and body.production_version != release.stable.version:
             raise Conflict(
-                f"{release.stable.version} is live, not {wish.production_version}", field="production_version"
+                f"{release.stable.version} is live, not {body.production_version}", field="production_version"
             )
-        asked = await self._asked(wish.model, wish)
-        return await self._execute(StartShadow(**asked, version=spec, percentage=wish.percentage))
+        asked = await self._asked(body.model, body)
+        return await self._execute(StartShadow(**asked, version=spec, percentage=body.percentage))
 
     async def stop_shadow(self, request: web.Request) -> web.Response:
         """Send no more copies."""
-        asked, trial = await self._asked_of(request, "shadow", await self._wish(request))
+        asked, trial = await self._asked_of(request, "shadow", await self._change(request))
         return await self._execute(StopShadow(**asked, trial=trial), 200)
 
     async def start_experiment(self, request: web.Request) -> web.Response:
         """Share the users out over several versions."""
-        wish: ExperimentRequest = parse(ExperimentRequest, await read_json(request))
-        arms = wish.arms()
-        versions = {arm.version: await self._spec(wish.model, arm.version) for arm in arms}
-        asked = await self._asked(wish.model, wish)
-        return await self._execute(StartExperiment(**asked, variants=arms, versions=versions, name=wish.name))
+        body: ExperimentRequest = parse(ExperimentRequest, await read_json(request))
+        arms = body.arms()
+        versions = {arm.version: await self._spec(body.model, arm.version) for arm in arms}
+        asked = await self._asked(body.model, body)
+        return await self._execute(StartExperiment(**asked, variants=arms, versions=versions, name=body.name))
 
     async def list_experiments(self, request: web.Request) -> web.Response:
         """Return the experiments, newest first, without their results."""
@@ -198,12 +198,12 @@ class ReleaseRoutes:
 
     async def stop_experiment(self, request: web.Request) -> web.Response:
         """End an experiment; the winner goes live."""
-        wish: StopExperimentRequest = parse(StopExperimentRequest, await read_json(request))
+        body: StopExperimentRequest = parse(StopExperimentRequest, await read_json(request))
         release = self._running(request, "ab")
         statistics = self._statistics.of_trial(release, "release")
         results = statistics["results"] if statistics else {}
-        asked, trial = await self._asked_of(request, "ab", wish)
-        return await self._execute(StopExperiment(**asked, trial=trial, winner=wish.winner, evidence=results), 200)
+        asked, trial = await self._asked_of(request, "ab", body)
+        return await self._execute(StopExperiment(**asked, trial=trial, winner=body.winner, evidence=results), 200)
 
     routes = (
         Route("POST", "/deployments", deploy, "Send all requests to a version", scope="deploy", repeat="with_key",
@@ -221,13 +221,13 @@ class ReleaseRoutes:
         Route("POST", "/deployments/canary/{id}/percentage", step_canary, "Change a canary's share", scope="deploy",
               repeat="with_key", takes=PercentageRequest, gives=Deployed, errors=_ERRORS),
         Route("POST", "/deployments/canary/{id}/promote", promote, "Send everything to the candidate", scope="deploy",
-              repeat="with_key", takes=Wish, gives=Deployed, errors=_ERRORS),
+              repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=_ERRORS),
         Route("POST", "/deployments/canary/{id}/rollback", rollback, "Send everything to stable", scope="deploy",
-              repeat="with_key", takes=Wish, gives=Deployed, errors=_ERRORS),
+              repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=_ERRORS),
         Route("POST", "/deployments/shadow", start_shadow, "Send copies of the requests to a version", scope="deploy",
               repeat="with_key", takes=ShadowRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
         Route("POST", "/deployments/shadow/{id}/stop", stop_shadow, "Send no more copies", scope="deploy",
-              repeat="with_key", takes=Wish, gives=Deployed, errors=_ERRORS),
+              repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=_ERRORS),
         Route("POST", "/experiments", start_experiment, "Compare versions, each with users of its own", scope="deploy",
               repeat="with_key", takes=ExperimentRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
         Route("GET", "/experiments", list_experiments, "List the experiments", scope="deploy", gives=ExperimentList,
@@ -243,9 +243,9 @@ class ReleaseRoutes:
         caller.get().check_model(check_model_name(model))
         return spec_of(await self._registry.version(model, version))
 
-    async def _wish(self, request: web.Request) -> Wish:
-        wish: Wish = parse(Wish, await read_json(request) if request.can_read_body else {})
-        return wish
+    async def _change(self, request: web.Request) -> ChangeRequest:
+        body: ChangeRequest = parse(ChangeRequest, await read_json(request) if request.can_read_body else {})
+        return body
 
     def _running(self, request: web.Request, strategy: Strategy) -> Release:
         name, trial = parse_id(request)
@@ -257,13 +257,13 @@ class ReleaseRoutes:
             raise NotFound(f"no {what} {request.match_info['id'][:80]!r} is running", field="id")
         return release
 
-    async def _asked(self, model: str, wish: Wish) -> Asked:
-        return await self._deployer.asked(model, actor=wish.actor, reason=wish.reason, based_on=wish.generation)
+    async def _asked(self, model: str, body: ChangeRequest) -> Asked:
+        return await self._deployer.asked(model, actor=body.actor, reason=body.reason, based_on=body.generation)
 
-    async def _asked_of(self, request: web.Request, strategy: Strategy, wish: Wish) -> tuple[Asked, int]:
+    async def _asked_of(self, request: web.Request, strategy: Strategy, body: ChangeRequest) -> tuple[Asked, int]:
         """Return what a change of what runs under the path's id says, and its trial. Raises NotFound where it does not run."""
         release = self._running(request, strategy)
-        return await self._asked(release.model, wish), release.trial
+        return await self._asked(release.model, body), release.trial
 
     async def _execute(self, command: Command, status: int = 201) -> web.Response:
         event = await self._deployer.execute(command)

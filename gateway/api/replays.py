@@ -37,7 +37,7 @@ class ReplayRequest(BaseModel):
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> ReplayRequest:
         if self.end is not None and _utc(self.end) <= _utc(self.begin):
-            raise ValueError("to: the stretch ends before it begins")
+            raise ValueError("to: the time range ends before it begins")
         return self
 
     def options(self) -> dict[str, Any]:
@@ -65,10 +65,10 @@ class ReplayRoutes:
 
     async def start(self, request: web.Request) -> web.Response:
         """Put a replay behind those that wait."""
-        wish: ReplayRequest = parse(ReplayRequest, await read_json(request))
-        caller.get().check_model(check_model_name(wish.model))
-        await self._registry.version(wish.model, wish.version)
-        row = await self._queue.add(wish.model, wish.options(), caller.get().name)
+        body: ReplayRequest = parse(ReplayRequest, await read_json(request))
+        caller.get().check_model(check_model_name(body.model))
+        await self._registry.version(body.model, body.version)
+        row = await self._queue.add(body.model, body.options(), caller.get().name)
         return answer(_document(row), 202)
 
     async def list_replays(self, request: web.Request) -> web.Response:

@@ -27,8 +27,8 @@ async def records_of(settings: Settings, row: InferenceRow, begin: float, end: f
     topics = settings.topics()
     found: list[RecordDocument] = []
     for topic in (topics.requests, topics.model(row.model), topics.replies, topics.shadow_replies, topics.cache_fills):
-        stretch = read_time_range(settings, topic, begin - BEFORE, end + AFTER)
-        found += [_document(record) async for record in stretch if _belongs(record, row)]
+        records = read_time_range(settings, topic, begin - BEFORE, end + AFTER)
+        found += [_document(record) async for record in records if _belongs(record, row)]
     return sorted(found, key=lambda one: one.at)
 
 

@@ -86,8 +86,8 @@ class V2Routes:
 
     async def index(self, request: web.Request) -> web.Response:
         """Return the versions that releases name, and whether each is loaded."""
-        wish = await self._wish(request)
-        return json_response(self._models.index(caller.get(), ready=bool(wish.get("ready"))))
+        options = await self._options(request)
+        return json_response(self._models.index(caller.get(), ready=bool(options.get("ready"))))
 
     async def load(self, request: web.Request) -> web.Response:
         """Answer for a model that has a release: its workers have it loaded, or are about to."""
@@ -125,7 +125,7 @@ class V2Routes:
               scope="deploy", repeat="never", errors=(400, 404)),
     )  # fmt: skip
 
-    async def _wish(self, request: web.Request) -> dict[str, Any]:
+    async def _options(self, request: web.Request) -> dict[str, Any]:
         body = await self._predict.body_of(request)
         try:
             document = orjson.loads(body) if body else {}

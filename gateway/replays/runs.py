@@ -1,6 +1,6 @@
 """Run replays that are asked for over HTTP: one at a time, each in a process of its own, at low priority.
 
-Not in the gateway's loop: a replay computes without a pause and holds a stretch's answers in memory. Where the processor or the
+Not in the gateway's loop: a replay computes without a pause and holds the answers in memory. Where the processor or the
 memory runs out it is the replay that waits or ends, and predictions go on.
 """
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..payloads.events import Event
 
 
-class Wish(BaseModel):
+class ChangeRequest(BaseModel):
     """What all changes of a release can say."""
 
     model_config = ConfigDict(extra="forbid")
@@ -26,16 +26,16 @@ class Wish(BaseModel):
     reason: str = Field(default="", max_length=1000)
 
 
-class DeploymentRequest(Wish):
-    """A wish to send all requests to one version."""
+class DeploymentRequest(ChangeRequest):
+    """A request to send all requests to one version."""
 
     model: str
     version: str
     strategy: Literal["full"] = "full"
 
 
-class CanaryRequest(Wish, Rules):
-    """A wish to try a version on a share of the requests.
+class CanaryRequest(ChangeRequest, Rules):
+    """A request to try a version on a share of the requests.
 
     `steps` are shares in percent, each holding for `hold_seconds`, or objects with both; after the last the candidate is
     promoted. Without steps a person raises the share and promotes.
@@ -78,14 +78,14 @@ class CanaryRequest(Wish, Rules):
         return CanaryPlan(steps=self.stages, rules=Rules.model_validate(rules))
 
 
-class PercentageRequest(Wish):
-    """A wish to change a canary's share."""
+class PercentageRequest(ChangeRequest):
+    """A request to change a canary's share."""
 
     percentage: float = Field(gt=0, le=100)
 
 
-class ShadowRequest(Wish):
-    """A wish to send copies of the requests to a version whose answers nobody gets."""
+class ShadowRequest(ChangeRequest):
+    """A request to send copies of the requests to a version whose answers nobody gets."""
 
     model: str
     shadow_version: str
@@ -103,8 +103,8 @@ class VariantRequest(BaseModel):
     weight: float = Field(gt=0, le=100)
 
 
-class ExperimentRequest(Wish):
-    """A wish to compare versions, each with the users that it keeps. The first variant is the control."""
+class ExperimentRequest(ChangeRequest):
+    """A request to compare versions, each with the users that it keeps. The first variant is the control."""
 
     model: str
     name: str = Field(default="", max_length=128)
@@ -126,8 +126,8 @@ class ExperimentRequest(Wish):
         )
 
 
-class StopExperimentRequest(Wish):
-    """A wish to end an experiment; the winner, a variant's name or a version, goes live. Without one, the control does."""
+class StopExperimentRequest(ChangeRequest):
+    """A request to end an experiment; the winner, a variant's name or a version, goes live. Without one, the control does."""
 
     winner: str = ""
 

@@ -18,7 +18,7 @@ class ReplayDocument(Document):
     state: str = Field(description="queued, running, done, failed or interrupted")
     asked: dict[str, Any]
     actor: str
-    progress: dict[str, Any] = Field(description="requests, requests a second, and the share of the stretch")
+    progress: dict[str, Any] = Field(description="requests, requests a second, and the share of the time range")
     error: str
     created_at: datetime
     report: dict[str, Any] | None

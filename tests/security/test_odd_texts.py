@@ -18,12 +18,12 @@ from modelmesh.registry.registration import Registration
 from modelmesh.schemas import records
 from modelmesh.schemas.documents.releases import (
     CanaryRequest,
+    ChangeRequest,
     DeploymentRequest,
     ExperimentRequest,
     PercentageRequest,
     ShadowRequest,
     StopExperimentRequest,
-    Wish,
 )
 from modelmesh.schemas.errors import MalformedRecord
 from modelmesh.schemas.records import PredictionRequest, Reply
@@ -48,8 +48,9 @@ BODIES = [
 ]  # fmt: skip
 DOCUMENTS = {
     "/deployments": DeploymentRequest, "/deployments/canary": CanaryRequest, "/deployments/shadow": ShadowRequest,
-    "/experiments": ExperimentRequest, "/experiments/m/stop": StopExperimentRequest, "/deployments/canary/m/promote": Wish,
-    "/deployments/canary/m/rollback": Wish, "/deployments/canary/m/percentage": PercentageRequest, "/keys": KeyRequest,
+    "/experiments": ExperimentRequest, "/experiments/m/stop": StopExperimentRequest,
+    "/deployments/canary/m/promote": ChangeRequest,
+    "/deployments/canary/m/rollback": ChangeRequest, "/deployments/canary/m/percentage": PercentageRequest, "/keys": KeyRequest,
     "/labels/m": LabelsRequest, "/replays": ReplayRequest, "/deployments/canary/m/counterfactual": CounterfactualRequest,
 }  # fmt: skip
 JSON = b"Content-Type: application/json"

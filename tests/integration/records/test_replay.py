@@ -1,4 +1,4 @@
-"""A stretch of recorded requests against another version: the comparison is right, and the same each time."""
+"""A time range of recorded requests against another version: the comparison is right, and the same each time."""
 
 import asyncio
 import csv
@@ -12,7 +12,7 @@ import pytest
 from modelmesh.models.adapters.onnx_adapter import OnnxAdapter
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.models.adapters.sklearn_adapter import SklearnAdapter
-from modelmesh.replay.replayer import Replay, Stretch
+from modelmesh.replay.replayer import Replay, ReplayRange
 from modelmesh.schemas.errors import InvalidInput, NotFound
 from sklearn.linear_model import LogisticRegression
 
@@ -65,7 +65,7 @@ def test_the_report_is_what_comparing_by_hand_gives_and_the_same_twice(mesh, rec
 
 
 def report_of(begin, end, *options):
-    """What the command says of version 2.0.0 and the stretch."""
+    """What the command says of version 2.0.0 in the time range."""
     stretch = ["--from", text(begin), "--to", text(end)]
     done = run("replay", "--model", "replayed", "--version", "2.0.0", *stretch, "--json", *options)
     assert done.exit_code == 0, (done.output, done.exception)
@@ -81,7 +81,7 @@ async def replay(mesh, recorded, tmp_path, model="replayed", **stretch):
     path = tmp_path / "model.joblib"
     adapter_for("sklearn").save(first, path, None)
     predictor = adapter_for("sklearn").load(path, None, rows[:5].tolist(), 1)
-    where = Stretch(model, **({"begin": begin, "end": end} | stretch))
+    where = ReplayRange(model, **({"begin": begin, "end": end} | stretch))
     return await Replay(mesh.settings, where, predictor).run()
 
 
@@ -207,7 +207,7 @@ async def test_a_version_agrees_with_itself_and_a_limit_holds(mesh, recorded, tm
     assert (await replay(mesh, recorded, tmp_path, limit=7)).requests == 7
 
 
-async def test_a_stretch_without_requests_is_said_to_be_one(mesh, recorded, tmp_path):
+async def test_a_time_range_without_requests_is_said_to_be_one(mesh, recorded, tmp_path):
     with pytest.raises(NotFound, match="no request"):
         await replay(mesh, recorded, tmp_path, begin=1.0, end=2.0)
     with pytest.raises(NotFound, match="nobody"):
