@@ -43,7 +43,8 @@ from .placements import Placements
 from .prediction_cache import Pending
 from .redis_answers import open_redis
 from .replica_breakers import ReplicaBreakers
-from .table import Route, RoutingTable
+from .route import Route
+from .table import RoutingTable
 
 
 class Router(Role):

@@ -11,21 +11,7 @@ from ..schemas.payloads.replicas import Heartbeat, ModelLoad
 from .assignment import assign, shadow_of
 from .balancer import Balancer, ReplicaBacklog, RunBalancer, Target, choose
 from .replica_breakers import ReplicaBreakers
-
-
-@dataclass(slots=True, frozen=True)
-class Route:
-    """Where one request goes, and how many milliseconds it is likely to wait there."""
-
-    topic: str
-    partition: int
-    replica: str
-    variant: str
-    version: str
-    identity: str
-    trial: int
-    wait_ms: float
-    shadow: Route | None = None
+from .route import Route
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from ..schemas.payloads.releases import Release
 from ..schemas.settings import Settings
 from ..stats.log_histogram import add_value
 from ..telemetry.bookkeeping import Bookkeeping
-from .version_server import Ran
+from .results import Ran
 from .watched_rows import WatchedRows, halved
 
 log = structlog.get_logger(__name__)

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
-from opentelemetry.trace import SpanKind
-
 from ..broker.kafka.delivery import Delivery
 from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
 from ..runtime.chaos import Chaos
@@ -21,12 +19,14 @@ from ..schemas.payloads.releases import Release
 from ..schemas.records import PredictionRequest
 from ..schemas.settings import Settings
 from ..telemetry.bookkeeping import Bookkeeping
-from ..telemetry.tracing import Traces, failed, is_sampled
+from ..telemetry.tracing import Traces, is_sampled
 from .attempts import Attempt
 from .metrics import WorkerMetrics
 from .observer import Observer
+from .request_traces import RequestTraces
+from .results import Ran, Served
 from .shadow_queue import ShadowQueue
-from .version_server import Ran, Served, VersionServer
+from .version_server import VersionServer
 
 Server: TypeAlias = VersionServer[Attempt]
 # Copies gather for so long: a few larger batches a second are in fewer primaries' way than many small ones.
@@ -56,7 +56,7 @@ class RequestServer:
         traces: Traces,
         keep_books: Bookkeeping,
     ) -> None:
-        self._traces = traces
+        self._traces = RequestTraces(traces, model)
         self._keep_books = keep_books
         self._chaos = chaos
         self._on_breaker = on_breaker
@@ -108,7 +108,8 @@ class RequestServer:
     def _submit_primary(self, request: PredictionRequest, delivery: Delivery) -> None:
         server = self._servers.get(self.identity_of(request))
         stable = self._stable_server() if not request.pin else server  # a pinned version stands for itself
-        if self._chaos.find("crash", **self._where(request)) is not None:
+        where = {"model": self._model, "version": request.version, "routing_key": request.routing_key}
+        if self._chaos.find("crash", **where) is not None:
             os.kill(os.getpid(), signal.SIGKILL)
         if server is None or (stable is not None and server is not stable and not self._may(server)):
             # Its release is over, it does not load here, or its breaker is open: stable answers.
@@ -148,9 +149,6 @@ class RequestServer:
             )
         return breaker
 
-    def _where(self, request: PredictionRequest) -> dict[str, str]:
-        return {"model": self._model, "version": request.version, "routing_key": request.routing_key}
-
     def _stable_server(self) -> Server | None:
         if self._release is None:
             return None
@@ -160,21 +158,8 @@ class RequestServer:
         """Count a batch that a version ran."""
         self._keep_books("batch metrics", self._metrics.batch, self._model, ran)
         if traced := [traceparent for traceparent in ran.traceparents if is_sampled(traceparent)]:
-            self._keep_books("traces", self._trace_batch, ran, traced)
+            self._keep_books("traces", self._traces.batch, ran, traced)
         self._keep_books("statistics", self._observer.ran, self._model, ran)
-
-    def _trace_batch(self, ran: Ran, traced: list[str]) -> None:
-        """A batch runs for several requests: its span is in the first one's trace, with links to all of them."""
-        span = self._traces.follow(
-            "batch",
-            traced[0],
-            SpanKind.INTERNAL,
-            seconds=ran.seconds,
-            linked=traced,
-            attributes={"modelmesh.version": ran.version, "modelmesh.batch_rows": ran.rows},
-        )
-        if span is not None:
-            span.end()
 
     def answer(self, served: Served[Attempt]) -> None:
         """Reply with what a version made of a request, or let stable try."""
@@ -263,7 +248,7 @@ class RequestServer:
     def _reply(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:
         variant = self.release.stable.name if fallback and self.release is not None else ""
         if is_sampled(served.request.traceparent):
-            self._keep_books("traces", self._trace, served, attempt, fallback)
+            self._keep_books("traces", self._traces.request, served, self._now() - attempt.began, fallback)
         request = served.request
         if (
             request.fill is not None
@@ -282,24 +267,6 @@ class RequestServer:
             seconds=self._now() - attempt.began,
             content_type=served.content_type,
         )
-
-    def _trace(self, served: Served[Attempt], attempt: Attempt, fallback: str) -> None:
-        attributes: dict[str, str | int] = {
-            "modelmesh.request_id": served.request.request_id,
-            "modelmesh.model": self._model,
-            "modelmesh.version": served.version,
-            "modelmesh.role": served.request.role,
-            "modelmesh.batch_rows": served.batch_rows,
-        }
-        if fallback:
-            attributes["modelmesh.fallback"] = fallback
-        span = self._traces.follow(
-            "predict", served.request.traceparent, seconds=self._now() - attempt.began, attributes=attributes
-        )
-        if span is not None:
-            if not isinstance(served.outcome, bytes):
-                failed(span, served.outcome.code)
-            span.end()
 
     def _pump(self) -> None:
         """Run copies if nobody waits for anything else in this worker, and look again while some are left."""

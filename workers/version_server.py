@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic
 
 import numpy as np
 
@@ -20,44 +20,16 @@ from ..resilience.batch_cost import BatchCost
 from ..resilience.peak_ewma import PeakEwma
 from ..schemas.errors import DeadlineExceeded, ModelFailed, ModelMeshError, ModelRefusedInput
 from ..schemas.payloads.releases import VersionSpec
-from ..schemas.records import JSON, PredictionRequest
+from ..schemas.records import PredictionRequest
 from ..schemas.value_class import value_class
 from .batching import BatchQueue
 from .compiled_watch import CompiledWatch
 from .execution import LoadedModel
 from .original_model import OriginalModel
+from .results import Ran, Served, Token
 
 # Seconds: answers change the estimated service time within one; without answers it fades much more slowly.
 SERVICE_DECAY, SERVICE_FADE = 1.0, 30.0
-Token = TypeVar("Token")  # whatever the caller needs back with the answer
-
-
-@value_class
-class Served(Generic[Token]):
-    """What came of one request: the answer's body or the error, and how many rows its batch had (0: never ran)."""
-
-    request: PredictionRequest
-    token: Token
-    outcome: bytes | ModelMeshError
-    version: str
-    batch_rows: int
-    content_type: str = JSON
-    identity: str = ""
-
-
-@value_class
-class Ran:
-    """A batch that ran: its inputs and outputs, and how long it took in the model."""
-
-    version: str
-    trial: int
-    rows: int
-    seconds: float
-    inputs: Tensors
-    outputs: Tensors
-    waits: list[float]  # seconds that each request was in the queue
-    traceparents: list[str]  # of the requests that are traced
-    identity: str = ""
 
 
 @value_class

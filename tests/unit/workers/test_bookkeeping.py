@@ -17,7 +17,8 @@ from modelmesh.telemetry.http import http_middleware
 from modelmesh.telemetry.tracing import Traces
 from modelmesh.workers.observer import Observer
 from modelmesh.workers.request_server import RequestServer
-from modelmesh.workers.version_server import Ran, VersionServer
+from modelmesh.workers.results import Ran
+from modelmesh.workers.version_server import VersionServer
 from prometheus_client import CollectorRegistry
 
 from ..releases import full

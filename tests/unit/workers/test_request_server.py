@@ -14,8 +14,8 @@ from modelmesh.schemas.settings import Settings
 from modelmesh.telemetry.bookkeeping import Bookkeeping
 from modelmesh.telemetry.tracing import Traces
 from modelmesh.workers.request_server import RequestServer
+from modelmesh.workers.results import Served
 from modelmesh.workers.shadow_queue import ShadowQueue
-from modelmesh.workers.version_server import Served
 
 from ..releases import canary, full, spec
 
