@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.topic_follower import TopicFollower
-from ..runtime.replies import Answerer
+from ..runtime.replies import ReplyWriter
 from ..schemas import records
 from ..schemas.errors import MalformedRecord
 from ..schemas.payloads.releases import Release, Variant
@@ -34,14 +34,14 @@ class CachedAnswers:
         settings: Settings,
         registry: CollectorRegistry,
         table: RoutingTable,
-        answerer: Answerer,
+        reply_writer: ReplyWriter,
         send_on: Callable[[Pending], None],
         redis: Redis | None,
         dead_letters: DeadLetterWriter,
     ) -> None:
         self._settings = settings
         self._table = table
-        self._answerer = answerer
+        self._reply_writer = reply_writer
         self._send_on = send_on
         self._cache = PredictionCache(registry, answered=self._answer, missed=send_on)
         self._cache.use(
@@ -113,7 +113,7 @@ class CachedAnswers:
             return
         release, variant = assigned
         request = replace(pending.request, version=variant.version, variant=variant.name, trial=release.trial)
-        self._answerer.reply(request, pending.delivery, answer, cached=True)
+        self._reply_writer.reply(request, pending.delivery, answer, cached=True)
 
     def _on_fill(self, record: ConsumerRecord) -> None:
         headers = dict(record.headers)

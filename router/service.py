@@ -18,7 +18,7 @@ from ..broker.kafka.connection import make_consumer, make_producer
 from ..broker.kafka.consume_loop import ConsumeLoop
 from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.delivery import Delivery
-from ..broker.kafka.outbox import Outbox, Together
+from ..broker.kafka.outbox import AckBarrier, Outbox
 from ..broker.kafka.send_errors import answer_for, is_permanent
 from ..broker.views.releases import ReleasesView
 from ..broker.views.replicas import ReplicaView
@@ -27,7 +27,7 @@ from ..runtime.chaos import Chaos
 from ..runtime.event_publisher import EventPublisher
 from ..runtime.heartbeats import Announcer
 from ..runtime.lifecycle import Lifecycle
-from ..runtime.replies import Answerer
+from ..runtime.replies import ReplyWriter
 from ..runtime.role import Role
 from ..schemas import records
 from ..schemas.errors import DeadlineExceeded, ModelMeshError, Overloaded
@@ -69,7 +69,7 @@ class Router(Role):
         self._producer = make_producer(settings)
         self._chaos = Chaos(settings)
         self._outbox = Outbox(self._producer, self._chaos.send_delay)
-        self._answerer = Answerer(settings, self._outbox, self._chaos)
+        self._reply_writer = ReplyWriter(settings, self._outbox, self._chaos)
         self._events = EventPublisher(settings, self._outbox)
         self._announcer = Announcer(settings, self._outbox, self._describe)
         self._breakers = ReplicaBreakers(BreakerRules.from_settings(settings), self._breaker_changed)
@@ -85,7 +85,7 @@ class Router(Role):
         dead_letters = DeadLetterWriter(settings, self._outbox)
         self._chaos.report_to(dead_letters)
         self._cached = CachedAnswers(
-            settings, self.registry, self._table, self._answerer, self._send_on, redis, dead_letters
+            settings, self.registry, self._table, self._reply_writer, self._send_on, redis, dead_letters
         )
         self._releases = ReleasesView(settings, self._outbox, self._on_release)
         self._replicas = ReplicaView(settings, self._on_beat, dead_letters)
@@ -93,7 +93,7 @@ class Router(Role):
             make_consumer(settings, group=f"{settings.prefix}.router"),
             [topics.requests.name],
             self._handle,
-            dead_letter=self._answerer.dead_letter_and_reply,
+            dead_letter=self._reply_writer.dead_letter_and_reply,
             queue_limit=settings.queue_limit,
             commit_interval=settings.commit_interval,
             drain_timeout=settings.drain_timeout,
@@ -101,7 +101,7 @@ class Router(Role):
         )
         add_lag(self.registry, self._loop.lag)
         add_scraped_number(
-            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._answerer.dead_letter_count
+            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._reply_writer.dead_letter_count
         )
 
     def health(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Router(Role):
             await self._replicas.changed(timeout=self._settings.heartbeat_interval)
 
     def _handle(self, record: ConsumerRecord, delivery: Delivery) -> None:
-        request = self._answerer.read_request(record, delivery)
+        request = self._reply_writer.read_request(record, delivery)
         if request is None:
             return
         self._cached.take(Pending(record, request, delivery))
@@ -158,7 +158,7 @@ class Router(Role):
             route = self._route(request, left)
         except ModelMeshError as error:
             self._keep_books("metrics", self._count_refused, error)
-            self._answerer.reply(request, delivery, error)
+            self._reply_writer.reply(request, delivery, error)
             self._cached.refused(pending)
             return
         self._keep_books("metrics", self._count_routed, request.model, route.version)
@@ -170,7 +170,7 @@ class Router(Role):
             self._forward(request, record.value, [*kept, *asked], route, partial(self._forwarded, request, delivery))
             return
         # The record is finished when both are safe; the primary goes first, since somebody waits for it.
-        both = Together(2, partial(self._forwarded, request, delivery))
+        both = AckBarrier(2, partial(self._forwarded, request, delivery))
         primary = [*kept, *asked, (records.SHADOW, route.shadow.version.encode())]
         self._forward(request, record.value, primary, route, both.acknowledged)
         copy = [*kept, *_assigned(route.shadow), (records.ROLE, b"shadow")]
@@ -182,7 +182,7 @@ class Router(Role):
         if error is None or not is_permanent(error):
             delivery.acknowledged(sent)
         else:
-            self._answerer.reply(request, delivery, answer_for(error, "the request"))
+            self._reply_writer.reply(request, delivery, answer_for(error, "the request"))
 
     def _count_refused(self, error: ModelMeshError) -> None:
         self._refused.labels(error.code).inc()

@@ -32,7 +32,7 @@ from .chaos import Chaos
 log = structlog.get_logger(__name__)
 
 
-class Answerer:
+class ReplyWriter:
     """Writes replies and dead letters; the record is finished when they are acknowledged."""
 
     def __init__(self, settings: Settings, outbox: Outbox, chaos: Chaos | None = None) -> None:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ..resilience.circuit_breaker import STATES, State
 from ..schemas.errors import ModelMeshError
-from .results import Ran
+from .results import BatchRun
 
 _SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -57,10 +57,10 @@ class WorkerMetrics:
         status = "200" if isinstance(outcome, bytes) else str(outcome.status)
         self._predictions_of(model, version, status).inc()
 
-    def batch(self, model: str, ran: Ran) -> None:
+    def batch(self, model: str, batch: BatchRun) -> None:
         """Count one batch."""
-        self._batch_size_of(model, ran.version).observe(ran.rows)
-        self._seconds_of(model, ran.version).observe(ran.seconds)
-        wait = self._wait_of(model, ran.version)
-        for seconds in ran.waits:
+        self._batch_size_of(model, batch.version).observe(batch.rows)
+        self._seconds_of(model, batch.version).observe(batch.seconds)
+        wait = self._wait_of(model, batch.version)
+        for seconds in batch.waits:
             wait.observe(seconds)

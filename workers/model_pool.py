@@ -23,7 +23,7 @@ from ..models.memory.room import Room
 from ..models.proof.proof import Limits
 from ..resilience.circuit_breaker import State
 from ..runtime.chaos import Chaos
-from ..runtime.replies import Answerer
+from ..runtime.replies import ReplyWriter
 from ..schemas.errors import ModelMeshError
 from ..schemas.payloads.chaos import Fault
 from ..schemas.payloads.releases import Release, VersionSpec
@@ -32,15 +32,15 @@ from ..schemas.records import PredictionRequest
 from ..schemas.settings import Settings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces
-from .attempts import Attempt
 from .compiled_watch import CompiledWatch, WatchSchedule
 from .execution import LoadedModel
 from .loading_plan import plan
 from .metrics import WorkerMetrics
+from .model_server import ModelServer, Server
 from .observer import Observer
 from .original_model import OriginalModel
-from .request_server import RequestServer, Server
-from .version_server import VersionServer
+from .version_call import VersionCall
+from .version_runner import VersionRunner
 
 log = structlog.get_logger(__name__)
 REASON_LENGTH = 500  # of why a version does not load: it is said ten times a second
@@ -56,7 +56,7 @@ class ModelPool:
         self,
         settings: Settings,
         model: str,
-        answerer: Answerer,
+        reply_writer: ReplyWriter,
         metrics: WorkerMetrics,
         observer: Observer,
         *,
@@ -80,18 +80,18 @@ class ModelPool:
         self._chaos = chaos
         self._settings = settings
         self._model = model
-        self._answerer = answerer
+        self._reply_writer = reply_writer
         self._metrics = metrics
         self._on_change = on_change
         self._servers: dict[str, Server] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._failed: dict[str, str] = {}  # versions of the release that do not load, by number
         self._parked: dict[str, list[tuple[PredictionRequest, Delivery]]] = {}
-        self._requests = RequestServer(
+        self._requests = ModelServer(
             settings,
             model,
             self._servers,
-            answerer,
+            reply_writer,
             metrics,
             observer,
             chaos=chaos,
@@ -109,7 +109,7 @@ class ModelPool:
             make_consumer(settings, group=group),
             [topic.name],
             self._handle,
-            dead_letter=answerer.dead_letter_and_reply,
+            dead_letter=reply_writer.dead_letter_and_reply,
             read_commits=group_commits(settings, group),
             alone=alone,
             queue_limit=settings.queue_limit,
@@ -230,8 +230,8 @@ class ModelPool:
     def _server(self, spec: VersionSpec, loaded: LoadedModel) -> Server:
         """Return the version's server; behind a compiled form stands the model that it was compiled from."""
         make = partial(
-            VersionServer[Attempt],
-            on_served=self._requests.answer,
+            VersionRunner[VersionCall],
+            on_result=self._requests.answer,
             on_batch=self._requests.on_batch,
             max_batch_bytes=self._settings.max_batch_bytes,
         )
@@ -285,7 +285,7 @@ class ModelPool:
         return self._settings.data / "cache"
 
     def _handle(self, record: ConsumerRecord, delivery: Delivery) -> None:
-        request = self._answerer.read_request(record, delivery)
+        request = self._reply_writer.read_request(record, delivery)
         if request is not None:
             self._submit(request, delivery)
 

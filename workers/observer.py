@@ -16,7 +16,7 @@ from ..schemas.payloads.releases import Release
 from ..schemas.settings import Settings
 from ..stats.log_histogram import add_value
 from ..telemetry.bookkeeping import Bookkeeping
-from .results import Ran
+from .results import BatchRun
 from .watched_rows import WatchedRows, halved
 
 log = structlog.get_logger(__name__)
@@ -88,21 +88,21 @@ class Observer:
             counts.errors[message] = counts.errors.get(message, 0) + 1
         self._urgent.set()
 
-    def ran(self, model: str, ran: Ran) -> None:
+    def ran(self, model: str, batch: BatchRun) -> None:
         """Count a batch's rows and answers."""
         release = self._releases.get(model)
-        spec = release.versions.get(ran.version) if release is not None else None
-        if release is None or spec is None or spec.identity != ran.identity:
+        spec = release.versions.get(batch.version) if release is not None else None
+        if release is None or spec is None or spec.identity != batch.identity:
             return
-        trial = self._trials.setdefault((model, ran.trial), _Trial())
-        if trial.identities.setdefault(ran.version, ran.identity) != ran.identity:
+        trial = self._trials.setdefault((model, batch.trial), _Trial())
+        if trial.identities.setdefault(batch.version, batch.identity) != batch.identity:
             return
-        trial.rows.setdefault(ran.version, WatchedRows()).add(ran.inputs)
+        trial.rows.setdefault(batch.version, WatchedRows()).add(batch.inputs)
         # All versions of a trial are counted on the stable version's bins: else they could not be compared.
         bins = release.versions[release.stable.version].output_bins
         if bins is not None:
-            counts = trial.versions.setdefault(ran.version, VersionCounts())
-            count_labels(counts.outputs, output_labels(bins, ran.outputs))
+            counts = trial.versions.setdefault(batch.version, VersionCounts())
+            count_labels(counts.outputs, output_labels(bins, batch.outputs))
 
     async def run(self) -> None:
         """Send summaries until cancelled."""

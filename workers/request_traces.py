@@ -7,7 +7,7 @@ from typing import Any
 from opentelemetry.trace import SpanKind
 
 from ..telemetry.tracing import Traces, failed
-from .results import Ran, Served
+from .results import BatchRun, RequestResult
 
 
 class RequestTraces:
@@ -17,32 +17,32 @@ class RequestTraces:
         self._traces = traces
         self._model = model
 
-    def batch(self, ran: Ran, traced: list[str]) -> None:
+    def batch(self, batch: BatchRun, traced: list[str]) -> None:
         """A batch runs for several requests: its span is in the first one's trace, with links to all of them."""
         span = self._traces.follow(
             "batch",
             traced[0],
             SpanKind.INTERNAL,
-            seconds=ran.seconds,
+            seconds=batch.seconds,
             linked=traced,
-            attributes={"modelmesh.version": ran.version, "modelmesh.batch_rows": ran.rows},
+            attributes={"modelmesh.version": batch.version, "modelmesh.batch_rows": batch.rows},
         )
         if span is not None:
             span.end()
 
-    def request(self, served: Served[Any], seconds: float, fallback: str) -> None:
+    def request(self, result: RequestResult[Any], seconds: float, fallback: str) -> None:
         """A request that took `seconds`; `fallback` is the version that failed on it before."""
         attributes: dict[str, str | int] = {
-            "modelmesh.request_id": served.request.request_id,
+            "modelmesh.request_id": result.request.request_id,
             "modelmesh.model": self._model,
-            "modelmesh.version": served.version,
-            "modelmesh.role": served.request.role,
-            "modelmesh.batch_rows": served.batch_rows,
+            "modelmesh.version": result.version,
+            "modelmesh.role": result.request.role,
+            "modelmesh.batch_rows": result.batch_rows,
         }
         if fallback:
             attributes["modelmesh.fallback"] = fallback
-        span = self._traces.follow("predict", served.request.traceparent, seconds=seconds, attributes=attributes)
+        span = self._traces.follow("predict", result.request.traceparent, seconds=seconds, attributes=attributes)
         if span is not None:
-            if not isinstance(served.outcome, bytes):
-                failed(span, served.outcome.code)
+            if not isinstance(result.outcome, bytes):
+                failed(span, result.outcome.code)
             span.end()

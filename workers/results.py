@@ -13,7 +13,7 @@ Token = TypeVar("Token")  # whatever the caller needs back with the answer
 
 
 @value_class
-class Served(Generic[Token]):
+class RequestResult(Generic[Token]):
     """What came of one request: the answer's body or the error, and how many rows its batch had (0: never ran)."""
 
     request: PredictionRequest
@@ -26,7 +26,7 @@ class Served(Generic[Token]):
 
 
 @value_class
-class Ran:
+class BatchRun:
     """A batch that ran: its inputs and outputs, and how long it took in the model."""
 
     version: str

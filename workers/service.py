@@ -26,7 +26,7 @@ from ..runtime.chaos import Chaos
 from ..runtime.event_publisher import EventPublisher
 from ..runtime.heartbeats import Announcer
 from ..runtime.lifecycle import Lifecycle
-from ..runtime.replies import Answerer
+from ..runtime.replies import ReplyWriter
 from ..runtime.role import Role
 from ..schemas.payloads.observations import DIFFERENCE, Difference
 from ..schemas.payloads.releases import Release, VersionSpec
@@ -55,7 +55,7 @@ class Worker(Role):
         self._producer = make_producer(settings)
         self._chaos = Chaos(settings)
         self._outbox = Outbox(self._producer, self._chaos.send_delay)
-        self._answerer = Answerer(settings, self._outbox, self._chaos)
+        self._reply_writer = ReplyWriter(settings, self._outbox, self._chaos)
         self._events = EventPublisher(settings, self._outbox)
         self._alone = asyncio.Lock()
         self._keep_books = Bookkeeping(self.registry)
@@ -69,7 +69,7 @@ class Worker(Role):
         self._traces = Traces.from_settings(settings, "worker")
         add_lag(self.registry, lambda: chain.from_iterable(pool.lag() for pool in self._pools.values()))
         add_scraped_number(
-            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._answerer.dead_letter_count
+            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._reply_writer.dead_letter_count
         )
 
     def health(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Worker(Role):
             pool = self._pools[model] = ModelPool(
                 self._settings,
                 model,
-                self._answerer,
+                self._reply_writer,
                 self._metrics,
                 self._observer,
                 chaos=self._chaos,

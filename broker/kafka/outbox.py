@@ -79,7 +79,7 @@ class Outbox:
             else:
                 written.set_result(None)
 
-        together = Together(len(records), acknowledged)
+        together = AckBarrier(len(records), acknowledged)
         for key, value in records:
             self.send(topic, value, key=key, acknowledged=together.acknowledged)
         await written
@@ -117,7 +117,7 @@ class Outbox:
             future.add_done_callback(_forget)
 
 
-class Together:
+class AckBarrier:
     """One acknowledgement out of several: passed on with the last of them, or at once with the first error."""
 
     def __init__(self, count: int, acknowledged: Callable[[asyncio.Future[object]], None]) -> None:

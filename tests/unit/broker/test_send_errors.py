@@ -12,7 +12,7 @@ from modelmesh.broker.kafka.delivery import Delivery
 from modelmesh.broker.kafka.outbox import Outbox
 from modelmesh.broker.kafka.send_errors import answer_for, is_permanent
 from modelmesh.producers.dead_letters import DeadLetter, DeadLetters
-from modelmesh.runtime.replies import Answerer
+from modelmesh.runtime.replies import ReplyWriter
 from modelmesh.schemas import records
 from modelmesh.schemas.errors import RequestTooLarge
 from modelmesh.schemas.payloads.dead_letters import HEADER_BYTES, KEPT_BYTES, dead_letter
@@ -58,12 +58,12 @@ def limited(topic, size):
 
 
 async def put_through(record, use, refuse=limited):
-    """Hand a record to an answerer by `use`; return the log, the loop that it was finished in, and the request read."""
+    """Hand a record to an reply_writer by `use`; return the log, the loop that it was finished in, and the request read."""
     log, loop = Log(refuse), Loop()
     outbox = Outbox(log)
-    answerer = Answerer(SETTINGS, outbox)
+    reply_writer = ReplyWriter(SETTINGS, outbox)
     delivery = Delivery(loop, TopicPartition(record.topic, 0), record.offset)
-    use(answerer, record, delivery)
+    use(reply_writer, record, delivery)
     for _ in range(5):  # a refusal queues what is sent in its place
         await outbox.flushed()
         await asyncio.sleep(0)
@@ -87,8 +87,8 @@ def status_of(headers):
     "error", [errors.MessageSizeTooLargeError("x"), errors.InvalidTopicError("x"), ValueError("x")]
 )
 async def test_a_refusal_for_good_finishes_the_record(error):
-    def use(answerer, record, delivery):
-        answerer.reply(request(), delivery, b"{}")
+    def use(reply_writer, record, delivery):
+        reply_writer.reply(request(), delivery, b"{}")
 
     _, loop = await put_through(record_of([], b""), use, refuse=lambda topic, size: error)
     assert is_permanent(error)
@@ -98,16 +98,16 @@ async def test_a_refusal_for_good_finishes_the_record(error):
 
 @pytest.mark.parametrize("error", [errors.KafkaTimeoutError("x"), errors.NotLeaderForPartitionError("x"), OSError("x")])
 async def test_a_refusal_for_now_brings_the_record_again(error):
-    def use(answerer, record, delivery):
-        answerer.reply(request(), delivery, b"{}")
+    def use(reply_writer, record, delivery):
+        reply_writer.reply(request(), delivery, b"{}")
 
     _, loop = await put_through(record_of([], b""), use, refuse=lambda topic, size: error)
     assert (loop.finished, loop.failure) == ([], error)
 
 
 async def test_an_answer_that_the_log_does_not_take_becomes_an_error_that_it_takes():
-    def use(answerer, record, delivery):
-        answerer.reply(request(nonce="n" * 32), delivery, b"x" * 5000, version="1.0.0")
+    def use(reply_writer, record, delivery):
+        reply_writer.reply(request(nonce="n" * 32), delivery, b"x" * 5000, version="1.0.0")
 
     too_large = lambda topic, size: errors.MessageSizeTooLargeError("x") if size > 4000 else None  # noqa: E731
     log, loop = await put_through(record_of([], b""), use, refuse=too_large)
@@ -130,8 +130,8 @@ async def test_an_answer_that_the_log_does_not_take_becomes_an_error_that_it_tak
 async def test_a_request_that_is_too_large_is_answered_413(extra):
     asked = request(**extra)
 
-    def use(answerer, record, delivery):
-        assert answerer.read_request(record, delivery) is None
+    def use(reply_writer, record, delivery):
+        assert reply_writer.read_request(record, delivery) is None
 
     log, loop = await put_through(record_of(asked.headers(), asked.body), use)
     [(topic, value, headers)] = log.taken
@@ -186,8 +186,8 @@ def test_a_dead_letter_fits_whatever_the_record_was_and_says_what_is_missing(hea
 async def test_what_cannot_be_read_is_put_aside_and_finished(count):
     headers = [("h", bytes(50))] * count
 
-    def use(answerer, record, delivery):
-        assert answerer.read_request(record, delivery) is None
+    def use(reply_writer, record, delivery):
+        assert reply_writer.read_request(record, delivery) is None
 
     log, loop = await put_through(record_of(headers, bytes(2 * SETTINGS.max_record_bytes)), use)
     [(topic, value, added)] = log.taken

@@ -7,7 +7,7 @@ from aiokafka import ConsumerRecord
 from modelmesh.router.answer_store import AnswerKey, MemoryAnswers
 from modelmesh.router.placements import Placements
 from modelmesh.router.prediction_cache import Pending, PredictionCache
-from modelmesh.runtime.replies import Answerer
+from modelmesh.runtime.replies import ReplyWriter
 from modelmesh.schemas.errors import ModelFailed, NoWorker
 from modelmesh.schemas.records import PredictionRequest, Reply
 from modelmesh.schemas.settings import Settings
@@ -19,7 +19,7 @@ KEY = AnswerKey("m", "1.0.0", "digest", "inputs")
 
 
 class Log:
-    """What an answerer sends, in place of its outbox."""
+    """What an reply_writer sends, in place of its outbox."""
 
     def __init__(self):
         self.sent = []
@@ -44,11 +44,11 @@ def pending(request):
 
 async def test_requests_that_wait_for_one_answer_under_one_id_get_it_each_under_its_own_nonce():
     log = Log()
-    answerer = Answerer(SETTINGS, log)
+    reply_writer = ReplyWriter(SETTINGS, log)
     missed = []
     cache = PredictionCache(
         CollectorRegistry(),
-        answered=lambda one, body: answerer.reply(one.request, one.delivery, body, cached=True),
+        answered=lambda one, body: reply_writer.reply(one.request, one.delivery, body, cached=True),
         missed=missed.append,
     )
     cache.use(MemoryAnswers(1_000_000))
@@ -72,7 +72,7 @@ async def test_requests_that_wait_for_one_answer_under_one_id_get_it_each_under_
 def test_every_kind_of_reply_repeats_what_its_request_is_known_by(outcome, role, nonce, fill):
     log = Log()
     request = asked(nonce, role=role, fill=fill, caller="shop", version="2.0.0")
-    Answerer(SETTINGS, log).reply(request, Delivery(), outcome, version="1.0.0", fallback="2.0.0")
+    ReplyWriter(SETTINGS, log).reply(request, Delivery(), outcome, version="1.0.0", fallback="2.0.0")
     assert len(log.sent) == (2 if fill is not None and role == "primary" else 1)
     for _, key, _, reply in log.sent:
         # A raw client that sends no nonce gets what it sent, under its id as before.
@@ -100,7 +100,7 @@ async def test_a_record_that_was_put_aside_is_answered_under_its_nonce():
                 log.send(topic, value, key=key, partition=partition, headers=headers)
 
     one = pending(asked("a"))
-    Answerer(SETTINGS, Outbox()).dead_letter_and_reply(one.record, one.delivery, "it kills", "")
+    ReplyWriter(SETTINGS, Outbox()).dead_letter_and_reply(one.record, one.delivery, "it kills", "")
     sent.set_result(None)
     kept[0](sent)
     [(_, key, _, reply)] = log.sent

@@ -15,10 +15,10 @@ from modelmesh.schemas.settings import Settings
 from modelmesh.telemetry.bookkeeping import Bookkeeping
 from modelmesh.telemetry.http import http_middleware
 from modelmesh.telemetry.tracing import Traces
+from modelmesh.workers.model_server import ModelServer
 from modelmesh.workers.observer import Observer
-from modelmesh.workers.request_server import RequestServer
-from modelmesh.workers.results import Ran
-from modelmesh.workers.version_server import VersionServer
+from modelmesh.workers.results import BatchRun
+from modelmesh.workers.version_runner import VersionRunner
 from prometheus_client import CollectorRegistry
 
 from ..releases import full
@@ -60,14 +60,14 @@ async def test_an_answer_goes_out_whatever_breaks_beside_it(broken):
     servers = {}
 
     release = full()
-    server = RequestServer(
+    server = ModelServer(
         Settings(), "m", servers, answers, parts["metrics"], parts["observer"], is_busy=lambda: False, why_not=str,
         chaos=Chaos(Settings()), traces=parts["traces"], on_breaker=lambda version, state: None, keep_books=keep_books,
     )  # fmt: skip
     server.release = release
     version = release.stable.version
     spec = SPEC.model_copy(update={"version": version, "identity": release.identities[version]})
-    servers[spec.identity] = VersionServer(spec, Model(double), on_served=server.answer, on_batch=server.on_batch)
+    servers[spec.identity] = VersionRunner(spec, Model(double), on_result=server.answer, on_batch=server.on_batch)
     for number in range(3):
         body = orjson.dumps({"inputs": {"a": number}})
         request = PredictionRequest(
@@ -95,14 +95,14 @@ async def test_a_listener_of_the_breaker_that_raises_costs_no_answer():
         raise ModelFailed("always")
 
     registry = CollectorRegistry()
-    server = RequestServer(
+    server = ModelServer(
         Settings(), "m", servers, answers, Ignores(), Ignores(), is_busy=lambda: False, why_not=str,
         chaos=Chaos(Settings()), traces=Traces("worker", "w", 0.0, None), on_breaker=on_breaker,
         keep_books=Bookkeeping(registry),
     )  # fmt: skip
     server.release = release = full()
     spec = SPEC.model_copy(update={"version": "1.0.0", "identity": release.identities["1.0.0"]})
-    servers[spec.identity] = VersionServer(spec, Model(broken), on_served=server.answer, on_batch=server.on_batch)
+    servers[spec.identity] = VersionRunner(spec, Model(broken), on_result=server.answer, on_batch=server.on_batch)
     for number in range(100):
         body = orjson.dumps({"inputs": {"a": 1}})
         server.submit(PredictionRequest(str(number), "m", time.time() + 60, "replies", 0, body, version="1.0.0"), None)
@@ -145,7 +145,7 @@ async def test_rows_that_cannot_be_summed_up_cost_no_count_of_requests():
     for shape in ((2, 3), (2, 5), (4, 3, 3)):  # a free dimension
         inputs = {"x": np.zeros(shape)}
         outputs = {"value": np.zeros(shape[0])}
-        observer.ran("m", Ran(version, release.trial, shape[0], 0.1, inputs, outputs, [], [], identity))
+        observer.ran("m", BatchRun(version, release.trial, shape[0], 0.1, inputs, outputs, [], [], identity))
         observer.answered("m", release.trial, version, identity, 0.1)
     observer.flush()
     assert sent[0]["versions"][version]["requests"] == 3

@@ -15,7 +15,7 @@ from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.telemetry.bookkeeping import Bookkeeping
 from modelmesh.workers.compiled_watch import CompiledWatch, WatchSchedule
-from modelmesh.workers.version_server import VersionServer
+from modelmesh.workers.version_runner import VersionRunner
 
 SPEC = VersionSpec(
     version="1.0.0", framework="sklearn", served_as="onnx", artifact="a", digest="d",
@@ -45,16 +45,16 @@ async def ask(answer, requests, *, spec=SPEC, beyond=None, watch=None):
     """Ask with each request's numbers, all at once; return outcomes, the model, and what was observed."""
     outcomes, done, model, observed = {}, asyncio.Event(), Model(answer), []
 
-    def on_served(served):
+    def on_result(served):
         assert served.token not in outcomes, "answered twice"
         value = orjson.loads(served.outcome)["outputs"]["value"] if isinstance(served.outcome, bytes) else None
         outcomes[served.token] = served.outcome if value is None else value
         if len(outcomes) == len(requests):
             done.set()
 
-    options = {"on_served": on_served, "on_batch": lambda ran: observed.append((ran.inputs, ran.outputs))}
-    behind = VersionServer(spec, Model(beyond), **options) if beyond is not None else None
-    server = VersionServer(spec, model, beyond=behind, **options)
+    options = {"on_result": on_result, "on_batch": lambda ran: observed.append((ran.inputs, ran.outputs))}
+    behind = VersionRunner(spec, Model(beyond), **options) if beyond is not None else None
+    server = VersionRunner(spec, model, beyond=behind, **options)
     if watch is not None:
         server.watch = watch(server)
     for number, numbers in enumerate(requests):
@@ -157,9 +157,9 @@ async def test_a_compiled_form_that_is_seen_to_differ_answers_no_more():
         return CompiledWatch(Model(double), WatchSchedule(1.0, 60.0, lambda: 0.0, 0.0), 1e-5, differs, Bookkeeping())
 
     done = asyncio.Queue()
-    behind = VersionServer(SPEC, Model(double), on_served=done.put_nowait, on_batch=lambda ran: None)
-    server = VersionServer(
-        SPEC, Model(wrong_at_three), on_served=done.put_nowait, on_batch=lambda ran: None, beyond=behind
+    behind = VersionRunner(SPEC, Model(double), on_result=done.put_nowait, on_batch=lambda ran: None)
+    server = VersionRunner(
+        SPEC, Model(wrong_at_three), on_result=done.put_nowait, on_batch=lambda ran: None, beyond=behind
     )
     server.watch = watch(server)
 

@@ -13,22 +13,22 @@ from typing import TypeAlias
 from ..broker.kafka.delivery import Delivery
 from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
 from ..runtime.chaos import Chaos
-from ..runtime.replies import Answerer
+from ..runtime.replies import ReplyWriter
 from ..schemas.errors import CircuitOpen, DeadlineExceeded, ModelFailed, ModelRefusedInput, NoWorker, ShadowShed
 from ..schemas.payloads.releases import Release
 from ..schemas.records import PredictionRequest
 from ..schemas.settings import Settings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces, is_sampled
-from .attempts import Attempt
 from .metrics import WorkerMetrics
 from .observer import Observer
 from .request_traces import RequestTraces
-from .results import Ran, Served
+from .results import BatchRun, RequestResult
 from .shadow_queue import ShadowQueue
-from .version_server import VersionServer
+from .version_call import VersionCall
+from .version_runner import VersionRunner
 
-Server: TypeAlias = VersionServer[Attempt]
+Server: TypeAlias = VersionRunner[VersionCall]
 # Copies gather for so long: a few larger batches a second are in fewer primaries' way than many small ones.
 SHADOW_PUMP_SECONDS = 0.1
 SHADOW_RETRY_SECONDS = 0.005
@@ -37,7 +37,7 @@ Fault: TypeAlias = ModelFailed | ModelRefusedInput
 _FAULTS = (ModelFailed, ModelRefusedInput)
 
 
-class RequestServer:
+class ModelServer:
     """Takes requests and replies to each of them exactly once. `servers` and breakers go by the versions' identity."""
 
     def __init__(
@@ -45,7 +45,7 @@ class RequestServer:
         settings: Settings,
         model: str,
         servers: Mapping[str, Server],
-        answerer: Answerer,
+        reply_writer: ReplyWriter,
         metrics: WorkerMetrics,
         observer: Observer,
         *,
@@ -66,7 +66,7 @@ class RequestServer:
         self._settings = settings
         self._model = model
         self._servers = servers
-        self._answerer = answerer
+        self._reply_writer = reply_writer
         self._metrics = metrics
         self._observer = observer
         self._is_busy = is_busy
@@ -115,16 +115,16 @@ class RequestServer:
             # Its release is over, it does not load here, or its breaker is open: stable answers.
             server = stable
         if server is None:
-            self._answerer.reply(request, delivery, NoWorker(self._why_not(request.version)))
+            self._reply_writer.reply(request, delivery, NoWorker(self._why_not(request.version)))
             return
         if server is stable and not self._may(server):
             after = self._breaker(server.spec.identity, server.spec.version).retry_after(self._now())
             error = CircuitOpen(f"{server.spec.version} of {self._model} fails too often", retry_after=max(0.1, after))
-            self._answerer.reply(request, delivery, error)
+            self._reply_writer.reply(request, delivery, error)
             return
         self.primaries += 1
         patience = max(0.0, request.deadline - time.time()) * self._settings.candidate_share
-        attempt = Attempt(delivery, self._now(), patience)
+        attempt = VersionCall(delivery, self._now(), patience)
         if stable is not None and stable is not server:
             attempt.stable_in(patience, lambda: self._ask_stable(request, attempt, None))
         server.submit(request, attempt)
@@ -154,41 +154,41 @@ class RequestServer:
             return None
         return self._servers.get(self._identities[self._release.stable.version])
 
-    def on_batch(self, ran: Ran) -> None:
+    def on_batch(self, batch: BatchRun) -> None:
         """Count a batch that a version ran."""
-        self._keep_books("batch metrics", self._metrics.batch, self._model, ran)
-        if traced := [traceparent for traceparent in ran.traceparents if is_sampled(traceparent)]:
-            self._keep_books("traces", self._traces.batch, ran, traced)
-        self._keep_books("statistics", self._observer.ran, self._model, ran)
+        self._keep_books("batch metrics", self._metrics.batch, self._model, batch)
+        if traced := [traceparent for traceparent in batch.traceparents if is_sampled(traceparent)]:
+            self._keep_books("traces", self._traces.batch, batch, traced)
+        self._keep_books("statistics", self._observer.ran, self._model, batch)
 
-    def answer(self, served: Served[Attempt]) -> None:
+    def answer(self, result: RequestResult[VersionCall]) -> None:
         """Reply with what a version made of a request, or let stable try."""
-        self._keep_books("metrics", self._metrics.served, self._model, served.version, served.outcome)
-        attempt = served.token
-        if served.request.role != "shadow" and isinstance(served.outcome, bytes | ModelFailed):
-            self._record(served.identity, served.version, isinstance(served.outcome, bytes))
-        if served.request.role == "shadow":
-            self._reply(served, attempt)
+        self._keep_books("metrics", self._metrics.served, self._model, result.version, result.outcome)
+        attempt = result.token
+        if result.request.role != "shadow" and isinstance(result.outcome, bytes | ModelFailed):
+            self._record(result.identity, result.version, isinstance(result.outcome, bytes))
+        if result.request.role == "shadow":
+            self._reply(result, attempt)
             self._pump()
-        elif attempt.rescues is not None:
-            self._rescue(served, attempt.rescues)
+        elif attempt.fallback_for is not None:
+            self._fall_back(result, attempt.fallback_for)
         elif not attempt.settled:
             attempt.cancel_timer()
-            if isinstance(served.outcome, _FAULTS) and self._rescuer_of(served) is not None:
+            if isinstance(result.outcome, _FAULTS) and self._fallback_of(result) is not None:
                 if attempt.failure is None:
-                    self._ask_stable(served.request, attempt, served.outcome)
+                    self._ask_stable(result.request, attempt, result.outcome)
                 return  # stable was asked already, when it was late
-            self._keep_books("statistics", self._count, served, attempt)
-            self._settle(served, attempt)
+            self._keep_books("statistics", self._count, result, attempt)
+            self._settle(result, attempt)
 
     def _record(self, identity: str, version: str, good: bool) -> None:
         self._keep_books("breaker", self._breaker(identity, version).record, good, self._now())
 
-    def _rescuer_of(self, served: Served[Attempt]) -> Server | None:
-        stable = self._stable_server() if not served.request.pin else None
-        return stable if stable is not None and stable.spec.identity != served.identity else None
+    def _fallback_of(self, result: RequestResult[VersionCall]) -> Server | None:
+        stable = self._stable_server() if not result.request.pin else None
+        return stable if stable is not None and stable.spec.identity != result.identity else None
 
-    def _ask_stable(self, request: PredictionRequest, attempt: Attempt, failure: Fault | None) -> None:
+    def _ask_stable(self, request: PredictionRequest, attempt: VersionCall, failure: Fault | None) -> None:
         """Let stable answer what the candidate failed on, or has not answered in its share of the time."""
         stable = self._stable_server()
         if attempt.settled or stable is None:
@@ -199,38 +199,38 @@ class RequestServer:
             whose = self._model, request.trial, request.version, self.identity_of(request)
             counted = (*whose, attempt.failed_after, why.detail)
             self._keep_books("statistics", self._observer.failed, *counted, late=True)
-        stable.submit(request, Attempt(attempt.delivery, self._now(), attempt.patience, rescues=attempt))
+        stable.submit(request, VersionCall(attempt.delivery, self._now(), attempt.patience, fallback_for=attempt))
 
-    def _rescue(self, served: Served[Attempt], attempt: Attempt) -> None:
+    def _fall_back(self, result: RequestResult[VersionCall], attempt: VersionCall) -> None:
         if attempt.settled:
             return  # the candidate was faster after all
         failure = attempt.failure
-        if isinstance(failure, ModelRefusedInput) and isinstance(served.outcome, bytes):
+        if isinstance(failure, ModelRefusedInput) and isinstance(result.outcome, bytes):
             # Only now is it known that the inputs were good.
-            self._record(self.identity_of(served.request), served.request.version, False)
-        if isinstance(failure, _FAULTS) and served.request.attempt == 1:
-            self._keep_books("statistics", self._count_rescued, served, failure, attempt.failed_after)
-        self._settle(served, attempt, fallback=served.request.version)
+            self._record(self.identity_of(result.request), result.request.version, False)
+        if isinstance(failure, _FAULTS) and result.request.attempt == 1:
+            self._keep_books("statistics", self._count_fallback, result, failure, attempt.failed_after)
+        self._settle(result, attempt, fallback=result.request.version)
 
-    def _count_rescued(self, served: Served[Attempt], failure: Fault, seconds: float) -> None:
-        request = served.request
+    def _count_fallback(self, result: RequestResult[VersionCall], failure: Fault, seconds: float) -> None:
+        request = result.request
         whose = self._model, request.trial, request.version, self.identity_of(request)
-        if isinstance(served.outcome, bytes):
+        if isinstance(result.outcome, bytes):
             self._observer.failed(*whose, seconds, failure.detail)
         else:
             # Stable cannot do it either: the fault is the request's, and no evidence against the candidate.
             self._observer.answered(*whose, seconds)
 
-    def _count(self, served: Served[Attempt], attempt: Attempt) -> None:
+    def _count(self, result: RequestResult[VersionCall], attempt: VersionCall) -> None:
         """Count an answer to the version that gave it; what is the caller's fault counts for nobody.
 
         Nor does a request that was sent again: each request is evidence once, whoever answered it.
         """
-        if attempt.failure is not None or served.request.attempt > 1:
+        if attempt.failure is not None or result.request.attempt > 1:
             return  # counted already, as late, or where it came first
         seconds = self._now() - attempt.began
-        request, outcome = served.request, served.outcome
-        whose = self._model, request.trial, served.version, served.identity
+        request, outcome = result.request, result.outcome
+        whose = self._model, request.trial, result.version, result.identity
         if isinstance(outcome, ModelFailed):
             self._observer.failed(*whose, seconds, outcome.detail)
         elif seconds > attempt.patience and isinstance(outcome, bytes | DeadlineExceeded):
@@ -239,33 +239,33 @@ class RequestServer:
         elif isinstance(outcome, bytes):
             self._observer.answered(*whose, seconds)
 
-    def _settle(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:
+    def _settle(self, result: RequestResult[VersionCall], attempt: VersionCall, fallback: str = "") -> None:
         attempt.settled = True
         self.primaries -= 1
         self.answered += 1
-        self._reply(served, attempt, fallback)
+        self._reply(result, attempt, fallback)
 
-    def _reply(self, served: Served[Attempt], attempt: Attempt, fallback: str = "") -> None:
+    def _reply(self, result: RequestResult[VersionCall], attempt: VersionCall, fallback: str = "") -> None:
         variant = self.release.stable.name if fallback and self.release is not None else ""
-        if is_sampled(served.request.traceparent):
-            self._keep_books("traces", self._traces.request, served, self._now() - attempt.began, fallback)
-        request = served.request
+        if is_sampled(result.request.traceparent):
+            self._keep_books("traces", self._traces.request, result, self._now() - attempt.began, fallback)
+        request = result.request
         if (
             request.fill is not None
-            and served.version == request.version
-            and served.identity != self.identity_of(request)
+            and result.version == request.version
+            and result.identity != self.identity_of(request)
         ):
             request = replace(request, fill=None)  # another version under the same number: not what would be kept
-        self._answerer.reply(
+        self._reply_writer.reply(
             request,
             attempt.delivery,
-            served.outcome,
-            version=served.version,
+            result.outcome,
+            version=result.version,
             variant=variant,
-            batch_rows=served.batch_rows,
+            batch_rows=result.batch_rows,
             fallback=fallback,
             seconds=self._now() - attempt.began,
-            content_type=served.content_type,
+            content_type=result.content_type,
         )
 
     def _pump(self) -> None:
@@ -288,11 +288,11 @@ class RequestServer:
         if server is None:
             self._shed_shadow(copy)
         else:
-            server.submit(request, Attempt(delivery, self._now(), float("inf")))
+            server.submit(request, VersionCall(delivery, self._now(), float("inf")))
 
     def _shed_shadow(self, copy: tuple[PredictionRequest, Delivery]) -> None:
         request, delivery = copy
-        self._answerer.reply(request, delivery, ShadowShed())
+        self._reply_writer.reply(request, delivery, ShadowShed())
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

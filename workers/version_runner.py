@@ -26,7 +26,7 @@ from .batching import BatchQueue
 from .compiled_watch import CompiledWatch
 from .execution import LoadedModel
 from .original_model import OriginalModel
-from .results import Ran, Served, Token
+from .results import BatchRun, RequestResult, Token
 
 # Seconds: answers change the estimated service time within one; without answers it fades much more slowly.
 SERVICE_DECAY, SERVICE_FADE = 1.0, 30.0
@@ -44,18 +44,18 @@ class _Waiting(Generic[Token]):
         return self.question.rows
 
 
-class VersionServer(Generic[Token]):
-    """A loaded version with its queue. `submit` never blocks; `on_served` gets each request's outcome exactly once."""
+class VersionRunner(Generic[Token]):
+    """A loaded version with its queue. `submit` never blocks; `on_result` gets each request's outcome exactly once."""
 
     def __init__(
         self,
         spec: VersionSpec,
         loaded: LoadedModel | OriginalModel,
         *,
-        on_served: Callable[[Served[Token]], None],
-        on_batch: Callable[[Ran], None],
+        on_result: Callable[[RequestResult[Token]], None],
+        on_batch: Callable[[BatchRun], None],
         max_batch_bytes: int = 16 * 1024 * 1024,
-        beyond: VersionServer[Token] | None = None,
+        beyond: VersionRunner[Token] | None = None,
     ) -> None:
         self.spec = spec
         self._loaded = loaded
@@ -65,7 +65,7 @@ class VersionServer(Generic[Token]):
         self._beyond = beyond
         self._compiled_differs = False
         self.watch: CompiledWatch | None = None
-        self._on_served = on_served
+        self._on_result = on_result
         self._on_batch = on_batch
         self._running = 0
         self._rows_running = 0
@@ -119,7 +119,7 @@ class VersionServer(Generic[Token]):
         try:
             question = parse_request(request.body, request.content_type, self.spec.signature, request.request_id)
         except ModelMeshError as error:
-            self._on_served(Served(request, token, error, self.spec.version, 0, identity=self.spec.identity))
+            self._on_result(RequestResult(request, token, error, self.spec.version, 0, identity=self.spec.identity))
             return
         waiting = _Waiting(request, token, question, self._loop.time())
         if self._compiled_differs and self._beyond is not None:
@@ -209,7 +209,7 @@ class VersionServer(Generic[Token]):
         self._service.add(taken * 1000, self._loop.time())
         self._cost.add(len(batch), taken * 1000)
         self._on_batch(
-            Ran(
+            BatchRun(
                 self.spec.version,
                 batch[0].request.trial,
                 rows,
@@ -265,13 +265,15 @@ class VersionServer(Generic[Token]):
             self._serve(waiting, ModelFailed(f"the model's outputs cannot be written as JSON: {error}"), rows)
         else:
             spec = self.spec
-            self._on_served(
-                Served(request, waiting.token, body, spec.version, rows, content_type, identity=spec.identity)
+            self._on_result(
+                RequestResult(request, waiting.token, body, spec.version, rows, content_type, identity=spec.identity)
             )
 
     def _serve(self, waiting: _Waiting[Token], outcome: ModelMeshError, rows: int) -> None:
         spec = self.spec
-        self._on_served(Served(waiting.request, waiting.token, outcome, spec.version, rows, identity=spec.identity))
+        self._on_result(
+            RequestResult(waiting.request, waiting.token, outcome, spec.version, rows, identity=spec.identity)
+        )
 
 
 def _rows_of(tensors: Tensors, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Tensors:

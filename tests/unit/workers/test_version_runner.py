@@ -11,7 +11,7 @@ from modelmesh.schemas.errors import InvalidInput, ModelFailed
 from modelmesh.schemas.payloads.releases import Batching, VersionSpec
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.schemas.records import PredictionRequest
-from modelmesh.workers.version_server import VersionServer
+from modelmesh.workers.version_runner import VersionRunner
 
 SIGNATURE = Signature(
     inputs=(TensorSpec(name="a", dtype="float64"), TensorSpec(name="b", dtype="string")),
@@ -64,13 +64,13 @@ async def test_a_batched_answer_equals_the_lone_one(mix):
     done = asyncio.Event()
     model = Doubler()
 
-    def on_served(served):
+    def on_result(served):
         assert served.token not in outcomes, "answered twice"
         outcomes[served.token] = served.outcome
         if len(outcomes) == len(mix):
             done.set()
 
-    server = VersionServer(SPEC, model, on_served=on_served, on_batch=lambda ran: None)
+    server = VersionRunner(SPEC, model, on_result=on_result, on_batch=lambda ran: None)
     for number, inputs in enumerate(mix):
         body = orjson.dumps({"inputs": inputs})
         request = PredictionRequest(str(number), "m", time.time() + 60, "replies", 0, body, version="1.0.0")

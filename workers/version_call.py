@@ -9,20 +9,22 @@ from ..broker.kafka.delivery import Delivery
 from ..schemas.errors import ModelMeshError
 
 
-class Attempt:
+class VersionCall:
     """One version's try at a request; `patience` is how many seconds it has before stable is asked too.
 
-    Stable's try at the same request `rescues` the candidate's. Whichever answers first settles the candidate's try; what
+    Stable's try at the same request `fallback_for` the candidate's. Whichever answers first settles the candidate's try; what
     comes after that is dropped.
     """
 
-    __slots__ = ("_timer", "began", "delivery", "failed_after", "failure", "patience", "rescues", "settled")
+    __slots__ = ("_timer", "began", "delivery", "failed_after", "failure", "fallback_for", "patience", "settled")
 
-    def __init__(self, delivery: Delivery, began: float, patience: float, rescues: Attempt | None = None) -> None:
+    def __init__(
+        self, delivery: Delivery, began: float, patience: float, fallback_for: VersionCall | None = None
+    ) -> None:
         self.delivery = delivery
         self.began = began
         self.patience = patience
-        self.rescues = rescues
+        self.fallback_for = fallback_for
         self.settled = False
         self.failed_after = 0.0
         self.failure: ModelMeshError | None = None

@@ -13,8 +13,8 @@ from modelmesh.schemas.records import PredictionRequest
 from modelmesh.schemas.settings import Settings
 from modelmesh.telemetry.bookkeeping import Bookkeeping
 from modelmesh.telemetry.tracing import Traces
-from modelmesh.workers.request_server import RequestServer
-from modelmesh.workers.results import Served
+from modelmesh.workers.model_server import ModelServer
+from modelmesh.workers.results import RequestResult
 from modelmesh.workers.shadow_queue import ShadowQueue
 
 from ..releases import canary, full, spec
@@ -39,7 +39,7 @@ class Version:
 
     def finish(self, outcome):
         request, token = self.held.pop(0)
-        self.server.answer(Served(request, token, outcome, self.spec.version, 1, identity=self.spec.identity))
+        self.server.answer(RequestResult(request, token, outcome, self.spec.version, 1, identity=self.spec.identity))
 
 
 class Answers:
@@ -79,7 +79,7 @@ class Setup:
         self.answers, self.counts = Answers(), Counts()
         self.busy = False
         self.breakers = []
-        self.server = RequestServer(
+        self.server = ModelServer(
             Settings(candidate_share=share, shadow_queue=3), "m", self.servers,
             self.answers, self.counts, self.counts, is_busy=lambda: self.busy, why_not=lambda version: f"no {version}",
             chaos=Chaos(Settings()), traces=Traces("worker", "w", 0.0, None), keep_books=Bookkeeping(),
@@ -232,7 +232,7 @@ async def test_each_request_is_answered_once_whatever_becomes_of_it(requests, ra
         version = random.choice([v for v in (setup.stable, setup.candidate) if v.held])
         request, token = version.held[0]
         first, second = fate[request.request_id]
-        version.finish(second if token.rescues is not None else first)
+        version.finish(second if token.fallback_for is not None else first)
     assert Counter(request for request, _, _ in setup.answers.replies) == Counter(list(fate))
     assert setup.server.primaries == 0
     for number, (version, first, second) in enumerate(requests):
