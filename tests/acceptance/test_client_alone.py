@@ -1,6 +1,7 @@
 """The wheel with nothing else: a client that predicts, and commands that name the extra they need."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -19,8 +20,9 @@ with ModelMeshClient("http://127.0.0.1:{port}") as client:
 
 
 def run(*words):
-    # Elsewhere: in the tree, pip and Python would find the package there.
-    return subprocess.run(words, capture_output=True, text=True, check=False, cwd="/")
+    # Elsewhere, and without the tests' PYTHONPATH: in the tree, pip and Python would find the package there.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd="/", env=environment)
 
 
 @pytest.fixture(scope="module")
