@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(900)  # a minute where nothing else runs
 def test_the_site_builds_strictly(tmp_path):
     (ROOT / ".build").mkdir(exist_ok=True)
     link = ROOT / ".build" / "modelmesh"
