@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from .payloads.raw import Prediction, Statistic, TableValue, UnreadRecord
 from .payloads.releases import Release
 from .payloads.replicas import Heartbeat
 
+DAY = timedelta(days=1)
 # The control plane's Faust tables; a changelog's name carries its table's.
 CONTROL_TABLES = ("releases", "evidence", "latency", "drift")
 
@@ -54,8 +55,184 @@ class Topic:
         return config | self.config
 
 
+# By the name that the code knows them by; their own names lack the mesh's prefix here, and numbers of partitions are defaults.
+TOPICS: dict[str, Topic] = {
+    "requests": Topic(
+        "requests",
+        8,
+        7 * DAY,
+        key="routing key, else request id",
+        written_by="clients, gateway",
+        read_by="router, replay",
+        holds="prediction requests: headers for routing, the caller's bytes as value",
+        message="PredictionRequest",
+        payload=Prediction,
+    ),
+    "replies": Topic(
+        "replies",
+        32,
+        7 * DAY,
+        key="the request's nonce, else its id",
+        written_by="workers, router",
+        read_by="clients, gateway, inference log, shadow joiner",
+        holds="answers and error answers, in the partition that the request names",
+        message="Reply",
+        payload=Prediction,
+    ),
+    "shadow_replies": Topic(
+        "shadow-replies",
+        32,
+        7 * DAY,
+        key="the request's nonce, else its id",
+        written_by="workers",
+        read_by="shadow joiner",
+        holds="answers to shadow copies, under the same partition number as the primary's",
+        message="ShadowReply",
+        payload=Prediction,
+    ),
+    "observations": Topic(
+        "observations",
+        4,
+        DAY,
+        key="model",
+        written_by="workers",
+        read_by="control plane",
+        holds="mergeable summaries per model, version and window; compiled forms seen to answer otherwise",
+        message="Observation",
+        payload=Observation,
+    ),
+    "commands": Topic(
+        "commands",
+        4,
+        7 * DAY,
+        key="model",
+        written_by="HTTP API, control plane",
+        read_by="control plane",
+        holds="what people want done to a release, and the generation that they saw",
+        message="Command",
+        payload=Command,
+    ),
+    "deployments": Topic(
+        "deployments",
+        1,
+        None,
+        key="model",
+        written_by="control plane",
+        read_by="router, workers, gateway, dashboards",
+        holds="one record per model: the whole release and all that a worker needs to serve it",
+        message="Release",
+        payload=Release,
+    ),
+    "events": Topic(
+        "events",
+        1,
+        30 * DAY,
+        key="model",
+        written_by="everyone",
+        read_by="HTTP API, history, dashboards, audit",
+        holds="what happened, and which command it answers",
+        message="Event",
+        payload=Event,
+    ),
+    "statistics": Topic(
+        "statistics",
+        1,
+        None,
+        key="model and what of it",
+        written_by="control plane (twice a second at most for each)",
+        read_by="HTTP API, dashboards",
+        holds="what the judge knows now: evidence, latency, drift, shadow differences, experiment results",
+        message="Statistic",
+        payload=Statistic,
+        config={"segment.ms": "60000"},
+    ),
+    "replicas": Topic(
+        "replicas",
+        1,
+        None,
+        key="replica",
+        written_by="router, workers, control plane (a few a second)",
+        read_by="router, gateway, dashboards",
+        holds="heartbeats: partitions held, versions loaded, queue, service time",
+        message="Heartbeat",
+        payload=Heartbeat,
+        config={"segment.ms": "60000", "delete.retention.ms": "60000"},
+    ),
+    "dead_letters": Topic(
+        "dead-letters",
+        1,
+        30 * DAY,
+        key="request id",
+        written_by="router, workers, control plane, recorder",
+        read_by="people",
+        holds="records that could not be processed, with the reason",
+        message="DeadLetter",
+        payload=UnreadRecord,
+    ),
+    "chaos": Topic(
+        "chaos",
+        1,
+        None,
+        key="fault",
+        written_by="CLI",
+        read_by="every role that has chaos switched on",
+        holds="faults to inject, and until when",
+        message="Fault",
+        payload=Fault,
+    ),
+    "keys": Topic(
+        "keys",
+        1,
+        None,
+        key="key id",
+        written_by="HTTP API, CLI",
+        read_by="gateway",
+        holds="API keys: scopes, models, limits, and the secret's hash",
+        message="ApiKey",
+        payload=ApiKey,
+    ),
+    "cache_fills": Topic(
+        "cache-fills",
+        8,
+        timedelta(hours=1),
+        key="the request's nonce, else its id",
+        written_by="workers",
+        read_by="the router that asked for it (its own partition)",
+        holds="copies of answers that a router keeps in the prediction cache",
+        message="CacheFill",
+        payload=Prediction,
+    ),
+    "labels": Topic(
+        "labels",
+        1,
+        30 * DAY,
+        key="request id",
+        written_by="clients, gateway",
+        read_by="recorder, replay",
+        holds="what was right, said after the fact, by model, request id and caller",
+        message="Label",
+        payload=Label,
+    ),
+}
+
+
 class Topics:
     """All topics of one mesh. Several meshes can share a broker under different prefixes."""
+
+    requests: Topic
+    replies: Topic
+    shadow_replies: Topic
+    observations: Topic
+    commands: Topic
+    deployments: Topic
+    events: Topic
+    statistics: Topic
+    replicas: Topic
+    dead_letters: Topic
+    chaos: Topic
+    keys: Topic
+    cache_fills: Topic
+    labels: Topic
 
     def __init__(
         self,
@@ -67,164 +244,11 @@ class Topics:
     ) -> None:
         self.prefix = prefix
         self._model_partitions = model_partitions
-        day = timedelta(days=1)
-        self.requests = Topic(
-            f"{prefix}.requests",
-            request_partitions,
-            7 * day,
-            key="routing key, else request id",
-            written_by="clients, gateway",
-            read_by="router, replay",
-            holds="prediction requests: headers for routing, the caller's bytes as value",
-            message="PredictionRequest",
-            payload=Prediction,
-        )
-        self.replies = Topic(
-            f"{prefix}.replies",
-            reply_partitions,
-            7 * day,
-            key="the request's nonce, else its id",
-            written_by="workers, router",
-            read_by="clients, gateway, inference log, shadow joiner",
-            holds="answers and error answers, in the partition that the request names",
-            message="Reply",
-            payload=Prediction,
-        )
-        self.shadow_replies = Topic(
-            f"{prefix}.shadow-replies",
-            reply_partitions,
-            7 * day,
-            key="the request's nonce, else its id",
-            written_by="workers",
-            read_by="shadow joiner",
-            holds="answers to shadow copies, under the same partition number as the primary's",
-            message="ShadowReply",
-            payload=Prediction,
-        )
-        self.observations = Topic(
-            f"{prefix}.observations",
-            4,
-            day,
-            key="model",
-            written_by="workers",
-            read_by="control plane",
-            holds="mergeable summaries per model, version and window; compiled forms seen to answer otherwise",
-            message="Observation",
-            payload=Observation,
-        )
-        self.commands = Topic(
-            f"{prefix}.commands",
-            4,
-            7 * day,
-            key="model",
-            written_by="HTTP API, control plane",
-            read_by="control plane",
-            holds="what people want done to a release, and the generation that they saw",
-            message="Command",
-            payload=Command,
-        )
-        self.deployments = Topic(
-            f"{prefix}.deployments",
-            1,
-            None,
-            key="model",
-            written_by="control plane",
-            read_by="router, workers, gateway, dashboards",
-            holds="one record per model: the whole release and all that a worker needs to serve it",
-            message="Release",
-            payload=Release,
-        )
-        self.events = Topic(
-            f"{prefix}.events",
-            1,
-            30 * day,
-            key="model",
-            written_by="everyone",
-            read_by="HTTP API, history, dashboards, audit",
-            holds="what happened, and which command it answers",
-            message="Event",
-            payload=Event,
-        )
-        self.statistics = Topic(
-            f"{prefix}.statistics",
-            1,
-            None,
-            key="model and what of it",
-            written_by="control plane (twice a second at most for each)",
-            read_by="HTTP API, dashboards",
-            holds="what the judge knows now: evidence, latency, drift, shadow differences, experiment results",
-            message="Statistic",
-            payload=Statistic,
-            config={"segment.ms": "60000"},
-        )
-        self.replicas = Topic(
-            f"{prefix}.replicas",
-            1,
-            None,
-            key="replica",
-            written_by="router, workers, control plane (a few a second)",
-            read_by="router, gateway, dashboards",
-            holds="heartbeats: partitions held, versions loaded, queue, service time",
-            message="Heartbeat",
-            payload=Heartbeat,
-            config={"segment.ms": "60000", "delete.retention.ms": "60000"},
-        )
-        self.dead_letters = Topic(
-            f"{prefix}.dead-letters",
-            1,
-            30 * day,
-            key="request id",
-            written_by="router, workers, control plane, recorder",
-            read_by="people",
-            holds="records that could not be processed, with the reason",
-            message="DeadLetter",
-            payload=UnreadRecord,
-        )
-
-        self.chaos = Topic(
-            f"{prefix}.chaos",
-            1,
-            None,
-            key="fault",
-            written_by="CLI",
-            read_by="every role that has chaos switched on",
-            holds="faults to inject, and until when",
-            message="Fault",
-            payload=Fault,
-        )
-        self.keys = Topic(
-            f"{prefix}.keys",
-            1,
-            None,
-            key="key id",
-            written_by="HTTP API, CLI",
-            read_by="gateway",
-            holds="API keys: scopes, models, limits, and the secret's hash",
-            message="ApiKey",
-            payload=ApiKey,
-        )
-        self.cache_fills = Topic(
-            f"{prefix}.cache-fills",
-            8,
-            timedelta(hours=1),
-            key="the request's nonce, else its id",
-            written_by="workers",
-            read_by="the router that asked for it (its own partition)",
-            holds="copies of answers that a router keeps in the prediction cache",
-            message="CacheFill",
-            payload=Prediction,
-        )
-        self.labels = Topic(
-            f"{prefix}.labels",
-            1,
-            30 * day,
-            key="request id",
-            written_by="clients, gateway",
-            read_by="recorder, replay",
-            holds="what was right, said after the fact, by model, request id and caller",
-            message="Label",
-            payload=Label,
-        )
+        # Shadow replies pair with replies by partition.
+        partitions = {"requests": request_partitions, "replies": reply_partitions, "shadow_replies": reply_partitions}
+        for name, topic in TOPICS.items():
+            count = partitions.get(name, topic.partitions)
+            setattr(self, name, replace(topic, name=f"{prefix}.{topic.name}", partitions=count))
         # Its tables share the commands' keys and partitions.
         self.changelogs = tuple(
             Topic(
@@ -246,7 +270,7 @@ class Topics:
         return Topic(
             f"{self.prefix}.model.{name}",
             self._model_partitions,
-            timedelta(days=1),
+            DAY,
             key="request id; the router picks the partition",
             written_by="router",
             read_by=f"workers that serve {name}",
@@ -257,20 +281,5 @@ class Topics:
 
     def __iter__(self) -> Iterator[Topic]:
         """Iterate over the topics that every mesh has; a model's own topic comes with the model."""
-        yield from (
-            self.requests,
-            self.replies,
-            self.shadow_replies,
-            self.observations,
-            self.commands,
-            self.deployments,
-            self.events,
-            self.statistics,
-            self.replicas,
-            self.dead_letters,
-            self.chaos,
-            self.keys,
-            self.cache_fills,
-            self.labels,
-            *self.changelogs,
-        )
+        yield from (getattr(self, name) for name in TOPICS)
+        yield from self.changelogs
