@@ -133,6 +133,9 @@ class ReplyWriter:
             nonce=request.nonce,
             caller=request.caller,
         )
+        self._send(request, reply, delivery)
+
+    def _send(self, request: PredictionRequest, reply: Reply, delivery: Delivery) -> None:
         topic = self._replies[request.role].name
         where = {"model": request.model, "version": reply.version, "routing_key": request.routing_key, "topic": topic}
         if self._chaos is not None and self._chaos.find("drop-replies", **where):
@@ -150,7 +153,7 @@ class ReplyWriter:
             request.fill is not None
             and 0 <= request.fill < self._fills.partitions
             and request.role == "primary"
-            and not cached
+            and not reply.cached
         ):
             # Nobody waits for its acknowledgement: without it the cache is missing an answer, and that is all.
             self._outbox.send(

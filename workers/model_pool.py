@@ -11,8 +11,6 @@ from pathlib import Path
 import structlog
 from aiokafka import ConsumerRecord
 
-from ..broker.kafka.connection import group_commits, make_consumer
-from ..broker.kafka.consume_loop import ConsumeLoop
 from ..broker.kafka.delivery import Delivery
 from ..broker.kafka.topics import ensure_topics
 from ..models.adapters.registry import adapter_for
@@ -36,6 +34,7 @@ from .compiled_watch import CompiledWatch, WatchSchedule
 from .execution import LoadedModel
 from .loading_plan import plan
 from .metrics import WorkerMetrics
+from .model_consumer import model_consumer
 from .model_server import ModelServer, Server
 from .observer import Observer
 from .original_model import OriginalModel
@@ -102,20 +101,9 @@ class ModelPool:
             keep_books=keep_books,
         )
         self._unloading: asyncio.Task[None] | None = None
-        topic = settings.topics().model(model)
-        self._topic = topic
-        group = f"{settings.prefix}.workers.{model}"
-        self._loop = ConsumeLoop(
-            make_consumer(settings, group=group),
-            [topic.name],
-            self._handle,
-            dead_letter=reply_writer.dead_letter_and_reply,
-            read_commits=group_commits(settings, group),
-            alone=alone,
-            queue_limit=settings.queue_limit,
-            commit_interval=settings.commit_interval,
-            drain_timeout=settings.drain_timeout,
-            on_assignment=lambda _: on_change(),
+        self._topic = settings.topics().model(model)
+        self._loop = model_consumer(
+            settings, model, self._topic, self._handle, reply_writer, alone, lambda _: on_change()
         )
 
     async def run(self) -> None:
