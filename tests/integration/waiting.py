@@ -1,9 +1,11 @@
 """Wait for a condition instead of a time."""
 
 import asyncio
+import contextlib
 
 import pytest
 from modelmesh.broker.views.replicas import ReplicaView
+from modelmesh.schemas.errors import NotFound
 
 
 async def until(condition, what, seconds=90):
@@ -32,3 +34,16 @@ async def both_workers_serve(mesh, model):
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+async def logged(sdk, request_id):
+    """The request's row in the inference log, once it has an outcome."""
+    found = {}
+
+    async def there():
+        with contextlib.suppress(NotFound):
+            found.update(await sdk.inference(request_id))
+        return found.get("status") is not None
+
+    await until(there, f"{request_id} in the inference log")
+    return found

@@ -1,8 +1,6 @@
-"""Retries, breakers, back-pressure, poison, dead letters, chaos and the inference log on the real pipeline."""
+"""Retries, breakers, back-pressure, poison and chaos on the real pipeline."""
 
 import asyncio
-import contextlib
-import json
 import signal
 import time
 from uuid import uuid4
@@ -14,12 +12,9 @@ from modelmesh.cli.local.status import mesh_status
 from modelmesh.producers.client import PredictionClient
 from modelmesh.producers.dead_letters import DeadLetters
 from modelmesh.producers.faults import FaultInjector
-from modelmesh.schemas import records
 from modelmesh.schemas.errors import (
     CircuitOpen,
-    InvalidInput,
     ModelFailed,
-    NotFound,
     Overloaded,
     PoisonousRequest,
     Unavailable,
@@ -28,7 +23,7 @@ from modelmesh.schemas.payloads.chaos import Fault
 from modelmesh.schemas.records import PredictionRequest
 
 from ..conftest import kill
-from ..waiting import both_workers_serve, until
+from ..waiting import both_workers_serve, logged, until
 from .test_faults import ready, steady_requests
 
 
@@ -40,19 +35,6 @@ async def chaos(mesh):
 
 def fault(kind, seconds=60.0, **options):
     return Fault(kind=kind, until=time.time() + seconds, **options)
-
-
-async def logged(sdk, request_id):
-    """The request's row in the inference log, once it has an outcome."""
-    found = {}
-
-    async def there():
-        with contextlib.suppress(NotFound):
-            found.update(await sdk.inference(request_id))
-        return found.get("status") is not None
-
-    await until(there, f"{request_id} in the inference log")
-    return found
 
 
 async def test_a_frozen_worker_is_not_waited_for(mesh, http, kafka_client, sdk, register):
@@ -212,74 +194,6 @@ async def test_what_is_too_late_is_not_done(mesh, sdk, register):
     assert (row["status"], row["reply"]["code"]) == (504, "deadline_exceeded")
 
 
-async def put_malformed(mesh):
-    """Put a request without a model on the log; return what its id header says."""
-    mark = uuid4().hex
-    producer = make_producer(mesh.settings)
-    await producer.start()
-    try:
-        topic = mesh.settings.topics().requests.name
-        await producer.send_and_wait(topic, b"{}", key=b"k", headers=[(records.ID, mark.encode())])
-    finally:
-        await producer.stop()
-    return mark
-
-
-async def test_dead_letters_are_listed_shown_and_sent_again(mesh, forest):
-    mark = await put_malformed(mesh)
-    letters = DeadLetters(mesh.settings)
-    found = []
-
-    async def there():
-        found[:] = [letter for letter in await letters.list() if (records.ID, mark.encode()) in letter.headers]
-        return bool(found)
-
-    await until(there, "the dead letter")
-    assert found[0].topic == mesh.settings.topics().requests.name
-    assert (found[0].key, found[0].value) == (b"k", b"{}")
-    assert "mm-model is missing" in found[0].reason
-    assert await letters.redrive(found[0]) is None
-
-    async def came_back():
-        found[:] = [letter for letter in await letters.list() if (records.ID, mark.encode()) in letter.headers]
-        return len(found) == 2  # as it was when it came the first time
-
-    await until(came_back, "the record again")
-    assert [letter.redriven for letter in found] == [True, False]
-
-
-async def test_each_request_is_in_the_inference_log_once_with_its_outcome(http, sdk, kafka_client, forest, cancer):
-    rows, _, model = cancer
-    ids = [f"logged-{uuid4().hex}" for _ in range(20)]
-    for number, request_id in enumerate(ids):
-        await kafka_client.predict(forest, rows[number].tolist(), request_id=request_id)
-    for number, request_id in enumerate(ids):
-        row = await logged(sdk, request_id)
-        assert (row["model"], row["status"]) == (forest, 200)
-        assert row["request"] == {"inputs": rows[number].tolist()}
-        assert row["reply"]["outputs"]["label"] == model.predict(rows[number : number + 1]).tolist()
-        assert row["latency_ms"] >= 0
-    async with http.get("/inference-log", params={"model": forest, "status": "200", "per_page": "5"}) as answer:
-        page = await answer.json()
-    assert len(page["requests"]) == 5
-    assert page["total"] >= 20
-    async with http.get("/inference-log", params={"status": "fine"}) as answer:
-        assert answer.status == 422
-
-
-async def test_the_inference_log_goes_on_where_it_was_when_its_writer_is_killed(
-    mesh, http, sdk, kafka_client, forest, cancer
-):
-    rows, _, _ = cancer
-    ids = [f"killed-{uuid4().hex}" for _ in range(60)]
-    for number, request_id in enumerate(ids):
-        if number == 30:
-            await kill(mesh, "recorder").wait()
-        await kafka_client.predict(forest, rows[0].tolist(), request_id=request_id)
-    for request_id in ids:
-        assert (await logged(sdk, request_id))["status"] == 200
-
-
 @pytest.mark.timeout(600)
 async def test_a_rolling_restart_is_not_felt(mesh, http, kafka_client, forest, cancer):
     rows, _, model = cancer
@@ -314,25 +228,3 @@ async def test_chaos_is_refused_where_nobody_has_it_switched_on(mesh, forest):
     async with FaultInjector(elsewhere) as injector:
         with pytest.raises(Unavailable, match="MODELMESH_CHAOS"):
             await injector.start(fault("error"))
-
-
-async def test_dead_letters_and_faults_from_the_shell(mesh, modelmesh):
-    mark = await put_malformed(mesh)
-    letters = []
-
-    async def listed():
-        letters[:] = json.loads(await modelmesh("dead-letters", "list", "--json"))
-        return any([records.ID, mark] in letter["headers"] for letter in letters)
-
-    await until(listed, "the dead letter")
-    number = letters[-1]["number"]
-    assert "reason:" in await modelmesh("dead-letters", "show", str(number))
-    with pytest.raises(NotFound, match="there is no dead letter 999999"):
-        await modelmesh("dead-letters", "show", "999999")
-    started = await modelmesh("chaos", "start", "error", "--model", "nobody", "--for", "60")
-    fault_id = started.split(":")[0]
-    assert [fault["fault_id"] for fault in json.loads(await modelmesh("chaos", "list", "--json"))] == [fault_id]
-    assert "is off" in await modelmesh("chaos", "stop", fault_id)
-    assert "no fault is on" in await modelmesh("chaos", "list")
-    with pytest.raises(InvalidInput, match="kind must be one of"):
-        await modelmesh("chaos", "start", "earthquake")

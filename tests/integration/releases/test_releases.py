@@ -15,7 +15,7 @@ from modelmesh.schemas.errors import (
     SignatureDiffers,
     StaleGeneration,
     VersionNotFound,
-)
+)  # fmt: skip
 
 from ...shell import run
 from ..traffic import Traffic, history, release_of, strategy_is
