@@ -11,7 +11,8 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 class Document(BaseModel):
     """An answer of the HTTP API. Its fields are attributes: `registered.version.version`.
 
-    `document["field"]` gives what the JSON has under that name, as do `in`, `get`, `keys`, `items` and `dict(document)`:
+    `document["field"]` gives what the JSON has under that name, as do `in`, `get`, `keys`, `items`, `dict(document)` and
+    `==` with a dict:
     of an answer that came from a gateway with all of its fields, those of a newer release of the service too.
     """
 
@@ -36,6 +37,9 @@ class Document(BaseModel):
 
     def __getitem__(self, field: str) -> Any:
         return self.as_json()[field]
+
+    def __eq__(self, other: object) -> bool:
+        return self.as_json() == other if isinstance(other, dict) else super().__eq__(other)
 
     def __contains__(self, field: object) -> bool:
         return field in self.as_json()

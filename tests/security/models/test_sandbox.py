@@ -14,6 +14,7 @@ import time
 import venv
 from pathlib import Path
 
+import modelmesh
 import numpy as np
 import psutil
 import pytest
@@ -99,6 +100,7 @@ def test_python_may_lie_below_tmp():
     try:
         venv.create(folder / "python")
         (site,) = folder.glob("python/lib/python*/site-packages")
+        (site / "modelmesh").symlink_to(Path(modelmesh.__file__).resolve().parent)
         (site / "tests.pth").write_text("\n".join(filter(os.path.isabs, sys.path)))
         refused = []
         for python in (sys.executable, folder / "python" / "bin" / "python"):
@@ -218,6 +220,7 @@ def test_arrays_come_back_as_they_went(array):
 SERVES = """
 import sys
 from pathlib import Path
+import modelmesh
 import numpy as np
 sys.path.insert(0, {folder!r})
 import model_attacks

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from modelmesh.cli.options import json_text
-from modelmesh.schemas.documents.models import ModelDocument
+from modelmesh.schemas.documents.models import DeletedModel, ModelDocument
 from modelmesh.schemas.documents.monitoring import Monitored
 from modelmesh.schemas.documents.releases import Deployed, DeploymentList, EventDocument
 
@@ -57,3 +57,9 @@ def test_fields_of_a_newer_release_are_kept():
 def test_what_this_release_cannot_read_has_its_fields_as_they_came():
     model = ModelDocument.received(MODEL | {"framework": "jax"})
     assert (model.framework, model.name, model["framework"]) == ("jax", "fraud", "jax")
+
+
+def test_a_document_equals_the_dict_that_it_was():
+    answer = {"name": "fraud", "versions": {"1.0.0": "d"}}
+    assert DeletedModel.received(answer) == answer == DeletedModel(**answer)
+    assert DeletedModel.received(answer) != {**answer, "name": "other"}
