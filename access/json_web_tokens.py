@@ -19,7 +19,7 @@ from .provider_keys import ProviderKeys
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA", "PS256"]
 # A token that was checked is not checked again for so long; its expiry is looked at each time.
 REMEMBERED_SECONDS, REMEMBERED = 30.0, 10_000
-MOST_A_MINUTE = 2**31
+MAX_PER_MINUTE = 2**31
 
 
 class JsonWebTokens:
@@ -76,7 +76,7 @@ class JsonWebTokens:
         given = claims.get(name)
         if given is None:
             return self._settings.jwt_requests_per_minute
-        if type(given) is not int or not 1 <= given <= MOST_A_MINUTE:  # True is an int
+        if type(given) is not int or not 1 <= given <= MAX_PER_MINUTE:  # True is an int
             raise Unauthorized(
                 f"the token's claim {name!r} is no number of requests a minute: a whole number from 1 on"
             )

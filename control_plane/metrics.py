@@ -18,7 +18,7 @@ from ..schemas.settings import Settings
 from ..telemetry.scraped import Values, add_scraped
 
 # A table of thousands of columns must not become thousands of time series.
-MOST_FEATURES = 100
+MAX_FEATURES = 100
 
 
 class ControlMetrics:
@@ -80,7 +80,7 @@ class ControlMetrics:
 
     def _drift(self) -> Iterator[tuple[tuple[str, str, str], float]]:
         for name, version, document in self._watched():
-            for feature in document["features"][:MOST_FEATURES]:
+            for feature in document["features"][:MAX_FEATURES]:
                 yield (name, version, str(feature["feature"])), float(feature["psi"])
 
     def _drifting(self) -> Iterator[tuple[tuple[str, str], float]]:

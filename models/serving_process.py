@@ -29,7 +29,7 @@ from .values.tensors import Tensors, read_inputs
 _LONGEST_PAUSE = 60.0  # seconds
 log = structlog.get_logger(__name__)
 # Of an answer: more than can be sent, and written as JSON they would take some hundred megabytes.
-_MOST_VALUES = 1 << 24
+_MAX_VALUES = 1 << 24
 
 
 def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> Predictor:
@@ -91,8 +91,8 @@ class ServingProcess:
             self._hung = 0
         try:
             outputs = read_tensors(document.get("outputs"), body)
-            if (values := sum(array.size for array in outputs.values())) > _MOST_VALUES:
-                raise ModelFailed(f"the model answers {values} values, of which at most {_MOST_VALUES} are sent")
+            if (values := sum(array.size for array in outputs.values())) > _MAX_VALUES:
+                raise ModelFailed(f"the model answers {values} values, of which at most {_MAX_VALUES} are sent")
             inside = document.get("inside")
             if inside is None:
                 return outputs

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # Characters that the texts of one request have together, at most.
-MOST_TEXT = 2048
+MAX_TEXT = 2048
 
 
 def are_texts(joined: str) -> bool:
     """Whether texts, joined into one, are fine: the check that each request passes."""
-    return len(joined) <= MOST_TEXT and "\0" not in joined and (joined.isascii() or _encodes(joined))
+    return len(joined) <= MAX_TEXT and "\0" not in joined and (joined.isascii() or _encodes(joined))
 
 
 def fault_of(texts: Mapping[str, str]) -> tuple[str, str]:
@@ -21,7 +21,7 @@ def fault_of(texts: Mapping[str, str]) -> tuple[str, str]:
         if "\0" in text:
             return name, f"{name} holds a NUL"
     name = max(texts, key=lambda one: len(texts[one]))
-    return name, f"{name} has {len(texts[name])} characters: all texts have {MOST_TEXT} at most, together"
+    return name, f"{name} has {len(texts[name])} characters: all texts have {MAX_TEXT} at most, together"
 
 
 def _encodes(text: str) -> bool:

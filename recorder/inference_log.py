@@ -21,7 +21,7 @@ from ..schemas.names import REQUEST_ID
 from ..schemas.records import PredictionRequest, Reply
 from .log_offsets import move_offsets
 
-_MOST_ATTEMPTS = 1000
+_MAX_ATTEMPTS = 1000
 _LOG = Base.metadata.tables[InferenceRow.__tablename__]
 
 
@@ -176,7 +176,7 @@ def _once(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
 
 
 def _attempts(number: int) -> int:
-    return max(1, min(number, _MOST_ATTEMPTS))
+    return max(1, min(number, _MAX_ATTEMPTS))
 
 
 def moment_of(record: ConsumerRecord) -> datetime:

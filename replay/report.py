@@ -20,7 +20,7 @@ from ..stats.drift import compare_feature
 from ..stats.intervals import wilson
 from ..stats.log_histogram import Bins, add_value, percentiles
 
-MOST_CHANGES = 20
+MAX_CHANGES = 20
 
 
 @dataclass
@@ -105,7 +105,7 @@ class ReplayReport:
             "label_changes": [
                 {"from": old, "to": new, "count": count}
                 for (old, new), count in sorted(self.changes.items(), key=lambda item: (-item[1], item[0]))[
-                    :MOST_CHANGES
+                    :MAX_CHANGES
                 ]
             ],
             "score_distance": {

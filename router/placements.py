@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 
 KEPT_SECONDS = 30.0
-MOST = 65_536
+MAX_PLACEMENTS = 65_536
 
 
 class Placements:
-    """Remembers the replicas of each request, by what is its alone, for a while, the newest `MOST` of them."""
+    """Remembers the replicas of each request, by what is its alone, for a while, the newest `MAX_PLACEMENTS` of them."""
 
     def __init__(self) -> None:
         self._placed: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
@@ -28,5 +28,5 @@ class Placements:
         _, before = self._placed.pop(request, (now, ()))
         self._placed[request] = (now, (*before, replica))
         oldest = now - KEPT_SECONDS
-        while len(self._placed) > MOST or next(iter(self._placed.values()))[0] < oldest:
+        while len(self._placed) > MAX_PLACEMENTS or next(iter(self._placed.values()))[0] < oldest:
             self._placed.popitem(last=False)

@@ -17,7 +17,7 @@ from .answer_store import AnswerKey, AnswerStore
 log = structlog.get_logger(__name__)
 
 # Answers that wait to be written; the oldest are forgotten, since a cache may forget.
-MOST_WRITES = 10_000
+MAX_PENDING_WRITES = 10_000
 WRITES_AT_ONCE = 100
 
 
@@ -41,7 +41,7 @@ class RedisAnswers(AnswerStore):
         self._patience = patience
         self._failed = failed
         self._lookups: list[tuple[str, Callable[[bytes | None], None]]] = []
-        self._writes: deque[tuple[str, bytes, float]] = deque(maxlen=MOST_WRITES)
+        self._writes: deque[tuple[str, bytes, float]] = deque(maxlen=MAX_PENDING_WRITES)
         self._drops: list[str] = []
         self._asked = asyncio.Event()
         self._told = asyncio.Event()

@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 STOP_SECONDS = 10.0
 LAST_SECONDS = 2.0
 # What even the last part has, when those before it used up the time of all.
-LEAST_SECONDS = 0.05
+MIN_SECONDS = 0.05
 
 
 class StopRequested(Exception):
@@ -166,7 +166,7 @@ class Lifecycle:
     async def end(self, name: str) -> ModelMeshError | None:
         """Stop one part now, within its time; return the error where it could not be stopped properly."""
         stop, seconds = self._ends.pop(name)
-        seconds = max(LEAST_SECONDS, min(seconds, self._latest - asyncio.get_running_loop().time()))
+        seconds = max(MIN_SECONDS, min(seconds, self._latest - asyncio.get_running_loop().time()))
         stopping = asyncio.create_task(_awaited(stop), name=f"stop {name}")
         await asyncio.wait([stopping], timeout=seconds)
         if not stopping.done():

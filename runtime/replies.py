@@ -19,8 +19,8 @@ from ..schemas.records import (
     ASKED_VERSION,
     DIGEST,
     JSON,
-    MOST_HEADER_BYTES,
-    MOST_HEADERS,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
     VERSION_ID,
     PredictionRequest,
     Reply,
@@ -62,9 +62,9 @@ class ReplyWriter:
         if len(request.body) > self._largest_request:
             self._too_large(request, delivery, f"the request has {len(request.body)} bytes", self._largest_request)
             return None
-        if len(record.headers) > MOST_HEADERS or header_bytes(record.headers) > MOST_HEADER_BYTES:
+        if len(record.headers) > MAX_HEADERS or header_bytes(record.headers) > MAX_HEADER_BYTES:
             what = f"the record has {len(record.headers)} headers with {header_bytes(record.headers)} bytes"
-            self._too_large(request, delivery, what, MOST_HEADER_BYTES)
+            self._too_large(request, delivery, what, MAX_HEADER_BYTES)
             return None
         return request
 

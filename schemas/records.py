@@ -54,8 +54,8 @@ CACHED = "mm-cached"
 VERSION_ID = "mm-version-id"
 
 # What a request may bring in its headers: many are copied from record to record, and an answer must fit beside them.
-MOST_HEADERS = 128
-MOST_HEADER_BYTES = 32 * 1024
+MAX_HEADERS = 128
+MAX_HEADER_BYTES = 32 * 1024
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"

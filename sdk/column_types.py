@@ -15,7 +15,7 @@ from ..schemas.payloads.signatures import DType, Signature, TensorSpec
 from .rows import is_table, numbered
 
 # Of more categories a version does not keep which there are.
-MOST_CATEGORIES = 1000
+MAX_CATEGORIES = 1000
 
 
 def signature_of(sample: Any) -> Signature | None:
@@ -74,7 +74,7 @@ def _category(name: str, series: Any) -> TensorSpec:
     dtype = _dtype_of(values)
     if dtype is None:
         raise InvalidInput(f"{name}: categories must be numbers, text or true and false", field=name)
-    kept = tuple(values) if len(values) <= MOST_CATEGORIES else ()
+    kept = tuple(values) if len(values) <= MAX_CATEGORIES else ()
     return TensorSpec(name=name, dtype=dtype, pandas="category", categories=kept, ordered=bool(series.cat.ordered))
 
 

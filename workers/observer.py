@@ -22,8 +22,8 @@ from .watched_rows import WatchedRows, halved
 log = structlog.get_logger(__name__)
 
 # After a failure the next summary goes at once, but a failing candidate must not flood the log.
-LEAST_GAP = 0.02
-MOST_MESSAGES = 5
+MIN_GAP = 0.02
+MAX_MESSAGES = 5
 MESSAGE_LENGTH = 200
 
 
@@ -84,7 +84,7 @@ class Observer:
         counts.failed += 1
         counts.late += late
         message = message[:MESSAGE_LENGTH]
-        if message in counts.errors or len(counts.errors) < MOST_MESSAGES:
+        if message in counts.errors or len(counts.errors) < MAX_MESSAGES:
             counts.errors[message] = counts.errors.get(message, 0) + 1
         self._urgent.set()
 
@@ -111,7 +111,7 @@ class Observer:
                 await asyncio.wait_for(self._urgent.wait(), self._interval)
             self._urgent.clear()
             self.flush()
-            await asyncio.sleep(LEAST_GAP)
+            await asyncio.sleep(MIN_GAP)
 
     def flush(self) -> None:
         """Send what there is."""

@@ -22,8 +22,8 @@ from aiokafka.errors import CorruptRecordException
 from ...schemas.records import UNREADABLE
 
 log = structlog.get_logger(__name__)
-LEAST_LIMIT = 128 * 1024 * 1024
-_limit = LEAST_LIMIT
+MIN_LIMIT = 128 * 1024 * 1024
+_limit = MIN_LIMIT
 
 
 class UnpackedTooLarge(ValueError):

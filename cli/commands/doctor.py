@@ -25,8 +25,8 @@ from ...schemas.errors import ModelMeshError
 from ...schemas.settings import Settings
 from ..options import DEFAULT_URL, JsonOption, UrlOption
 
-LEAST_DISK = 2 * 1024**3
-MOST_SECONDS_OFF = 1.0
+MIN_FREE_DISK = 2 * 1024**3
+MAX_CLOCK_OFFSET_SECONDS = 1.0
 console = Console()
 
 
@@ -143,7 +143,7 @@ async def _sandbox(settings: Settings) -> Finding:
 async def _disk(settings: Settings) -> Finding:
     folder = settings.data if settings.data.exists() else settings.data.resolve().parent
     free = shutil.disk_usage(folder).free
-    return Finding("disk", "good" if free >= LEAST_DISK else "bad", f"{free / 1024**3:.1f} GiB free at {folder}")
+    return Finding("disk", "good" if free >= MIN_FREE_DISK else "bad", f"{free / 1024**3:.1f} GiB free at {folder}")
 
 
 async def _gateway(url: str) -> Finding:
@@ -156,7 +156,7 @@ async def _gateway(url: str) -> Finding:
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         return Finding("gateway and clock", "note", f"no gateway at {url}: {error or type(error).__name__}")
     apart = abs(document["at"] - between)
-    if apart > MOST_SECONDS_OFF:
+    if apart > MAX_CLOCK_OFFSET_SECONDS:
         return Finding(
             "gateway and clock", "bad", f"the clocks are {apart:.1f} s apart: deadlines would be wrong, use NTP"
         )

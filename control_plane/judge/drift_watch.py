@@ -13,7 +13,7 @@ from ...models.proof.profile import LEARNED_VALUES, build_profile, weight_of
 from ...schemas.payloads.observations import FeatureCounts, Summary
 from ...schemas.payloads.profiles import Profile
 from ...stats.drift import FeatureDrift, compare_feature, next_alarm_level
-from .seen import Seen
+from .deduplication import Deduplicator
 
 Counts = list[list[int]]
 
@@ -21,7 +21,7 @@ Counts = list[list[int]]
 class DriftWatch(BaseModel):
     """What is known of a version's inputs. `half` is being filled; with the half before it, it makes the rolling window."""
 
-    seen: Seen = Field(default_factory=Seen)
+    seen: Deduplicator = Field(default_factory=Deduplicator)
     names: list[str] = Field(default_factory=list)
     columns: list[list[float | str | None]] = Field(
         default_factory=list, description="the first rows, for the reference"

@@ -17,16 +17,16 @@ from ...schemas.payloads.observations import Summary, VersionCounts
 from ...schemas.payloads.releases import RunningCanary
 from ...stats.log_histogram import bin_of, count_above, merge_bins, quantile_bin
 from ...stats.two_sample import add_block, log_evidence, nothing_seen
-from .seen import Seen
+from .deduplication import Deduplicator
 
 BLOCK = 100  # requests that close a block
 BLOCK_WITH_FAILURE = 20  # requests that close a block in which something failed
 TAILS = {"p95": 0.95, "p99": 0.99}
 STABLE_REQUESTS = 100  # before stable's percentiles mean something
 # Latencies come in clumps: one stall must not decide. At most a factor of 4 for each block.
-MOST_OF_A_BLOCK = 1.386
+MAX_BLOCK_GAIN = 1.386
 OUTPUT_BLOCK = 100
-MOST_LABELS = 20
+MAX_LABELS = 20
 
 
 class Block(BaseModel):
@@ -80,7 +80,7 @@ class Evidence(BaseModel):
     """What one trial has shown so far."""
 
     trial: int
-    seen: Seen = Field(default_factory=Seen)
+    seen: Deduplicator = Field(default_factory=Deduplicator)
     totals: dict[str, VersionCounts] = Field(default_factory=dict)
     errors: Comparison = Field(default_factory=Comparison)
     tails: dict[str, Comparison] = Field(default_factory=lambda: {name: Comparison() for name in TAILS})
@@ -185,7 +185,7 @@ def _compare_latency(
             count_above(stable.latency, limit),
         )
         if tail.block.closes:
-            tail.close(MOST_OF_A_BLOCK)
+            tail.close(MAX_BLOCK_GAIN)
             tail.limit_bin = None
 
 
@@ -204,6 +204,6 @@ def _compare_outputs(evidence: Evidence, candidate: VersionCounts, stable: Versi
         evidence_of_label.less = add_block(evidence_of_label.less, totals[1], theirs, totals[0], ours)
     # A label that is new counts from the next block on: which labels there are must be known before they are judged.
     for label in pooled:
-        if label not in evidence.labels and len(evidence.labels) < MOST_LABELS:
+        if label not in evidence.labels and len(evidence.labels) < MAX_LABELS:
             evidence.labels[label] = LabelEvidence()
     evidence.label_counts = {}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from ...schemas.payloads.observations import Summary
 from ...stats.log_histogram import Bins, merge_bins, percentiles
-from .seen import Seen
+from .deduplication import Deduplicator
 
 BUCKET = 10
 WINDOWS = {"1m": 60, "5m": 300, "1h": 3600}
@@ -20,7 +20,7 @@ class LatencyBucket(BaseModel):
     """Ten seconds of one version."""
 
     number: int = 0
-    seen: Seen = Field(default_factory=Seen)
+    seen: Deduplicator = Field(default_factory=Deduplicator)
     requests: int = 0
     failed: int = 0
     bins: Bins = Field(default_factory=dict)

@@ -16,7 +16,7 @@ from ...schemas.settings import Settings
 
 # A record's time is its writer's; clocks differ a little, and a shadow's or a late second answer comes after the first.
 BEFORE, AFTER = 1.0, 5.0
-MOST_BODY = 10_000
+MAX_BODY = 10_000
 
 
 async def records_of(settings: Settings, row: InferenceRow, begin: float, end: float) -> list[RecordDocument]:
@@ -46,7 +46,7 @@ def _document(record: ConsumerRecord) -> RecordDocument:
         at=record.timestamp / 1000,
         key=(record.key or b"").decode(errors="replace"),
         headers={name: (value or b"").decode(errors="replace") for name, value in record.headers},
-        value=shown(record.value, MOST_BODY),
+        value=shown(record.value, MAX_BODY),
     )
 
 

@@ -12,7 +12,7 @@ from ...schemas.errors import BodyTooSlow, MalformedRequest, RequestTooLarge
 # An upload of a prediction may take so many seconds: it holds memory meanwhile.
 BODY_SECONDS = 60.0
 # What a float holds; a number of more digits is no time.
-MOST_DIGITS = 300
+MAX_DIGITS = 300
 
 
 async def read_body(request: web.Request, most: int, room: Room) -> bytes:
@@ -49,7 +49,7 @@ def read_deadline(request: web.Request) -> float | None:
     given = request.headers.get("X-Timeout-Ms")
     if given is None:
         return None
-    milliseconds = int(given) if given.isascii() and given.isdigit() and len(given) <= MOST_DIGITS else 0
+    milliseconds = int(given) if given.isascii() and given.isdigit() and len(given) <= MAX_DIGITS else 0
     if milliseconds <= 0:
         raise MalformedRequest("X-Timeout-Ms must be a whole number of milliseconds above 0", field="X-Timeout-Ms")
     return milliseconds / 1000

@@ -16,7 +16,7 @@ from ...schemas.errors import ModelMeshError, Overloaded
 from .store import Outcome, ReplayStore
 
 log = structlog.get_logger(__name__)
-MOST_WAITING = 16
+MAX_WAITING = 16
 RETRY_AFTER = 1.0
 # Runs what was asked for; yields how far it is, and in the end the report's document.
 Run: TypeAlias = Callable[[Mapping[str, Any]], AsyncGenerator[dict[str, Any], None]]
@@ -33,7 +33,7 @@ class ReplayQueue:
 
     async def add(self, model: str, asked: dict[str, Any], actor: str) -> ReplayRow:
         """Put a replay behind those that wait. Raises Overloaded where too many do."""
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             raise Overloaded(f"{len(self._waiting)} replays wait already, as many as may be", retry_after=60.0)
         row = await self._store.add(model, asked, actor)
         self._waiting.append(row)

@@ -10,9 +10,9 @@ from typing import IO
 
 from ...schemas.errors import InvalidInput
 
-MOST_ENTRIES = 100_000
+MAX_ENTRIES = 100_000
 # A model's numbers hardly shrink; what shrinks a thousandfold was made to.
-MOST_RATIO = 200
+MAX_RATIO = 200
 _END_OF_DIRECTORY = 22  # bytes, without a comment
 _BEGINS, _ENDS = b"PK\x03\x04", b"PK\x05\x06"
 
@@ -40,8 +40,8 @@ class _Check:
             with zipfile.ZipFile(file) as opened:
                 entries = opened.infolist()
                 self._entries += len(entries)
-                if self._entries > MOST_ENTRIES:
-                    raise InvalidInput(f"the archive has more than {MOST_ENTRIES} entries", field="artifact")
+                if self._entries > MAX_ENTRIES:
+                    raise InvalidInput(f"the archive has more than {MAX_ENTRIES} entries", field="artifact")
                 _check_edges(file, entries, opened.comment)
                 self._count(entries)
                 for entry in entries:
@@ -98,7 +98,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         raise InvalidInput(f"the archive has the path {entry.filename[:80]!r}, which leads out of it", field="artifact")
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise InvalidInput(f"{entry.filename[:80]!r} in the archive is a link", field="artifact")
-    if entry.file_size > 1024 * 1024 and entry.file_size > MOST_RATIO * max(1, entry.compress_size):
+    if entry.file_size > 1024 * 1024 and entry.file_size > MAX_RATIO * max(1, entry.compress_size):
         raise InvalidInput(
             f"{entry.filename[:80]!r} in the archive grows from {entry.compress_size} to {entry.file_size} bytes",
             field="artifact",

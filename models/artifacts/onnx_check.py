@@ -16,7 +16,7 @@ SERVED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "com
 # Operators of ONNX Runtime's that run what an accelerator's compiler made, read from a file or carried as bytes.
 _FOREIGN = {"EPContext", "Snpe"}
 # Functions are put in place of each of their calls. Real models have some thousand nodes.
-_MOST_NODES = 1_000_000
+_MAX_NODES = 1_000_000
 
 
 def check_onnx(path: Path, _: int = 0) -> None:
@@ -187,8 +187,8 @@ def _check_functions(model: Any) -> None:
             open_calls.pop()
         return sizes[key]
 
-    if bodies and size_of(model.graph) > _MOST_NODES:
+    if bodies and size_of(model.graph) > _MAX_NODES:
         raise InvalidInput(
-            f"the ONNX model's functions grow to more than {_MOST_NODES} operators when they are put in place of their calls",
+            f"the ONNX model's functions grow to more than {_MAX_NODES} operators when they are put in place of their calls",
             field="artifact",
         )

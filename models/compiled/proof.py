@@ -18,7 +18,7 @@ from .domain import OutsideDomain
 from .graph import NotCompiled
 from .probes import mixed, probes
 
-_LEAST_SURE = 0.5  # of the sample: a form that leaves more to the model is not worth having
+_MIN_SURE_SHARE = 0.5  # of the sample: a form that leaves more to the model is not worth having
 _ALONE = 24  # probes that are asked one by one too
 _MIXED = 200
 _OUTSIDE = (
@@ -98,7 +98,7 @@ def _parity(
         return parity, list(expected) if outputs.keys() != expected.keys() else []
     _, mask = _sure(compiled, inputs)
     count = len(next(iter(inputs.values())))
-    if np.sum(np.ones(count, bool)[mask]) < _LEAST_SURE * count:
+    if np.sum(np.ones(count, bool)[mask]) < _MIN_SURE_SHARE * count:
         return Parity(count, False, float("inf"), "the compiled form is not sure of most sample rows"), []
     asked = probes(getattr(predictor, "model", None), signature, inputs, predictor.predict)
     return _parity_where_sure(predictor, compiled, asked, adapter.tolerance), []

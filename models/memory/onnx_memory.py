@@ -13,7 +13,7 @@ from ...schemas.payloads.model_memory import Memory
 from .onnx_knowledge import Knowledge
 from .onnx_size import NotProved, Size, Sizes, product, sizes_of
 
-_MOST_NODES = 20_000
+_MAX_NODES = 20_000
 _LARGEST = 2**31  # of an attribute: onnx adds them up, and must not begin again at zero
 _ALIGNED = 256  # bytes that each tensor may take beyond its own
 _FOR_ARENA = 2  # ONNX Runtime's arena grows in powers of two
@@ -88,8 +88,8 @@ class _Proof:
     def memory(self) -> Memory:
         """Return the bound. Raises NotProved."""
         graph = self._graph
-        if len(graph.node) > _MOST_NODES or graph.sparse_initializer:
-            raise NotProved(f"it has sparse weights, or more than {_MOST_NODES} operators")
+        if len(graph.node) > _MAX_NODES or graph.sparse_initializer:
+            raise NotProved(f"it has sparse weights, or more than {_MAX_NODES} operators")
         weights = 0
         for tensor in graph.initializer:
             self._known.add_constant(tensor.name, tensor)

@@ -18,7 +18,7 @@ _VECTORIZERS = {"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"}
 # Through these, columns stay where they were: what comes next is asked too.
 _KEEPS_COLUMNS = {"SimpleImputer", "KNNImputer", "IterativeImputer", "StandardScaler", "MinMaxScaler", "RobustScaler"}
 _INNER = ("best_estimator_", "estimator_", "estimator", "regressor_")
-_MOST_EXAMPLES = 32
+_MAX_EXAMPLES = 32
 _EXACT = 2**53
 
 
@@ -151,7 +151,7 @@ def _said(estimator: Any) -> Sequence[FittedColumn]:
     """Return what one estimator says of the columns that it was fitted on, in their order; nothing if it says nothing."""
     kind = type(estimator).__name__
     if kind in _VECTORIZERS:
-        words = sorted(getattr(estimator, "vocabulary_", {}))[:_MOST_EXAMPLES]
+        words = sorted(getattr(estimator, "vocabulary_", {}))[:_MAX_EXAMPLES]
         return [FittedColumn("string", tuple(map(str, words)) or ("sample",))]
     categories = getattr(estimator, "categories_", None)
     if isinstance(categories, list):
@@ -176,7 +176,7 @@ def _of_values(values: np.ndarray[Any, Any], *, none: bool = False) -> FittedCol
     """Return what a column of such values is."""
     listed = values.tolist()
     none = none or any(value is None for value in listed)
-    known = [value for value in listed if value is not None and value == value][:_MOST_EXAMPLES]
+    known = [value for value in listed if value is not None and value == value][:_MAX_EXAMPLES]
     types = set(map(type, known))
     dtype: DType = "object"
     if not types or types <= {int, float}:

@@ -28,7 +28,7 @@ MOMENTS = ("mean", "std", "min", "max", "zeros")
 PROJECTIONS = 16
 # A row of more values is first averaged into so many cells, and of more than the second number only every n-th is read.
 CELLS = 1024
-MOST_VALUES = 1 << 16
+MAX_VALUES = 1 << 16
 
 
 def category_of(value: object) -> str:
@@ -96,7 +96,7 @@ def wide_columns(name: str, array: NDArray[Any]) -> list[Column]:
     """Return the measures of an array of numbers, (rows, ...), each of shape (rows,); what is not finite counts as 0."""
     rows = len(array)
     flat = array.reshape(rows, -1) if rows else np.zeros((0, 1))
-    read: NDArray[Any] = flat[:, :: -(-flat.shape[1] // MOST_VALUES) or 1]
+    read: NDArray[Any] = flat[:, :: -(-flat.shape[1] // MAX_VALUES) or 1]
     with np.errstate(over="ignore", invalid="ignore"):
         values: NDArray[Any] = np.nan_to_num(read.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
         if not values.shape[1]:

@@ -15,9 +15,9 @@ from ..values.tensors import Tensors
 from .measures import Column, category_of, is_text, text_columns, wide_columns
 
 BINS = 20
-MOST_CATEGORIES = 50
+MAX_CATEGORIES = 50
 # Of a wider matrix a single value means nothing: it is an embedding or a picture, and a few measures stand for it.
-MOST_FEATURES = 128
+MAX_FEATURES = 128
 # With more columns of text than this, of each of those behind them only the first measures count.
 MEASURED_TEXTS, FEWER_MEASURES = 4, 6
 # A profile travels in the deployment's record: beyond this the features at the end are left out.
@@ -25,7 +25,7 @@ PROFILE_BYTES = 400_000
 # A reference that is learned from live rows travels raw, in one record at the most; a string weighs as much as so many numbers.
 LEARNED_VALUES = 30_000
 STRING_WEIGHT = 4
-MOST_LABELS = 100
+MAX_LABELS = 100
 OTHER_LABELS = "(other)"
 
 
@@ -33,13 +33,13 @@ def columns_of(tensors: Tensors) -> list[Column]:
     """Return the inputs' columns by name, each of shape (rows,): a matrix `x` of two columns gives `x[0]` and `x[1]`.
 
     An array of many numbers a row gives its measures instead (`x: mean`, ...), and so do the columns of numbers behind the
-    first MOST_FEATURES together; what there is of strings beyond these has none.
+    first MAX_FEATURES together; what there is of strings beyond these has none.
     """
     columns: list[Column] = []
     others: list[NDArray[Any]] = []
     for name, array in tensors.items():
         width = 1 if array.ndim == 1 else int(np.prod(array.shape[1:]))
-        if array.ndim <= 2 and len(columns) + width <= MOST_FEATURES:
+        if array.ndim <= 2 and len(columns) + width <= MAX_FEATURES:
             columns += [(name, array)] if array.ndim == 1 else [(f"{name}[{n}]", array[:, n]) for n in range(width)]
         elif array.dtype.kind not in "fiub":
             continue
@@ -77,7 +77,7 @@ def build_profile(
 def _strings(name: str, values: NDArray[Any]) -> list[FeatureProfile]:
     """Few different strings are categories. Of many each is rare, and what they are like is compared."""
     seen = Counter(category_of(value) for value in values if value is not None)
-    if len(seen) <= MOST_CATEGORIES and not is_text(values):
+    if len(seen) <= MAX_CATEGORIES and not is_text(values):
         return [_categories(name, values, tuple(category for category, _ in seen.most_common()))]
     measured = [_numbers(measure, numbers) for measure, numbers in text_columns(name, values)]
     return [feature.model_copy(update={"of": name}) for feature in measured]
@@ -154,7 +154,7 @@ def output_labels(bins: OutputBins, outputs: Tensors) -> Sequence[str]:
 
 def key_within(counts: Mapping[str, Any], name: str) -> str:
     """Return under which name to count one: its own, or the rest's where as many different ones are counted as may be."""
-    return name if name in counts or len(counts) < MOST_LABELS else OTHER_LABELS
+    return name if name in counts or len(counts) < MAX_LABELS else OTHER_LABELS
 
 
 def count_labels(counts: dict[str, int], labels: Iterable[str]) -> None:

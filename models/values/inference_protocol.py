@@ -31,8 +31,8 @@ from .outputs import plain_array
 from .tensors import Tensors
 
 # As many as an array may have; and of rows without values, which take no bytes, not more than those that do.
-MOST_DIMENSIONS = 64
-MOST_EMPTY_ROWS = 65_536
+MAX_DIMENSIONS = 64
+MAX_EMPTY_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +142,10 @@ def _described(tensor: Any, number: int) -> tuple[str, tuple[int, ...], str]:
         raise MalformedRequest(f"inputs[{number}] has no name", field="inputs")
     if not isinstance(shape, list) or not shape or not all(type(size) is int and size >= 0 for size in shape):
         raise MalformedRequest(f"inputs[{number}]: the shape of {name[:80]!r} must be a list of sizes", field=name[:80])
-    if len(shape) > MOST_DIMENSIONS or (0 in shape and max(shape) > MOST_EMPTY_ROWS):
+    if len(shape) > MAX_DIMENSIONS or (0 in shape and max(shape) > MAX_EMPTY_ROWS):
         raise InvalidInput(
             f"inputs[{number}]: {name[:80]!r} has {len(shape)} dimensions, the largest of {max(shape)}: at most "
-            f"{MOST_DIMENSIONS} are taken, and where one is 0, none above {MOST_EMPTY_ROWS}",
+            f"{MAX_DIMENSIONS} are taken, and where one is 0, none above {MAX_EMPTY_ROWS}",
             field=name[:80],
         )
     if datatype not in DATATYPES:

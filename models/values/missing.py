@@ -16,7 +16,7 @@ from .tensors import Tensors
 # Seconds for all columns together; columns that there was no time for take none.
 LONGEST = 10.0
 # Of a wider matrix only so many columns are tried one by one.
-MOST_COLUMNS = 128
+MAX_COLUMNS = 128
 
 
 def find_missing(predictor: Predictor, inputs: Tensors, specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
@@ -63,7 +63,7 @@ def _gaps(row: NDArray[Any], spec: TensorSpec) -> list[NDArray[Any]]:
         row = row.astype(np.float64 if row.dtype.kind in "iu" else object)
     gap: Any = None if row.dtype.kind == "O" else np.array("NaT" if row.dtype.kind == "M" else np.nan, row.dtype)
     rows = [np.full_like(row, gap)]
-    if 1 < row.size <= MOST_COLUMNS:
+    if 1 < row.size <= MAX_COLUMNS:
         for position in range(row.size):
             rows.append(row.copy())
             rows[-1].reshape(-1)[position] = gap

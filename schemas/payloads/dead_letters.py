@@ -13,7 +13,7 @@ from ..records import CUT_BYTES, CUT_HEADERS, CUT_SHA256, REASON, REDRIVES, SOUR
 
 # Of a value that is too long to be kept whole, so much is kept to look at.
 KEPT_BYTES = 64 * 1024
-MOST_HEADERS = 64
+MAX_HEADERS = 64
 HEADER_BYTES = 16 * 1024
 _REASON_BYTES, _STACK_BYTES, _KEY_BYTES = 2000, 8000, 1024
 # What only a letter says of itself; a record that brings one of these along must not pass for something else.
@@ -51,7 +51,7 @@ def dead_letter(
 def _fitting(headers: list[tuple[str, bytes | None]]) -> list[tuple[str, bytes]]:
     kept: list[tuple[str, bytes]] = []
     room = HEADER_BYTES
-    for name, value in headers[:MOST_HEADERS]:
+    for name, value in headers[:MAX_HEADERS]:
         room -= len(name) + len(value or b"")
         if room < 0:
             break

@@ -122,7 +122,7 @@ async def test_an_answer_that_the_log_does_not_take_becomes_an_error_that_it_tak
     [
         {"body": b"x" * (SETTINGS.max_body_bytes + 1)},
         {"body": b"x" * 3 * SETTINGS.max_record_bytes},
-        {"routing_key": "k" * records.MOST_HEADER_BYTES},
+        {"routing_key": "k" * records.MAX_HEADER_BYTES},
         {"traceparent": "t" * 9_000_000},
         {"model": "m" * 9_000_000},
     ],

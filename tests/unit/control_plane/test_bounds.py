@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from modelmesh.control_plane.judge.deduplication import MAX_WORKERS, Deduplicator
 from modelmesh.control_plane.judge.evidence import Evidence, take_in
-from modelmesh.control_plane.judge.seen import MOST_WORKERS, Seen
 from modelmesh.control_plane.releases.app import ReleasesApp
 from modelmesh.control_plane.releases.bounded_table import TABLE_BYTES, BoundedTable
 from modelmesh.control_plane.releases.machine import step
 from modelmesh.control_plane.releases.state import REMEMBERED_BYTES, ReleaseState
-from modelmesh.models.proof.profile import MOST_LABELS
+from modelmesh.models.proof.profile import MAX_LABELS
 from modelmesh.schemas import records
 from modelmesh.schemas.errors import RequestTooLarge
 from modelmesh.schemas.payloads.commands import Deploy, read_command
@@ -75,15 +75,15 @@ def test_pictures_are_kept_as_far_as_they_fit(side, kept):
 
 
 def test_labels_and_workers_without_end_do_not_grow_what_is_kept():
-    evidence, seen = Evidence(trial=1), Seen()
+    evidence, seen = Evidence(trial=1), Deduplicator()
     for number in range(2000):
         counts = VersionCounts(requests=1, outputs={f"label {number}": 1}, errors={f"error {number}": 1})
         summary = Summary(model="m", trial=1, worker=f"w{number}", epoch="e", seq=1, at=0.0, versions={"1.0.0": counts})
         take_in(evidence, summary, None)
         seen.is_new(f"w{number}", "e", 1)
-    assert len(evidence.totals["1.0.0"].outputs) == MOST_LABELS + 1
+    assert len(evidence.totals["1.0.0"].outputs) == MAX_LABELS + 1
     assert sum(evidence.totals["1.0.0"].outputs.values()) == 2000
-    assert len(seen.root) == MOST_WORKERS
+    assert len(seen.root) == MAX_WORKERS
     assert not seen.is_new("w1999", "e", 1)
 
 

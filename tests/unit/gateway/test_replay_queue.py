@@ -4,7 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from modelmesh.gateway.replays.queue import MOST_WAITING, ReplayQueue
+from modelmesh.gateway.replays.queue import MAX_WAITING, ReplayQueue
 from modelmesh.schemas.errors import Overloaded, ReplayFailed
 from structlog.testing import capture_logs
 
@@ -103,7 +103,7 @@ async def test_what_is_not_done_when_it_stops_was_interrupted():
 
 async def test_there_is_an_end_to_the_queue():
     queue = ReplayQueue(Store(), run_of())
-    for number in range(MOST_WAITING):
+    for number in range(MAX_WAITING):
         await queue.add("m", number, "ada")
     with pytest.raises(Overloaded, match="16 replays wait"):
         await queue.add("m", 99, "ada")

@@ -1,4 +1,4 @@
-from modelmesh.router.placements import KEPT_SECONDS, MOST, Placements
+from modelmesh.router.placements import KEPT_SECONDS, MAX_PLACEMENTS, Placements
 
 
 def test_it_knows_who_had_a_request_for_a_while():
@@ -13,8 +13,8 @@ def test_it_knows_who_had_a_request_for_a_while():
 
 def test_it_does_not_grow_for_ever():
     placements = Placements()
-    for number in range(MOST + 100):
+    for number in range(MAX_PLACEMENTS + 100):
         placements.note(str(number), "a", 0.0)
-    assert len(placements) == MOST
+    assert len(placements) == MAX_PLACEMENTS
     assert placements.before("0") == ()
-    assert placements.before(str(MOST + 99)) == ("a",)
+    assert placements.before(str(MAX_PLACEMENTS + 99)) == ("a",)

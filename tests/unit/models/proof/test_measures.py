@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.models.proof.measures import CELLS, MOST_VALUES, category_of, text_columns, wide_columns
+from modelmesh.models.proof.measures import CELLS, MAX_VALUES, category_of, text_columns, wide_columns
 
 texts = st.none() | st.text(max_size=200) | st.text(alphabet="ab é\0\n😀", min_size=2000, max_size=3000)
 
@@ -31,7 +31,7 @@ def test_measures_of_a_row_do_not_depend_on_the_others():
         assert numbers[0] == pytest.approx(together[name][2], rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("width", [0, 1, 5, CELLS, CELLS + 1, MOST_VALUES, MOST_VALUES + 1, 3 * MOST_VALUES + 7])
+@pytest.mark.parametrize("width", [0, 1, 5, CELLS, CELLS + 1, MAX_VALUES, MAX_VALUES + 1, 3 * MAX_VALUES + 7])
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64", "int64", "bool"])
 def test_pictures_of_any_size_and_type_have_numbers(width, dtype):
     columns = wide_columns("x", np.ones((2, width), dtype))

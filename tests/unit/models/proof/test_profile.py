@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelmesh.models.proof.measures import LONGEST_CATEGORY, MOMENTS, PROJECTIONS
 from modelmesh.models.proof.profile import (
-    MOST_FEATURES,
-    MOST_LABELS,
+    MAX_FEATURES,
+    MAX_LABELS,
     OTHER_LABELS,
     PROFILE_BYTES,
     build_profile,
@@ -63,10 +63,10 @@ def test_a_matrix_gives_a_feature_a_column_and_a_wide_one_a_few_measures():
 
 
 def test_columns_without_end_are_measured_together():
-    table = {f"c{number}": np.arange(3.0) for number in range(MOST_FEATURES + 300)}
+    table = {f"c{number}": np.arange(3.0) for number in range(MAX_FEATURES + 300)}
     names = [name for name, _ in columns_of(table)]
-    assert len(names) == MOST_FEATURES + len(MOMENTS) + PROJECTIONS
-    assert names[MOST_FEATURES] == "(other columns): mean"
+    assert len(names) == MAX_FEATURES + len(MOMENTS) + PROJECTIONS
+    assert names[MAX_FEATURES] == "(other columns): mean"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_answers_are_counted_by_label_or_bin(outputs, labels):
 def test_labels_without_end_are_counted_together():
     counts = {}
     count_labels(counts, map(str, range(500)))
-    assert len(counts) == MOST_LABELS + 1
+    assert len(counts) == MAX_LABELS + 1
     assert counts[OTHER_LABELS] == 400
 
 

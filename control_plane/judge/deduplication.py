@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import RootModel
 
-MOST_WORKERS = 500
+MAX_WORKERS = 500
 
 
-class Seen(RootModel[dict[str, tuple[str, int]]]):
+class Deduplicator(RootModel[dict[str, tuple[str, int]]]):
     """Each worker's epoch and its last sequence number; one worker's summaries come in order."""
 
     root: dict[str, tuple[str, int]] = {}
@@ -20,6 +20,6 @@ class Seen(RootModel[dict[str, tuple[str, int]]]):
         # The latest at the end: workers whose names change with each start must not fill a table for ever.
         self.root.pop(worker, None)
         self.root[worker] = (epoch, seq)
-        while len(self.root) > MOST_WORKERS:
+        while len(self.root) > MAX_WORKERS:
             del self.root[next(iter(self.root))]
         return True
