@@ -1,6 +1,6 @@
-"""Make API keys and check them: what a caller shows is `mm_<id>_<secret>`, what is kept is a hash of the secret.
+"""Make and check API keys: a token is `mm_<id>_<secret>`, and only a hash of the secret is stored.
 
-A secret has 256 random bits, so one round of SHA-256 hides it as well as any slow hash would.
+A secret has 256 random bits, so one round of SHA-256 protects it as well as a slow hash.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def make_key(
     expires_at: float | None = None,
     created_by: str = "",
 ) -> tuple[ApiKey, str]:
-    """Return the key and what its holder shows; the latter is never seen again."""
+    """Return the key and its token, which is not stored."""
     identity, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     key = ApiKey(
         id=identity,
@@ -44,15 +44,15 @@ def make_key(
 
 
 def is_api_key(token: str) -> bool:
-    """Whether a token looks like one of ours, right or wrong."""
+    """Whether a token has the form of an API key, valid or not."""
     return token.startswith("mm_")
 
 
 def check_key(token: str, find: Callable[[str], ApiKey | None], now: float) -> ApiKey:
-    """Return the key that a token shows. Raises Unauthorized saying what to do, and no more than that."""
+    """Return the key of a token. Raises Unauthorized, which does not reveal whether the id or the secret was wrong."""
     match = _TOKEN.fullmatch(token)
     key = find(match[1]) if match is not None else None
-    # Compared even when there is no such key, so that the time taken tells nothing.
+    # Compared even if there is no such key, against timing attacks.
     right = hmac.compare_digest(_digest(match[2] if match else ""), key.digest if key is not None else "0" * 64)
     if key is None or not right:
         raise Unauthorized("this API key is not known here: check it, or ask for a new one")

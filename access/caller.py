@@ -1,4 +1,4 @@
-"""Who asks, and what they may do. Without authentication everybody may do everything, under the name they give."""
+"""The caller of a request and its permissions. Without authentication a caller may do everything, under any name."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..schemas.payloads.keys import Scope
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever a request came from: by which name and from where, and what they may do."""
+    """The authenticated caller of a request: its name, its address, and its permissions."""
 
     name: str = ""
     source: str = ""
     scopes: frozenset[Scope] = frozenset(("admin",))
-    models: frozenset[str] = frozenset()  # none: all
-    key: str = ""  # whose it is, names may be the same: the API key's id, or `token:` and a digest of the subject
+    models: frozenset[str] = frozenset()  # empty: all
+    key: str = ""  # unique, unlike the name: the API key's id, or `token:` and a digest of the subject
     limit: int | None = None  # requests a minute
     expires_at: float | None = None  # seconds since the epoch
-    known: bool = False  # the name was proved, and no body's claim replaces it
+    known: bool = False  # authenticated: a name in the body does not replace this one
 
     def check_scope(self, scope: Scope) -> None:
         """Raise Forbidden unless the caller may do this."""
@@ -30,7 +30,7 @@ class Caller:
             )
 
     def sees(self, model: str) -> bool:
-        """Whether the caller may use this model and know of it; what is no model's ("") is for those who may use all."""
+        """Whether the caller may use and see this model; no model ("") needs a caller that is not limited to models."""
         return not self.models or model in self.models
 
     def check_model(self, model: str) -> None:
@@ -39,9 +39,9 @@ class Caller:
             raise Forbidden(f"{self.name!r} is not for the model {model[:80]!r}", field="model")
 
     def asks_about(self, model: str | None) -> frozenset[str] | None:
-        """Return the models that a list is about: the one that is named, else all that the caller may use. None: all there are.
+        """Return the models to list: the given one, else all that the caller may use. None: no restriction.
 
-        Raises Forbidden for one that is not the caller's.
+        Raises Forbidden if the caller may not use the given one.
         """
         if model:
             self.check_model(model)
@@ -50,11 +50,11 @@ class Caller:
 
     @property
     def shows_token(self) -> bool:
-        """Whether it came with a provider's token, not with an API key."""
+        """Whether the caller used an OpenID token, not an API key."""
         return self.key.startswith("token:")
 
     def actor(self, claimed: str) -> str:
-        """Return whose name goes into the history."""
+        """Return the name to record in the history."""
         return self.name if self.known else claimed
 
 

@@ -1,9 +1,9 @@
-"""What is looked at before anything is taken: whose page asks, by which name the service was asked, and whether headers are text.
+"""Checks of a request before any handler: `Host`, `Origin`, and whether headers and path are valid text.
 
-A web page in a user's browser can send requests to any address that the user can reach, 127.0.0.1 too. Two things stop it. Its
-own name in `Host`: a name of a stranger's that resolves to this machine (DNS rebinding) is none of ours. And the page's address
-in `Origin` (`Sec-Fetch-Site` where a browser sends no Origin): a page of elsewhere is not answered unless it is named in
-`cors_origins`. Programs send neither Origin nor Sec-Fetch-Site.
+A web page in a user's browser can send requests to any address that the user can reach, 127.0.0.1 too. Two checks stop it.
+`Host` must be one of this service's names, against DNS rebinding (a foreign name that resolves to this machine). And `Origin`
+(`Sec-Fetch-Site` where a browser sends no Origin) must be this service or listed in `cors_origins`. Programs send neither
+Origin nor Sec-Fetch-Site.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..schemas.settings import Settings
 
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 SITE, MODE = istr("Sec-Fetch-Site"), istr("Sec-Fetch-Mode")
-# What browsers send to anywhere without asking first.
+# Content types that browsers send cross-origin without a preflight.
 _FORMS = frozenset(("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"))
 _CHANGE_NOTHING = frozenset(("GET", "HEAD", "OPTIONS"))
 _PREDICTIONS = ("/predict/", "/v1/predict/", "/v2/")
 _UPLOADS = frozenset(("/models", "/v1/models"))
-# Every header that is read here: one that comes twice, or is no text, means one thing here and another elsewhere.
+# Every header that ModelMesh reads: a duplicate or invalid one could be read differently by a proxy, and is refused.
 _READ = frozenset(
     b"host origin content-type content-length content-encoding authorization x-api-key x-request-id x-routing-key x-timeout-ms "
     b"traceparent idempotency-key inference-header-content-length sec-fetch-site sec-fetch-mode "
@@ -36,15 +36,15 @@ _READ = frozenset(
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::\d{1,5})?")
 _ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::\d{1,5})?")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-# Spellings of Host and Origin that were looked at; a page cannot fill memory with them.
+# The cache of valid Host values is bounded, so that a page cannot fill memory.
 _REMEMBERED = 1000
 
 
 def known_hosts(settings: Settings, address: str) -> frozenset[str] | None:
-    """Return the names under which a server that listens on `address` may be asked; None: any.
+    """Return the `Host` names that a server on `address` accepts; None: any.
 
-    Any, where `hosts` says `*`, and by default where keys are asked for: a page has none, whatever its name is, and the names of
-    a deployment (its proxy's, its service's) are not known here.
+    Any if `hosts` has `*`, and by default with authentication: a foreign page has no key, and the names of a deployment (its
+    proxy's, its service's) are not known here.
     """
     given = [host.strip().lower() for host in settings.hosts.split(",") if host.strip()]
     if "*" in given or (not given and settings.auth != "off"):
@@ -54,22 +54,22 @@ def known_hosts(settings: Settings, address: str) -> frozenset[str] | None:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether this machine alone reaches a server that listens on an address."""
+    """Whether a server on this address can be reached from this machine alone."""
     return address in LOOPBACK or (_is_address(address) and ip_address(address).is_loopback)
 
 
 def url_of(host: str, port: int) -> str:
-    """Return the URL of a server here that listens on `host`; one on all addresses is asked by the loopback's."""
+    """Return the URL of a server here that listens on `host`; one on all addresses is reached by loopback."""
     name = "127.0.0.1" if _is_all(host) else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}"
 
 
 class Door:
-    """Checks requests to one server. What was fine once is remembered by its spelling, so that most requests cost a look-up."""
+    """Checks requests to one server. Valid Host values are cached, so that most requests cost one look-up."""
 
     def __init__(self, settings: Settings, address: str) -> None:
         self._hosts = known_hosts(settings, address)
-        # Whoever listens on all addresses is asked by one of them, and a page's own name is never one (but ours).
+        # A server on all addresses accepts any IP address as Host: DNS rebinding needs a name.
         self._any_address = _is_all(address)
         self._origins = frozenset(filter(None, (one.strip().lower() for one in settings.cors_origins.split(","))))
         for origin in self._origins:
@@ -80,7 +80,7 @@ class Door:
         self._good_hosts: set[str] = set()
 
     def check(self, request: web.Request) -> None:
-        """Raise MalformedRequest, WrongHost, ForeignPage or UnsupportedMediaType for what must not be taken further."""
+        """Raise MalformedRequest, WrongHost, ForeignPage or UnsupportedMediaType for a request that is refused."""
         headers, raw, target = request.headers, request.raw_headers, request.raw_path
         if not b"".join([value for _, value in raw]).isascii() or len({name.lower() for name, _ in raw}) != len(raw):
             _check_texts(raw)
@@ -103,12 +103,12 @@ class Door:
 
     @property
     def opened(self) -> bool:
-        """Whether any page of elsewhere may ask."""
+        """Whether any foreign origin is allowed."""
         return bool(self._origins)
 
     def _check_host(self, host: str) -> None:
         if not host and self._hosts is None:
-            return  # HTTP/1.0, as some load balancers ask whether we are well
+            return  # HTTP/1.0 health checks of some load balancers
         match = _HOST.fullmatch(host)
         if match is None:
             raise WrongHost(f"Host {host[:80]!a} is no name of a host", field="Host")
@@ -134,7 +134,7 @@ class Door:
 
 
 def _check_texts(raw: Iterable[tuple[bytes, bytes]]) -> None:
-    """Raise MalformedRequest for a header that is read here, and comes twice or is no text."""
+    """Raise MalformedRequest for a header in `_READ` that is duplicated or not valid text."""
     seen: set[bytes] = set()
     for given, value in raw:
         name = given.lower()
@@ -148,14 +148,14 @@ def _check_texts(raw: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 def _check_target(target: str) -> None:
-    """Raise MalformedRequest for a path or a query that is no text: neither a name nor a line of a log could hold it."""
+    """Raise MalformedRequest for a path or a query that is not valid text, which neither a name nor a log line could hold."""
     for field, part in zip(("path", "query"), target.split("?", 1), strict=False):
         plain = unquote_to_bytes(part.encode(errors="surrogateescape"))
         _check_text(plain, f"the {field}", f"{part[:80]!a}", field)
 
 
 def _check_text(text: bytes, what: str, shown: str, field: str) -> None:
-    """Raise MalformedRequest for bytes that are no text; `shown` is what the error quotes of them."""
+    """Raise MalformedRequest for bytes that are not UTF-8 or hold control characters; `shown` is quoted in the error."""
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -165,9 +165,9 @@ def _check_text(text: bytes, what: str, shown: str, field: str) -> None:
 
 
 def _check_kind(request: web.Request, content_type: str | None) -> None:
-    """Raise UnsupportedMediaType for a change in a form that a page may send to anywhere. A prediction changes nothing."""
+    """Raise UnsupportedMediaType for a change whose content type needs no preflight. Predictions change nothing and pass."""
     if content_type is None:
-        return  # a body without a type is read as JSON, and a page that sends one was looked at by its Origin
+        return  # it is read as JSON; a page that sends one has passed the Origin check
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in _FORMS or request.path.startswith(_PREDICTIONS):
         return
@@ -180,14 +180,14 @@ def _check_kind(request: web.Request, content_type: str | None) -> None:
 
 
 def _may_lead_here(request: web.Request, site: str) -> bool:
-    """Whether a request without an Origin is our own page's, or a link: what that opens, the page it stood on cannot read."""
+    """Whether a request without an Origin is same-origin or a navigation, whose response the linking page cannot read."""
     if site in ("same-origin", "none"):
         return True
     return request.method in _CHANGE_NOTHING and request.headers.get(MODE) == "navigate"
 
 
 def _is_all(address: str) -> bool:
-    """Whether a server that listens on an address listens on all of the machine's."""
+    """Whether the address means all of the machine's addresses."""
     return not address or (_is_address(address) and ip_address(address).is_unspecified)
 
 

@@ -1,4 +1,4 @@
-"""Who a caller is, by key or token, and how many requests it has left."""
+"""Authenticate callers by API key or token, and apply their rate limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .rate_limiter import RateLimiter
 
 
 class Gatekeeper:
-    """Says who a caller is, and what it may do and how often. With `auth` off everybody may do everything."""
+    """Authenticates and rate-limits callers. With `auth` off every caller may do everything."""
 
     def __init__(self, settings: Settings, find_key: Callable[[str], ApiKey | None]) -> None:
         self.open = settings.auth == "off"
@@ -24,7 +24,7 @@ class Gatekeeper:
         self._limiter = RateLimiter(settings.redis, settings.prefix)
 
     async def identify(self, authorization: str, api_key: str) -> Caller:
-        """Return who shows this `Authorization` or `X-API-Key`. Raises Unauthorized."""
+        """Return the caller for an `Authorization` or `X-API-Key` header. Raises Unauthorized."""
         kind, _, token = authorization.partition(" ")
         token = token.strip() if kind.lower() == "bearer" else api_key
         if not token:
@@ -43,7 +43,7 @@ class Gatekeeper:
         )
 
     def why_over(self, found: Caller) -> str | None:
-        """Return why a caller that was let in would not be any more, in words; None while it would be."""
+        """Return why an authenticated caller's credentials no longer hold (expired, revoked); None while they do."""
         if found.expires_at is not None and time.time() >= found.expires_at:
             return f"the {'token of' if found.shows_token else 'API key'} {found.name!r} has expired"
         if found.key and not found.shows_token:
@@ -53,5 +53,5 @@ class Gatekeeper:
         return None
 
     async def count(self, found: Caller, cost: int = 1) -> dict[str, str]:
-        """Count a request, or so many; return the headers that say how many are left. Raises RateLimited."""
+        """Count `cost` requests; return the RateLimit headers, none without a limit. Raises RateLimited."""
         return {} if found.limit is None else (await self._limiter.take(found.key, found.limit, cost)).headers()

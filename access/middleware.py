@@ -1,4 +1,4 @@
-"""Each HTTP request's caller, before any route sees it: 401 without a key, 403 beyond its scope, 429 above its rate."""
+"""Authenticate each HTTP request before its route: 401 without a key, 403 beyond its scope, 429 above its rate limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..schemas.trial_id import model_and_trial
 from .caller import Caller, caller
 from .gatekeeper import Gatekeeper
 
-# The scope that a route asks for; public: no key.
+# The scope that a route requires; public: no key.
 Access: TypeAlias = Scope | Literal["public"]
 
 
@@ -48,7 +48,7 @@ def access_middleware(gatekeeper: Gatekeeper, scope_of: Callable[[web.Request], 
             caller.reset(token)
         if not response.prepared:
             for name, value in headers.items():
-                response.headers.setdefault(name, value)  # a route that counted rows knows better
+                response.headers.setdefault(name, value)  # a route that counted rows has set its own
         return response
 
     return check

@@ -1,4 +1,4 @@
-"""So many requests a minute for each key, over all gateways where there is a Redis."""
+"""A limit of requests a minute for each key, shared by all gateways if Redis is configured."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PATIENCE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a key's minute, and in how many seconds all of it is back."""
+    """The rest of a key's limit, and the seconds until it is full again."""
 
     limit: int
     left: int
     reset: int
 
     def headers(self) -> dict[str, str]:
-        """Return the RateLimit headers that clients know."""
+        """Return the standard RateLimit headers."""
         return {
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.left),
@@ -38,7 +38,7 @@ class Allowance:
 
 
 class RateLimiter:
-    """A sliding window by key. While Redis is away each gateway counts for itself: too generous, but nobody is wronged."""
+    """A sliding window by key. While Redis is down each gateway counts alone: more than the limit may pass, never less."""
 
     def __init__(self, redis: str, prefix: str) -> None:
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -52,7 +52,7 @@ class RateLimiter:
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
     async def take(self, key: str, limit: int, cost: int = 1) -> Allowance:
-        """Count so many requests at once, or none of them. Raises RateLimited saying when to come again."""
+        """Count `cost` requests, all or none. Raises RateLimited with the seconds to wait."""
         item = RateLimitItemPerMinute(limit)
         now = asyncio.get_running_loop().time()
         if self._shared is not None and self._breaker.allow(now):

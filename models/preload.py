@@ -1,4 +1,4 @@
-"""What a fresh process needs to prove a model, imported once in the server that it is forked from."""
+"""Imports for proving a model, done once in the fork server."""
 
 import joblib  # noqa: F401
 import onnx  # noqa: F401

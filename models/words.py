@@ -1,10 +1,10 @@
-"""What somebody's model raised, in words for the person who registers it."""
+"""Errors that a model raised, worded for the person who registers it."""
 
 from __future__ import annotations
 
 
 def said(error: BaseException) -> str:
-    """Return an error's own text, with what it is where the text alone does not tell."""
+    """Return the error's text, explained where the text alone is unclear."""
     text = " ".join(str(error).split())[:600]
     if isinstance(error, KeyError):
         return f"it looks for {text}, which is not there"

@@ -1,8 +1,8 @@
 """The inference log: one row for each request, with its first outcome, exactly once.
 
 Requests and replies come from different topics in any order, some of them twice;
-nonce and model say what belongs together. Each is an upsert that bears repetition,
-and the offsets are stored in the transaction of the rows, so a restart goes on where the database is.
+nonce and model match them. Each write is an idempotent upsert,
+and the offsets are stored in the same transaction, so that a restart resumes at the database's state.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class InferenceLog:
         self._engine = engine
         self._bodies = bodies
         self._insert = upsert(engine)
-        self.unreadable: list[tuple[ConsumerRecord, str]] = []  # replies that were none, and why
+        self.unreadable: list[tuple[ConsumerRecord, str]] = []  # malformed replies and the reason
 
     async def write(
         self, requests: Iterable[ConsumerRecord], replies: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]
     ) -> None:
-        """Write down requests and replies, and that partitions have been read up to these offsets, in one transaction."""
+        """Store requests, replies and the partitions' next offsets in one transaction."""
         asked = _once(map(self._asked, requests))
         answered = _once(map(self._answered, replies))
         async with self._engine.begin() as connection:
@@ -48,7 +48,7 @@ class InferenceLog:
             await move_offsets(connection, offsets)
 
     async def forget(self, before: datetime) -> int:
-        """Delete what was asked before a moment; return how many rows that was."""
+        """Delete the rows of requests before a time; return how many."""
         async with self._engine.begin() as connection:
             return (await connection.execute(delete(_LOG).where(_LOG.c.at < before))).rowcount
 
@@ -63,9 +63,9 @@ class InferenceLog:
         per_page: int,
         request_id: str | None = None,
     ) -> tuple[list[InferenceRow], int]:
-        """Return one page of the rows, newest first, and how many there are.
+        """Return one page of rows, newest first, and the total.
 
-        `models`: of these (None: of all); `missing`: only those without an outcome.
+        `models`: only these (None: all); `missing`: only rows without an outcome.
         """
         query = select(InferenceRow)
         if models is not None:
@@ -85,26 +85,26 @@ class InferenceLog:
             return list(await session.scalars(newest)), total or 0
 
     async def get(self, request_id: str) -> InferenceRow | None:
-        """Return the row of the newest request under an id."""
-        return next(iter(await self.find(request_id, most=1)), None)
+        """Return the row of the newest request with this id, or None."""
+        return next(iter(await self.find(request_id, limit=1)), None)
 
     async def find(
-        self, request_id: str, *, models: Collection[str] | None = None, nonce: str | None = None, most: int = 100
+        self, request_id: str, *, models: Collection[str] | None = None, nonce: str | None = None, limit: int = 100
     ) -> list[InferenceRow]:
-        """Return the rows of the requests under an id to these models (None: to any), newest first; at most so many."""
+        """Return at most `limit` rows with this id and of these models (None: any), newest first."""
         query = select(InferenceRow).where(InferenceRow.request_id == request_id)
         if models is not None:
             query = query.where(InferenceRow.model.in_(models))
         if nonce is not None:
             query = query.where(InferenceRow.nonce == nonce)
         async with AsyncSession(self._engine) as session:
-            return list(await session.scalars(query.order_by(InferenceRow.at.desc()).limit(most)))
+            return list(await session.scalars(query.order_by(InferenceRow.at.desc()).limit(limit)))
 
     def _asked(self, record: ConsumerRecord) -> dict[str, Any] | None:
         try:
             request = PredictionRequest.from_record(record.headers, record.value)
         except MalformedRecord:
-            return None  # the router put it aside
+            return None  # the router dead-letters it
         return {
             "nonce": request.identity,
             "request_id": request.request_id,
@@ -123,7 +123,7 @@ class InferenceLog:
             return None
         named = REQUEST_ID.fullmatch(reply.request_id) and REQUEST_ID.fullmatch(reply.identity)
         if not named or not 100 <= reply.status <= 599:
-            return None  # nobody's answer
+            return None  # not a reply to any request
         moment = moment_of(record)
         return {
             "nonce": reply.identity,
@@ -160,13 +160,13 @@ class InferenceLog:
         merged = insert.on_conflict_do_update(
             index_elements=["request_id", "nonce", "model"],
             set_={name: new[name] for name in names},
-            where=_LOG.c.status.is_(None),  # the first outcome is the outcome
+            where=_LOG.c.status.is_(None),  # the first outcome is kept
         )
         await connection.execute(merged, rows)
 
 
 def _once(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
-    """Return the first row of each request; of several attempts, how many there were."""
+    """Return the first row of each request, with the highest number of attempts."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
         if row is not None:
@@ -180,7 +180,7 @@ def _attempts(number: int) -> int:
 
 
 def moment_of(record: ConsumerRecord) -> datetime:
-    """Return the record's time; a producer may have given it any."""
+    """Return the record's time; now, if its producer set one that is out of range."""
     try:
         return datetime.fromtimestamp(record.timestamp / 1000, UTC)
     except (ValueError, OverflowError, OSError):
@@ -188,5 +188,5 @@ def moment_of(record: ConsumerRecord) -> datetime:
 
 
 def retention_limit(days: float) -> datetime:
-    """Return the moment before which nothing is kept."""
+    """Return the time `days` ago, before which rows are deleted."""
     return datetime.now(UTC) - timedelta(days=days)

@@ -1,4 +1,4 @@
-"""Follow requests and replies and write them into the inference log."""
+"""Follow requests and replies, and write them to the inference log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLEAN_EVERY = 600.0
 
 
 class InferenceRecorder:
-    """While the database is away it waits; the log holds what it has not written down."""
+    """Writes the inference log. While the database is down it waits; the records stay on the log."""
 
     def __init__(self, settings: Settings, outbox: Outbox) -> None:
         self._dead_letters = DeadLetterWriter(settings, outbox)
@@ -34,7 +34,7 @@ class InferenceRecorder:
         self._reader: CatchUpReader | None = None
 
     def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
-        """Iterate over (topic, partition) and the records that are not written down yet."""
+        """Iterate over (topic, partition) and the number of records not stored yet."""
         return self._reader.lag() if self._reader is not None else iter(())
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Follow the labels topic, and publish how right each version's answers were."""
+"""Follow the labels topic, and publish each version's accuracy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLEAN_EVERY = 600.0
 
 
 class LabelRecorder:
-    """Answers come from the inference log, so labels are compared only where that keeps bodies."""
+    """Compares labels with the answers in the inference log; that needs a log that keeps bodies."""
 
     def __init__(self, settings: Settings, outbox: Outbox) -> None:
         self._settings = settings
@@ -34,7 +34,7 @@ class LabelRecorder:
         self.state = "starting"
 
     def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
-        """Iterate over (topic, partition) and the records that are not written down yet."""
+        """Iterate over (topic, partition) and the number of records not stored yet."""
         return self._reader.lag() if self._reader is not None else iter(())
 
     async def run(self) -> None:
@@ -52,7 +52,7 @@ class LabelRecorder:
             reader = self._reader = await reader_from(consumer, engine, self._topics.labels)
             self.state = "following"
             clean_at = time.monotonic()
-            # What was compared before a crash may not have been told.
+            # Results from before a crash may not have been published.
             await self._publish(labels, await labels.models())
             while True:
                 async for batches in reader.read():

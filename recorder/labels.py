@@ -1,4 +1,4 @@
-"""Labels in the database: each meets the answer that it is the truth about, whichever of the two comes first."""
+"""Labels in the database, joined with the answers they are about in whichever order the two arrive."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ..schemas.payloads.labels import Label
 from .inference_log import moment_of
 from .log_offsets import move_offsets
 
-# So many labels meet their answers in one transaction.
+# Labels joined in one transaction.
 AT_ONCE = 500
-# A label waits so long for an answer to its own sender before it is taken to be about somebody else's request.
+# How long a label waits for an answer to its own caller before it may join another caller's request.
 OTHERS_AFTER = timedelta(seconds=60)
 WINDOWS = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "all": None}
 _LABELS = Base.metadata.tables[LabelRow.__tablename__]
@@ -29,7 +29,7 @@ _LOG = Base.metadata.tables[InferenceRow.__tablename__]
 
 
 class Labels:
-    """Writes labels down, compares answers with them, and adds up by version."""
+    """Stores labels, compares answers with them, and sums up accuracy by version."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -37,9 +37,9 @@ class Labels:
     async def write(
         self, records: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]
     ) -> list[tuple[ConsumerRecord, str]]:
-        """Write labels down with the offsets they came from; return the records that were none, and why.
+        """Store labels and the partitions' next offsets in one transaction; return malformed records with the reason.
 
-        A later label for the same request takes the place of the earlier one.
+        A later label for the same request replaces the earlier one.
         """
         rows: dict[tuple[str, str, str], dict[str, Any]] = {}
         unreadable: list[tuple[ConsumerRecord, str]] = []
@@ -72,7 +72,7 @@ class Labels:
         return unreadable
 
     async def compare(self) -> set[str]:
-        """Compare answers with labels that had not met them yet; return the models that this says something new of."""
+        """Join waiting labels with their answers; return the models whose accuracy changed."""
         waiting = (
             select(_LABELS)
             .where(_LABELS.c.rows.is_(None), exists().where(*_answered(_LABELS.c, now() - OTHERS_AFTER)))
@@ -96,15 +96,15 @@ class Labels:
                 return models
 
     async def models(self) -> set[str]:
-        """Return the models of which some answers have met their labels."""
+        """Return the models with joined labels."""
         async with self._engine.connect() as connection:
             found = await connection.execute(select(_LABELS.c.model).where(_LABELS.c.rows > 0).distinct())
             return set(found.scalars())
 
     async def accuracy(self, model: str) -> dict[str, dict[str, Any]]:
-        """Return {version: {window: figures}}: the rows that have labels, and how right their answers were.
+        """Return {version: {window: figures}}: the number of labelled rows, and their accuracy or error.
 
-        A number that was deleted and registered again begins anew.
+        A version that was deleted and registered again starts from zero.
         """
         versions: dict[str, dict[str, Any]] = {}
         again = _given_again(model, _LABELS.c.version, _LABELS.c.at)
@@ -130,13 +130,13 @@ class Labels:
         return dict(sorted(versions.items()))
 
     async def forget(self, before: datetime) -> int:
-        """Delete labels that came before a moment; return how many."""
+        """Delete labels from before a time; return how many."""
         async with self._engine.begin() as connection:
             return (await connection.execute(delete(_LABELS).where(_LABELS.c.at < before))).rowcount
 
 
 def _given_again(model: str, version: Any, at: Any) -> Exists:
-    """Return the condition that a model's number was registered after a moment: what came before is about other bytes."""
+    """Return the condition that a version was registered after a time: earlier answers came from other bytes."""
     versions, models = VersionRow.__table__.c, ModelRow.__table__.c
     mine = (versions.model_id == models.id, models.name == model, versions.version == version)
     return select(versions.id).where(*mine, versions.created_at > at).exists()

@@ -1,4 +1,4 @@
-"""How far each partition has been written down: in the database, in the transaction of the rows that came from it."""
+"""Each partition's next offset, stored in the database in the same transaction as its rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _OFFSETS = Base.metadata.tables[LogOffsetRow.__tablename__]
 
 
 async def read_offsets(engine: AsyncEngine) -> dict[TopicPartition, int]:
-    """Return the offset to go on from, for each partition that was ever written down."""
+    """Return the next offset of each partition that has one."""
     async with engine.connect() as connection:
         rows = await connection.execute(select(_OFFSETS))
         return {TopicPartition(row.topic, row.partition): row.offset for row in rows}
 
 
 async def move_offsets(connection: AsyncConnection, offsets: dict[TopicPartition, int]) -> None:
-    """Say that partitions have been read up to these offsets; they never go back."""
+    """Store the partitions' next offsets; they only move forward."""
     insert = upsert(connection)(_OFFSETS)
     new = insert.excluded
     moved = insert.on_conflict_do_update(
@@ -35,7 +35,7 @@ async def move_offsets(connection: AsyncConnection, offsets: dict[TopicPartition
 
 
 async def reader_from(consumer: AIOKafkaConsumer, engine: AsyncEngine, *topics: Topic) -> CatchUpReader:
-    """Return a reader of the topics that goes on where the database is."""
+    """Return a reader of the topics that resumes at the stored offsets, or at the beginning."""
     partitions = partitions_of(*topics)
     consumer.assign(partitions)
     known = await read_offsets(engine)

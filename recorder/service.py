@@ -1,4 +1,4 @@
-"""The recorder role: what is written down and compared after the fact, in nobody's way."""
+"""The recorder role: stores and compares records off the request path."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .inference_recorder import InferenceRecorder
 from .label_recorder import LabelRecorder
 from .shadow_joiner import ShadowJoiner
 
-# Whoever answers a request goes before, where they share a machine.
+# Roles that answer requests go first on a shared machine.
 NICENESS = 10
 
 
@@ -44,7 +44,7 @@ class Recorder(Role):
             add_lag(self.registry, lambda: chain(inference.lag(), self._labels.lag()))
 
     def health(self) -> dict[str, Any]:
-        """Ready at once: while the database is away the log holds what was not written down."""
+        """Ready at once: while the database is down the records stay on the log."""
         return {"ready": True, "inference_log": self._inference.state if self._inference is not None else "off"}
 
     async def start(self, parts: Lifecycle) -> None:

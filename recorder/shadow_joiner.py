@@ -1,4 +1,4 @@
-"""Follow replies and shadow replies while a shadow runs, and publish how they differ."""
+"""Follow replies and shadow replies while a shadow runs, and publish their differences."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from .shadow_pairs import ShadowPairs
 
 log = structlog.get_logger(__name__)
 INTERVAL = 1.0
-# Differences in the log, a second at most; all of them count in the figures.
+# The limit of differences logged each second; all of them are counted.
 LOGGED = 10
 
 
 class ShadowJoiner:
-    """Reads nothing while no shadow runs. After a restart it reads again from the beginning of the oldest that does."""
+    """Reads nothing while no shadow runs. After a restart it reads from the start of the oldest running shadow."""
 
     def __init__(self, settings: Settings, outbox: Outbox) -> None:
         topics = settings.topics()
@@ -46,7 +46,7 @@ class ShadowJoiner:
         self._logged = 0
 
     async def run(self) -> None:
-        """Join until cancelled; go on through a broker's absence."""
+        """Join until cancelled; retries while the broker is down."""
         following = asyncio.create_task(self._releases.run())
         try:
             await self._releases.ready.wait()

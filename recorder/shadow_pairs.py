@@ -1,4 +1,4 @@
-"""Pair each request's answer by production with the shadow's, and say how they differ. No I/O."""
+"""Pair production's answers with the shadow's, and measure their differences. No I/O."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..stats.intervals import wilson
 from ..stats.log_histogram import Bins, add_value, percentiles
 
 WORST = 20
-# An answer whose partner has not come for so long is alone.
+# Seconds after which an answer without a partner counts as alone.
 PATIENCE = 60.0
-# Bytes of answers that wait for their partners; beyond that the oldest are alone.
+# The limit in bytes of answers that wait for a partner; beyond it the oldest count as alone.
 WAITING_BYTES = 64 * 1024 * 1024
 
 
@@ -32,7 +32,7 @@ class _Side:
 
 
 class ShadowPairs:
-    """The pairs of one trial; `bins` say how answers are counted."""
+    """The pairs of one trial; answers are counted by `bins`."""
 
     def __init__(self, bins: OutputBins | None = None) -> None:
         self._bins = bins
@@ -50,10 +50,10 @@ class ShadowPairs:
         self._waiting_bytes = 0
 
     def add(self, reply: Reply, now: float, *, shadow: bool) -> Difference | None:
-        """Take in an answer; return the difference when it completes a pair of two answers."""
+        """Add an answer; return the difference if it completes a pair."""
         key = (reply.identity, shadow)
         if key in self._seen:
-            return None  # delivered twice
+            return None  # a duplicate
         self._seen[key] = now
         self.copied += not shadow
         partner = self._waiting.pop((reply.identity, not shadow), None)
@@ -68,7 +68,7 @@ class ShadowPairs:
         return self._pair(ours, theirs)
 
     def forget(self, now: float) -> None:
-        """Give up those whose partner has not come for long."""
+        """Drop answers whose partner has not come within the timeout."""
         while self._waiting and next(iter(self._waiting.values()))[0] < now - PATIENCE:
             self._give_up_oldest()
         while self._seen and next(iter(self._seen.values())) < now - 2 * PATIENCE:

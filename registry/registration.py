@@ -1,4 +1,4 @@
-"""What somebody gives when registering a version."""
+"""The fields of a registration."""
 
 from __future__ import annotations
 

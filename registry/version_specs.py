@@ -1,4 +1,4 @@
-"""What workers are told of a registered version."""
+"""The spec of a registered version for workers."""
 
 from __future__ import annotations
 

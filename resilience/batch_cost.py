@@ -1,4 +1,4 @@
-"""What a batch costs: so much for itself and so much for each request in it, learned from those that ran."""
+"""The cost of a batch, fixed and per request, learned from the batches that ran."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _KEPT = 0.95
 class BatchCost:
     """An exponentially weighted least-squares line through (requests, milliseconds).
 
-    While all batches have the same size nothing can be said of a single request, and all of the time is the batch's.
+    While all batches have the same size the slope is unknown, and all of the time counts as fixed cost.
     """
 
     def __init__(self) -> None:
@@ -30,11 +30,11 @@ class BatchCost:
 
     @property
     def mean_size(self) -> float:
-        """Requests in a batch, on average of late; 0 before the first."""
+        """The moving average of requests in a batch; 0 before the first."""
         return self._size
 
     def full_batch(self, size: int) -> float:
-        """Return the milliseconds that each request costs when they come in batches of so many; 0 before the first."""
+        """Return the milliseconds per request in batches of `size`; 0 before the first batch."""
         if not self._weight:
             return 0.0
         slope = max(0.0, self._covariance / self._variance) if self._variance > 1e-9 else 0.0

@@ -1,4 +1,4 @@
-"""A circuit breaker: what fails too often is left alone for a while, then tried with a few probes (Nygard, "Release It!")."""
+"""A circuit breaker: opens when too many requests fail, then lets a few probes through (Nygard, "Release It!")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..schemas.payloads.replicas import BreakerState
 from ..schemas.settings import Settings
 
 State: TypeAlias = BreakerState
-# As metrics show them.
+# Values of the metric.
 STATES: dict[State, int] = {"closed": 0, "half_open": 1, "open": 2}
 _BUCKETS = 10
 
@@ -31,7 +31,7 @@ class BreakerRules:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> BreakerRules:
-        """Return the rules that the settings say."""
+        """Return the rules from the settings."""
         return cls(
             settings.breaker_failures,
             settings.breaker_requests,
@@ -42,7 +42,7 @@ class BreakerRules:
 
 
 class CircuitBreaker:
-    """Ask `allow` before a request and tell `record` what came of it; `on_change` hears of each new state."""
+    """Call `allow` before a request and `record` with its outcome; `on_change` is called with each new state."""
 
     def __init__(self, rules: BreakerRules, on_change: Callable[[State], None] | None = None) -> None:
         self._rules = rules
@@ -54,11 +54,11 @@ class CircuitBreaker:
         self._succeeded = 0
 
     def state(self, now: float) -> State:
-        """Return the state; an open breaker becomes half open by time alone."""
+        """Return the state; an open breaker becomes half open after the recovery time."""
         if self._state == "open" and now >= self._since + self._rules.recovery:
             self._become("half_open", now)
         elif self._state == "half_open" and now >= self._since + self._rules.recovery:
-            # Probes whose outcome nobody told are given up; others may try.
+            # The outcome of some probes was never recorded: allow new ones.
             self._since, self._probing, self._succeeded = now, 0, 0
         return self._state
 
@@ -75,7 +75,7 @@ class CircuitBreaker:
         return max(0.0, self._since + self._rules.recovery - now) if self.state(now) == "open" else 0.0
 
     def record(self, ok: bool, now: float, requests: int = 1) -> None:
-        """Take in how so many requests ended; what was sent before it opened changes nothing."""
+        """Record the outcome of `requests` requests; ignored while the breaker is open."""
         state = self.state(now)
         if state == "half_open":
             self._succeeded += requests if ok else 0

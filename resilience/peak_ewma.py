@@ -1,4 +1,4 @@
-"""A moving average that believes bad news at once and good news slowly (peak EWMA, as in Finagle and tower)."""
+"""A moving average that rises at once and falls slowly (peak EWMA, as in Finagle and tower)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 
 
 class PeakEwma:
-    """An average over about `decay` seconds: a value above it takes its place, values below pull it down by and by.
+    """An average over about `decay` seconds: a higher value replaces it, lower values reduce it gradually.
 
-    With nothing new it fades over about `fade` seconds, so that whoever was slow once is tried again, though not often.
+    Without new values it decays over about `fade` seconds, so that a target that was slow is tried again now and then.
     """
 
     def __init__(self, decay: float, fade: float) -> None:
@@ -18,7 +18,7 @@ class PeakEwma:
         self._at = -math.inf
 
     def add(self, value: float, now: float) -> None:
-        """Take in one measurement."""
+        """Add one measurement."""
         before = self.read(now)
         kept = math.exp(-max(0.0, now - self._at) / self._decay) if value < before else 0.0
         self._value = kept * before + (1 - kept) * value

@@ -1,4 +1,4 @@
-"""How a Redis that is slow or dead is treated by all who can do without it: after a few failures it is left alone a while."""
+"""The circuit breaker for callers that work without Redis when it is slow or down."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ REDIS_DOWN = (RedisError, OSError, TimeoutError)
 
 
 def no_redis_url(error: Exception) -> SetupError:
-    """Return what is said of a URL that is none of Redis'."""
+    """Return the error for a URL that is not a Redis URL."""
     return SetupError(f"MODELMESH_REDIS is not a Redis URL ({error}): write redis://host:6379/0")

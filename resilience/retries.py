@@ -1,4 +1,4 @@
-"""When a request is sent again, and whether it may be: a delay learned from the latencies, and a budget."""
+"""When a request is retried, and whether it may be: a backoff learned from latencies, and a retry budget."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _EVERY = 32
 
 
 class RetryDelay:
-    """The delay before each further attempt: twice the p99 of the last answers, doubled each time, with jitter.
+    """The delay before each further attempt: twice the p99 latency, doubled each time, with jitter.
 
-    Jitter of a quarter either way keeps those who failed together from coming back together. Until there are answers to
-    learn from, and whatever they say, it is at least `least` seconds.
+    Jitter of +-25 % keeps requests that failed together from being retried together. Before jitter and doubling the delay is
+    at least `minimum` seconds, also before the first answers.
     """
 
-    def __init__(self, least: float, uniform: Callable[[], float]) -> None:
-        self._least = least
+    def __init__(self, minimum: float, uniform: Callable[[], float]) -> None:
+        self._minimum = minimum
         self._uniform = uniform
         self._latencies: deque[float] = deque(maxlen=_KEPT)
         self._new = 0
         self._p99 = 0.0
 
     def answered(self, seconds: float) -> None:
-        """Learn from an answer to a first attempt."""
+        """Record the latency of a first attempt."""
         self._latencies.append(seconds)
         self._new += 1
         if self._new >= min(_EVERY, len(self._latencies) // 4 + 1):
@@ -35,14 +35,14 @@ class RetryDelay:
 
     def before(self, attempt: int) -> float:
         """Return the seconds between an attempt and the next one, number `attempt` (2 or more)."""
-        return max(self._least, 2 * self._p99) * 2.0 ** (attempt - 2) * (0.75 + 0.5 * self._uniform())
+        return max(self._minimum, 2 * self._p99) * 2.0 ** (attempt - 2) * (0.75 + 0.5 * self._uniform())
 
 
 class RetryBudget:
-    """Retries that requests have paid for: each request adds `share`, each retry takes 1 (as in Finagle).
+    """A retry budget: each request adds `share`, each retry takes 1 (as in Finagle).
 
-    The budget holds at most ten seconds' worth of what came in, so that a good hour cannot be spent in one storm, and
-    `reserve` retries a second on top, without which a client with little traffic could never retry.
+    The budget covers the last ten seconds, so that credit of a quiet hour cannot be spent in one retry storm, and `reserve`
+    retries a second on top, so that a client with little traffic can retry at all.
     """
 
     SECONDS = 10.0
@@ -53,11 +53,11 @@ class RetryBudget:
         self._paid: deque[list[float]] = deque()  # [second, balance]
 
     def request(self, now: float) -> None:
-        """Add what one request pays."""
+        """Add one request's share."""
         self._bucket(now)[1] += self._share
 
     def withdraw(self, now: float) -> bool:
-        """Take one retry; whether there was one to take."""
+        """Take one retry; return False if the budget is spent."""
         newest = self._bucket(now)
         if sum(paid for _, paid in self._paid) + self._reserve * self.SECONDS < 1:
             return False

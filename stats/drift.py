@@ -1,4 +1,4 @@
-"""How far a window of rows lies from the reference: PSI and KS on the same bins, and an alarm that counts its looks."""
+"""The distance of a window of rows from the reference (PSI and KS on the same bins), and a sequential alarm on it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2, kstwobign
 
-# What an empty bin counts as in PSI: half a row. Without it one unseen category would make PSI infinite.
+# The count of an empty bin in PSI: half a row. Without it one unseen category would make PSI infinite.
 EMPTY = 0.5
 SMALLEST_EXPECTED = 5.0
 
 
 def psi(reference: Sequence[int], window: Sequence[int]) -> float:
-    """Return the population stability index, sum of (a - b) ln(a / b) over the bins' shares a, b; 0 of nothing."""
+    """Return the population stability index, sum of (a - b) ln(a / b) over the bins' shares a, b; 0 if either is empty."""
     a, b = np.asarray(reference, float), np.asarray(window, float)
     if not a.sum() or not b.sum():
         return 0.0
@@ -53,7 +53,7 @@ def psi_p(reference: Sequence[int], window: Sequence[int]) -> float:
     rare = expected.min(axis=0) < SMALLEST_EXPECTED
     pooled = np.column_stack([counts[:, ~rare], counts[:, rare].sum(axis=1)])
     expected = totals * pooled.sum(axis=0) / pooled.sum()
-    # What is rare even together cannot be judged; a column of nothing says nothing.
+    # A pooled bin that is still rare is left out, as is an empty one.
     used = expected.min(axis=0) >= SMALLEST_EXPECTED / 2
     if used.sum() < 2:
         return 1.0

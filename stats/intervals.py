@@ -1,4 +1,4 @@
-"""Confidence intervals for what people read off a dashboard."""
+"""Confidence intervals for proportions, their differences, and quantiles."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .log_histogram import Bins, quantile
 
 
 def wilson(successes: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the score interval of a proportion (Wilson 1927); (0, 1) of nothing."""
+    """Return the score interval of a proportion (Wilson 1927); (0, 1) if `total` is 0."""
     if total == 0:
         return 0.0, 1.0
     z = float(ndtri(0.5 + confidence / 2))
     share = successes / total
     middle = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    # At the ends the formula gives 0 and 1, but for rounding.
+    # At the ends the exact value is 0 or 1; the formula would give it with a rounding error.
     return (middle - half if successes else 0.0), (middle + half if successes < total else 1.0)
 
 

@@ -1,7 +1,7 @@
 """A mergeable sketch of positive numbers, from which any quantile can be read within 2 %.
 
 Bins grow by a constant factor, as in DDSketch (Masson, Rim, Lee, "DDSketch: A fast and fully-mergeable quantile sketch with
-relative-error guarantees", VLDB 2019). Merging adds counts, so order and grouping cannot matter.
+relative-error guarantees", VLDB 2019). Merging adds counts, so order and grouping do not matter.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def merge_bins(into: Bins, other: Bins) -> None:
 
 
 def quantile_bin(bins: Bins, share: float) -> int | None:
-    """Return the bin in which the nearest-rank quantile lies; None of nothing."""
+    """Return the bin of the nearest-rank quantile; None if there are no values."""
     total = sum(bins.values())
     if not total:
         return None
@@ -54,13 +54,13 @@ def quantile_bin(bins: Bins, share: float) -> int | None:
 
 
 def quantile(bins: Bins, share: float) -> float | None:
-    """Return the quantile, within 2 %; None of nothing."""
+    """Return the quantile, within 2 %; None if there are no values."""
     number = quantile_bin(bins, share)
     return None if number is None else bin_value(number)
 
 
 def percentiles(bins: Bins) -> dict[str, float | None]:
-    """Return the quantiles that are shown everywhere: p50, p95 and p99."""
+    """Return p50, p95 and p99; None each if there are no values."""
     return {name: quantile(bins, share) for name, share in PERCENTILES.items()}
 
 

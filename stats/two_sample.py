@@ -1,14 +1,14 @@
-"""Does the candidate fail more often than stable? A test that may be read after every summary, for as long as one likes.
+"""Does the candidate fail more often than stable? A sequential test, valid at any stopping time.
 
-Requests are shared out at random, so if both arms fail equally often, which requests of a block were the candidate's says
-nothing about which of them failed: given the block's totals, the candidate's failures are hypergeometric. Against that stands
-the odds ratio w > 1, under which they follow Fisher's noncentral hypergeometric distribution. The ratio of the two
+Requests are shared out at random, so if both arms fail equally often, which requests of a block were the candidate's is
+independent of which of them failed: given the block's totals, the candidate's failures are hypergeometric. The alternative is
+an odds ratio w > 1, under which they follow Fisher's noncentral hypergeometric distribution. The ratio of the two
 likelihoods has expectation 1 while there is no difference and at most 1 while the candidate is better (monotone likelihood
 ratio), whatever the common rate is and however it changes from block to block: an outage that hits both arms is no evidence.
 The product over blocks is a test martingale, and so is its mean over several w; by Ville's inequality it ever exceeds 1/alpha
 with a probability of at most alpha (Ville 1939; Turner, Ly, Gruenwald, "Generic E-variables for exact sequential k-sample
 tests that allow for optional stopping", 2021; Ramdas et al., "Game-theoretic statistics and safe anytime-valid inference",
-2023). Where a block ends may depend on which requests failed, not on whose they were.
+2023). Where a block ends may depend on which requests failed, not on which arm they went to.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-# Odds ratios that the evidence is spread over, equally. Each one more costs every other some evidence, so there are few: what
-# lies between two of them, or beyond, is found nearly as soon (benchmarks/simulations/canary_simulation.py).
+# Odds ratios over which the evidence is averaged. Each further one dilutes the others, so there are few: a true ratio
+# between two of them, or beyond, is detected nearly as soon (benchmarks/simulations/canary_simulation.py).
 RATIOS = (2.0, 4.0, 8.0, 30.0)
 
 
@@ -63,15 +63,15 @@ def add_block(
     stable: int,
     stable_failed: int,
     *,
-    most: float = math.inf,
+    limit: float = math.inf,
 ) -> list[float]:
-    """Return the evidence with one block more; the order of blocks does not matter.
+    """Return the log ratios after one more block; the order of blocks does not matter.
 
-    `most` caps what one block may add for each ratio. That only lowers the evidence, so the guarantee stays, and no single
-    block decides: for what comes in clumps, such as latencies in a stall.
+    `limit` caps what a block adds to each log ratio, so that no single block decides when hits are correlated (latencies in a
+    stall). It only lowers the evidence, so the guarantee holds.
     """
     gains = block_log_ratios(candidate, candidate_failed, stable, stable_failed)
-    return [log + min(gain, most) for log, gain in zip(logs, gains, strict=True)]
+    return [log + min(gain, limit) for log, gain in zip(logs, gains, strict=True)]
 
 
 def log_evidence(logs: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""What is not an answer must never cost one: metrics, traces, statistics and logs may fail, are counted, and are dropped."""
+"""A failure of metrics, traces, statistics or logs must never fail a request: it is counted and dropped."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry, Counter
 
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
-# Seconds between two lines of the log about the same kind of failure.
+# Seconds between two log lines about the same kind of failure.
 LOG_INTERVAL = 60.0
 
 
 class Bookkeeping:
-    """Calls what only keeps the books. Whatever it raises ends here."""
+    """Calls bookkeeping functions, and catches whatever they raise."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         registry = registry or CollectorRegistry()
@@ -26,14 +26,14 @@ class Bookkeeping:
         self._logged: dict[str, float] = {}
 
     def __call__(self, what: str, do: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call `do`; where it raises, count that under `what`."""
+        """Call `do`; if it raises, count the failure under `what`."""
         try:
             do(*args, **kwargs)
-        except Exception as error:  # anything at all: the answer goes out
+        except Exception as error:  # whatever it is, the answer must go out
             self.failed(what, error)
 
     def failed(self, what: str, error: BaseException) -> None:
-        """Count a failure, and log it now and then."""
+        """Count a failure, and log it at most once a minute for each `what`."""
         self._failures.labels(what).inc()
         now = time.monotonic()
         if now - self._logged.get(what, -LOG_INTERVAL) >= LOG_INTERVAL:

@@ -1,4 +1,4 @@
-"""Several processes' metrics as one page: what another process counts carries its name, so that nothing is counted twice."""
+"""Merge several processes' metrics into one page; samples of other processes get a `replica` label."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LABEL = "replica"
 
 
 def merged(own: CollectorRegistry, others: Mapping[str, str], models: Collection[str] = ()) -> bytes:
-    """Return the page of this process and of others, whose pages are given by their name.
+    """Return one page for this process and `others` (pages by replica name).
 
-    Each sample of another process gets the label `replica`. A page that cannot be read is left out. `models`: only samples
-    that have one of them as label `model`; what is counted over all models would tell of the others (none: all samples).
+    Each sample of another process gets the label `replica`. A malformed page is left out. `models`: only samples
+    with one of them as label `model`, since totals would reveal other models' traffic (empty: all samples).
     """
     families: dict[str, Metric] = {}
     for family in own.collect():
@@ -28,7 +28,7 @@ def merged(own: CollectorRegistry, others: Mapping[str, str], models: Collection
             if known is None:
                 known = families[family.name] = _copy(family, [])
             if known.type != family.type:
-                continue  # two programs' metrics under one name: the first one stands
+                continue  # two types under one name: the first one is kept
             known.samples += [
                 sample._replace(labels={**sample.labels, LABEL: sample.labels.get(LABEL, replica)})
                 for sample in family.samples

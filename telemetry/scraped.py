@@ -1,4 +1,4 @@
-"""Metrics that are read when somebody scrapes, from those who count for themselves and know nothing of metrics."""
+"""Metrics read at scrape time from objects that keep their own counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _ScrapedMetric(Collector):
         self._kind, self._name, self._help, self._labels, self._read = kind, name, help, labels, read
 
     def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """Return the metric without values: what it reads may not be there yet."""
+        """Return the metric without values: its source may not be ready at registration."""
         yield self._family()
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
@@ -48,5 +48,5 @@ def add_scraped_number(
 
 
 def add_lag(registry: CollectorRegistry, read: Callable[[], Values]) -> None:
-    """Register how many records a role has yet to take, by topic and partition; `read` returns them."""
+    """Register a role's consumer lag in records by topic and partition; `read` returns it."""
     add_scraped(registry, "gauge", "consumer_lag", "Records that wait to be finished", ("topic", "partition"), read)

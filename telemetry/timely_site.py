@@ -1,7 +1,7 @@
-"""A TCP site whose connections must say what they want: a request's headers come within ten seconds, or it is closed.
+"""A TCP site that closes a connection whose request headers are not complete within ten seconds (slowloris).
 
-aiohttp waits for headers as long as it keeps an idle connection, so that connections with half a header, which cost their
-sender nothing, would use up the server's descriptors.
+aiohttp waits for headers as long as it keeps an idle connection, so connections with half a header, which cost the client
+nothing, would exhaust the server's file descriptors.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from aiohttp.web_protocol import RequestHandler
 from .http import FOR_CLIENT_KEY
 
 HEADER_SECONDS = 10.0
-# How long an idle connection is kept for its client's next request; also one with half a request that came behind a whole one
-# in the same bytes, for what the parser keeps of them is not to be seen.
+# The keepalive of an idle connection. It also bounds a half request that arrived in the same read as a complete one: the
+# parser does not show what it has buffered.
 KEEPALIVE_SECONDS = 75.0
 
 
 class TimelyHandler(RequestHandler):
-    """One connection. From the first byte of a request to the last of its headers a timer runs; before the first request too."""
+    """One connection. A timer runs from a request's first byte (the first request: from connecting) to the end of its headers."""
 
     __slots__ = ("_header_timer",)
 
@@ -30,12 +30,12 @@ class TimelyHandler(RequestHandler):
         self._header_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first request."""
+        """Start the timer for the first request."""
         super().connection_made(transport)
         self._header_timer = self._loop.call_later(HEADER_SECONDS, self._too_late)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; with what completes a request's headers the wait for them is over."""
+        """Stop the timer when a request's headers are complete; start it at the first byte of a request."""
         before = self._request_count
         super().data_received(data)
         if self._request_count != before:
@@ -44,7 +44,7 @@ class TimelyHandler(RequestHandler):
             self._header_timer = self._loop.call_later(HEADER_SECONDS, self._too_late)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the timer; end what was done for this client alone, so that it holds nothing any longer."""
+        """Stop the timer, and cancel a handler that works for this client alone."""
         self._end_wait()
         task, request = self._task_handler, self._current_request
         super().connection_lost(exc)
@@ -61,14 +61,14 @@ class TimelyHandler(RequestHandler):
 
     def _too_late(self) -> None:
         self._header_timer = None
-        if self._request_in_progress:  # the request before is still being answered
+        if self._request_in_progress:  # the previous request is still being answered
             self._header_timer = self._loop.call_later(HEADER_SECONDS, self._too_late)
         else:
             self.force_close()
 
 
 class TimelySite(web.TCPSite):
-    """Where an application is served, with `TimelyHandler` for each connection."""
+    """A TCP site with a `TimelyHandler` for each connection."""
 
     __slots__ = ()
 

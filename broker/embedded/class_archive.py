@@ -29,7 +29,7 @@ class ClassArchive:
         return [f"-XX:ArchiveClassesAtExit={self._written}"]
 
     def keep(self) -> None:
-        """After a JVM has ended cleanly: put what it wrote where the next one looks. Without room for it all goes on without."""
+        """After a JVM has ended cleanly: put what it wrote where the next one looks. A full disk is ignored."""
         if not self._written.exists():
             return
         arriving = self._path.with_suffix(f".{os.getpid()}")

@@ -1,4 +1,4 @@
-"""How a long step tells how far it is: a callback, so that the CLI can draw a bar and a log can print lines."""
+"""The progress of a long step, as a callback: the CLI draws a bar, a log prints lines."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ Progress: TypeAlias = Callable[[str, float, float | None], None]
 
 
 def no_progress(step: str, done: float, total: float | None) -> None:
-    """Tell nobody."""
+    """Ignore progress."""

@@ -40,7 +40,7 @@ Configuration:
 
 # Below those that Linux gives to outgoing connections, any of which could take a port before its owner is up.
 PORTS = range(20_000, 32_000)
-# Those that were given out already: whoever asked for one may not listen on it yet.
+# Ports handed out already: their owners may not listen on them yet.
 _given: set[int] = set()
 
 
@@ -102,7 +102,7 @@ class EmbeddedKafka:
         return self._process.pid if self._process and self._process.returncode is None else None
 
     async def start(self, progress: Progress = no_progress) -> None:
-        """Fetch, format and start as needed; return once the broker truly answers.
+        """Fetch, format and start as needed; return once the broker answers requests.
 
         Raises SetupError when Java or the jars cannot be had, BrokerUnavailable when Kafka does not come up.
         """
@@ -123,7 +123,7 @@ class EmbeddedKafka:
                 *self._classes.options(),
                 "kafka.Kafka",
                 str(self.folder / "server.properties"),
-                env=plain_environment(),  # no secret of the mesh is the JVM's
+                env=plain_environment(),  # without the mesh's secrets
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -145,7 +145,7 @@ class EmbeddedKafka:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """Stop it cleanly (the log is flushed); kill it if it does not listen."""
+        """Stop it cleanly (the log is flushed); kill it after a timeout."""
         if self._process is None or self._process.returncode is not None:
             return
         self._process.terminate()

@@ -1,4 +1,4 @@
-"""The faults that are switched on, followed from the log."""
+"""The injected faults, followed from the `chaos` topic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..kafka.topic_follower import TopicFollower
 
 
 class FaultsView:
-    """`faults` by id, those that have ended by themselves among them; `on_fault` hears of each that comes."""
+    """`faults` by id, including expired ones; `on_fault` is called with each new fault that has not expired."""
 
     def __init__(self, settings: Settings, on_fault: Callable[[Fault], None] = lambda fault: None) -> None:
         self.faults: dict[str, Fault] = {}
@@ -27,11 +27,11 @@ class FaultsView:
         await self._follower.run()
 
     def report_to(self, dead_letters: DeadLetterWriter) -> None:
-        """Put what is no fault among the dead letters."""
+        """Send poison records to the dead letters."""
         self._follower.dead_letters = dead_letters
 
     def active(self) -> list[Fault]:
-        """Return the faults that are on; those that have ended are forgotten."""
+        """Return the active faults, and drop expired ones."""
         now = time.time()
         self.faults = {fault_id: fault for fault_id, fault in self.faults.items() if fault.until > now}
         return list(self.faults.values())

@@ -1,4 +1,4 @@
-"""The API keys as the `keys` topic has them: a key that is revoked is refused by every gateway within milliseconds."""
+"""The API keys, followed from the `keys` topic: every gateway refuses a revoked key within milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The releases as the `deployments` topic says they are."""
+"""The releases, followed from the `deployments` topic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..kafka.topic_follower import TopicFollower
 
 
 class ReleasesView:
-    """A table of releases by model. A record that is no release goes to the dead letters and changes nothing.
+    """A table of releases by model. A poison record goes to the dead letters and changes nothing.
 
     `on_change` is called with a model's name and its release, or None when the model is gone.
     """
@@ -40,7 +40,7 @@ class ReleasesView:
         await self._follower.run()
 
     def get(self, model: str, field: str = "model") -> Release:
-        """Return a model's release. Raises ModelNotFound naming the field that the name came in."""
+        """Return a model's release. Raises ModelNotFound with `field`, the input that held the name."""
         release = self.releases.get(model)
         if release is None:
             raise ModelNotFound(f"there is no model named {model[:80]!r} with a release", field=field)

@@ -16,7 +16,7 @@ from ..kafka.topic_follower import TopicFollower
 
 
 class ReplicaView:
-    """The replicas that have been heard of lately."""
+    """A table of replicas by name, with the time of each one's last heartbeat."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class ReplicaView:
         self._beats: dict[str, tuple[float, Heartbeat]] = {}
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        # Only news counts: a heartbeat from before this start says nothing of now.
+        # From the end: a heartbeat from before this start does not show that a replica is alive.
         self._follower = TopicFollower(
             settings, settings.topics().replicas, self._on_record, from_end=True, dead_letters=dead_letters
         )
@@ -39,13 +39,13 @@ class ReplicaView:
         await self._follower.run()
 
     def live(self) -> Iterator[Heartbeat]:
-        """Iterate over the replicas that stay and have been heard of just now."""
+        """Iterate over the replicas whose last heartbeat is within the timeout and that are not leaving."""
         return self._heard_since(self._loop.time() - self._timeout)
 
     def recent(self, within: float) -> Iterator[Heartbeat]:
-        """Iterate over those heard of within so many seconds of the newest heartbeat, whoever sent that.
+        """Iterate over replicas whose last heartbeat is within `within` seconds of the newest heartbeat of any replica.
 
-        While there is no broker everybody is silent, and nobody's silence says anything.
+        Without a broker no heartbeats arrive at all, and no replica is taken for dead because of that.
         """
         return self._heard_since(max((heard for heard, _ in self._beats.values()), default=0.0) - within)
 
@@ -55,7 +55,7 @@ class ReplicaView:
                 yield beat
 
     def serves(self, model: str, spec: VersionSpec) -> bool:
-        """Whether a live worker has this very version loaded, not only its number, and every live router knows it."""
+        """Whether a live worker has loaded this version (number and identity), and every live router knows it."""
         live = list(self.live())
         loaded = [
             beat.role for beat in live if model in beat.models and beat.models[model].has(spec.version, spec.identity)

@@ -1,4 +1,4 @@
-"""What the judge said last of each model, as the `statistics` topic has it."""
+"""The latest statistics of each model, followed from the `statistics` topic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..kafka.topic_follower import TopicFollower
 
 
 class StatisticsView:
-    """Documents by model and kind: release, latency, drift, shadow. They stay readable while the control plane is away."""
+    """Documents by model and kind: release, latency, drift, shadow. They stay readable while the control plane is down."""
 
     def __init__(self, settings: Settings, dead_letters: DeadLetterWriter | None = None) -> None:
         self._documents: dict[tuple[str, str], dict[str, Any]] = {}
@@ -29,11 +29,11 @@ class StatisticsView:
         await self._follower.run()
 
     def get(self, model: str, what: str) -> dict[str, Any] | None:
-        """Return the newest document; None while there is none."""
+        """Return the newest document, or None."""
         return self._documents.get((model, what))
 
     def of_trial(self, release: Release, what: str) -> dict[str, Any] | None:
-        """Return the newest document if it is of the release's trial; what was known of the trial before says nothing of it."""
+        """Return the newest document if it is about the release's trial, not an earlier one; else None."""
         document = self.get(release.model, what)
         return document if document is not None and document.get("trial") == release.trial else None
 

@@ -1,4 +1,4 @@
-"""What a canary's judge would have decided under other rules, from the summaries that were recorded. No I/O."""
+"""What the judge would have decided for a canary under other rules, from recorded summaries. No I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .evidence import Evidence
 
 @dataclass(frozen=True)
 class RecordedCanary:
-    """A canary that was: who it was between, what it was judged by, and how it ended (at infinity: not yet)."""
+    """A past canary: its versions, its plan, and how it ended (`ended_at` is infinity while it runs)."""
 
     id: TrialId
     stable: str
@@ -30,8 +30,8 @@ class RecordedCanary:
 def judge_again(canary: RecordedCanary, summaries: Iterable[Summary], plan: CanaryPlan) -> dict[str, Any]:
     """Return the first decision that ends the canary, the steps before it, and the evidence then.
 
-    The traffic is as it was recorded: steps that would have come earlier or later give the candidate no more and no fewer
-    requests than it had. Drift of the inputs is not judged.
+    The traffic is as recorded: an earlier or later step does not change how many requests the candidate had. Input drift is
+    not judged.
     """
     plan = plan.model_copy(update={"step": 0, "step_began_at": canary.began_at})
     running = RunningCanary(canary.id, plan, canary.stable, canary.candidate)

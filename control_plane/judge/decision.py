@@ -1,4 +1,4 @@
-"""Hold, step up, promote or roll back: a pure function of a canary's evidence, with its reasons in words and numbers."""
+"""Hold, step up, promote or roll back: a pure function of a canary's evidence that also gives its reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...stats.log_histogram import percentiles, quantile
 from ...stats.two_sample import log_evidence
 from .evidence import TAILS, Evidence
 
-# Shares of the false-alarm probability alpha; they add up to 1, so all comparisons together keep to alpha.
+# Shares of the false-alarm probability alpha; they add up to 1, so that all comparisons together stay within alpha.
 ALPHA_SHARES = {"errors": 0.4, "p95": 0.2, "p99": 0.2, "outputs": 0.2}
 # A candidate with evidence of more than this factor against it is not given more traffic.
 SUSPICIOUS = math.log(5)
@@ -21,7 +21,7 @@ SUSPICIOUS = math.log(5)
 
 @dataclass(frozen=True)
 class Hold:
-    """Leave the canary as it is, and why."""
+    """Leave the canary as it is."""
 
     reason: str
     kind: ClassVar = "hold"
@@ -29,7 +29,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class StepUp:
-    """Give the candidate more, why, and the figures behind it."""
+    """Raise the candidate's share to `percentage`."""
 
     reason: str
     evidence: dict[str, Any]
@@ -39,7 +39,7 @@ class StepUp:
 
 @dataclass(frozen=True)
 class Promote:
-    """Send everything to the candidate, why, and the figures behind it."""
+    """Send all traffic to the candidate."""
 
     reason: str
     evidence: dict[str, Any]
@@ -48,7 +48,7 @@ class Promote:
 
 @dataclass(frozen=True)
 class Rollback:
-    """Send everything to stable, why, and the figures behind it."""
+    """Send all traffic to stable."""
 
     reason: str
     evidence: dict[str, Any]
@@ -89,7 +89,7 @@ def decide(evidence: Evidence, canary: RunningCanary, now: float) -> Decision:
 
 
 def reasons_against(evidence: Evidence, canary: RunningCanary) -> list[str]:
-    """Return why the candidate must go; nothing while there is no reason."""
+    """Return the reasons to roll back; empty if there are none."""
     rules = canary.plan.rules
     ours = evidence.totals.get(canary.candidate, VersionCounts())
     theirs = evidence.totals.get(canary.stable, VersionCounts())

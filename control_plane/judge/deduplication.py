@@ -1,4 +1,4 @@
-"""Which summaries a table has already taken in: after a crash the last ones come again."""
+"""Deduplicate summaries: delivery is at least once, so the last ones are read again after a crash."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ MAX_WORKERS = 500
 
 
 class Deduplicator(RootModel[dict[str, tuple[str, int]]]):
-    """Each worker's epoch and its last sequence number; one worker's summaries come in order."""
+    """Each worker's epoch and last sequence number. The summaries of one worker arrive in order."""
 
     root: dict[str, tuple[str, int]] = {}
 
     def is_new(self, worker: str, epoch: str, seq: int) -> bool:
-        """Note a summary; return whether it was not there before."""
+        """Record a summary; return whether it was new."""
         known = self.root.get(worker)
         if known is not None and known[0] == epoch and seq <= known[1]:
             return False
-        # The latest at the end: workers whose names change with each start must not fill a table for ever.
+        # Least recently heard first, so that old workers are evicted: their names may change at each start.
         self.root.pop(worker, None)
         self.root[worker] = (epoch, seq)
         while len(self.root) > MAX_WORKERS:

@@ -1,4 +1,4 @@
-"""One version's live rows against its reference, window by window; and the reference itself, from the first rows if need be."""
+"""Compare one version's live rows with its reference in rolling windows; without a reference, learn it from the first rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Counts = list[list[int]]
 
 
 class DriftWatch(BaseModel):
-    """What is known of a version's inputs. `half` is being filled; with the half before it, it makes the rolling window."""
+    """The drift state of a version. The rolling window is `previous` and `half`, the half-window being filled."""
 
     seen: Deduplicator = Field(default_factory=Deduplicator)
     names: list[str] = Field(default_factory=list)
@@ -32,7 +32,7 @@ class DriftWatch(BaseModel):
     previous: Counts = Field(default_factory=list)
     previous_rows: int = 0
     windows: int = 0
-    fresh: bool = Field(default=False, description="whether the half before is not part of a judged window")
+    fresh: bool = Field(default=False, description="whether `previous` is not yet part of a judged window")
     level: float = 0.0
     drifting: bool = False
     features: list[dict[str, Any]] = Field(default_factory=list, description="of the last rolling window")
@@ -40,7 +40,7 @@ class DriftWatch(BaseModel):
 
 
 class DriftNews(BaseModel):
-    """What a summary brought: a reference, or an alarm with the features that it is about."""
+    """The result of a summary: a learned reference, or an alarm with the drifted features."""
 
     profile: Profile | None = None
     alarm: list[dict[str, Any]] = Field(default_factory=list)
@@ -51,7 +51,7 @@ def take_in(
 ) -> DriftNews:
     """Add a summary's rows; a repeated summary changes nothing.
 
-    `window` is in rows; `alarm` is the rate of false alarms a window that is put up with.
+    `window`: rows; `alarm`: the accepted rate of false alarms per window.
     """
     found = summary.features.get(version)
     if found is None or not found.rows or not watch.seen.is_new(summary.worker, summary.epoch, summary.seq):
@@ -59,7 +59,7 @@ def take_in(
     if profile is None:
         return DriftNews(profile=_learn(watch, found, window))
     if len(found.counts) != len(profile.features):
-        return DriftNews()  # a worker that does not know the reference yet
+        return DriftNews()  # the worker does not have the reference yet
     watch.columns, watch.names = [], []
     watch.half = _sum(watch.half, found.counts)
     watch.half_rows += found.rows
@@ -73,7 +73,7 @@ def _learn(watch: DriftWatch, found: FeatureCounts, window: int) -> Profile | No
     if not found.columns or len(found.columns) != len(found.names):
         return None
     if watch.names and watch.names != found.names:
-        # A worker has met a long text, and sends that column's measures from now on; the others will, too.
+        # A worker saw a long text and sends measures of that column from now on; the other workers will follow.
         if len(found.names) <= len(watch.names):
             return None
         watch.columns = []
@@ -105,7 +105,7 @@ def _sum(one: Counts, other: Counts) -> Counts:
 
 
 def _close_half(watch: DriftWatch, profile: Profile, alarm: float) -> list[dict[str, Any]]:
-    """Compare the rolling window; every second time its rows are all fresh, and count as evidence."""
+    """Compare the rolling window. Every second window shares no rows with the last judged one, and is judged."""
     judged = watch.fresh
     news: list[dict[str, Any]] = []
     if watch.previous:
@@ -141,7 +141,7 @@ def compare(profile: Profile, counts: Counts) -> list[FeatureDrift]:
 
 
 def histograms(watch: DriftWatch, profile: Profile | None) -> list[tuple[list[int], list[int]]]:
-    """Return each feature's counts, of the reference and of the rolling window."""
+    """Return each feature's counts, for the reference and for the rolling window."""
     if profile is None:
         return []
     empty = [[0] * len(feature.counts) for feature in profile.features]

@@ -1,8 +1,8 @@
-"""What is known of a trial: totals by version, and the evidence that its candidate is worse than stable.
+"""The state of a trial: totals by version, and the evidence that its candidate is worse than stable.
 
-Summaries are pooled into blocks before they are judged, since a block that holds one arm alone says nothing. A block closes by
-its size, or earlier when something in it failed: never by whose requests they were, on which the guarantee rests (see
-`stats.two_sample`).
+Summaries are pooled into blocks before they are judged, since a block with requests of only one arm carries no evidence. A
+block closes at a given size, or earlier when a request in it failed. It must not depend on which arm the requests went to: the
+false-alarm guarantee rests on that (see `stats.two_sample`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from .deduplication import Deduplicator
 BLOCK = 100  # requests that close a block
 BLOCK_WITH_FAILURE = 20  # requests that close a block in which something failed
 TAILS = {"p95": 0.95, "p99": 0.99}
-STABLE_REQUESTS = 100  # before stable's percentiles mean something
-# Latencies come in clumps: one stall must not decide. At most a factor of 4 for each block.
+STABLE_REQUESTS = 100  # that stable needs before its percentiles are used
+# Slow answers are correlated, and one stall must not decide: a block adds at most a factor of 4 (this is its logarithm).
 MAX_BLOCK_GAIN = 1.386
 OUTPUT_BLOCK = 100
 MAX_LABELS = 20
 
 
 class Block(BaseModel):
-    """Counts of both arms that wait to be judged together."""
+    """Counts of both arms, to be judged together."""
 
     candidate: int = 0
     candidate_hits: int = 0
@@ -46,13 +46,13 @@ class Block(BaseModel):
 
     @property
     def closes(self) -> bool:
-        """Whether it is time to judge."""
+        """Whether the block is large enough to be judged."""
         total = self.candidate + self.stable
         return total >= (BLOCK_WITH_FAILURE if self.candidate_hits + self.stable_hits else BLOCK)
 
 
 class Comparison(BaseModel):
-    """Evidence that one kind of hit is more frequent in the candidate, and the block that is being filled."""
+    """Evidence that one kind of hit is more frequent in the candidate, and the current block."""
 
     logs: list[float] = Field(default_factory=nothing_seen)
     block: Block = Field(default_factory=Block)
@@ -61,10 +61,10 @@ class Comparison(BaseModel):
     )
     peak: float = 0.0
 
-    def close(self, most: float = float("inf")) -> None:
-        """Judge the block and begin another."""
+    def close(self, limit: float = float("inf")) -> None:
+        """Judge the block, adding `limit` to each log ratio at most, and begin another."""
         b = self.block
-        self.logs = add_block(self.logs, b.candidate, b.candidate_hits, b.stable, b.stable_hits, most=most)
+        self.logs = add_block(self.logs, b.candidate, b.candidate_hits, b.stable, b.stable_hits, limit=limit)
         self.peak = max(self.peak, log_evidence(self.logs))
         self.block = Block()
 
@@ -77,7 +77,7 @@ class LabelEvidence(BaseModel):
 
 
 class Evidence(BaseModel):
-    """What one trial has shown so far."""
+    """Counts and evidence of one trial so far."""
 
     trial: int
     seen: Deduplicator = Field(default_factory=Deduplicator)
@@ -97,7 +97,7 @@ class Evidence(BaseModel):
 
     @property
     def outputs_log(self) -> float:
-        """The log evidence that the two answer differently: labels weigh 1/(j (j + 1)) in order of appearance."""
+        """The log evidence that the two arms answer differently: labels have the weights 1/(j (j + 1)) in order of appearance."""
         total = sum(
             (_odds(label.more) + _odds(label.less)) / 2 / (j * (j + 1))
             for j, label in enumerate(self.labels.values(), 1)
@@ -111,7 +111,7 @@ def _odds(logs: list[float]) -> float:
 
 
 def take_in(evidence: Evidence, summary: Summary, canary: RunningCanary | None) -> bool:
-    """Add a summary of the trial, which may be a canary; return whether it was new. A repeated one changes nothing."""
+    """Add a summary of the trial; return whether it was new. A duplicate changes nothing. `canary`: None for other trials."""
     if summary.trial != evidence.trial or not evidence.seen.is_new(summary.worker, summary.epoch, summary.seq):
         return False
     if canary is not None:
@@ -131,7 +131,7 @@ def _add_counts(total: VersionCounts, counts: VersionCounts) -> None:
 
 
 def _add(total: dict[str, int], counts: Mapping[str, int]) -> None:
-    """Add counts by name; beyond so many different names the rest are counted together."""
+    """Add counts by name; beyond the limit of distinct names the rest share one key."""
     for name, count in counts.items():
         key = key_within(total, name)
         total[key] = total.get(key, 0) + count
@@ -168,7 +168,7 @@ def _by_second(recent: list[tuple[int, int, int]], oldest: float) -> list[tuple[
 def _compare_latency(
     evidence: Evidence, candidate: VersionCounts, stable: VersionCounts, known: VersionCounts, tolerance: float
 ) -> None:
-    """Slow is what lies above stable's percentile as it was before the block began; for the candidate, above so many times it."""
+    """Count slow answers: above stable's percentile at the start of the block; for the candidate above `tolerance` times it."""
     margin = bin_of(tolerance) - bin_of(1.0)
     for name, share in TAILS.items():
         tail = evidence.tails[name]
@@ -202,7 +202,7 @@ def _compare_outputs(evidence: Evidence, candidate: VersionCounts, stable: Versi
         ours, theirs = pooled.get(label, (0, 0))
         evidence_of_label.more = add_block(evidence_of_label.more, totals[0], ours, totals[1], theirs)
         evidence_of_label.less = add_block(evidence_of_label.less, totals[1], theirs, totals[0], ours)
-    # A label that is new counts from the next block on: which labels there are must be known before they are judged.
+    # A new label counts from the next block on: the set of labels must be fixed before a block is judged.
     for label in pooled:
         if label not in evidence.labels and len(evidence.labels) < MAX_LABELS:
             evidence.labels[label] = LabelEvidence()

@@ -1,4 +1,4 @@
-"""What one summary does to what is known of a model, and which commands come of it. No I/O: tables are given as mappings."""
+"""Merge summaries into the state of a model's trial, and derive commands and events. No I/O: tables are mappings."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .latency_windows import LatencyBucket, bucket_of, key_of
 
 ACTOR = "judge"
 COMMAND_LIFE = 60.0
-# A decision that has not become a release after so long is sent again.
+# Seconds after which a decision that has not changed the release is sent again.
 RESEND_AFTER = 5.0
 SHOWN_FEATURES = 50
 Tables = MutableMapping[str, str]
 
 
 class _Common(TypedDict):
-    """What the judge's commands about a canary have in common."""
+    """Fields that all of the judge's commands about a canary have."""
 
     model: str
     command_id: str
@@ -43,7 +43,7 @@ class _Common(TypedDict):
 class Judge:
     """Takes in summaries. Each table holds JSON by key: evidence by model, drift and latency by the version's identity.
 
-    What `take_in` returns must be sent before the tables are safe: after a crash it is found again, under the same ids.
+    Send what `take_in` returns before the tables are stored: after a crash it is then derived again, with the same ids.
     """
 
     def __init__(self, settings: Settings, evidence_of: Tables, latency: Tables, drift: Tables) -> None:
@@ -52,12 +52,12 @@ class Judge:
         self._evidence = evidence_of
         self._latency = latency
         self._drift = drift
-        self._sent: dict[str, tuple[float, int]] = {}  # when, and how often
-        # By model: the buckets that its last latency document was made of, beside the texts that they were read from.
+        self._sent: dict[str, tuple[float, int]] = {}  # by command: when it was sent last, and how often
+        # Cache by model: the buckets of its last latency document, with the JSON they were parsed from.
         self._read: dict[str, dict[str, tuple[str, LatencyBucket]]] = {}
 
     def take_in(self, summary: Summary, release: Release, now: float) -> list[Command | Event]:
-        """Merge a summary of the release's model; return what follows from it."""
+        """Merge a summary of the release's model; return the commands and events that follow."""
         self._take_in_latency(summary, release)
         drifted, news = self._take_in_drift(summary, release, now)
         known, canary = self.evidence(release), release.running_canary
@@ -73,13 +73,13 @@ class Judge:
         return news
 
     def evidence(self, release: Release) -> Evidence:
-        """Return what is known of the release's trial; nothing of the one before counts for it."""
+        """Return the evidence of the release's trial; empty if the table still holds an earlier trial's."""
         held = self._evidence.get(release.model)
         known = Evidence.model_validate_json(held) if held else None
         return known if known is not None and known.trial == release.trial else Evidence(trial=release.trial)
 
     def release_document(self, release: Release, now: float) -> dict[str, Any]:
-        """Return what is known of the trial: versions' figures and, of a canary, the evidence and what it means."""
+        """Return the trial's document: figures by version and, for a canary, the comparisons and the current decision."""
         known = self.evidence(release)
         document: dict[str, Any] = {
             "id": str(release.id),
@@ -99,7 +99,7 @@ class Judge:
         return document
 
     def forget(self, model: str) -> None:
-        """A model was removed: nothing that was known of it is said of a later one of its name."""
+        """Drop all state of a removed model, so that a later model of the same name starts empty."""
         self._evidence.pop(model, None)
         self._read.pop(model, None)
         for table in (self._latency, self._drift):
@@ -112,7 +112,7 @@ class Judge:
         read: dict[str, tuple[str, LatencyBucket]] = {}
 
         def bucket(identity: str, number: int) -> LatencyBucket | None:
-            """Return ten seconds of a version; what has not changed is not read anew each time."""
+            """Return a version's bucket, from the cache if its JSON has not changed."""
             key = key_of(release.model, identity, number)
             held = self._latency.get(key)
             if not held:
@@ -127,7 +127,7 @@ class Judge:
             version: latency_windows.windows(partial(bucket, identity), now)
             for version, identity in release.identities.items()
         }
-        self._read[release.model] = read  # versions that have gone are forgotten
+        self._read[release.model] = read  # drops versions that are gone
         return document
 
     def drift_document(self, release: Release) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class Judge:
                 "alarm_level": 1 / self._alarm,
                 "drifting": watch.drifting,
                 "features": [
-                    # With both histograms for as many as a page can show.
+                    # Histograms only for as many features as the dashboard shows.
                     feature | ({"reference": reference, "window": window} if number < SHOWN_FEATURES else {})
                     for number, (feature, (reference, window)) in enumerate(
                         zip(watch.features, drift_watch.histograms(watch, spec.profile), strict=False)
@@ -173,7 +173,7 @@ class Judge:
             "issued_at": now,
             "expires_at": now + COMMAND_LIFE,
         }
-        # A rollback is right whatever a person raised meanwhile; a step up is only right from here.
+        # A rollback holds whatever the release became meanwhile; a promotion or step only for the generation it was based on.
         if isinstance(decided, decision.Rollback):
             return [Rollback(**common)]
         if isinstance(decided, decision.Promote):
@@ -207,7 +207,7 @@ class Judge:
             held = self._latency.get(key)
             bucket = LatencyBucket.model_validate_json(held) if held else LatencyBucket(number=number)
             if bucket.number > number:
-                continue  # a summary of more than an hour ago
+                continue  # the summary is more than an hour old
             if bucket.number < number:
                 bucket = LatencyBucket(number=number)
             latency_windows.take_in(bucket, summary, version)
@@ -218,13 +218,13 @@ class Judge:
         return DriftWatch.model_validate_json(held) if held else DriftWatch()
 
     def _take_in_drift(self, summary: Summary, release: Release, now: float) -> tuple[str, list[Command | Event]]:
-        """Return the features that drifted in words, and what follows."""
+        """Return the drifted features as text (empty: none), and the commands and events that follow."""
         news: list[Command | Event] = []
         drifted = ""
         for version in summary.features:
             spec = release.versions.get(version)
             if spec is None or _identity(summary, release, version) != spec.identity:
-                continue  # gone, or another has its number now
+                continue  # the version is gone, or its number was registered again
             watch = self._watch(release.model, spec)
             found = drift_watch.take_in(watch, summary, version, spec.profile, window=self._window, alarm=self._alarm)
             if found.profile is not None:
@@ -257,5 +257,5 @@ class Judge:
 
 
 def _identity(summary: Summary, release: Release, version: str) -> str | None:
-    """Return which version a summary's number means; an older worker's means the release's, None: not known."""
+    """Return the identity of a summary's version, from the release if an older worker sent none; None if unknown."""
     return summary.identities.get(version) or release.identities.get(version)

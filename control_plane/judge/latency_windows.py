@@ -1,4 +1,4 @@
-"""Latency over the last minute, five minutes and hour, from sketches of ten seconds each."""
+"""Latency over the last minute, five minutes and hour, merged from ten-second sketches."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class LatencyBucket(BaseModel):
 
 
 def bucket_of(at: float) -> int:
-    """Return the number of the ten seconds in which a moment lies."""
+    """Return the number of the bucket for a time in seconds since the epoch."""
     return int(at) // BUCKET
 
 
 def key_of(model: str, identity: str, number: int) -> str:
-    """Return the table's key: a bucket takes the place of the one an hour before it. A name has no bar."""
+    """Return the table's key; each bucket overwrites the one an hour before it. Model names contain no `|`."""
     return f"{model}|{identity}|{number % KEPT}"
 
 
 def take_in(bucket: LatencyBucket, summary: Summary, version: str) -> None:
-    """Add a summary's counts of one version; a repeated one changes nothing."""
+    """Add a summary's counts of one version; a duplicate changes nothing."""
     counts = summary.versions[version]
     if bucket.seen.is_new(summary.worker, summary.epoch, summary.seq):
         bucket.requests += counts.requests
@@ -46,7 +46,7 @@ def take_in(bucket: LatencyBucket, summary: Summary, version: str) -> None:
 
 
 def windows(bucket_at: Callable[[int], LatencyBucket | None], now: float) -> dict[str, dict[str, Any]]:
-    """Return requests, failures and percentiles in ms over each window; what is empty is left out.
+    """Return requests, failures and percentiles in ms over each window; empty windows are left out.
 
     A window reaches back to the beginning of a bucket, so it is up to ten seconds longer than its name.
     """

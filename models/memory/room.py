@@ -1,4 +1,4 @@
-"""Which ONNX models a worker runs itself: those that cannot take more memory, all together, than it has for them."""
+"""The memory budget for ONNX models that a worker runs in its own process."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ..compiled.domain import OutsideDomain
 from ..values.tensors import Tensors
 
 _AT_ONCE = 10_000  # rows that a model is handed at most, and those that are meant when its share is worked out
-_PARTS = 8  # of the whole room, what one batch may take
+_PARTS = 8  # one batch may take this fraction of the budget
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A model's part of the room: bytes, and the most rows that it may be handed at once."""
+    """A model's share of the budget: bytes, and the limit of rows in one call."""
 
     held: int
     rows: int
 
 
 class Room:
-    """Bytes for all models that run in this process. For any number of threads."""
+    """The memory budget of all models in this process, in bytes. Thread-safe."""
 
     def __init__(self, most: int, texts: int) -> None:
         """`texts` is the most that all text of one batch takes. Both in bytes."""
@@ -61,13 +61,13 @@ class Room:
         return Share(held, rows)
 
     def give_back(self, share: Share) -> None:
-        """The model is gone."""
+        """Release the model's share."""
         with self._lock:
             self._held -= share.held
 
 
 class InParts:
-    """A predictor that is handed so many rows at once at most."""
+    """A predictor that splits batches to a limit of rows in one call."""
 
     def __init__(self, predictor: Predictor, rows: int, *, alone: bool) -> None:
         """`alone`: more rows than that are refused, since their answers depend on one another."""

@@ -1,4 +1,4 @@
-"""What a service and a model's process say to each other over a socket.
+"""Messages between a service and a model's process over a socket.
 
 A message is a header and a body: requests are pickles, for the model's process has nothing to fear from the service. What comes
 back is data and is read as data: a header in JSON and the raw bytes of arrays, with every length checked.
@@ -31,11 +31,11 @@ _RAW = "biufcmMUS"  # kinds of numpy that are their bytes
 
 
 class ChannelClosed(Exception):
-    """The other side is gone."""
+    """The peer closed the socket."""
 
 
 class BrokenMessage(Exception):
-    """The other side says what nobody can read."""
+    """The peer sent a malformed message."""
 
 
 class Channel:
@@ -98,8 +98,8 @@ class Channel:
             while at < len(whole):
                 at += self._into(view[at:], deadline)
 
-    def _some(self, most: int, deadline: float | None) -> bytes:
-        with memoryview(self._buffer)[:most] as view:
+    def _some(self, limit: int, deadline: float | None) -> bytes:
+        with memoryview(self._buffer)[:limit] as view:
             return bytes(view[: self._into(view, deadline)])
 
     def _into(self, buffer: bytearray | memoryview, deadline: float | None) -> int:

@@ -1,4 +1,4 @@
-"""What a model's process does, one question after the other: prove the model, or load it and predict."""
+"""The jobs of a model's process, one at a time: prove the model, or load it and predict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process for somebody's model, from the service's side: start it, ask it, end it. It is believed nothing."""
+"""The service's side of a model's process: start, call and end it. Its answers are untrusted."""
 
 from __future__ import annotations
 

@@ -40,8 +40,7 @@ def parse_request(body: bytes, content_type: str, signature: Signature, request_
     except ModelMeshError:
         raise
     except Exception as error:
-        # Nobody thought of this one. It is the body all the same that cannot be read: its caller is told so, and nobody else
-        # has anything to do with it.
+        # An unforeseen parser error is still an error of this body: only its caller gets it.
         log.exception("body.unreadable")
         raise MalformedRequest(
             f"the body cannot be read: {type(error).__name__}: {str(error)[:200]}", field="inputs"

@@ -1,4 +1,4 @@
-"""How right an answer was, once the truth is known."""
+"""Compare an answer with its label."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BatchAccuracy:
 
 @dataclass(slots=True)
 class Tally:
-    """Verdicts added up."""
+    """The sum of several comparisons."""
 
     rows: int = 0
     right: int = 0

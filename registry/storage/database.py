@@ -34,22 +34,22 @@ from ...schemas.errors import SetupError
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, kept in UTC. SQLite forgets the zone; this remembers it."""
+    """A time in UTC. SQLite drops the time zone; this restores it."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give a moment without a zone the zone that it was stored in."""
+        """Return a time without a zone as UTC."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 def now() -> datetime:
-    """Return the present moment in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
-# SQLite counts rows up by itself only for plain INTEGER keys.
+# SQLite autoincrements only plain INTEGER keys.
 BigKey = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -79,7 +79,7 @@ class ModelRow(Base):
 
 
 class VersionRow(Base):
-    """A version: immutable bytes, what they are, where they come from, and how they proved themselves."""
+    """A version: immutable artifacts, with their signature, origin and proof."""
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("model_id", "version"),)
@@ -132,7 +132,7 @@ class DeploymentRow(Base):
 
 
 class ExperimentRow(Base):
-    """An A/B experiment, projected from its events; `results` are those that it was stopped with."""
+    """An A/B experiment, projected from its events; `results` are the final ones."""
 
     __tablename__ = "experiments"
 
@@ -147,15 +147,15 @@ class ExperimentRow(Base):
 
 
 class InferenceRow(Base):
-    """One request and its outcome; without a status the outcome has not come yet.
+    """One request and its outcome; `status` is null until there is one.
 
-    `request_id` is the caller's label, which many requests may have; `nonce` is what is this one's alone.
+    `request_id` is the caller's and need not be unique; `nonce` is unique.
     """
 
     __tablename__ = "inference_log"
     __table_args__ = (Index("ix_inference_log_model_at", "model", "at"),)
 
-    # The id comes first: it is searched for alone, and a second index would be written for each request.
+    # The id comes first, so that a search by id alone needs no second index.
     request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     nonce: Mapped[str] = mapped_column(String(128), primary_key=True)
     model: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -172,7 +172,7 @@ class InferenceRow(Base):
 
 
 class LabelRow(Base):
-    """The truth about one request, and how right its answer was; without `rows` the two have not met yet."""
+    """The label of one request, and the accuracy of its answer; `rows` is null until the two are joined."""
 
     __tablename__ = "labels"
     __table_args__ = (Index("ix_labels_model_at", "model", "at"),)
@@ -189,7 +189,7 @@ class LabelRow(Base):
 
 
 class ReplayRow(Base):
-    """A replay that somebody asked for over HTTP; whoever runs it says every second that it still does."""
+    """A replay requested over HTTP; its runner updates `updated_at` every second."""
 
     __tablename__ = "replays"
 
@@ -206,7 +206,7 @@ class ReplayRow(Base):
 
 
 class IdempotencyRow(Base):
-    """The answer to a change that was asked for under a key of the caller's; without a status it is not done."""
+    """The stored answer for an idempotency key; `status` is null until the change is done."""
 
     __tablename__ = "idempotency"
 
@@ -220,7 +220,7 @@ class IdempotencyRow(Base):
 
 
 class LogOffsetRow(Base):
-    """How far a partition has been written down, in the transaction of the rows that came from it."""
+    """A partition's next offset, stored in the same transaction as its rows."""
 
     __tablename__ = "log_offsets"
 
@@ -230,21 +230,21 @@ class LogOffsetRow(Base):
 
 
 def fitting(column: InstrumentedAttribute[Any], text: str) -> str:
-    """Return what a column takes of a text that comes from the log.
+    """Return a text from the log, cut to what the column can hold.
 
-    PostgreSQL refuses what is too long, and NUL; one such row would keep all those behind it waiting.
+    PostgreSQL refuses NUL and texts that are too long, and one such row would block all rows behind it.
     """
     return text.replace("\0", "")[: _length_of(column)]
 
 
-@cache  # asked for several columns of each request, and slow to look up
+@cache  # called for several columns of each request, and slow
 def _length_of(column: InstrumentedAttribute[Any]) -> int | None:
     length: int | None = getattr(column.type, "length", None)
     return length
 
 
 def upsert(bind: AsyncEngine | AsyncConnection) -> Any:
-    """Return the database's own INSERT, which knows ON CONFLICT."""
+    """Return the dialect's INSERT, which supports ON CONFLICT."""
     return postgresql.insert if bind.dialect.name == "postgresql" else sqlite.insert
 
 
@@ -271,7 +271,7 @@ def make_engine(url: str) -> AsyncEngine:
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
-    """Readers and one writer at once, waiting for each other instead of failing."""
+    """Allow readers beside one writer (WAL), and wait for locks instead of failing."""
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "busy_timeout=10000", "foreign_keys=ON", "synchronous=NORMAL"):
         cursor.execute(f"PRAGMA {pragma}")

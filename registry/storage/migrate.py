@@ -1,4 +1,4 @@
-"""Bring the database to a revision of its schema with Alembic, and say at which it is."""
+"""Migrate the database's schema with Alembic, and read its revision."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _revision_of(connection: Any) -> str:
 
 
 def plainly(url: str, action: Callable[[], Any]) -> Any:
-    """Run `action` and return what it does. Raises SetupError or InvalidInput in words a person can act on."""
+    """Run `action` and return its result. Raises SetupError or InvalidInput for errors of Alembic and the driver."""
     try:
         return action()
     except CommandError as error:

@@ -1,4 +1,4 @@
-"""Write into the database for as long as the process lives, whatever becomes of the database meanwhile."""
+"""Run a writer of the database, restarting it after failures of the database or the broker."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ RETRY_AFTER = 1.0
 async def write_with_retries(
     url: str, what: str, write: Callable[[AsyncEngine], Awaitable[None]], say: Callable[[str], None]
 ) -> None:
-    """Run `write` with an engine, and again a moment after it failed for want of the database or the broker.
+    """Run `write` with an engine until cancelled; restart it a second after the database or the broker failed.
 
-    `say` gets "waiting" and why; `write` begins where the database says it was.
+    `say` gets "waiting" with the reason; `write` must resume from the state in the database.
     """
     while True:
         engine = make_engine(url)

@@ -59,7 +59,7 @@ def test_the_order_of_blocks_does_not_matter(seen, random):
 
 @given(blocks)
 def test_a_cap_only_lowers_the_evidence(seen):
-    assert evidence(seen, most=1.0) <= evidence(seen) + 1e-9
+    assert evidence(seen, limit=1.0) <= evidence(seen) + 1e-9
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
