@@ -1,4 +1,4 @@
-"""Answers to web pages of elsewhere that `cors_origins` names. Where it names none, there is nothing of this."""
+"""CORS for the origins in `cors_origins`; off if there are none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = "600"
 
 
 def cors_middlewares(door: Door) -> list[Middleware]:
-    """Return the middleware, or none. It stands before the one that asks for keys: a browser asks without first."""
+    """Return the middleware, or none. It runs before authentication: preflight requests carry no key."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -35,7 +35,7 @@ def cors_middlewares(door: Door) -> list[Middleware]:
 
 
 def open_to_pages(app: web.Application, door: Door) -> None:
-    """Have every answer to such a page say that it may read it, also errors and streams."""
+    """Set the CORS headers on every answer to such an origin, including errors and streams."""
     if not door.opened:
         return
 

@@ -15,15 +15,15 @@ from ..schemas.settings import Settings
 from .caller import Caller
 from .provider_keys import ProviderKeys
 
-# Only signatures that a public key proves; "none" and shared secrets are not taken.
+# Only asymmetric signatures: "none" and shared secrets are refused.
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA", "PS256"]
-# A token that was checked is not checked again for so long; its expiry is looked at each time.
+# Seconds for which a verified token is cached; its expiry is checked each time.
 REMEMBERED_SECONDS, REMEMBERED = 30.0, 10_000
 MAX_PER_MINUTE = 2**31
 
 
 class JsonWebTokens:
-    """Checks bearer tokens. The provider's keys are fetched when a token names one that is not known."""
+    """Checks bearer tokens. The provider's keys are fetched when a token names an unknown one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -31,7 +31,7 @@ class JsonWebTokens:
         self._known: TTLCache[str, tuple[Caller, float]] = TTLCache(REMEMBERED, REMEMBERED_SECONDS)
 
     async def check(self, token: str) -> Caller:
-        """Return whose token it is. Raises Unauthorized, or Unavailable when the provider's keys cannot be had."""
+        """Return the caller of a token. Raises Unauthorized, or Unavailable if the provider's keys cannot be fetched."""
         known = self._known.get(token)
         if known is not None and time.time() < known[1]:
             return known[0]

@@ -18,7 +18,7 @@ from ..schemas.errors import Unauthorized, Unavailable
 log = structlog.get_logger(__name__)
 # Seconds for which what was fetched is good, after which the provider may be asked again, and for which it is waited for.
 GOOD_FOR, PAUSE, PATIENCE = 3600.0, 5.0, aiohttp.ClientTimeout(total=5.0)
-# More is no list of keys.
+# A larger answer is refused.
 LARGEST = 1024 * 1024
 
 
@@ -39,7 +39,7 @@ class ProviderKeys:
         if self._fetching is None and time.monotonic() - self._asked_at >= PAUSE:
             self._fetching = asyncio.create_task(self._fetch())
         if self._fetching is not None:
-            await asyncio.shield(self._fetching)  # who leaves stops it for nobody else
+            await asyncio.shield(self._fetching)  # a cancelled caller must not cancel it for the others
         if (key := self._known(key_id)) is not None:
             return key
         if self._failed:

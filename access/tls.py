@@ -9,7 +9,7 @@ from ..schemas.settings import Settings
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return what the settings name, or None for plain HTTP. Raises SetupError when the files are not there or do not fit."""
+    """Return the TLS context of the settings, or None for plain HTTP. Raises SetupError if files are missing or do not match."""
     if settings.tls_cert is None:
         if settings.tls_key is not None:
             raise SetupError("MODELMESH_TLS_KEY is set without MODELMESH_TLS_CERT: give both, or neither")

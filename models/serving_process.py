@@ -64,8 +64,8 @@ class ServingProcess:
         self._question = ("load", spec, threads, limits)
         self._limits = limits
         self._closed = False
-        self._hung = 0  # times in a row that it hung, or did not load again
-        self._not_before = 0.0  # of the monotonic clock, when it may be started again
+        self._hung = 0  # consecutive times that it hung or failed to reload
+        self._not_before = 0.0  # monotonic time before which it is not restarted (backoff)
         self._data = adapter_for(spec.served_as).runs_in_worker
         self._lock = threading.Lock()
         hide_from_others()
@@ -102,7 +102,7 @@ class ServingProcess:
 
     def start_again(self) -> None:
         """Start the process where it is gone and its pause is over, so that the next batch need not wait for that."""
-        with self._lock, contextlib.suppress(Exception):  # whoever asks next is told
+        with self._lock, contextlib.suppress(Exception):  # the next `predict` raises it
             self._running()
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ def load_version(
 
 
 class WithOriginal:
-    """A compiled form, and behind it the model: batches of which the form is not sure in every row are the model's."""
+    """A compiled form with the model as fallback for batches in which the form is not sure of every row."""
 
     def __init__(self, compiled: Predictor, load_original: Callable[[], Predictor]) -> None:
         """`load_original` is called when the model is first needed."""

@@ -1,4 +1,4 @@
-"""The registry: models, their immutable versions, and what is known of each."""
+"""The registry of models and their immutable versions."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Registry:
                     await asyncio.to_thread(self._store.restore, compiled, digest)
                 return row, not versions
             except IntegrityError:
-                # Somebody was faster. With a version given it is theirs; without one the next number is free.
+                # A concurrent registration took the number. If it was given, return that version if its bytes are equal; else try the next.
                 if registration.version:
                     found = await self.existing(registration.name, registration.version, source_digest)
                     if found is not None:
@@ -185,10 +185,10 @@ class Registry:
                 return {}
             versions = {row.version: row.source_digest for row in model.versions}
             files = await self._files_of(session, model)
-            # By statements, not objects: somebody else may be deleting the same rows.
+            # By statements, not objects: the same rows may be deleted concurrently.
             await session.execute(delete(VersionRow).where(VersionRow.model_id == model.id))
             await session.execute(delete(ModelRow).where(ModelRow.id == model.id))
-            # Before the commit: who registers the same bytes now waits for it, and stores them again.
+            # Before the commit: a concurrent registration of the same bytes waits for it, and stores them again.
             for digest in files.keys() - await self._used(session, files):
                 await asyncio.to_thread(self._store.delete, files[digest])
         return versions
@@ -205,7 +205,7 @@ class Registry:
         return files
 
     async def _used(self, session: AsyncSession, files: Iterable[str]) -> set[str]:
-        """Return which of these digests versions that are registered have."""
+        """Return those of the digests that registered versions use."""
         found: set[str] = set()
         for column in (VersionRow.source_digest, VersionRow.artifact_digest):
             found |= set(await session.scalars(select(column).where(column.in_(list(files)))))

@@ -1,4 +1,4 @@
-"""What every HTTP answer has: a request id, errors as problem documents, and a place in the metrics."""
+"""Middleware of every HTTP server: request ids, errors as problem documents, metrics, traces and the access log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REQUEST_ID_KEY: web.RequestKey[str] = web.RequestKey("request_id", str)
 FOR_CLIENT_KEY: web.RequestKey[bool] = web.RequestKey("for_client", bool)
 TRACEPARENT_KEY: web.RequestKey[str] = web.RequestKey("traceparent", str)
 
-# In metrics, for requests whose client has gone.
+# The status in metrics of requests whose client disconnected.
 CLIENT_LEFT = 499
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 # What aiohttp unpacks; a body in any other encoding would reach its route as it is.
@@ -112,7 +112,7 @@ class _Books:
         self._total_of, self._seconds_of = cache(total.labels), cache(seconds.labels)
         self._keep = Bookkeeping(registry)
         self._traces = traces
-        # The least status that has a line in the access log.
+        # The lowest status that is logged in the access log.
         self._logged_from = {"off": 1000, "errors": 400}.get(access_log, 0)
         self._is_quiet = is_quiet
 
@@ -146,7 +146,7 @@ class _Books:
         )
 
     def _count(self, method: str, name: str, status: int, taken: float) -> None:
-        # What a caller makes up must not become a label.
+        # Labels must not come from callers: their number is unbounded.
         self._total_of(method if method in _METHODS else "other", name, status).inc()
         self._seconds_of(name).observe(taken)
 
@@ -175,7 +175,7 @@ def _check_encoding(request: web.Request) -> None:
 
 
 def _error_response(request: web.Request, error: Exception) -> web.Response:
-    """Return what is answered where a handler raised."""
+    """Return the response for an exception of a handler."""
     if isinstance(error, web.RequestPayloadError):
         error = _unreadable(error, request.headers.get("Content-Encoding"))
     if isinstance(error, ModelMeshError):

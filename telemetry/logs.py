@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 import orjson
 import structlog
 
-# Names of values that no log may hold, in whatever a line is made of.
+# Names of values that are redacted at any depth of a log line.
 _SECRET = ("password", "secret", "token", "authorization", "api_key", "apikey", "credential")
 
 

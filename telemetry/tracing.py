@@ -27,7 +27,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[
 
 
 def known_traceparent(given: str) -> str:
-    """Return a traceparent as it is, or nothing for what is none: W3C has such a header passed over, not refused."""
+    """Return a valid traceparent, else an empty text: W3C has an invalid one ignored, not refused."""
     return given if not given or _TRACEPARENT.fullmatch(given) else ""
 
 
@@ -50,10 +50,10 @@ class Traces:
 
     @classmethod
     def from_settings(cls, settings: Settings, role: str) -> Traces:
-        """Send spans to where the settings say, if they do."""
+        """Export spans to the collector in the settings, if there is one."""
         if not settings.otlp:
             return cls(role, settings.name, 0.0, None)
-        # While the collector is away spans are dropped; a line for each try would drown everything else.
+        # While the collector is down spans are dropped; a log line for each attempt would flood the log.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         exporter = OTLPSpanExporter(endpoint=settings.otlp, timeout=5)
         return cls(role, settings.name, settings.trace_sample, BatchSpanProcessor(exporter))
@@ -64,7 +64,7 @@ class Traces:
         return self._provider is not None
 
     def begin(self, name: str, traceparent: str) -> Span | None:
-        """Begin a request's first span, or go on with its caller's trace; None when it is not sampled."""
+        """Start a request's root span, or continue its caller's trace; None if it is not sampled."""
         if self._provider is None:
             return None
         context = _PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else None
@@ -94,13 +94,13 @@ class Traces:
         )
 
     async def close(self) -> None:
-        """Send what is left."""
+        """Flush the remaining spans."""
         if self._provider is not None:
             await asyncio.to_thread(self._provider.shutdown)
 
 
 def is_sampled(traceparent: str) -> bool:
-    """Whether somebody wants the spans of this request."""
+    """Whether the traceparent is sampled."""
     return len(traceparent) == 55 and traceparent[-1] in "13579bdf"
 
 

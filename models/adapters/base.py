@@ -1,4 +1,4 @@
-"""What a framework must be able to do to be served. A new framework is one file that implements `Adapter`."""
+"""The interface of a framework. A new framework is one file that implements `Adapter`."""
 
 from __future__ import annotations
 

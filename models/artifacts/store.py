@@ -40,7 +40,7 @@ class ArtifactStore:
         try:
             if not files.exists(target):
                 files.makedirs(files._parent(target), exist_ok=True)
-                # Under a name of its own first: nobody may see half a file under its digest.
+                # Under a temporary name first: a partial file must never be visible under its digest.
                 partial = f"{target}.{os.getpid()}.partial"
                 files.put_file(str(path), partial)
                 files.mv(partial, target)
@@ -54,7 +54,7 @@ class ArtifactStore:
         try:
             there = files.exists(target)
         except OSError:
-            return  # it was there a moment ago; the store is away now
+            return  # it was there a moment ago, and the store is down now
         if not there:
             self.put(path)
 

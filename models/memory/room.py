@@ -15,7 +15,7 @@ from ..compiled.domain import OutsideDomain
 from ..values.tensors import Tensors
 
 _AT_ONCE = 10_000  # rows that a model is handed at most, and those that are meant when its share is worked out
-_PARTS = 8  # one batch may take this fraction of the budget
+_PARTS = 8  # one batch may take this part of the budget: an eighth
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Room:
     """The memory budget of all models in this process, in bytes. Thread-safe."""
 
     def __init__(self, most: int, texts: int) -> None:
-        """`texts` is the most that all text of one batch takes. Both in bytes."""
+        """`texts` bounds the text of one batch. Both in bytes."""
         self._most = most
         self._texts = texts
         self._held = 0
@@ -38,7 +38,7 @@ class Room:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Room:
-        """Return a room as large as the settings say."""
+        """Return a budget of the size in the settings."""
         return cls(settings.model_memory_bytes, max(settings.max_batch_bytes, settings.max_record_bytes))
 
     def take(self, memory: Memory, *, slots: int, alone: bool) -> Share | str:
@@ -94,7 +94,7 @@ class InParts:
                 outputs, inside = outside.outputs, outside.inside
             for array in outputs.values():
                 if array.ndim == 0 or len(array) != len(inside):
-                    return outputs  # not one row for each row asked: whoever asked says so
+                    return outputs  # the number of rows is wrong: the caller checks it
             parts.append(outputs)
             sure.append(inside)
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -42,7 +42,7 @@ def company_matters(predictor: Predictor, inputs: Tensors) -> str:
         if any(len(array) != total for array in outputs.values()):
             return "rows of extreme values are dropped"
         beside = {name: array[total - rows :] for name, array in outputs.items()}
-    except Exception:  # it does not take such rows: nobody will share a batch with them
+    except Exception:  # the model refuses such rows, so they never share a batch
         return ""
     return "" if _alike(together, beside, every) else "rows are answered otherwise beside rows of extreme values"
 

@@ -1,4 +1,4 @@
-"""What an estimator answers, as an array: each value of its own type, whatever stands in the rows beside it."""
+"""Convert an estimator's answers to arrays in which each value keeps its own type."""
 
 from __future__ import annotations
 
