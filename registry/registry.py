@@ -105,7 +105,7 @@ class Registry:
                     await asyncio.to_thread(self._store.restore, compiled, digest)
                 return row, not versions
             except IntegrityError:
-                # A concurrent registration took the number. If it was given, return that version if its bytes are equal; else try the next.
+                # A concurrent registration took the number: `existing` settles a given one, else the next is tried.
                 if registration.version:
                     found = await self.existing(registration.name, registration.version, source_digest)
                     if found is not None:

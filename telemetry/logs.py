@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 import orjson
 import structlog
 
-# Names of values that are redacted at any depth of a log line.
+# A field of a log line is redacted if its name contains one of these.
 _SECRET = ("password", "secret", "token", "authorization", "api_key", "apikey", "credential")
 
 
