@@ -3,7 +3,7 @@
 The handler gets each record and a `Delivery`; it calls `finish` when nothing of the record is left to do, at once or much
 later, in any order. A partition with too much in hand is paused until half of it is done. When partitions are taken
 away, and at the end, what is in hand is finished and committed first. After a consumer that died with records in hand its
-successor takes them one at a time (see suspects).
+successor takes them one at a time (see partition_state).
 """
 
 from __future__ import annotations
