@@ -141,7 +141,7 @@ def page(figures: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             f"The forest at {RATE} requests/s over HTTP, two workers and one router; {HIT_SHARE:.0%} of the requests ask one of "
-            f"{HOT} rows again, the others are new. The plain model and the cached one in turn, {ROUNDS} rounds; latency counts "
+            f"{HOT} rows, the others are new. The plain model and the cached one alternate, {ROUNDS} rounds; latency counts "
             "from the moment at which a request was due. No request failed.",
             report.table(["answers in", "hits", "p50 ms", "p99 ms", "a hit's p50", "p99", "a miss's p50", "p99"], rows),
             report.table(["aim", "found", "met"], aims(figures)),

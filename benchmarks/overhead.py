@@ -1,4 +1,4 @@
-"""What it costs to be watched: metrics, access log and traces against a mesh without them, in turn."""
+"""The cost of observability: metrics, access log and traces against a mesh without them, alternating."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def page(figures: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             f"The forest over HTTP, {IN_FLIGHT} in flight and at {RATE}/s, one worker; medians of {ROUNDS} rounds in which each "
-            "kind of mesh was started afresh in turn. Default: metrics, and a log line for each request.",
+            "kind of mesh was restarted, alternating. Default: metrics, and a log line for each request.",
             report.table(
                 ["watched by", "requests/s", "against nothing", "p50 ms", "against nothing"],
                 [

@@ -55,13 +55,13 @@ async def run(say: Say) -> dict[str, Any]:
     async with temporary_mesh() as mesh, AsyncModelMeshClient(mesh.url, timeout=120) as sdk:
         say(f"mesh ready after {mesh.ready_seconds:.1f} s; registering forests")
         await sdk.register_model("compiled", model, sample=rows[:20])
-        roads: dict[str, Any] = {
+        paths: dict[str, Any] = {
             "floor": asking_floor(mesh.settings.kafka, bodies[0]),
             "kafka": kafka_target(mesh.settings, "compiled", bodies),
             "http": http_target(mesh.url, "compiled", bodies),
         }
         async with contextlib.AsyncExitStack() as stack:
-            asks = {name: await stack.enter_async_context(road) for name, road in roads.items()}
+            asks = {name: await stack.enter_async_context(path) for name, path in paths.items()}
             figures = await _closed_and_open(asks, say)
         figures["batching"] = await _batching(mesh, sdk, model, rows, say)
         figures["first_prediction"] = await _first_prediction(sdk, say)
@@ -73,7 +73,7 @@ async def _closed_and_open(asks: dict[str, Ask], say: Say) -> dict[str, Any]:
         say(f"warming up {name}")
         await LoadGenerator(ask).in_flight(64, seconds=WARM_UP_SECONDS)
     closed: dict[str, Any] = {}
-    # Side by side: at each level all roads in turn, so that a slow minute of the machine hits them alike.
+    # At each level the paths take turns, so that a slow minute of the machine affects all of them alike.
     for count in IN_FLIGHT:
         for name, ask in asks.items():
             found = (await LoadGenerator(ask).in_flight(count, seconds=SECONDS)).summary()

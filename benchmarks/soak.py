@@ -94,7 +94,7 @@ def page(figures: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             f"{figures['rate']} requests/s over HTTP for {figures['minutes']:g} minutes: {figures['outcomes']}, "
-            f"p50 {figures['p50_ms']:.1f} ms, p99 {figures['p99_ms']:.1f} ms. Lag of all consumer groups together: "
+            f"p50 {figures['p50_ms']:.1f} ms, p99 {figures['p99_ms']:.1f} ms. Lag summed over all consumer groups: "
             f"{statistics.median(lags):.0f} records at the median, {max(lags)} at most, {lags[-1]} at the end.",
             report.table(
                 ["role", "MB in the middle", "MB at the end", "growth over the second half, MB/h"],

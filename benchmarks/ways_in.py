@@ -37,7 +37,7 @@ def mean_of_image(path: Path) -> Path:
 
 
 def bodies_of_image(image: np.ndarray[Any, Any]) -> dict[str, tuple[str, bytes, dict[str, str]]]:
-    """The same image as each road takes it: path, body, headers."""
+    """The same image for each way in: path, body, headers."""
     tensor = {"name": "image", "shape": [1, *SHAPE], "datatype": "FP32"}
     header = orjson.dumps(
         {
@@ -78,12 +78,12 @@ async def run(say: Say) -> dict[str, Any]:
 
 
 async def _tensors(url: str, image: np.ndarray[Any, Any], say: Say) -> dict[str, Any]:
-    roads = bodies_of_image(image)
-    taken: dict[str, list[float]] = {name: [] for name in roads}
+    ways = bodies_of_image(image)
+    taken: dict[str, list[float]] = {name: [] for name in ways}
     async with aiohttp.ClientSession(url) as session:
         for _ in range(IMAGES):
             # In turn, so that a slow moment of the machine hits all alike.
-            for name, (path, body, headers) in roads.items():
+            for name, (path, body, headers) in ways.items():
                 began = time.perf_counter()
                 async with session.post(path, data=body, headers=headers) as answer:
                     await answer.read()
@@ -92,7 +92,7 @@ async def _tensors(url: str, image: np.ndarray[Any, Any], say: Say) -> dict[str,
                 taken[name].append(time.perf_counter() - began)
     found = {
         name: {
-            "bytes": len(roads[name][1]),
+            "bytes": len(ways[name][1]),
             "p50_ms": round(1000 * percentile(sorted(times), 50), 2),
             "p99_ms": round(1000 * percentile(sorted(times), 99), 2),
         }
@@ -143,13 +143,13 @@ def page(figures: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             f"One float32 tensor of {'x'.join(map(str, SHAPE))} through HTTP, gateway, log, router, worker and back, to a "
-            f"model that costs nothing; {IMAGES} of each in turn.",
+            f"model with almost no work; {IMAGES} requests of each, alternating.",
             report.table(
-                ["road", "bytes", "p50 ms", "p99 ms"],
+                ["path", "bytes", "p50 ms", "p99 ms"],
                 [[name, each["bytes"], each["p50_ms"], each["p99_ms"]] for name, each in figures["tensors"].items()],
             ),
-            f"A stretch of {replayed['requests']} requests for the forest, recorded at {RATE}/s and replayed at `max` beside "
-            f"the mesh: {replayed['rate']:.0f}/s, {replayed['times']:.1f} times the recorded rate, "
+            f"A replay of {replayed['requests']} requests for the forest, recorded at {RATE}/s and replayed at `max` beside "
+            f"the running mesh: {replayed['rate']:.0f}/s, {replayed['times']:.1f} times the recorded rate, "
             f"{replayed['agreement']:.2%} agreement.",
             report.table(["aim", "found", "met"], aims(figures)),
         ]

@@ -19,8 +19,8 @@ def page(figures: dict[str, Any]) -> str:
         found = figures["balancing"]
         parts += [
             "### One of two replicas is ten times slower",
-            "100 requests/s; a batch takes 20 ms in one worker and 200 ms in the other. Three rounds in turns, medians; nothing "
-            "is sent again.",
+            "100 requests/s; a batch takes 20 ms in one worker and 200 ms in the other. Medians of three rounds, alternating; "
+            "retries are off.",
             report.table(
                 ["choice", "p50 ms", "p90 ms", "p99 ms", "errors"],
                 [
@@ -35,7 +35,7 @@ def page(figures: dict[str, Any]) -> str:
         parts += [
             "### Twice the load",
             f"A batch of 8 takes 50 ms, so that two workers answer {found['peak']:.0f} requests/s at most; then "
-            f"{found['offered']:.0f}/s are offered for a minute with a deadline of 4 s. Goodput {found['goodput']:.0f}/s. "
+            f"{found['offered']:.0f}/s are sent for a minute with a deadline of 4 s. Goodput {found['goodput']:.0f}/s. "
             f"Outcomes: {found['outcomes']}. Refusals came within {found['refused_p50_ms']:.0f} ms at the median and "
             f"{found['refused_p99_ms']:.0f} ms at p99; answers within {found['answered_p99_ms']:.0f} ms at p99.",
             report.table(
@@ -52,10 +52,11 @@ def page(figures: dict[str, Any]) -> str:
 def _faults(faults: dict[str, Any]) -> list[str]:
     return [
         "### Faults",
-        "300 requests/s over HTTP through two gateways to two workers by two routers. `longest` is the longest answer of all "
-        "runs, `gap` the longest time without any answer, p99 that of the ten seconds after the fault (median of the "
-        "runs), `normal after` the seconds until the last answer that was an error or took more than 100 ms and three times "
-        "the p99 before (median, largest). A caller whose gateway is gone asks the other one under the same id.",
+        "300 requests/s over HTTP, with two gateways, two routers and two workers. `longest` is the slowest answer of all runs, "
+        "`gap` the longest time without any answer, `p99` that of the ten seconds after the fault (median of the runs). "
+        "`normal after` is the time in seconds until the last answer that was an error, or that took more than 100 ms and more "
+        "than three times the p99 before (median, largest). A caller whose gateway is down retries at the other one under the "
+        "same id.",
         report.table(
             ["fault", "runs", "sent", "right", "errors", "wrong", "lost", "twice", "longest ms", "gap ms", "p99 ms",
              "normal after s"],
@@ -70,9 +71,9 @@ def _faults(faults: dict[str, Any]) -> list[str]:
                 for name, found in faults.items()
             ],
         ),
-        "The log, read again afterwards: every accepted request id must have an outcome in `replies` and one row in the "
-        "inference log. `answered again` are ids with more than one reply, of which all but the first were dropped; "
-        "`contradicted` those whose answers differed.",
+        "An audit of the log afterwards: every accepted request id must have an outcome in `replies` and one row in the "
+        "inference log. `answered again` counts ids with more than one reply, of which all but the first were dropped; "
+        "`contradicted` counts those whose answers differed.",
         report.table(
             ["fault", "accepted", "without outcome", "answered again", "contradicted", "rows", "rows without outcome"],
             [[name, *found["audit"].values()] for name, found in faults.items()],

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import report
 
-ROADS = {"floor": "bare Kafka hops (floor)", "kafka": "Kafka client", "http": "HTTP gateway"}
+PATHS = {"floor": "bare Kafka hops (floor)", "kafka": "Kafka client", "http": "HTTP gateway"}
 COLUMNS = ["requests/s", "p50 ms", "p99 ms", "mean batch", "errors"]
 
 
@@ -22,8 +22,8 @@ def page(figures: dict[str, Any]) -> str:
         _plot(figures["at_rate"], "latency", "requests/s", "p99_ms", "p99 in ms", ylim=(0, None)),
         "### 5,000 requests at once",
         report.table(
-            ["road", "answered", *COLUMNS],
-            [[ROADS[name], found["answered"], *_row(found)] for name, found in figures["at_once"].items()],
+            ["path", "answered", *COLUMNS],
+            [[PATHS[name], found["answered"], *_row(found)] for name, found in figures["at_once"].items()],
         ),
         "### A forest of 100 trees on 30 features, 64 in flight over Kafka",
         report.table(
@@ -41,9 +41,9 @@ def page(figures: dict[str, Any]) -> str:
 def aims(figures: dict[str, Any]) -> list[list[str]]:
     """Each aim with what was measured and whether that meets it."""
     closed, opened, batching = figures["in_flight"], figures["at_rate"], figures["batching"]
-    http, kafka = (closed[road]["64"]["rate"] / closed["floor"]["64"]["rate"] for road in ("http", "kafka"))
+    http, kafka = (closed[path]["64"]["rate"] / closed["floor"]["64"]["rate"] for path in ("http", "kafka"))
     http_tail, kafka_tail = (
-        opened[road]["500"]["p99_ms"] / opened["floor"]["500"]["p99_ms"] for road in ("http", "kafka")
+        opened[path]["500"]["p99_ms"] / opened["floor"]["500"]["p99_ms"] for path in ("http", "kafka")
     )
     batched = batching["batched"]["rate"] / batching["one-by-one"]["rate"]
     answered = min(found["answered"] for found in figures["at_once"].values())
@@ -72,17 +72,17 @@ def _row(found: dict[str, Any]) -> list[str]:
 
 def _beside_floor(figures: dict[str, Any], unit: str, figure: str, title: str) -> str:
     rows = []
-    for name, road in ROADS.items():
+    for name, path in PATHS.items():
         for level, found in figures[name].items():
             rows.append(
-                [f"{road}, {level} {unit}", *_row(found), f"{found[figure] / figures['floor'][level][figure]:.2f}"]
+                [f"{path}, {level} {unit}", *_row(found), f"{found[figure] / figures['floor'][level][figure]:.2f}"]
             )
-    return report.table(["road", *COLUMNS, title], rows)
+    return report.table(["path", *COLUMNS, title], rows)
 
 
 def _plot(figures: dict[str, Any], name: str, x_label: str, figure: str, y_label: str, **axes: Any) -> str:
     lines = {
-        road: ([float(level) for level in figures[key]], [found[figure] for found in figures[key].values()])
-        for key, road in ROADS.items()
+        path: ([float(level) for level in figures[key]], [found[figure] for found in figures[key].values()])
+        for key, path in PATHS.items()
     }
     return report.save_plot(report.lines_plot(name.capitalize(), x_label, y_label, lines, **axes), name)

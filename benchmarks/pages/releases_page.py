@@ -38,8 +38,8 @@ def page(figures: dict[str, Any]) -> str:
 def _gone_bad(chaos: dict[str, Any]) -> list[str]:
     return [
         "### A candidate goes bad on the real pipeline",
-        "200 requests/s over HTTP, a tenth of them the candidate's. Seconds are read off the log: from the first request on "
-        "which the candidate is bad to the last that the router sends to it.",
+        "200 requests/s over HTTP, a tenth of them to the candidate. Seconds are taken from the log: from the first request on "
+        "which the candidate is bad to the last one that the router sends to it.",
         report.table(
             ["the candidate", "runs", "median s", "p95 s", "largest s", "bad requests", "answers", "failures seen by callers"],
             [
@@ -59,10 +59,10 @@ def _simulated(simulation: dict[str, Any]) -> list[str]:
     return [
         "### Simulated canaries",
         "10,000 canaries that are as good as stable, and 2,000 for each failure rate of a bad one, beside a stable version that "
-        "fails on 1 %: 200 requests/s, a tenth the candidate's, looked at every 250 ms for an hour. `Tuned` methods were given, "
-        f"on 20,000 other canaries, 1 % false rollbacks at stable's 1 %: evidence of {limits['evidence']:.0f} to 1, a window "
-        f"above {limits['window']:.2%}, five polls above {limits['poll']:.2%}. The test as shipped is not tuned: its share of "
-        "the 1 % that all comparisons have together is guaranteed at any rate.",
+        "fails on 1 %: 200 requests/s, a tenth to the candidate, checked every 250 ms for an hour. `Tuned` methods were tuned, "
+        f"on 20,000 other canaries, to 1 % false rollbacks where stable fails on 1 %: evidence of {limits['evidence']:.0f} to 1, "
+        f"a window above {limits['window']:.2%}, five polls above {limits['poll']:.2%}. The test as shipped is not tuned: its share of "
+        "the 1 % for all comparisons is guaranteed at any failure rate.",
         report.table(
             ["false rollbacks", *(f"both fail on {float(rate):.1%}" for rate in simulation["false"])],
             [
