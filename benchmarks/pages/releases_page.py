@@ -61,8 +61,8 @@ def _simulated(simulation: dict[str, Any]) -> list[str]:
         "10,000 canaries that are as good as stable, and 2,000 for each failure rate of a bad one, beside a stable version that "
         "fails on 1 %: 200 requests/s, a tenth to the candidate, checked every 250 ms for an hour. `Tuned` methods were tuned, "
         f"on 20,000 other canaries, to 1 % false rollbacks where stable fails on 1 %: evidence of {limits['evidence']:.0f} to 1, "
-        f"a window above {limits['window']:.2%}, five polls above {limits['poll']:.2%}. The test as shipped is not tuned: its share of "
-        "the 1 % for all comparisons is guaranteed at any failure rate.",
+        f"a window above {limits['window']:.2%}, five polls above {limits['poll']:.2%}. The test as shipped is not tuned: its "
+        "share of the 1 % for all comparisons is guaranteed at any failure rate.",
         report.table(
             ["false rollbacks", *(f"both fail on {float(rate):.1%}" for rate in simulation["false"])],
             [
