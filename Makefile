@@ -1,4 +1,4 @@
-# Every target first makes .venv and installs what is missing; nothing else is needed than Python 3.11+.
+# Every target first creates .venv and installs what is missing; only Python 3.11+ is needed.
 PYTHON ?= python3
 VENV := .venv
 PACKAGES := access broker cli control_plane gateway models producers recorder registry replay resilience router runtime schemas sdk stats telemetry workers deploy
@@ -32,18 +32,18 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest
 	@$(BIN)/python -m pytest tests/integration --database postgresql
 
-# The attacks of docs/security.md; part of `make test`.
+# The attacks listed in docs/security.md; part of `make test`.
 test-security: $(STAMP)
 	@$(BIN)/python -m pytest tests/security
 
 unit: $(STAMP)
 	@$(BIN)/python -m pytest tests/unit
 
-# Every estimator of scikit-learn against what is served of it; minutes. WORDS choose cases by name.
+# Compare every scikit-learn estimator with its served form; takes minutes. WORDS select cases by name.
 parity: $(STAMP)
 	@$(BIN)/python -m benchmarks parity $(WORDS)
 
-# mypy wants a folder named like the package; the root is the package, so it gets one by a link.
+# mypy needs a folder with the name of the package; the repository root is the package, so a link provides it.
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -52,8 +52,8 @@ lint: $(STAMP)
 	@$(BIN)/lint-imports
 	@$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)
 
-# What the image installs and what `make install` does, with hashes, in the versions that are installed here and were tested.
-# The newest mkdocs-material wants more than Python 3.11.0, so those before 3.11.5 get another version of what it needs.
+# The lock files for the image and for `make install`: with hashes, in the versions that are installed here and were tested.
+# The newest mkdocs-material needs a newer Python than 3.11.0, so versions before 3.11.5 get another version of its dependency.
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-annotate --no-header --constraints .build/constraints.txt
 lock: $(STAMP)
@@ -101,18 +101,18 @@ bench-sizing: $(STAMP)
 bench-ways: $(STAMP)
 	@$(BIN)/python -m benchmarks ways
 
-# 50 models and a browser; MINUTES says how long.
+# 50 models and a browser; MINUTES sets the duration.
 bench-dashboard: $(STAMP)
 	@$(BIN)/python -m benchmarks dashboard
 
-# A clone, an install and the tutorial, on an empty home; some minutes and 5 GB.
+# A clone, an install and the tutorial, with an empty home; takes some minutes and 5 GB.
 bench-newcomer: $(STAMP)
 	@$(BIN)/python -m benchmarks newcomer
 
 up: $(STAMP)
 	@$(BIN)/modelmesh up
 
-# What tests take that pip cannot bring: Debian, as root. Without these parts their tests are skipped, and say what is missing.
+# Tools for tests that pip cannot install (Debian, as root). Without them their tests are skipped, and say what is missing.
 parts:
 	@for program in promtool debootstrap docker chromium; do command -v $$program > /dev/null || missing=1; done; \
 	  test -z "$$missing" || (apt-get update -q && apt-get install -y -q --no-install-recommends \

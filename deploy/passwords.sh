@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write a .env with a random password for each part of the compose stack. What is in a .env stays.
+# Write a .env with a random password for each part of the compose stack. Values that a .env already has are kept.
 set -eu
 cd "$(dirname "$0")/.."
 umask 077

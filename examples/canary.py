@@ -1,4 +1,4 @@
-"""Try a second version on live traffic and let it prove itself; run `modelmesh up` and examples/first_model.py first."""
+"""Try a second version on live traffic as a canary; run `modelmesh up` and examples/first_model.py first."""
 
 import threading
 

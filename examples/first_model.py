@@ -1,4 +1,4 @@
-"""Register a forest and ask it; run `modelmesh up` first."""
+"""Register a forest and predict with it; run `modelmesh up` first."""
 
 from modelmesh.sdk import ModelMeshClient, Prediction
 from sklearn.datasets import load_breast_cancer

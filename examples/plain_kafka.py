@@ -10,10 +10,10 @@ import uuid
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 kafka, model, body = sys.argv[1:4]
-# The id is a label for the logs; the nonce is this request's alone, and says which reply is its.
+# The id is a label for the logs; the nonce identifies this request and its reply.
 partition, request_id, nonce, seconds = 5, "example-1", uuid.uuid4().hex, 10
 
-# The reply goes to the partition that the request names: read it from its end before asking.
+# The reply goes to the partition that the request names: start reading at its end before sending.
 consumer = Consumer({"bootstrap.servers": kafka, "group.id": "unused", "enable.auto.commit": False})
 _, end = consumer.get_watermark_offsets(TopicPartition("modelmesh.replies", partition), timeout=10)
 consumer.assign([TopicPartition("modelmesh.replies", partition, end)])
@@ -38,7 +38,7 @@ producer.flush()
 give_up = time.monotonic() + seconds
 while time.monotonic() < give_up:
     record = consumer.poll(0.5)
-    # Others may share the partition, and an answer may come twice: the nonce says whose it is.
+    # Other clients may share the partition, and an answer may come twice: match it by the nonce.
     if record is not None and record.error() is None and record.key() == nonce.encode():
         headers = dict(record.headers())
         print(headers["mm-status"].decode(), record.value().decode())

@@ -1,4 +1,4 @@
-"""Compare a version's answers with production's without anybody getting them; run examples/first_model.py first."""
+"""Compare a version's answers with production's, without returning them to callers; run examples/first_model.py first."""
 
 import time
 
