@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from ..schemas.errors import ForeignPage, MalformedRequest, SetupError, UnsupportedMediaType, WrongHost
-from ..schemas.settings import Settings
+from ..schemas.settings.access import HttpSettings
 
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 SITE, MODE = istr("Sec-Fetch-Site"), istr("Sec-Fetch-Mode")
@@ -40,7 +40,7 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _REMEMBERED = 1000
 
 
-def known_hosts(settings: Settings, address: str) -> frozenset[str] | None:
+def known_hosts(settings: HttpSettings, address: str) -> frozenset[str] | None:
     """Return the `Host` names that a server on `address` accepts; None: any.
 
     Any if `hosts` has `*`, and by default with authentication: a foreign page has no key, and the names of a deployment (its
@@ -67,7 +67,7 @@ def url_of(host: str, port: int) -> str:
 class Door:
     """Checks requests to one server. Valid Host values are cached, so that most requests cost one look-up."""
 
-    def __init__(self, settings: Settings, address: str) -> None:
+    def __init__(self, settings: HttpSettings, address: str) -> None:
         self._hosts = known_hosts(settings, address)
         # A server on all addresses accepts any IP address as Host: DNS rebinding needs a name.
         self._any_address = _is_all(address)

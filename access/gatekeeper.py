@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..schemas.errors import Unauthorized
 from ..schemas.payloads.keys import ApiKey
-from ..schemas.settings import Settings
+from ..schemas.settings.access import AccessSettings
 from .api_keys import check_key, is_api_key
 from .caller import Caller
 from .json_web_tokens import JsonWebTokens
@@ -17,7 +17,7 @@ from .rate_limiter import RateLimiter
 class Gatekeeper:
     """Authenticates and rate-limits callers. With `auth` off every caller may do everything."""
 
-    def __init__(self, settings: Settings, find_key: Callable[[str], ApiKey | None]) -> None:
+    def __init__(self, settings: AccessSettings, find_key: Callable[[str], ApiKey | None]) -> None:
         self.open = settings.auth == "off"
         self._find_key = find_key
         self._tokens = JsonWebTokens(settings) if settings.jwt_jwks_url else None

@@ -11,7 +11,7 @@ from cachetools import TTLCache
 
 from ..schemas.errors import Unauthorized
 from ..schemas.payloads.keys import Scope
-from ..schemas.settings import Settings
+from ..schemas.settings.access import AccessSettings
 from .caller import Caller
 from .provider_keys import ProviderKeys
 
@@ -25,7 +25,7 @@ MAX_PER_MINUTE = 2**31
 class JsonWebTokens:
     """Checks bearer tokens. The provider's keys are fetched when a token names an unknown one."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AccessSettings) -> None:
         self._settings = settings
         self._keys = ProviderKeys(settings.jwt_jwks_url)
         self._known: TTLCache[str, tuple[Caller, float]] = TTLCache(REMEMBERED, REMEMBERED_SECONDS)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 
 from ..schemas.errors import SetupError
-from ..schemas.settings import Settings
+from ..schemas.settings.access import AccessSettings
 
 
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
+def tls_context(settings: AccessSettings) -> ssl.SSLContext | None:
     """Return the TLS context of the settings, or None for plain HTTP. Raises SetupError if files are missing or do not match."""
     if settings.tls_cert is None:
         if settings.tls_key is not None:

@@ -12,7 +12,7 @@ import orjson
 from ..producers.client import PredictionClient
 from ..producers.load_generator import Ask
 from ..schemas.errors import Unavailable, from_problem
-from ..schemas.settings import Settings
+from ..schemas.settings.client import ClientSettings
 
 
 def bodies_of(rows: list[Any]) -> list[bytes]:
@@ -41,7 +41,7 @@ async def http_target(url: str, model: str, bodies: list[bytes]) -> AsyncIterato
 
 
 @contextlib.asynccontextmanager
-async def kafka_target(settings: Settings, model: str, bodies: list[bytes]) -> AsyncIterator[Ask]:
+async def kafka_target(settings: ClientSettings, model: str, bodies: list[bytes]) -> AsyncIterator[Ask]:
     """Send over Kafka; the bodies are sent in turn."""
     async with PredictionClient(settings) as client:
 

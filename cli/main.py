@@ -12,7 +12,6 @@ from rich.console import Console
 from ..schemas.errors import ModelMeshError
 from ..schemas.extras import not_installed
 from ..schemas.own_environment import take_over
-from ..schemas.settings import Settings
 from ..telemetry.logs import configure_logs
 from .lazy_commands import LazyCommands
 
@@ -39,7 +38,7 @@ def main() -> None:
     except ModelMeshError as error:
         _fail(error.detail)
     except ValidationError as error:
-        if error.title != Settings.__name__:
+        if not error.title.endswith("Settings"):
             raise
         first = error.errors()[0]
         _fail(f"MODELMESH_{str(first['loc'][0]).upper()}: {first['msg']}, not {str(first['input'])[:80]!r}")

@@ -17,7 +17,7 @@ from ..broker.kafka.outbox import Outbox
 from ..registry.storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, fitting
 from ..registry.storage.retries import write_with_retries
 from ..schemas.payloads.events import Event, ExperimentStarted, ExperimentStopped, VersionDiffers, read_event
-from ..schemas.settings import Settings
+from ..schemas.settings.control import ControlSettings
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 class HistoryProjection:
     """Writes each event once, by its id. While the database is away it waits; the offsets wait with it."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: ControlSettings, outbox: Outbox) -> None:
         self._dead_letters = DeadLetterWriter(settings, outbox)
         self._settings = settings
         self.state = "starting"

@@ -14,7 +14,7 @@ from ..broker.kafka.topic_follower import TopicFollower
 from ..broker.views.releases import ReleasesView
 from ..broker.views.statistics import StatisticsView
 from ..schemas.payloads.events import read_event
-from ..schemas.settings import Settings
+from ..schemas.settings.mesh import MeshSettings
 from ..telemetry.scraped import Values, add_scraped
 
 # A table of thousands of columns must not become thousands of time series.
@@ -24,7 +24,7 @@ MAX_FEATURES = 100
 class ControlMetrics:
     """Releases, canaries, drift, and what happened since this process began."""
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: MeshSettings, registry: CollectorRegistry) -> None:
         self._releases = ReleasesView(settings, None)
         self._statistics = StatisticsView(settings)
         self._events = TopicFollower(settings, settings.topics().events, self._on_event, from_end=True)

@@ -16,7 +16,7 @@ from ..runtime.heartbeats import Announcer
 from ..runtime.lifecycle import Lifecycle
 from ..runtime.role import Role
 from ..schemas.payloads.replicas import Heartbeat
-from ..schemas.settings import Settings
+from ..schemas.settings.control import ControlSettings
 from .history import HistoryProjection
 from .metrics import ControlMetrics
 from .releases.app import ReleasesApp
@@ -25,7 +25,7 @@ from .releases.app import ReleasesApp
 class ControlPlane(Role):
     """The one writer of the releases."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ControlSettings) -> None:
         self._settings = settings
         self._epoch = uuid4().hex
         self.registry = CollectorRegistry()

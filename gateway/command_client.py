@@ -19,7 +19,7 @@ from ..broker.kafka.topic_follower import TopicFollower
 from ..schemas.errors import ControlPlaneUnavailable, from_problem
 from ..schemas.payloads.commands import Command
 from ..schemas.payloads.events import Event, read_event
-from ..schemas.settings import Settings
+from ..schemas.settings.gateway import GatewaySettings
 
 LISTENER_BACKLOG = 1000
 
@@ -39,7 +39,7 @@ class Asked(TypedDict):
 class CommandClient:
     """For those who ask the control plane for something."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: GatewaySettings, outbox: Outbox) -> None:
         topics = settings.topics()
         self._topic = topics.commands.name
         self._timeout = settings.command_timeout

@@ -11,7 +11,7 @@ from ..broker.views.replicas import ReplicaView
 from ..schemas.payloads.commands import Command, Remove
 from ..schemas.payloads.events import Event
 from ..schemas.payloads.releases import VersionSpec
-from ..schemas.settings import Settings
+from ..schemas.settings.gateway import GatewaySettings
 from .command_client import Asked, CommandClient
 
 
@@ -19,7 +19,7 @@ class Deployer:
     """Executes commands that change a release."""
 
     def __init__(
-        self, settings: Settings, commands: CommandClient, releases: ReleasesView, replicas: ReplicaView
+        self, settings: GatewaySettings, commands: CommandClient, releases: ReleasesView, replicas: ReplicaView
     ) -> None:
         self._settings = settings
         self._commands = commands

@@ -7,13 +7,13 @@ from ..runtime.event_publisher import EventPublisher
 from ..schemas.payloads.event_data import KeyData
 from ..schemas.payloads.events import KeyCreated, KeyRevoked
 from ..schemas.payloads.keys import ApiKey
-from ..schemas.settings import Settings
+from ..schemas.settings.mesh import MeshSettings
 
 
 class KeyWriter:
     """The keys topic's writer."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: MeshSettings, outbox: Outbox) -> None:
         self._topic = settings.topics().keys.name
         self._outbox = outbox
         self._events = EventPublisher(settings, outbox)

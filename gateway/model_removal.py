@@ -15,7 +15,7 @@ from ..broker.views.releases import ReleasesView
 from ..broker.views.replicas import ReplicaView
 from ..registry.registry import Registry
 from ..schemas.errors import BrokerUnavailable, ModelNotFound, Unavailable
-from ..schemas.settings import Settings
+from ..schemas.settings.gateway import GatewaySettings
 from .deployer import Deployer
 
 ROUNDS = 3
@@ -26,7 +26,7 @@ class ModelRemoval:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: GatewaySettings,
         registry: Registry,
         deployer: Deployer,
         releases: ReleasesView,

@@ -36,7 +36,7 @@ from ..runtime.event_publisher import EventPublisher
 from ..runtime.lifecycle import Lifecycle
 from ..runtime.role import Role
 from ..schemas.errors import SetupError
-from ..schemas.settings import Settings
+from ..schemas.settings.gateway import GatewaySettings
 from ..telemetry.http import http_middleware
 from ..telemetry.scraped import add_scraped_number
 from ..telemetry.timely_site import TimelySite
@@ -72,7 +72,7 @@ BACKLOG = 8192
 class Gateway(Role):
     """One replica of the HTTP gateway."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self.registry = CollectorRegistry()
         # What can be wrong with the settings comes first, before anything is open.

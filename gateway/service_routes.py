@@ -14,7 +14,7 @@ from .. import __version__
 from ..access.caller import caller
 from ..schemas.asyncapi import asyncapi_document
 from ..schemas.documents.monitoring import Health
-from ..schemas.settings import Settings
+from ..schemas.settings.gateway import GatewaySettings
 from ..telemetry.admin_server import metrics_page, metrics_response
 from ..telemetry.http import json_response
 from ..telemetry.merged_metrics import merged
@@ -30,7 +30,9 @@ _DOCS_POLICY = (
 class ServiceRoutes:
     """Health, metrics and documents. What says whether the service is well, and what it can do, is no secret."""
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry, health: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, settings: GatewaySettings, registry: CollectorRegistry, health: Callable[[], dict[str, Any]]
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._health = health

@@ -26,7 +26,7 @@ from ..runtime.lifecycle import Lifecycle
 from ..schemas import records
 from ..schemas.errors import BrokerUnavailable, from_problem
 from ..schemas.records import PredictionRequest, Priority, Reply
-from ..schemas.settings import Settings
+from ..schemas.settings.client import ClientSettings
 from .pending_requests import PendingRequest, PendingRequests
 from .request_checks import check_size, check_texts, checked_id, seconds_to_wait
 from .request_partitions import RequestPartitions
@@ -56,9 +56,9 @@ class PredictionClient:
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, kafka: str | None = None, replicas: ReplicaView | None = None
+        self, settings: ClientSettings | None = None, *, kafka: str | None = None, replicas: ReplicaView | None = None
     ) -> None:
-        settings = settings or Settings()
+        settings = settings or ClientSettings()
         update = {"name": f"client-{uuid4().hex[:12]}"} | ({"kafka": kafka} if kafka else {})
         self._settings = settings.model_copy(update=update)
         self._given_replicas = replicas

@@ -15,7 +15,7 @@ from ..broker.kafka.connection import make_consumer, make_producer
 from ..schemas import records
 from ..schemas.errors import BrokerUnavailable, Forbidden, MalformedRecord, NotFound, RequestTooLarge
 from ..schemas.records import PredictionRequest, Reply
-from ..schemas.settings import Settings
+from ..schemas.settings.client import ClientSettings
 from .client import PredictionClient
 
 _ADDED = frozenset(
@@ -124,7 +124,7 @@ def _text(value: bytes | None) -> str | None:
 class DeadLetters:
     """The dead letters of one mesh, straight from Kafka."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._topic = settings.topics().dead_letters.name
 

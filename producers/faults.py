@@ -18,7 +18,7 @@ from ..schemas.errors import NotFound, Unavailable
 from ..schemas.payloads.chaos import Fault
 from ..schemas.payloads.event_data import FaultStartedData, FaultStoppedData
 from ..schemas.payloads.events import ChaosStarted, ChaosStopped
-from ..schemas.settings import Settings
+from ..schemas.settings.mesh import MeshSettings
 
 HEARD_WITHIN = 3.0
 
@@ -26,7 +26,7 @@ HEARD_WITHIN = 3.0
 class FaultInjector:
     """Puts faults on the log, where every role that has chaos switched on reads them. Use as an async context manager."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MeshSettings) -> None:
         self._settings = settings
         self._topic = settings.topics().chaos
         self._view = FaultsView(settings)

@@ -7,7 +7,7 @@ import os
 from ..schemas.errors import MalformedRequest, RequestTooLarge
 from ..schemas.names import REQUEST_ID
 from ..schemas.records import PredictionRequest
-from ..schemas.settings import Settings
+from ..schemas.settings.client import ClientSettings
 from .header_texts import are_texts, fault_of
 
 
@@ -30,7 +30,7 @@ def check_size(body: bytes, most: int) -> None:
         )
 
 
-def seconds_to_wait(deadline: float | None, settings: Settings) -> float:
+def seconds_to_wait(deadline: float | None, settings: ClientSettings) -> float:
     """Return for how many seconds a caller waits. Raises MalformedRequest for what is no number."""
     seconds = min(deadline or settings.deadline, settings.max_deadline)
     if seconds != seconds:

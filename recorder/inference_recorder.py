@@ -13,7 +13,7 @@ from ..broker.kafka.catch_up_reader import CatchUpReader, catch_up_consumer
 from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..registry.storage.retries import write_with_retries
-from ..schemas.settings import Settings
+from ..schemas.settings.recorder import RecorderSettings
 from .inference_log import InferenceLog, retention_limit
 from .log_offsets import reader_from
 
@@ -25,7 +25,7 @@ CLEAN_EVERY = 600.0
 class InferenceRecorder:
     """Writes the inference log. While the database is down it waits; the records stay on the log."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: RecorderSettings, outbox: Outbox) -> None:
         self._dead_letters = DeadLetterWriter(settings, outbox)
         self._settings = settings
         self._topics = settings.topics()

@@ -13,7 +13,7 @@ from ..broker.kafka.catch_up_reader import CatchUpReader, catch_up_consumer
 from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..registry.storage.retries import write_with_retries
-from ..schemas.settings import Settings
+from ..schemas.settings.recorder import RecorderSettings
 from .inference_log import retention_limit
 from .labels import Labels
 from .log_offsets import reader_from
@@ -25,7 +25,7 @@ CLEAN_EVERY = 600.0
 class LabelRecorder:
     """Compares labels with the answers in the inference log; that needs a log that keeps bodies."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: RecorderSettings, outbox: Outbox) -> None:
         self._settings = settings
         self._topics = settings.topics()
         self._outbox = outbox

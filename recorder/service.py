@@ -17,7 +17,7 @@ from ..runtime.heartbeats import Announcer
 from ..runtime.lifecycle import Lifecycle
 from ..runtime.role import Role
 from ..schemas.payloads.replicas import Heartbeat
-from ..schemas.settings import Settings
+from ..schemas.settings.recorder import RecorderSettings
 from ..telemetry.scraped import add_lag
 from .inference_recorder import InferenceRecorder
 from .label_recorder import LabelRecorder
@@ -30,7 +30,7 @@ NICENESS = 10
 class Recorder(Role):
     """Writes the inference log, compares answers with labels, and pairs shadow answers with production's."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: RecorderSettings) -> None:
         self._settings = settings
         self._epoch = uuid4().hex
         self.registry = CollectorRegistry()

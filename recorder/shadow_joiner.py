@@ -17,7 +17,7 @@ from ..broker.views.releases import ReleasesView
 from ..schemas.errors import MalformedRecord
 from ..schemas.payloads.releases import Release, Variant
 from ..schemas.records import SHADOW, Reply
-from ..schemas.settings import Settings
+from ..schemas.settings.mesh import MeshSettings
 from ..schemas.trial_id import TrialId
 from .shadow_pairs import ShadowPairs
 
@@ -30,7 +30,7 @@ LOGGED = 10
 class ShadowJoiner:
     """Reads nothing while no shadow runs. After a restart it reads from the start of the oldest running shadow."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: MeshSettings, outbox: Outbox) -> None:
         topics = settings.topics()
         self._settings = settings
         self._replies = topics.replies

@@ -29,12 +29,12 @@ def main() -> None:
         lines.flush()
 
     # Not before the environment is whole, which these read.
-    from ..schemas.settings import Settings
+    from ..schemas.settings.replay import ReplaySettings
     from .job import Asked, ReplayJob
 
     try:
         job = ReplayJob(
-            Settings(), Asked.from_options(orjson.loads(sys.argv[1])), on_progress=lambda far: say(progress=far)
+            ReplaySettings(), Asked.from_options(orjson.loads(sys.argv[1])), on_progress=lambda far: say(progress=far)
         )
         document = asyncio.run(job.run())
     except ModelMeshError as error:

@@ -31,7 +31,7 @@ from ..registry.version_specs import spec_of
 from ..schemas.errors import InvalidInput
 from ..schemas.payloads.profiles import Profile
 from ..schemas.payloads.releases import Framework, VersionSpec
-from ..schemas.settings import Settings
+from ..schemas.settings.replay import ReplaySettings
 from .folder import ReplayFolder
 from .replayer import Progress, Replay, ReplayRange
 
@@ -73,7 +73,7 @@ class ReplayJob:
     With a folder its rows and report are written there; with `resume` it goes on with the replay that the folder holds.
     """
 
-    settings: Settings
+    settings: ReplaySettings
     asked: Asked
     framework: Framework | None = None
     labels: Mapping[str, Any] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class ReplayJob:
         return predictor, spec.profile
 
 
-async def _load_file(file: Path, kind: Framework, sample: list[Any], settings: Settings) -> Predictor:
+async def _load_file(file: Path, kind: Framework, sample: list[Any], settings: ReplaySettings) -> Predictor:
     """Return a model that is only a file. It is the caller's own, so code is taken; like any other it runs isolated."""
     limits = replace(Limits.from_settings(settings), allow_pickles=True)
     with TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ from ..schemas.errors import InvalidInput, MalformedRecord, ModelMeshError, NotF
 from ..schemas.payloads.labels import Label
 from ..schemas.payloads.profiles import Profile
 from ..schemas.records import JSON, PredictionRequest, Reply
-from ..schemas.settings import Settings
+from ..schemas.settings.mesh import MeshSettings
 from ..stats.log_histogram import add_value
 from .labels import Answered, Said, identity_of, truths
 from .report import ReplayReport, plain
@@ -57,7 +57,7 @@ class Replay:
     are taken as they are, and not handed to `on_row` again.
     """
 
-    settings: Settings
+    settings: MeshSettings
     range: ReplayRange
     predictor: Predictor
     profile: Profile | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..schemas.payloads.replicas import BreakerState
-from ..schemas.settings import Settings
+from ..schemas.settings.pipeline import PipelineSettings
 
 State: TypeAlias = BreakerState
 # Values of the metric.
@@ -30,7 +30,7 @@ class BreakerRules:
     probes: int = 3
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> BreakerRules:
+    def from_settings(cls, settings: PipelineSettings) -> BreakerRules:
         """Return the rules from the settings."""
         return cls(
             settings.breaker_failures,

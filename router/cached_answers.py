@@ -17,7 +17,7 @@ from ..runtime.replies import ReplyWriter
 from ..schemas import records
 from ..schemas.errors import MalformedRecord
 from ..schemas.payloads.releases import Release, Variant
-from ..schemas.settings import Settings
+from ..schemas.settings.router import RouterSettings
 from .answer_store import AnswerKey, MemoryAnswers
 from .assignment import shadow_of
 from .inputs_digest import inputs_digest
@@ -31,7 +31,7 @@ class CachedAnswers:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: RouterSettings,
         registry: CollectorRegistry,
         table: RoutingTable,
         reply_writer: ReplyWriter,

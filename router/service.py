@@ -33,7 +33,7 @@ from ..schemas import records
 from ..schemas.errors import DeadlineExceeded, ModelMeshError, Overloaded
 from ..schemas.payloads.releases import Release
 from ..schemas.payloads.replicas import Heartbeat, ModelLoad
-from ..schemas.settings import Settings
+from ..schemas.settings.router import RouterSettings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.scraped import add_lag, add_scraped_number
 from ..telemetry.tracing import Traces, is_sampled, traceparent_of
@@ -50,7 +50,7 @@ from .table import RoutingTable
 class Router(Role):
     """One replica of the router."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: RouterSettings) -> None:
         self._settings = settings
         self._epoch = uuid4().hex
         topics = settings.topics()

@@ -11,7 +11,7 @@ import structlog
 from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.views.faults import FaultsView
 from ..schemas.payloads.chaos import Fault, FaultKind
-from ..schemas.settings import Settings
+from ..schemas.settings.mesh import MeshSettings
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 class Chaos:
     """The faults that are on now; `find` says whether one of them hits."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MeshSettings) -> None:
         self._replica = settings.name
         self._view = FaultsView(settings, self._warn) if settings.chaos else None
 

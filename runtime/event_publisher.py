@@ -9,7 +9,7 @@ from ..broker.kafka.outbox import Outbox
 from ..resilience.circuit_breaker import State
 from ..schemas.payloads.event_data import BreakerData
 from ..schemas.payloads.events import BreakerClosed, BreakerHalfOpened, BreakerOpened, Data, EventOf
-from ..schemas.settings import Settings
+from ..schemas.settings.mesh import MeshSettings
 
 _BREAKERS: dict[State, type[EventOf[BreakerData]]] = {
     "closed": BreakerClosed, "half_open": BreakerHalfOpened, "open": BreakerOpened
@@ -19,7 +19,7 @@ _BREAKERS: dict[State, type[EventOf[BreakerData]]] = {
 class EventPublisher:
     """Publishes events in the name of this replica."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: MeshSettings, outbox: Outbox) -> None:
         self._topic = settings.topics().events.name
         self._actor = settings.name
         self._outbox = outbox

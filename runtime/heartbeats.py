@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from ..broker.kafka.outbox import Outbox
 from ..schemas.payloads.replicas import Heartbeat
-from ..schemas.settings import Settings
+from ..schemas.settings.mesh import MeshSettings
 
 
 class Announcer:
     """Publishes what `describe` says at every interval, and a farewell at the end."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, describe: Callable[[], Heartbeat]) -> None:
+    def __init__(self, settings: MeshSettings, outbox: Outbox, describe: Callable[[], Heartbeat]) -> None:
         self._settings = settings
         self._topic = settings.topics().replicas.name
         self._outbox = outbox

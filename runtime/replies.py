@@ -26,7 +26,7 @@ from ..schemas.records import (
     Reply,
     header_bytes,
 )
-from ..schemas.settings import Settings
+from ..schemas.settings.mesh import MeshSettings
 from .chaos import Chaos
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 class ReplyWriter:
     """Writes replies and dead letters; the record is finished when they are acknowledged."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, chaos: Chaos | None = None) -> None:
+    def __init__(self, settings: MeshSettings, outbox: Outbox, chaos: Chaos | None = None) -> None:
         self._chaos = chaos
         topics = settings.topics()
         self._replies = {"primary": topics.replies, "shadow": topics.shadow_replies}

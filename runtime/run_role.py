@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
 import uvloop
@@ -19,7 +20,7 @@ from ..broker.kafka.connection import wait_until_answers
 from ..broker.kafka.topics import ensure_topics
 from ..schemas.acls import used_by
 from ..schemas.errors import ModelMeshError
-from ..schemas.settings import Settings
+from ..schemas.settings.role import RoleSettings
 from ..telemetry.admin_server import admin_server
 from ..telemetry.logs import configure_logs
 from .lifecycle import STOP_SECONDS, Lifecycle
@@ -29,15 +30,16 @@ log = structlog.get_logger(__name__)
 BROKER_TIMEOUT = 60.0
 # New objects between two runs of the garbage collector. With Python's default of 700 it runs every few requests.
 GARBAGE_THRESHOLD = 10_000
+S = TypeVar("S", bound=RoleSettings)
 
 
-def run_role(name: str, settings: Settings, make: Callable[[Settings], Role], *, needs_broker: bool = True) -> None:
+def run_role(name: str, settings: S, make: Callable[[S], Role], *, needs_broker: bool = True) -> None:
     """Run until stopped. Exits with 1 and one line of log when the role fails."""
     configure_logs(settings.log_level, name, settings.name)
     sys.exit(uvloop.run(_run(name, settings, make, needs_broker)))
 
 
-async def _run(name: str, settings: Settings, make: Callable[[Settings], Role], needs_broker: bool) -> int:
+async def _run(name: str, settings: S, make: Callable[[S], Role], needs_broker: bool) -> int:
     """Run a role; return the process' exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -63,7 +65,7 @@ async def _run(name: str, settings: Settings, make: Callable[[Settings], Role], 
     return code
 
 
-async def _start(name: str, settings: Settings, role: Role, parts: Lifecycle) -> None:
+async def _start(name: str, settings: RoleSettings, role: Role, parts: Lifecycle) -> None:
     """Start the role behind its admin server, so that /health says what it waits for."""
     _tune_garbage_collector()
     ProcessCollector(registry=role.registry)

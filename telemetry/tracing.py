@@ -20,7 +20,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_cu
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from ..schemas.settings import Settings
+from ..schemas.settings.role import RoleSettings
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]{0,200})?")
@@ -49,7 +49,7 @@ class Traces:
             self._tracer = self._provider.get_tracer("modelmesh")
 
     @classmethod
-    def from_settings(cls, settings: Settings, role: str) -> Traces:
+    def from_settings(cls, settings: RoleSettings, role: str) -> Traces:
         """Export spans to the collector in the settings, if there is one."""
         if not settings.otlp:
             return cls(role, settings.name, 0.0, None)

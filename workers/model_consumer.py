@@ -8,12 +8,12 @@ from collections.abc import Callable
 from ..broker.kafka.connection import group_commits, make_consumer
 from ..broker.kafka.consume_loop import ConsumeLoop, Handler
 from ..runtime.replies import ReplyWriter
-from ..schemas.settings import Settings
+from ..schemas.settings.worker import WorkerSettings
 from ..schemas.topics import Topic
 
 
 def model_consumer(
-    settings: Settings,
+    settings: WorkerSettings,
     model: str,
     topic: Topic,
     handler: Handler,

@@ -27,7 +27,7 @@ from ..schemas.payloads.chaos import Fault
 from ..schemas.payloads.releases import Release, VersionSpec
 from ..schemas.payloads.replicas import ModelLoad
 from ..schemas.records import PredictionRequest
-from ..schemas.settings import Settings
+from ..schemas.settings.worker import WorkerSettings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces
 from .compiled_watch import CompiledWatch, WatchSchedule
@@ -53,7 +53,7 @@ class ModelPool:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WorkerSettings,
         model: str,
         reply_writer: ReplyWriter,
         metrics: WorkerMetrics,

@@ -17,7 +17,7 @@ from ..runtime.replies import ReplyWriter
 from ..schemas.errors import CircuitOpen, DeadlineExceeded, ModelFailed, ModelRefusedInput, NoWorker, ShadowShed
 from ..schemas.payloads.releases import Release
 from ..schemas.records import PredictionRequest
-from ..schemas.settings import Settings
+from ..schemas.settings.worker import WorkerSettings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces, is_sampled
 from .metrics import WorkerMetrics
@@ -42,7 +42,7 @@ class ModelServer:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WorkerSettings,
         model: str,
         servers: Mapping[str, Server],
         reply_writer: ReplyWriter,

@@ -13,7 +13,7 @@ from ..broker.kafka.outbox import Outbox
 from ..models.proof.profile import count_labels, output_labels
 from ..schemas.payloads.observations import SUMMARY_BYTES, FeatureCounts, Summary, VersionCounts
 from ..schemas.payloads.releases import Release
-from ..schemas.settings import Settings
+from ..schemas.settings.worker import WorkerSettings
 from ..stats.log_histogram import add_value
 from ..telemetry.bookkeeping import Bookkeeping
 from .results import BatchRun
@@ -37,7 +37,9 @@ class _Trial:
 class Observer:
     """Counts by model, trial and version, and sends what it has. Counting is cheap; binning waits for the summary."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, epoch: str, keep_books: Bookkeeping | None = None) -> None:
+    def __init__(
+        self, settings: WorkerSettings, outbox: Outbox, epoch: str, keep_books: Bookkeeping | None = None
+    ) -> None:
         self._keep_books = keep_books or Bookkeeping()
         self._topic = settings.topics().observations.name
         self._worker = settings.name

@@ -31,7 +31,7 @@ from ..runtime.role import Role
 from ..schemas.payloads.observations import DIFFERENCE, Difference
 from ..schemas.payloads.releases import Release, VersionSpec
 from ..schemas.payloads.replicas import Heartbeat
-from ..schemas.settings import Settings
+from ..schemas.settings.worker import WorkerSettings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.scraped import add_lag, add_scraped_number
 from ..telemetry.tracing import Traces
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 class Worker(Role):
     """One replica of the worker pool, for all models."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._seals = SealChecker(settings.seal_public_key) if settings.seal_public_key is not None else None
         self._signers = Signers(settings.signers)

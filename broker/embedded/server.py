@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...schemas.errors import BrokerUnavailable, SetupError
 from ...schemas.own_environment import plain_environment
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..kafka.connection import wait_until_answers
 from .class_archive import ClassArchive
 from .die_with_parent import die_with_parent
@@ -160,7 +160,7 @@ class EmbeddedKafka:
 
     async def _until_it_answers(self, process: asyncio.subprocess.Process) -> None:
         answering = asyncio.create_task(
-            wait_until_answers(Settings(kafka=self.bootstrap, kafka_security="PLAINTEXT"), START_TIMEOUT)
+            wait_until_answers(MeshSettings(kafka=self.bootstrap, kafka_security="PLAINTEXT"), START_TIMEOUT)
         )
         ending = asyncio.create_task(process.wait())
         done, _ = await asyncio.wait({answering, ending}, return_when=asyncio.FIRST_COMPLETED)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ...schemas.topics import Topic
 from .connection import make_consumer
 
@@ -23,7 +23,7 @@ PIECE, RESTS, LONGEST_REST = 100, 3.0, 0.05
 BEHIND, LARGE_PIECE = 5_000, 2_000
 
 
-def catch_up_consumer(settings: Settings) -> AIOKafkaConsumer:
+def catch_up_consumer(settings: MeshSettings) -> AIOKafkaConsumer:
     """Return a consumer for a CatchUpReader, not started yet: what is there comes at once, in large pieces."""
     return make_consumer(settings, fetch_min_bytes=FETCH_BYTES, fetch_max_wait_ms=5)
 

@@ -14,7 +14,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 
 from ...schemas.errors import BrokerUnavailable
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from .backoff_producer import BackoffProducer
 from .security import security_options
 from .tolerant_records import read_tolerantly
@@ -27,7 +27,7 @@ logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @contextlib.asynccontextmanager
-async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_client(settings: MeshSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Open an admin client for as long as the block lasts. Raises BrokerUnavailable when nobody answers."""
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.kafka, request_timeout_ms=10_000, **security_options(settings)
@@ -45,7 +45,7 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
         await admin.close()
 
 
-def group_commits(settings: Settings, group: str) -> ReadCommits:
+def group_commits(settings: MeshSettings, group: str) -> ReadCommits:
     """Return a function that reads a group's commits with their metadata, which a consumer alone does not get to see.
 
     It raises KafkaError or BrokerUnavailable.
@@ -61,7 +61,7 @@ def group_commits(settings: Settings, group: str) -> ReadCommits:
     return read
 
 
-async def wait_until_answers(settings: Settings, timeout: float) -> None:
+async def wait_until_answers(settings: MeshSettings, timeout: float) -> None:
     """Return once the broker gives metadata (it accepts connections before that). Raises BrokerUnavailable."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + timeout
@@ -79,7 +79,7 @@ async def wait_until_answers(settings: Settings, timeout: float) -> None:
         await asyncio.sleep(0.1)
 
 
-def make_producer(settings: Settings) -> AIOKafkaProducer:
+def make_producer(settings: MeshSettings) -> AIOKafkaProducer:
     """Return an idempotent producer, not started yet."""
     return BackoffProducer(
         bootstrap_servers=settings.kafka,
@@ -93,7 +93,7 @@ def make_producer(settings: Settings) -> AIOKafkaProducer:
     )
 
 
-async def start_producer(producer: AIOKafkaProducer, settings: Settings) -> None:
+async def start_producer(producer: AIOKafkaProducer, settings: MeshSettings) -> None:
     """Start a producer. Raises BrokerUnavailable."""
     try:
         await producer.start()
@@ -101,7 +101,7 @@ async def start_producer(producer: AIOKafkaProducer, settings: Settings) -> None
         raise BrokerUnavailable(f"Kafka at {settings.kafka} cannot be reached: {error}") from error
 
 
-def make_consumer(settings: Settings, *topics: str, group: str | None = None, **options: Any) -> AIOKafkaConsumer:
+def make_consumer(settings: MeshSettings, *topics: str, group: str | None = None, **options: Any) -> AIOKafkaConsumer:
     """Return a consumer that commits by hand, not started yet; in a group if one is given.
 
     A replica with a name of its own is a static member of its groups: when it comes back within the session timeout, it

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from ...schemas.payloads.dead_letters import dead_letter
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from .outbox import Outbox
 
 log = structlog.get_logger(__name__)
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 class DeadLetterWriter:
     """Sends dead letters. Several readers of one record write one each; `modelmesh dead-letters` shows the first."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: MeshSettings, outbox: Outbox) -> None:
         self._topic = settings.topics().dead_letters.name
         self._whole = settings.max_body_bytes
         self._outbox = outbox

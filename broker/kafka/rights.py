@@ -10,7 +10,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 
 from ...schemas.acls import Acl
 from ...schemas.errors import BrokerUnavailable, Forbidden, SetupError
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from .connection import wait_until_answers
 from .security import security_options
 
@@ -21,7 +21,7 @@ _OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Delete": 6, "Describe": 8}
 ANSWER_TIMEOUT = 60.0
 
 
-async def give_rights(settings: Settings, rights: Iterable[Acl], users: Mapping[str, str]) -> int:
+async def give_rights(settings: MeshSettings, rights: Iterable[Acl], users: Mapping[str, str]) -> int:
     """Give each right to its role's user, from any address, and return how many (user, resource, operation) that were.
 
     Repeated, it changes nothing; it takes nothing away. Raises BrokerUnavailable, Forbidden where `settings` log in as
@@ -54,7 +54,7 @@ async def give_rights(settings: Settings, rights: Iterable[Acl], users: Mapping[
     return given
 
 
-def _check(code: int, message: str | None, settings: Settings) -> None:
+def _check(code: int, message: str | None, settings: MeshSettings) -> None:
     error = for_code(code)
     if error is SecurityDisabled:
         raise SetupError(

@@ -6,10 +6,10 @@ import ssl
 from typing import Any
 
 from ...schemas.errors import SetupError
-from ...schemas.settings import Settings
+from ...schemas.settings.kafka import KafkaSettings
 
 
-def security_options(settings: Settings) -> dict[str, Any]:
+def security_options(settings: KafkaSettings) -> dict[str, Any]:
     """Return what every Kafka client needs beside the address. Raises SetupError for files that are not there or do not fit."""
     options: dict[str, Any] = {"security_protocol": settings.kafka_security}
     if "SSL" in settings.kafka_security:
@@ -28,7 +28,7 @@ def security_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def tls_to_kafka(settings: Settings) -> ssl.SSLContext:
+def tls_to_kafka(settings: KafkaSettings) -> ssl.SSLContext:
     """Return a context that trusts the settings' authority and shows the client's certificate, where there is one."""
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ca)

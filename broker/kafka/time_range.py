@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ...schemas.topics import Topic
 from .connection import make_consumer
 
 FETCH = 2000
 
 
-async def read_time_range(settings: Settings, topic: Topic, begin: float, end: float) -> AsyncIterator[ConsumerRecord]:
+async def read_time_range(
+    settings: MeshSettings, topic: Topic, begin: float, end: float
+) -> AsyncIterator[ConsumerRecord]:
     """Iterate over the records of all partitions between two moments: by partition, in order, so always the same.
 
     Moments in seconds since the epoch; one that has not come yet is the end of the log.

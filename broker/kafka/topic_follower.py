@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ...schemas.topics import Topic
 from .connection import make_consumer
 from .dead_letter_writer import DeadLetterWriter
@@ -27,7 +27,7 @@ class TopicFollower:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: MeshSettings,
         topic: Topic,
         on_record: Callable[[ConsumerRecord], None],
         *,

@@ -15,14 +15,14 @@ from aiokafka.errors import (
 )
 
 from ...schemas.errors import BrokerUnavailable
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ...schemas.topics import Topic
 from .connection import admin_client
 
 DESCRIBE_TIMEOUT = 20.0
 
 
-async def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
+async def ensure_topics(settings: MeshSettings, topics: Iterable[Topic]) -> None:
     """Create the topics that are missing; return once each can be described with a leader for every partition.
 
     Who may not create them waits for those who may (schemas/acls.py says who). Raises BrokerUnavailable when Kafka refuses
@@ -54,7 +54,7 @@ async def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def delete_topic(settings: Settings, topic: Topic) -> None:
+async def delete_topic(settings: MeshSettings, topic: Topic) -> None:
     """Delete a topic and return once it is gone, with its groups' offsets; one that is gone already is no error.
 
     Raises BrokerUnavailable when Kafka refuses or does not get there in time.
@@ -73,7 +73,7 @@ async def delete_topic(settings: Settings, topic: Topic) -> None:
             await asyncio.sleep(0.05)
 
 
-def _why_not(descriptions: list[dict[str, Any]], settings: Settings) -> str:
+def _why_not(descriptions: list[dict[str, Any]], settings: MeshSettings) -> str:
     codes = {each["topic"]: for_code(each["error_code"]) for each in descriptions}
     for error, what in (
         (TopicAuthorizationFailedError, f"may not be used by the user {settings.kafka_user!r}"),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from aiokafka import ConsumerRecord
 
 from ...schemas.payloads.chaos import Fault
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.topic_follower import TopicFollower
 
@@ -16,7 +16,7 @@ from ..kafka.topic_follower import TopicFollower
 class FaultsView:
     """`faults` by id, including expired ones; `on_fault` is called with each new fault that has not expired."""
 
-    def __init__(self, settings: Settings, on_fault: Callable[[Fault], None] = lambda fault: None) -> None:
+    def __init__(self, settings: MeshSettings, on_fault: Callable[[Fault], None] = lambda fault: None) -> None:
         self.faults: dict[str, Fault] = {}
         self._on_fault = on_fault
         self._follower = TopicFollower(settings, settings.topics().chaos, self._on_record)

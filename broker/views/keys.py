@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiokafka import ConsumerRecord
 
 from ...schemas.payloads.keys import ApiKey
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.topic_follower import TopicFollower
 
@@ -13,7 +13,7 @@ from ..kafka.topic_follower import TopicFollower
 class KeysView:
     """A table of keys by id."""
 
-    def __init__(self, settings: Settings, dead_letters: DeadLetterWriter | None = None) -> None:
+    def __init__(self, settings: MeshSettings, dead_letters: DeadLetterWriter | None = None) -> None:
         self.keys: dict[str, ApiKey] = {}
         self._follower = TopicFollower(settings, settings.topics().keys, self._on_record, dead_letters=dead_letters)
         self.ready = self._follower.ready

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 from ...schemas.errors import ModelNotFound
 from ...schemas.names import check_model_name
 from ...schemas.payloads.releases import Release
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.outbox import Outbox
 from ..kafka.topic_follower import TopicFollower
@@ -22,7 +22,10 @@ class ReleasesView:
     """
 
     def __init__(
-        self, settings: Settings, outbox: Outbox | None, on_change: Callable[[str, Release | None], None] | None = None
+        self,
+        settings: MeshSettings,
+        outbox: Outbox | None,
+        on_change: Callable[[str, Release | None], None] | None = None,
     ) -> None:
         topics = settings.topics()
         self.releases: dict[str, Release] = {}

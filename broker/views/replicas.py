@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 
 from ...schemas.payloads.releases import VersionSpec
 from ...schemas.payloads.replicas import Heartbeat
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.topic_follower import TopicFollower
 
@@ -20,7 +20,7 @@ class ReplicaView:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: MeshSettings,
         on_beat: Callable[[Heartbeat], None] | None = None,
         dead_letters: DeadLetterWriter | None = None,
     ) -> None:

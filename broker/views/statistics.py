@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from ...schemas.errors import MalformedRecord
 from ...schemas.payloads.releases import Release
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.topic_follower import TopicFollower
 
@@ -17,7 +17,7 @@ from ..kafka.topic_follower import TopicFollower
 class StatisticsView:
     """Documents by model and kind: release, latency, drift, shadow. They stay readable while the control plane is down."""
 
-    def __init__(self, settings: Settings, dead_letters: DeadLetterWriter | None = None) -> None:
+    def __init__(self, settings: MeshSettings, dead_letters: DeadLetterWriter | None = None) -> None:
         self._documents: dict[tuple[str, str], dict[str, Any]] = {}
         self._follower = TopicFollower(
             settings, settings.topics().statistics, self._on_record, dead_letters=dead_letters

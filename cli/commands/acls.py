@@ -14,7 +14,7 @@ import typer
 from ...broker.kafka.rights import give_rights
 from ...schemas.acls import ROLES, Acl, acls
 from ...schemas.errors import InvalidInput
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..options import JsonOption, say
 
 
@@ -40,7 +40,7 @@ def print_acls(
     """Print the Kafka rights that each role needs, as commands; without --apply nothing is asked and nothing changed."""
     if apply and strimzi is not None:
         raise InvalidInput("--apply gives rights, --strimzi prints them: take one of them", field="apply")
-    settings = Settings()
+    settings = MeshSettings()
     if prefix is not None:
         settings = settings.model_copy(update={"prefix": prefix})
     users = _users(user or [], user_prefix)

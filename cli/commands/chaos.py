@@ -15,7 +15,7 @@ from rich.table import Table
 from ...producers.faults import FaultInjector
 from ...schemas.errors import InvalidInput
 from ...schemas.payloads.chaos import FAULT_KINDS, Fault, FaultKind
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..options import JsonOption, say
 
 console = Console()
@@ -64,7 +64,7 @@ def start(
 
 
 async def _start(fault: Fault) -> None:
-    async with FaultInjector(Settings()) as injector:
+    async with FaultInjector(MeshSettings()) as injector:
         await injector.start(fault)
 
 
@@ -90,7 +90,7 @@ def list_faults(as_json: JsonOption = False) -> None:
 
 
 async def _active() -> list[Fault]:
-    async with FaultInjector(Settings()) as injector:
+    async with FaultInjector(MeshSettings()) as injector:
         return injector.active()
 
 
@@ -108,7 +108,7 @@ def stop(
 
 
 async def _stop(fault_id: str | None) -> list[str]:
-    async with FaultInjector(Settings()) as injector:
+    async with FaultInjector(MeshSettings()) as injector:
         chosen = [fault_id] if fault_id is not None else [fault.fault_id for fault in injector.active()]
         for one in chosen:
             await injector.stop(one)

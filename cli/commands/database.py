@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ...registry.storage import migrate
-from ...schemas.settings import Settings
+from ...schemas.settings.storage import StorageSettings
 from ..options import JsonOption, say
 
 app = typer.Typer(no_args_is_help=True, help="The database's schema.", rich_markup_mode=None)
@@ -24,7 +24,7 @@ def upgrade(
     revision: Annotated[str, typer.Argument(help="Up to this revision.")] = "head", as_json: JsonOption = False
 ) -> None:
     """Bring the schema up to date. Roles do so when they start; this does it before."""
-    url = Settings().database_url
+    url = StorageSettings().database_url
     _run(url, migrate.upgrade(url, revision))
     _say_where(url, as_json=as_json)
 
@@ -35,7 +35,7 @@ def downgrade(
     as_json: JsonOption = False,
 ) -> None:
     """Take the schema back. What the dropped columns and tables held is lost."""
-    url = Settings().database_url
+    url = StorageSettings().database_url
     _run(url, migrate.downgrade(url, revision))
     _say_where(url, as_json=as_json)
 
@@ -43,7 +43,7 @@ def downgrade(
 @app.command()
 def current(as_json: JsonOption = False) -> None:
     """Say at which revision the database is. Exit code 1 when that is not the newest."""
-    found, newest = _say_where(Settings().database_url, as_json=as_json)
+    found, newest = _say_where(StorageSettings().database_url, as_json=as_json)
     if found != newest:
         raise typer.Exit(1)
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from ...producers.dead_letters import DeadLetter, DeadLetters
 from ...schemas.errors import InvalidInput, RequestTooLarge
 from ...schemas.records import Reply
-from ...schemas.settings import Settings
+from ...schemas.settings.client import ClientSettings
 from ..options import JsonOption, say
 
 console = Console()
@@ -27,7 +27,7 @@ def list_letters(
     newest: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 50, as_json: JsonOption = False
 ) -> None:
     """List what was put aside, with the reason."""
-    letters = asyncio.run(DeadLetters(Settings()).list(newest))
+    letters = asyncio.run(DeadLetters(ClientSettings()).list(newest))
     if as_json:
         print(json.dumps([letter.document() for letter in letters]))
         return
@@ -49,7 +49,7 @@ def list_letters(
 @app.command()
 def show(number: Number, as_json: JsonOption = False) -> None:
     """Show one with its headers, value and stack."""
-    letter = asyncio.run(DeadLetters(Settings()).get(number))
+    letter = asyncio.run(DeadLetters(ClientSettings()).get(number))
     document = letter.document()
     if as_json:
         print(json.dumps(document))
@@ -79,7 +79,7 @@ def redrive(
 
 
 async def _redrive(number: int | None) -> list[dict[str, Any]]:
-    letters = DeadLetters(Settings())
+    letters = DeadLetters(ClientSettings())
     if number is not None:
         chosen = [await letters.get(number)]
     else:

@@ -26,7 +26,7 @@ from ...gateway.key_writer import KeyWriter
 from ...runtime.lifecycle import Lifecycle
 from ...schemas.errors import InvalidInput, NotFound
 from ...schemas.payloads.keys import ApiKey, Scope
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..options import JsonOption, say
 
 BROKER_TIMEOUT = 10.0
@@ -125,8 +125,8 @@ def _me() -> str:
         return "cli"
 
 
-async def _settings() -> Settings:
-    settings = Settings()
+async def _settings() -> MeshSettings:
+    settings = MeshSettings()
     await wait_until_answers(settings, BROKER_TIMEOUT)
     await ensure_topics(settings, [settings.topics().keys, settings.topics().events])
     return settings
@@ -148,7 +148,7 @@ async def _write(key: ApiKey) -> None:
 
 
 @asynccontextmanager
-async def _outbox(settings: Settings) -> AsyncIterator[Outbox]:
+async def _outbox(settings: MeshSettings) -> AsyncIterator[Outbox]:
     producer = make_producer(settings)
     outbox = Outbox(producer)
     async with Lifecycle(asyncio.Event()) as parts:

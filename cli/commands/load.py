@@ -18,7 +18,7 @@ from rich.text import Text
 from ...models.proof.infer_signature import make_rows
 from ...producers.load_generator import LoadGenerator, LoadReport
 from ...schemas.errors import InvalidInput
-from ...schemas.settings import Settings
+from ...schemas.settings.client import ClientSettings
 from ...sdk import AsyncModelMeshClient
 from ..load_targets import bodies_of, http_target, kafka_target
 from ..options import DEFAULT_URL, UrlOption
@@ -57,7 +57,7 @@ async def _load(
     if rows is None:
         rows = await _made_up_rows(url, model)
     bodies = bodies_of(rows)
-    road = kafka_target(Settings(), model, bodies) if kafka else http_target(url, model, bodies)
+    road = kafka_target(ClientSettings(), model, bodies) if kafka else http_target(url, model, bodies)
     async with road as ask:
         generator = LoadGenerator(ask)
         watching = asyncio.create_task(_show(generator.report, duration))

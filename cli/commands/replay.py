@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ...replay.folder import ReplayFolder
 from ...replay.job import Asked, ReplayJob
 from ...schemas.errors import InvalidInput
-from ...schemas.settings import Settings
+from ...schemas.settings.replay import ReplaySettings
 from ...sdk.model_file import framework_of_file
 from ..label_file import read_labels
 
@@ -79,7 +79,7 @@ async def _run(asked: Asked, folder: ReplayFolder | None, *, resume: bool, quiet
             text = f"{so_far['requests']} requests, {so_far['rate']:.0f}/s"
             bar.update(task, completed=so_far["share"], description=text)
 
-        return await ReplayJob(Settings(), asked, framework, labels, folder, resume, show).run()
+        return await ReplayJob(ReplaySettings(), asked, framework, labels, folder, resume, show).run()
 
 
 def _bar(quiet: bool) -> Progress:

@@ -12,7 +12,7 @@ from ...broker.embedded.server import EmbeddedKafka
 from ...runtime.lifecycle import Lifecycle
 from ...runtime.role import Role
 from ...schemas.errors import BrokerUnavailable
-from ...schemas.settings import Settings
+from ...schemas.settings.broker import BrokerSettings
 
 # The log is flushed, and the classes that were loaded may be written down for the next start.
 JVM_STOP_SECONDS = 60.0
@@ -21,7 +21,7 @@ JVM_STOP_SECONDS = 60.0
 class Broker(Role):
     """Keeps one Kafka running, and starts it again when it dies."""
 
-    def __init__(self, settings: Settings, progress: Progress) -> None:
+    def __init__(self, settings: BrokerSettings, progress: Progress) -> None:
         # Under the name by which MODELMESH_KAFKA has clients look for it.
         host, _, port = settings.kafka.rpartition(":")
         self.kafka = EmbeddedKafka(settings.data / "kafka", port=int(port), advertised=host)

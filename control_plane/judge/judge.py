@@ -11,7 +11,7 @@ from ...schemas.payloads.event_data import CanaryWarnedData, DriftData
 from ...schemas.payloads.events import CanaryWarned, DriftDetected, Event
 from ...schemas.payloads.observations import Summary
 from ...schemas.payloads.releases import Release, RunningCanary, VersionSpec
-from ...schemas.settings import Settings
+from ...schemas.settings.control import ControlSettings
 from . import decision, drift_watch, evidence, latency_windows
 from .decision import decide, figures, outputs_differ, version_figures
 from .drift_watch import DriftWatch
@@ -46,7 +46,7 @@ class Judge:
     Send what `take_in` returns before the tables are stored: after a crash it is then derived again, with the same ids.
     """
 
-    def __init__(self, settings: Settings, evidence_of: Tables, latency: Tables, drift: Tables) -> None:
+    def __init__(self, settings: ControlSettings, evidence_of: Tables, latency: Tables, drift: Tables) -> None:
         self._window = settings.drift_window
         self._alarm = settings.drift_alarm
         self._evidence = evidence_of

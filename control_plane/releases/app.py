@@ -18,7 +18,7 @@ from ...broker.kafka.tolerant_records import read_tolerantly
 from ...schemas.payloads.commands import Command, CommandBase, ServeOriginal, read_command
 from ...schemas.payloads.observations import DIFFERENCE, Difference, Summary
 from ...schemas.payloads.releases import Release
-from ...schemas.settings import Settings
+from ...schemas.settings.control import ControlSettings
 from ...schemas.topics import CONTROL_TABLES
 from ..judge.judge import Judge
 from .bounded_table import BoundedTable
@@ -44,7 +44,7 @@ class ReleasesApp:
     answered as the first time, and tables remember which summaries they hold.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ControlSettings) -> None:
         topics = settings.topics()
         self.app = _make_app(settings)
         self._whole = settings.max_body_bytes
@@ -187,7 +187,7 @@ class ReleasesApp:
         await self._dead_letters.send(key=key.encode(), value=value, headers=headers)
 
 
-def _make_app(settings: Settings) -> Any:
+def _make_app(settings: ControlSettings) -> Any:
     read_tolerantly(4 * settings.max_record_bytes)
     return faust.App(
         f"{settings.prefix}-control",
@@ -213,7 +213,7 @@ def _make_app(settings: Settings) -> Any:
     )
 
 
-def _credentials(settings: Settings) -> Any:
+def _credentials(settings: ControlSettings) -> Any:
     """Return Faust's form of what `security_options` says."""
     options = security_options(settings)
     context = options.get("ssl_context")

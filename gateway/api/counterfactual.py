@@ -16,7 +16,7 @@ from ...schemas.documents.counterfactual import Counterfactual
 from ...schemas.errors import NotFound
 from ...schemas.payloads.observations import Summary
 from ...schemas.payloads.releases import CanaryPlan, Rules, Step
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ...schemas.trial_id import TrialId
 from ..route import Route
 from .route_tools import answer, parse_id, read_json
@@ -52,7 +52,7 @@ class CounterfactualRequest(BaseModel):
 class CounterfactualRoutes:
     """`POST /deployments/canary/{id}/counterfactual`. Summaries are kept for a day."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: MeshSettings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from ...access.caller import caller
 from ...producers.dead_letters import DeadLetter, DeadLetters, no_letter
 from ...schemas.errors import InvalidInput
-from ...schemas.settings import Settings
+from ...schemas.settings.client import ClientSettings
 from ...telemetry.http import json_response
 from ..route import Route
 
@@ -50,7 +50,7 @@ class Redriven(BaseModel):
 class DeadLetterRoutes:
     """Reads Kafka when it is asked; nothing is kept here."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ClientSettings) -> None:
         self._letters = DeadLetters(settings)
 
     async def list_letters(self, request: web.Request) -> web.Response:

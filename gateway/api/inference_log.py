@@ -11,7 +11,7 @@ from ...recorder.inference_log import InferenceLog
 from ...registry.storage.database import InferenceRow
 from ...schemas.documents.inference_log import Inference, InferencePage, RequestRecords
 from ...schemas.errors import InvalidInput, NotFound, SeveralRequests
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..route import Route
 from .request_records import records_of, shown
 from .route_tools import PAGING, answer, paging
@@ -20,7 +20,7 @@ from .route_tools import PAGING, answer, paging
 class InferenceRoutes:
     """`GET /inference-log`, `GET /inference-log/{request_id}` and its records on the topics."""
 
-    def __init__(self, settings: Settings, rows: InferenceLog) -> None:
+    def __init__(self, settings: MeshSettings, rows: InferenceLog) -> None:
         self._settings = settings
         self._rows = rows
 

@@ -10,7 +10,7 @@ from ...broker.kafka.outbox import Outbox
 from ...broker.views.releases import ReleasesView
 from ...schemas.names import check_model_name
 from ...schemas.payloads.labels import Label, Truths
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 from ..route import Route
 from .route_tools import answer, read_json
 from .upload import parse
@@ -33,7 +33,7 @@ class LabelsTaken(BaseModel):
 class LabelRoutes:
     """`POST /labels/{model}`."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, releases: ReleasesView) -> None:
+    def __init__(self, settings: MeshSettings, outbox: Outbox, releases: ReleasesView) -> None:
         self._topic = settings.topics().labels.name
         self._outbox = outbox
         self._releases = releases

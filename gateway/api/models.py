@@ -28,7 +28,7 @@ from ...schemas.errors import InvalidInput, RegistrationRefused, Unavailable, Ve
 from ...schemas.payloads.commands import Deploy
 from ...schemas.payloads.event_data import ModelDeletedData, RegisteredData
 from ...schemas.payloads.events import Event, ModelDeleted, ModelRegistered
-from ...schemas.settings import Settings
+from ...schemas.settings.gateway import GatewaySettings
 from ...telemetry.http import json_response
 from ..deployer import Deployer
 from ..model_removal import ModelRemoval
@@ -48,7 +48,7 @@ class ModelRoutes:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: GatewaySettings,
         registry: Registry,
         deployer: Deployer,
         releases: ReleasesView,

@@ -12,14 +12,14 @@ from ...broker.kafka.time_range import read_time_range
 from ...registry.storage.database import InferenceRow
 from ...schemas.documents.inference_log import RecordDocument
 from ...schemas.records import ID, MODEL, NONCE
-from ...schemas.settings import Settings
+from ...schemas.settings.mesh import MeshSettings
 
 # A record's time is its writer's; clocks differ a little, and a shadow's or a late second answer comes after the first.
 BEFORE, AFTER = 1.0, 5.0
 MAX_BODY = 10_000
 
 
-async def records_of(settings: Settings, row: InferenceRow, begin: float, end: float) -> list[RecordDocument]:
+async def records_of(settings: MeshSettings, row: InferenceRow, begin: float, end: float) -> list[RecordDocument]:
     """Return the records of a request on the topics that a request passes, between two moments and a little around them.
 
     Reads all that was written there meanwhile: a second or two for a busy mesh.

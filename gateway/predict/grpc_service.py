@@ -22,7 +22,7 @@ from ...schemas.errors import MalformedRequest, ModelMeshError, SetupError, from
 from ...schemas.names import REQUEST_ID
 from ...schemas.payloads.keys import Scope
 from ...schemas.records import v2_content_type, v2_header_bytes
-from ...schemas.settings import Settings
+from ...schemas.settings.gateway import GatewaySettings
 from ...telemetry.tracing import known_traceparent
 from ..served_models import EXTENSIONS, ServedModels, check_served_name
 from .grpc_messages import to_body, to_response
@@ -191,7 +191,7 @@ def _check_once(metadata: Sequence[tuple[str, str | bytes]]) -> None:
             raise MalformedRequest(f"the metadata has {name} twice", field=name)
 
 
-def make_server(settings: Settings, service: GrpcService) -> grpc.aio.Server:
+def make_server(settings: GatewaySettings, service: GrpcService) -> grpc.aio.Server:
     """Return a server for the service on `grpc_port`, not started yet; with the gateway's certificate where it has one.
 
     Raises SetupError when the port cannot be opened.

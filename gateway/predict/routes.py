@@ -19,7 +19,7 @@ from ...models.values.tensors import parse_body
 from ...producers.client import PredictionClient
 from ...schemas.errors import InvalidInput, ModelMeshError, RequestTooLarge
 from ...schemas.records import JSON, PROBLEM_JSON, Reply
-from ...schemas.settings import Settings
+from ...schemas.settings.gateway import GatewaySettings
 from ...telemetry.http import FOR_CLIENT_KEY, REQUEST_ID_KEY, SECONDS, TRACEPARENT_KEY, json_response
 from ..route import Route
 from ..served_models import ServedModels, check_served_name
@@ -36,7 +36,7 @@ class PredictRoutes:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: GatewaySettings,
         client: PredictionClient,
         registry: CollectorRegistry,
         gatekeeper: Gatekeeper,

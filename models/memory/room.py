@@ -9,7 +9,7 @@ import numpy as np
 
 from ...schemas.errors import ModelRefusedInput
 from ...schemas.payloads.model_memory import Memory
-from ...schemas.settings import Settings
+from ...schemas.settings.models import ModelSettings
 from ..adapters.base import Predictor
 from ..compiled.domain import OutsideDomain
 from ..values.tensors import Tensors
@@ -37,7 +37,7 @@ class Room:
         self._lock = threading.Lock()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Room:
+    def from_settings(cls, settings: ModelSettings) -> Room:
         """Return a budget of the size in the settings."""
         return cls(settings.model_memory_bytes, max(settings.max_batch_bytes, settings.max_record_bytes))
 

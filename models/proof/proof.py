@@ -27,7 +27,7 @@ from ...schemas.payloads.model_memory import Memory
 from ...schemas.payloads.profiles import OutputBins, Profile
 from ...schemas.payloads.releases import Framework, served_sample
 from ...schemas.payloads.signatures import Signature, TensorSpec
-from ...schemas.settings import Settings
+from ...schemas.settings.models import ModelSettings
 from ..adapters.base import Predictor
 from ..adapters.registry import adapter_for
 from ..artifacts.check import check_artifact
@@ -210,7 +210,7 @@ class Limits:
     batch_seconds: float = 60.0
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Limits:
+    def from_settings(cls, settings: ModelSettings) -> Limits:
         """Return the limits that the settings say."""
         return cls(
             settings.pickles == "allow",

@@ -20,6 +20,6 @@ def test_a_containers_limit_counts_where_it_is_less(tmp_path, monkeypatch):
 
 def test_a_model_has_half_of_it_unless_somebody_says_otherwise(monkeypatch):
     for there, share in ((64 * GIB, 32 * GIB), (16 * GIB, 8 * GIB), (2 * GIB, 4 * GIB)):
-        monkeypatch.setattr("modelmesh.schemas.settings.memory_bytes", lambda there=there: there)
+        monkeypatch.setattr("modelmesh.schemas.settings.models.memory_bytes", lambda there=there: there)
         assert Settings().model_memory_bytes == share
     assert Settings(model_memory_bytes=5).model_memory_bytes == 5
