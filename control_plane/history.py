@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from ..broker.kafka.connection import make_consumer
 from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
-from ..registry.storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, fitting
+from ..registry.storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, clip_to_column
 from ..registry.storage.retries import write_with_retries
 from ..schemas.payloads.events import Event, ExperimentStarted, ExperimentStopped, VersionDiffers, read_event
 from ..schemas.settings.control import ControlSettings
@@ -90,14 +90,14 @@ class HistoryProjection:
 def _row(event: Event) -> DeploymentRow:
     data = event.data.model_dump(mode="json")
     return DeploymentRow(
-        event_id=fitting(DeploymentRow.event_id, event.event_id),
+        event_id=clip_to_column(DeploymentRow.event_id, event.event_id),
         kind=event.kind,
-        model=fitting(DeploymentRow.model, event.model),
+        model=clip_to_column(DeploymentRow.model, event.model),
         generation=event.generation,
         strategy=data.get("strategy"),
         version=data.get("version"),
-        actor=fitting(DeploymentRow.actor, event.actor),
-        summary=fitting(DeploymentRow.summary, event.summary),
+        actor=clip_to_column(DeploymentRow.actor, event.actor),
+        summary=clip_to_column(DeploymentRow.summary, event.summary),
         data=data,
         problem=event.problem,
         at=datetime.fromtimestamp(event.at, UTC),

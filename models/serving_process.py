@@ -18,15 +18,15 @@ from .adapters.base import Predictor
 from .adapters.registry import adapter_for
 from .artifacts.check import check_artifact
 from .compiled.domain import OutsideDomain
-from .memory.measured import measured
-from .memory.room import InParts, Room, Share
+from .memory.budget import ChunkedPredictor, MemoryBudget, Reservation
+from .memory.isolated_bound import isolated_memory_bound
 from .proof.infer_signature import make_rows
 from .proof.proof import Limits
 from .sandbox.channel import BrokenMessage, read_tensors
-from .sandbox.process import IsolatedProcess, ProcessDied, plan_for
+from .sandbox.process import IsolatedProcess, ProcessDied, sandbox_spec
 from .values.tensors import Tensors, read_inputs
 
-_LONGEST_PAUSE = 60.0  # seconds
+_MAX_BACKOFF = 60.0  # seconds
 log = structlog.get_logger(__name__)
 # Of an answer: more than can be sent, and written as JSON they would take some hundred megabytes.
 _MAX_VALUES = 1 << 24
@@ -38,7 +38,7 @@ def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) ->
     A version whose rows are too large to travel in its record is warmed up on one that is made up; a model that does not take
     that is not refused for it.
     """
-    check_artifact(path, spec.served_as, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
+    check_artifact(path, spec.served_as, allow_pickles=limits.allow_pickles, max_bytes=limits.file_bytes)
     predictor = adapter_for(spec.served_as).load(path, spec.signature, spec.sample, threads)
     made_up = () if spec.sample else (Exception,)
     with contextlib.suppress(*made_up):
@@ -61,12 +61,12 @@ class ServingProcess:
         """Load it. Raises ModelFailed or what loading says: InvalidInput, PickleRefused, ValueError."""
         self.signature = spec.signature
         self._path = path
-        self._question = ("load", spec, threads, limits)
+        self._load_request = ("load", spec, threads, limits)
         self._limits = limits
         self._closed = False
         self._hung = 0  # consecutive times that it hung or failed to reload
-        self._not_before = 0.0  # monotonic time before which it is not restarted (backoff)
-        self._data = adapter_for(spec.served_as).runs_in_worker
+        self._retry_at = 0.0  # monotonic time before which it is not restarted (backoff)
+        self._is_data = adapter_for(spec.served_as).runs_in_worker
         self._lock = threading.Lock()
         hide_from_others()
         self._process: IsolatedProcess | None = self._start()
@@ -76,14 +76,14 @@ class ServingProcess:
         with self._lock:
             process = self._running()
             try:
-                document, body = process.ask("predict", inputs, timeout=self._limits.batch_seconds)
+                document, body = process.call("predict", inputs, timeout=self._limits.batch_seconds)
             except TimeoutError:
-                self._gone(hung=True)
+                self._discard(hung=True)
                 raise ModelFailed(
                     f"the model hung: it gave no answer within {self._limits.batch_seconds:g} s, and its process was ended"
                 ) from None
             except ProcessDied as error:
-                self._gone(hung=False)
+                self._discard(hung=False)
                 raise ModelFailed(f"the model's process died while it ran this batch ({error})") from None
             except Exception:
                 self._hung = 0
@@ -100,7 +100,7 @@ class ServingProcess:
         except (BrokenMessage, ValueError) as error:
             raise ModelFailed(f"the model's process answers what nobody can read: {error}") from None
 
-    def start_again(self) -> None:
+    def restart(self) -> None:
         """Start the process where it is gone and its pause is over, so that the next batch need not wait for that."""
         with self._lock, contextlib.suppress(Exception):  # the next `predict` raises it
             self._running()
@@ -117,34 +117,34 @@ class ServingProcess:
             return self._process
         if self._closed:
             raise ModelFailed("the model is not served any more")
-        if (left := self._not_before - time.monotonic()) > 0:
+        if (left := self._retry_at - time.monotonic()) > 0:
             raise ModelFailed(f"the model hung {self._hung} times in a row: it is started again in {left:.0f} s")
         try:
             self._process = process = self._start()
         except Exception:
-            self._gone(hung=True)
+            self._discard(hung=True)
             raise
         if self._closed:  # meanwhile
             process.close()
         return process
 
-    def _gone(self, *, hung: bool) -> None:
+    def _discard(self, *, hung: bool) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.close()
         if hung:
             self._hung += 1
             if self._hung > 1:
-                pause = min(_LONGEST_PAUSE, 2.0 ** min(self._hung - 2, 10))
-                self._not_before = time.monotonic() + pause
+                pause = min(_MAX_BACKOFF, 2.0 ** min(self._hung - 2, 10))
+                self._retry_at = time.monotonic() + pause
 
     def _start(self) -> IsolatedProcess:
         limits = self._limits
-        plan = plan_for(self._path, limits.memory_bytes, limits.file_bytes)
+        sandbox = sandbox_spec(self._path, limits.memory_bytes, limits.file_bytes)
         # ONNX is data: it is kept apart for the memory that it takes.
-        process = IsolatedProcess(plan, whole=limits.whole_sandbox and not self._data)
+        process = IsolatedProcess(sandbox, whole=limits.whole_sandbox and not self._is_data)
         try:
-            process.ask(*self._question, timeout=limits.load_seconds)
+            process.call(*self._load_request, timeout=limits.load_seconds)
         except BaseException as error:
             process.close()
             if isinstance(error, ProcessDied):
@@ -158,27 +158,29 @@ class ServingProcess:
 
 
 def load_version(
-    path: Path, spec: VersionSpec, limits: Limits, room: Room, *, threads: int = 1, slots: int = 1
-) -> tuple[Predictor, Share | None]:
-    """Load a version: in this process where it is data and there is room for all that it may take, else in one of its own.
+    path: Path, spec: VersionSpec, limits: Limits, budget: MemoryBudget, *, threads: int = 1, slots: int = 1
+) -> tuple[Predictor, Reservation | None]:
+    """Load a version: in this process where it is data and there is budget for all that it may take, else in one of its own.
 
-    Returns its share of the room with it; none where it runs in its own process.
+    Returns its reservation of the budget with it; none where it runs in its own process.
     """
     if not adapter_for(spec.served_as).runs_in_worker:
         return ServingProcess(path, spec, threads, limits), None
-    memory = spec.memory or measured(path, limits.memory_bytes)
-    share = room.take(memory, slots=slots, alone=spec.alone)
-    if not isinstance(share, Share):
-        log.info("version.apart", version=spec.version, digest=spec.digest, why=share)
+    memory = spec.memory or isolated_memory_bound(path, limits.memory_bytes)
+    reservation = budget.reserve(memory, slots=slots, alone=spec.alone)
+    if not isinstance(reservation, Reservation):
+        log.info("version.apart", version=spec.version, digest=spec.digest, why=reservation)
         return ServingProcess(path, spec, threads, limits), None
     try:
-        return InParts(load_checked(path, spec, threads, limits), share.rows, alone=spec.alone), share
+        return ChunkedPredictor(
+            load_checked(path, spec, threads, limits), reservation.rows, alone=spec.alone
+        ), reservation
     except BaseException:
-        room.give_back(share)
+        budget.release(reservation)
         raise
 
 
-class WithOriginal:
+class CompiledWithFallback:
     """A compiled form with the model as fallback for batches in which the form is not sure of every row."""
 
     def __init__(self, compiled: Predictor, load_original: Callable[[], Predictor]) -> None:

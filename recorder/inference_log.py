@@ -15,7 +15,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from sqlalchemy import case, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from ..registry.storage.database import Base, InferenceRow, fitting, upsert
+from ..registry.storage.database import Base, InferenceRow, clip_to_column, upsert
 from ..schemas.errors import MalformedRecord
 from ..schemas.names import REQUEST_ID
 from ..schemas.records import PredictionRequest, Reply
@@ -108,8 +108,8 @@ class InferenceLog:
         return {
             "nonce": request.identity,
             "request_id": request.request_id,
-            "caller": fitting(InferenceRow.caller, request.caller),
-            "model": fitting(InferenceRow.model, request.model),
+            "caller": clip_to_column(InferenceRow.caller, request.caller),
+            "model": clip_to_column(InferenceRow.model, request.model),
             "at": moment_of(record),
             "attempts": _attempts(request.attempt),
             "request": request.body if self._bodies else None,
@@ -128,15 +128,15 @@ class InferenceLog:
         return {
             "nonce": reply.identity,
             "request_id": reply.request_id,
-            "caller": fitting(InferenceRow.caller, reply.caller),
-            "model": fitting(InferenceRow.model, reply.model),
+            "caller": clip_to_column(InferenceRow.caller, reply.caller),
+            "model": clip_to_column(InferenceRow.model, reply.model),
             "at": moment,
             "attempts": _attempts(reply.attempt),
             "answered_at": moment,
             "status": reply.status,
-            "version": fitting(InferenceRow.version, reply.version),
-            "variant": fitting(InferenceRow.variant, reply.variant),
-            "worker": fitting(InferenceRow.worker, reply.worker),
+            "version": clip_to_column(InferenceRow.version, reply.version),
+            "variant": clip_to_column(InferenceRow.variant, reply.variant),
+            "worker": clip_to_column(InferenceRow.worker, reply.worker),
             "reply": reply.body if self._bodies else None,
         }
 

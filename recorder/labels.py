@@ -14,7 +14,7 @@ from sqlalchemy import Exists, Row, case, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..models.values.truth import Tally, compare_with_truth
-from ..registry.storage.database import Base, InferenceRow, LabelRow, ModelRow, VersionRow, fitting, now, upsert
+from ..registry.storage.database import Base, InferenceRow, LabelRow, ModelRow, VersionRow, clip_to_column, now, upsert
 from ..schemas.payloads.labels import Label
 from .inference_log import moment_of
 from .log_offsets import move_offsets
@@ -50,7 +50,7 @@ class Labels:
                 problem = error.errors()[0]
                 unreadable.append((record, f"not a label: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"))
                 continue
-            caller = fitting(LabelRow.caller, label.caller)
+            caller = clip_to_column(LabelRow.caller, label.caller)
             rows[label.model, label.request_id, caller] = {
                 "request_id": label.request_id,
                 "model": label.model,

@@ -22,7 +22,7 @@ from .registration import Registration
 from .storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow
 from .version_specs import check_size
 
-_KEPT_OF_PROOF = {"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_given", "alone", "why_alone", "memory"}
+_STORED_PROOF_FIELDS = {"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_given", "alone", "why_alone", "memory"}
 
 
 def next_version(existing: list[str]) -> str:
@@ -86,7 +86,7 @@ class Registry:
                         cache_ttl_seconds=registration.cache_ttl_seconds,
                         sample=proof.sample,
                         parity=proof.parity | {"domain": proof.domain.model_dump() if proof.domain else None},
-                        proof=proof.model_dump(mode="json", include=_KEPT_OF_PROOF)
+                        proof=proof.model_dump(mode="json", include=_STORED_PROOF_FIELDS)
                         | {
                             "source_seal": self._seal(registration, version, source_digest),
                             "author_signature": registration.author_signature,

@@ -22,9 +22,9 @@ from ..broker.kafka.connection import wait_until_answers
 from ..models.adapters.base import Predictor
 from ..models.artifacts.authors import Signers
 from ..models.artifacts.store import ArtifactStore, digest_of, fetch
-from ..models.memory.room import Room
+from ..models.memory.budget import MemoryBudget
 from ..models.proof.proof import Limits, prove_in_fresh_process
-from ..models.serving_process import WithOriginal, load_version
+from ..models.serving_process import CompiledWithFallback, load_version
 from ..registry.registry import Registry
 from ..registry.storage.database import make_engine
 from ..registry.version_specs import spec_of
@@ -141,11 +141,11 @@ class ReplayJob:
         def load(one: VersionSpec) -> Predictor:
             path = fetch(one.artifact, one.digest, settings.data / "cache")
             limits_of_it = signers.limits_for(limits, asked.model, one)
-            return load_version(path, one, limits_of_it, Room.from_settings(settings))[0]
+            return load_version(path, one, limits_of_it, MemoryBudget.from_settings(settings))[0]
 
         predictor = await asyncio.to_thread(load, spec)
         if spec.original is not None:
-            predictor = WithOriginal(predictor, lambda: load(spec.as_original()))
+            predictor = CompiledWithFallback(predictor, lambda: load(spec.as_original()))
         return predictor, spec.profile
 
 
@@ -165,7 +165,7 @@ async def _load_file(file: Path, kind: Framework, sample: list[Any], settings: R
         signature=proof.signature,
         sample=proof.sample,
     )
-    return (await asyncio.to_thread(load_version, file, spec, limits, Room.from_settings(settings)))[0]
+    return (await asyncio.to_thread(load_version, file, spec, limits, MemoryBudget.from_settings(settings)))[0]
 
 
 def _rate(so_far: Progress) -> float:

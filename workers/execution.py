@@ -12,7 +12,7 @@ from pathlib import Path
 from ..models.adapters.base import Predictor
 from ..models.adapters.registry import adapter_for
 from ..models.compiled.domain import OutsideDomain
-from ..models.memory.room import Room, Share
+from ..models.memory.budget import MemoryBudget, Reservation
 from ..models.proof.proof import Limits
 from ..models.serving_process import ServingProcess, load_version
 from ..models.values.tensors import Tensors
@@ -24,15 +24,17 @@ from ..schemas.payloads.releases import VersionSpec
 class LoadedModel:
     """One version, loaded and warmed up. `slots` batches may run at once."""
 
-    def __init__(self, spec: VersionSpec, path: Path, *, threads: int, slots: int, limits: Limits, room: Room) -> None:
-        """`room` is the worker's for all models that it runs itself."""
+    def __init__(
+        self, spec: VersionSpec, path: Path, *, threads: int, slots: int, limits: Limits, budget: MemoryBudget
+    ) -> None:
+        """`budget` is the worker's for all models that it runs itself."""
         self.spec = spec
         self._path = path
         self._threads = threads
         self._limits = limits
         self._predictor: Predictor | None = None
-        self._room = room
-        self._share: Share | None = None
+        self._budget = budget
+        self._reservation: Reservation | None = None
         self.slots = slots if adapter_for(spec.served_as).runs_in_worker else 1
         self.fault: Callable[[], Fault | None] = lambda: None  # what a rehearsal wants to go wrong with the next batch
         self._executor = ThreadPoolExecutor(self.slots, thread_name_prefix=f"model-{spec.version}")
@@ -40,7 +42,7 @@ class LoadedModel:
     async def load(self) -> None:
         """Load and warm up. Raises ModelFailed when the model does not run here."""
         load = partial(load_version, threads=self._threads, slots=self.slots)
-        arguments = (self._path, self.spec, self._limits, self._room)
+        arguments = (self._path, self.spec, self._limits, self._budget)
         loading = self._executor.submit(load, *arguments)
         try:
             loaded = await asyncio.shield(asyncio.wrap_future(loading))
@@ -50,8 +52,8 @@ class LoadedModel:
         except Exception as error:  # the model is somebody's code
             self.close()
             raise ModelFailed(f"version {self.spec.version} does not load: {error}") from error
-        self._predictor, self._share = loaded
-        if self._share is None:
+        self._predictor, self._reservation = loaded
+        if self._reservation is None:
             self.slots = 1  # a process answers one batch after the other
 
     async def predict(self, inputs: Tensors) -> Tensors:
@@ -70,7 +72,7 @@ class LoadedModel:
             return await loop.run_in_executor(self._executor, self._predictor.predict, inputs)
         except ModelFailed:
             if isinstance(self._predictor, ServingProcess):
-                self._start_again(self._predictor)
+                self._restart(self._predictor)
             raise
         except (ModelRefusedInput, OutsideDomain):
             raise
@@ -81,20 +83,20 @@ class LoadedModel:
         except Exception as error:  # the model is somebody's code
             raise ModelFailed(f"{type(error).__name__}: {error}") from error
 
-    def _start_again(self, process: ServingProcess) -> None:
+    def _restart(self, process: ServingProcess) -> None:
         with contextlib.suppress(RuntimeError):  # closed meanwhile
-            self._executor.submit(process.start_again)
+            self._executor.submit(process.restart)
 
-    def _loaded_for_nobody(self, loading: Future[tuple[Predictor, Share | None]]) -> None:
+    def _loaded_for_nobody(self, loading: Future[tuple[Predictor, Reservation | None]]) -> None:
         if not loading.cancelled() and loading.exception() is None:
-            self._predictor, self._share = loading.result()
+            self._predictor, self._reservation = loading.result()
         self.close()
 
     def close(self) -> None:
         """Let the threads go, where what runs ends first, or end the process."""
         if isinstance(self._predictor, ServingProcess):
             self._predictor.close()
-        if self._share is not None:
-            self._room.give_back(self._share)
-            self._share = None
+        if self._reservation is not None:
+            self._budget.release(self._reservation)
+            self._reservation = None
         self._executor.shutdown(wait=False)

@@ -17,7 +17,7 @@ from ..models.adapters.registry import adapter_for
 from ..models.artifacts.authors import Signers
 from ..models.artifacts.seals import SealChecker
 from ..models.artifacts.store import fetch
-from ..models.memory.room import Room
+from ..models.memory.budget import MemoryBudget
 from ..models.proof.proof import Limits
 from ..resilience.circuit_breaker import State
 from ..runtime.chaos import Chaos
@@ -67,13 +67,13 @@ class ModelPool:
         traces: Traces,
         seals: SealChecker | None,
         signers: Signers,
-        room: Room,
+        budget: MemoryBudget,
         keep_books: Bookkeeping,
         on_difference: Callable[[str, VersionSpec, str], None],
     ) -> None:
         self._seals = seals
         self._signers = signers
-        self._room = room
+        self._budget = budget
         self._keep_books = keep_books
         self._on_difference = on_difference
         self._chaos = chaos
@@ -209,7 +209,7 @@ class ModelPool:
             threads=self._settings.onnx_threads,
             slots=self._settings.inference_threads,
             limits=limits,
-            room=self._room,
+            budget=self._budget,
         )
         await loaded.load()
         loaded.fault = lambda: self._fault(spec.version)

@@ -18,8 +18,8 @@ from ..broker.kafka.outbox import Outbox
 from ..broker.views.releases import ReleasesView
 from ..models.artifacts.authors import Signers
 from ..models.artifacts.seals import SealChecker
-from ..models.memory.room import Room
-from ..models.sandbox.process import what_is_refused
+from ..models.memory.budget import MemoryBudget
+from ..models.sandbox.process import refused_restrictions
 from ..models.sandbox.report import report
 from ..resilience.circuit_breaker import State
 from ..runtime.chaos import Chaos
@@ -63,7 +63,7 @@ class Worker(Role):
         self._announcer = Announcer(settings, self._outbox, self._describe)
         self._releases = ReleasesView(settings, None, self._on_release)
         self._pools: dict[str, ModelPool] = {}
-        self._room = Room.from_settings(settings)
+        self._budget = MemoryBudget.from_settings(settings)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._traces = Traces.from_settings(settings, "worker")
@@ -101,7 +101,7 @@ class Worker(Role):
         parts.run("releases", self._releases.run())
         parts.at_end("farewell", self._announcer.leave)
         parts.run("heartbeats", self._announcer.run())
-        self._telling = asyncio.create_task(asyncio.to_thread(report, what_is_refused))
+        self._telling = asyncio.create_task(asyncio.to_thread(report, refused_restrictions))
 
     async def _stop_models(self) -> None:
         """Let every model finish what it has in hand, all at once."""
@@ -140,7 +140,7 @@ class Worker(Role):
                 traces=self._traces,
                 seals=self._seals,
                 signers=self._signers,
-                room=self._room,
+                budget=self._budget,
                 keep_books=self._keep_books,
                 on_difference=self._compiled_differs,
             )

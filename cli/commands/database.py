@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="The database's schema.", rich_mark
 
 
 def _run(url: str, action: Coroutine[Any, Any, Any]) -> Any:
-    return migrate.plainly(url, lambda: asyncio.run(action))
+    return migrate.translate_errors(url, lambda: asyncio.run(action))
 
 
 @app.command()

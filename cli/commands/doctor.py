@@ -19,7 +19,7 @@ from rich.table import Table
 
 from ...broker.embedded.java import find_java
 from ...broker.kafka.connection import admin_client
-from ...models.sandbox.process import what_is_refused
+from ...models.sandbox.process import refused_restrictions
 from ...registry.storage import migrate
 from ...schemas.errors import ModelMeshError
 from ...schemas.settings import Settings
@@ -105,7 +105,7 @@ async def _database(settings: Settings) -> Finding:
     if not settings.database and not (settings.data / "modelmesh.db").exists():
         return Finding("database", "note", f"SQLite in {settings.data}, not made yet")
     url = settings.database_url
-    revision = await asyncio.to_thread(migrate.plainly, url, lambda: asyncio.run(migrate.current(url)))
+    revision = await asyncio.to_thread(migrate.translate_errors, url, lambda: asyncio.run(migrate.current(url)))
     newest = migrate.newest()
     if revision != newest:
         return Finding("database", "bad", f"at {revision}, this release needs {newest}: `modelmesh db upgrade`")
@@ -131,7 +131,7 @@ async def _cache(settings: Settings) -> Finding:
 
 
 async def _sandbox(settings: Settings) -> Finding:
-    refused = await asyncio.to_thread(what_is_refused)
+    refused = await asyncio.to_thread(refused_restrictions)
     if not refused:
         return Finding("models' processes", "good", "kept apart: own user, processes, network and files")
     said = f"not kept apart whole, this machine refuses {'; '.join(refused)}"

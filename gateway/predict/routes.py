@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from ...access.caller import caller
 from ...access.gatekeeper import Gatekeeper
-from ...models.values.bodies import rows_asked
+from ...models.values.bodies import count_body_rows
 from ...models.values.tensors import parse_body
 from ...producers.client import PredictionClient
 from ...schemas.errors import InvalidInput, ModelMeshError, RequestTooLarge
@@ -76,7 +76,7 @@ class PredictRoutes:
         who = caller.get()
         if who.limit is None:
             return {}
-        rows = rows_asked(body, content_type, self._models.signature(model))
+        rows = count_body_rows(body, content_type, self._models.signature(model))
         return await self._gatekeeper.count(who, rows - 1) if rows > 1 else {}
 
     async def send(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...schemas.errors import InvalidInput, ModelFailed
 from ...schemas.payloads.signatures import Category, Signature
-from ..artifacts.onnx_files import in_words, why_not_run, with_float32_edges
+from ..artifacts.onnx_files import clean_message, explain_load_error, with_float32_edges
 from ..compiled.domain import SURE, only_sure
 from ..values.tensors import NUMPY_DTYPES, Tensors
 from .onnx_signature import dtype_of, fixed_rows, shared_sizes, signature_of
@@ -77,7 +77,7 @@ class OnnxPredictor:
             answers = self._session.run(None, feeds, self._options)
         except InvalidArgument as error:
             raise InvalidInput(
-                f"the model does not take these inputs: {in_words(error)[:400]}", field="inputs"
+                f"the model does not take these inputs: {clean_message(error)[:400]}", field="inputs"
             ) from None
         except Exception as error:  # ONNX Runtime raises its own classes straight from Exception
             if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
@@ -171,7 +171,7 @@ def _session(model: bytes | Path, threads: int) -> Any:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own classes straight from Exception
         raise InvalidInput(
-            f"this is not an ONNX model that ONNX Runtime can run: {why_not_run(_document(model), error)}",
+            f"this is not an ONNX model that ONNX Runtime can run: {explain_load_error(_document(model), error)}",
             field="artifact",
         ) from None
 

@@ -16,13 +16,13 @@ from ...schemas.payloads.signatures import Signature, TensorSpec
 from ..artifacts.skops_check import is_skops, trusted_types
 from ..compiled.compiler import compile_estimator
 from ..compiled.graph import TOLERANCE
+from ..error_text import explain_error
 from ..proof.estimator_answers import array_of_answers
 from ..proof.fitted_types import fitted_columns, takes_numbers_by_value, takes_text
 from ..proof.infer_signature import INPUT, as_floats, infer_inputs
 from ..proof.parity import compare
 from ..values.tables import frame_of, matrix_of
 from ..values.tensors import Tensors, read_inputs
-from ..words import said
 from .base import Predictor
 from .registry import module_roots
 
@@ -145,7 +145,7 @@ class SklearnAdapter:
             ) from error
         except Exception as error:  # a file from outside can raise anything
             raise InvalidInput(
-                f"the file does not load as joblib or pickle: {said(error)}", field="artifact"
+                f"the file does not load as joblib or pickle: {explain_error(error)}", field="artifact"
             ) from error
         _check_answers(model)
         if signature is not None and not signature.of_sample:

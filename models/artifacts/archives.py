@@ -17,21 +17,21 @@ _END_OF_DIRECTORY = 22  # bytes, without a comment
 _BEGINS, _ENDS = b"PK\x03\x04", b"PK\x05\x06"
 
 
-def check_archive(path: Path, largest: int) -> None:
+def check_archive(path: Path, max_bytes: int) -> None:
     """Raise InvalidInput for an archive that two readers could read in two ways, or that is not plain.
 
     Not plain is one with a path out of it, a link, a name twice, anything before its first or after its last byte (where another
-    format may hide), or more than `largest` bytes when unpacked, with the archives in it, which may have none in them.
+    format may hide), or more than `max_bytes` bytes when unpacked, with the archives in it, which may have none in them.
     """
     with path.open("rb") as file:
-        _Check(largest).look_at(file, nested=False)
+        _Check(max_bytes).look_at(file, nested=False)
 
 
 class _Check:
     """What is left of the bytes and entries that an archive and those in it may have together. Nothing is unpacked to memory."""
 
-    def __init__(self, largest: int) -> None:
-        self._largest = largest
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._unpacked = self._entries = 0
 
     def look_at(self, file: IO[bytes], *, nested: bool) -> None:
@@ -73,9 +73,9 @@ class _Check:
                 raise InvalidInput(f"the archive has {entry.filename[:80]!r} twice", field="artifact")
             seen.add(name)
             self._unpacked += entry.file_size
-        if self._unpacked > self._largest:
+        if self._unpacked > self._max_bytes:
             raise InvalidInput(
-                f"the archive unpacks to {self._unpacked} bytes or more, with those in it: more than {self._largest}",
+                f"the archive unpacks to {self._unpacked} bytes or more, with those in it: more than {self._max_bytes}",
                 field="artifact",
             )
 

@@ -9,11 +9,11 @@ from ...schemas.payloads.releases import Framework
 from .formats import format_of
 
 
-def check_artifact(path: Path, framework: Framework, *, allow_pickles: bool, largest: int) -> None:
+def check_artifact(path: Path, framework: Framework, *, allow_pickles: bool, max_bytes: int) -> None:
     """Look at a file without loading it; `allow_pickles` says whether formats that are code are taken.
 
     Raises PickleRefused for code that is not allowed, and InvalidInput for data that its parser does not wholly know, for an
-    archive that reaches outside or grows beyond `largest` bytes, and for an ONNX model that names other files.
+    archive that reaches outside or grows beyond `max_bytes` bytes, and for an ONNX model that names other files.
     """
     form = format_of(path, framework)
     if form.is_code and not allow_pickles:
@@ -23,4 +23,4 @@ def check_artifact(path: Path, framework: Framework, *, allow_pickles: bool, lar
             "MODELMESH_PICKLES=allow where every registrant is trusted",
             field="artifact",
         )
-    form.check(path, largest)
+    form.check(path, max_bytes)

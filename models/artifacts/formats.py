@@ -22,7 +22,7 @@ from .skops_check import check_skops, is_skops
 class Format:
     """One format of a framework's files.
 
-    `holds(path)` says by the content, never by a name, whether a file is of it. `check(path, largest)` raises InvalidInput, and
+    `holds(path)` says by the content, never by a name, whether a file is of it. `check(path, max_bytes)` raises InvalidInput, and
     for data refuses all that it does not know. `way_out` is what to do where code is refused; empty for data.
     """
 
@@ -46,10 +46,10 @@ def _unchecked(_: Path, __: int) -> None:
     """A pickle is code from its first byte to its last: there is nothing to check in it."""
 
 
-def _check_torch(path: Path, largest: int) -> None:
+def _check_torch(path: Path, max_bytes: int) -> None:
     if not zipfile.is_zipfile(path):
         raise InvalidInput("the file is neither an exported program (.pt2) nor TorchScript (.pt)", field="artifact")
-    check_archive(path, largest)
+    check_archive(path, max_bytes)
 
 
 # In this order: a file is of the first format of its framework that holds it, so that the last of each takes the rest.

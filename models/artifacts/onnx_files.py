@@ -15,7 +15,7 @@ _NOISE = re.compile(
 )
 
 
-def in_words(error: Exception) -> str:
+def clean_message(error: Exception) -> str:
     """Return what ONNX Runtime says, without its own places in source code."""
     text = " ".join(str(error).split())
     while (shorter := _NOISE.sub("", text).strip()) != text:
@@ -42,9 +42,9 @@ def names_other_files(path: Path) -> bool:
         return False
 
 
-def why_not_run(model: Any, error: Exception) -> str:
+def explain_load_error(model: Any, error: Exception) -> str:
     """Return in words why ONNX Runtime does not take a model (a ModelProto), with what to do about it."""
-    said = in_words(error)[:1000]
+    said = clean_message(error)[:1000]
     if custom := custom_operators(model):
         return f"ONNX Runtime does not know its operators {', '.join(custom)[:200]}: export it without custom operators"
     if newest := re.search(r"till opset (\d+)", said):

@@ -25,9 +25,9 @@ def is_skops(path: Path) -> bool:
         return False
 
 
-def check_skops(path: Path, largest: int) -> None:
+def check_skops(path: Path, max_bytes: int) -> None:
     """Raise InvalidInput for an archive that is not plain or holds what is not trusted."""
-    check_archive(path, largest)
+    check_archive(path, max_bytes)
     trusted_types(path)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.payloads.model_memory import Memory
-from .onnx_knowledge import Knowledge
+from .onnx_shapes import ShapeInference
 from .onnx_size import NotProved, Size, Sizes, product, sizes_of
 
 _MAX_NODES = 20_000
@@ -60,7 +60,7 @@ _SELECTING = frozenset(
 _OWN_TEXTS = frozenset(["LabelEncoder", "LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier", "Constant"])
 
 
-def memory_of(path: Path) -> Memory:
+def memory_bound(path: Path) -> Memory:
     """Return what is proved of an ONNX file. Takes time and memory in proportion to the file, and a parser that may crash."""
     import onnx
 
@@ -79,7 +79,7 @@ class _Proof:
     def __init__(self, model: Any, size: int) -> None:
         self._graph = model.graph
         opsets = {"" if each.domain == "ai.onnx" else each.domain: each.version for each in model.opset_import}
-        self._known = Knowledge(opsets, model.ir_version)
+        self._known = ShapeInference(opsets, model.ir_version)
         self._longest: dict[str, int | None] = {}  # of a tensor's texts, in bytes; None: they are the caller's
         self._fixed = self._row = self._texts = 0
         self._scratch = Memory()  # of the node that takes most

@@ -33,18 +33,18 @@ from ..adapters.registry import adapter_for
 from ..artifacts.check import check_artifact
 from ..compiled.domain import OutsideDomain
 from ..compiled.proof import compiled_form
-from ..memory.measured import measured
-from ..sandbox.process import IsolatedProcess, ProcessDied, plan_for
+from ..error_text import explain_error
+from ..memory.isolated_bound import isolated_memory_bound
+from ..sandbox.process import IsolatedProcess, ProcessDied, sandbox_spec
 from ..values.missing import find_missing
 from ..values.tensors import Tensors, read_inputs
-from ..words import said
-from .company import company_matters
+from .batch_independence import batch_dependence
 from .infer_signature import make_rows, output_specs
 from .profile import build_profile, columns_of, output_bins_of
 
 _SYNTHETIC_ROWS = 32
 _SYNTHETIC_VALUES = 1_000_000  # of all rows together, as long as there are two: rows of pictures are large as JSON
-_LARGEST_FORM = 2**31  # an ONNX file holds no more
+_MAX_FORM_BYTES = 2**31  # an ONNX file holds no more
 _OUTPUT_ROWS = 1000  # of the reference rows, those that the output bins are made from
 
 # Of their own: models that take their time must not keep a thread from anything else.
@@ -117,7 +117,7 @@ def prove(
     specs = predictor.signature.inputs
     # Whether the model takes gaps shows when it runs on them.
     inputs_known = Signature(inputs=tuple(spec.model_copy(update={"missing": True}) for spec in specs))
-    rows = sample or make_rows(specs, _made_up(specs), getattr(predictor, "examples", None))
+    rows = sample or make_rows(specs, _synthetic_row_count(specs), getattr(predictor, "examples", None))
     try:
         inputs, count = read_inputs(rows, inputs_known)
     except ModelMeshError as error:
@@ -130,7 +130,7 @@ def prove(
     served, parity, domain = (predictor, {"attempted": False}, None) if not compile_model else compiled_form(
         adapter, predictor, found, path, inputs, compiled_path
     )  # fmt: skip
-    why_alone = company_matters(predictor, inputs)
+    why_alone = batch_dependence(predictor, inputs)
     one = {name: array[:1] for name, array in inputs.items()}
     known = _reference(reference, found) if reference else None
     answered = predictor.predict({name: array[:_OUTPUT_ROWS] for name, array in (known or inputs).items()})
@@ -155,7 +155,7 @@ def prove(
     )
 
 
-def _made_up(specs: tuple[TensorSpec, ...]) -> int:
+def _synthetic_row_count(specs: tuple[TensorSpec, ...]) -> int:
     """Return how many rows to make up."""
     values = sum(math.prod(max(1, size) for size in spec.row_shape) for spec in specs)
     return max(2, min(_SYNTHETIC_ROWS, _SYNTHETIC_VALUES // max(1, values)))
@@ -182,7 +182,7 @@ def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
         raise RegistrationRefused(f"the model fails on the sample rows: {error.detail}", field=error.field) from error
     except Exception as error:  # the model is somebody's code: it can raise anything
         raise RegistrationRefused(
-            f"the model fails on the sample rows: {said(error)} (give a sample of rows that it was trained on)",
+            f"the model fails on the sample rows: {explain_error(error)} (give a sample of rows that it was trained on)",
             field="sample",
         ) from error
     for name, array in outputs.items():
@@ -238,12 +238,12 @@ async def prove_in_fresh_process(
 
     Raises RegistrationRefused when it fails, dies or takes too long.
     """
-    question = ("prove", framework, limits, signature, sample, compile_model, reference)
+    request = ("prove", framework, limits, signature, sample, compile_model, reference)
     run = asyncio.get_running_loop().run_in_executor
-    plan = plan_for(path, limits.memory_bytes, limits.file_bytes, math.ceil(timeout) * (os.cpu_count() or 1))
-    process = await run(_proofs, partial(IsolatedProcess, plan, whole=limits.whole_sandbox))
+    sandbox = sandbox_spec(path, limits.memory_bytes, limits.file_bytes, math.ceil(timeout) * (os.cpu_count() or 1))
+    process = await run(_proofs, partial(IsolatedProcess, sandbox, whole=limits.whole_sandbox))
     try:
-        document = await run(_proofs, _ask, process, question, compiled_path, limits, timeout)
+        document = await run(_proofs, _request_proof, process, request, compiled_path, limits, timeout)
     except TimeoutError:
         raise RegistrationRefused(f"the model did not prove itself within {timeout:.0f} s") from None
     except ProcessDied as error:
@@ -252,22 +252,22 @@ async def prove_in_fresh_process(
         ) from None
     finally:
         process.close()
-    proof = _believable(document, framework, compiled_path, limits)
+    proof = _validated(document, framework, compiled_path, limits)
     if proof.served_as != "onnx":
         return proof.model_copy(update={"memory": None})
     # In another process: that one may have run somebody's code.
-    memory = await run(_proofs, measured, compiled_path if proof.compiled else path, limits.memory_bytes)
+    memory = await run(_proofs, isolated_memory_bound, compiled_path if proof.compiled else path, limits.memory_bytes)
     return proof.model_copy(update={"memory": memory})
 
 
-def _ask(
-    process: IsolatedProcess, question: tuple[Any, ...], compiled_path: Path, limits: Limits, timeout: float
+def _request_proof(
+    process: IsolatedProcess, request: tuple[Any, ...], compiled_path: Path, limits: Limits, timeout: float
 ) -> dict[str, Any]:
     arriving = compiled_path.with_name(f"{compiled_path.name}.arriving")
     try:
         with arriving.open("wb") as file:
-            largest = min(limits.file_bytes, _LARGEST_FORM)
-            document = process.ask(*question, timeout=timeout, largest=largest, into=file)[0]
+            max_bytes = min(limits.file_bytes, _MAX_FORM_BYTES)
+            document = process.call(*request, timeout=timeout, max_bytes=max_bytes, into=file)[0]
         if arriving.stat().st_size:
             arriving.replace(compiled_path)
         return document
@@ -277,7 +277,7 @@ def _ask(
         arriving.unlink(missing_ok=True)
 
 
-def _believable(document: dict[str, Any], framework: Framework, compiled_path: Path, limits: Limits) -> Proof:
+def _validated(document: dict[str, Any], framework: Framework, compiled_path: Path, limits: Limits) -> Proof:
     """Return what the process found. It ran somebody's code, so what it says is checked as if that code had written it."""
     try:
         proof = Proof.model_validate(document.get("proof"))
@@ -288,5 +288,5 @@ def _believable(document: dict[str, Any], framework: Framework, compiled_path: P
     if proof.compiled and not compiled_path.exists():
         raise RegistrationRefused("the model's process says that it compiled the model, and gives no compiled form")
     if proof.compiled:
-        check_artifact(compiled_path, "onnx", allow_pickles=False, largest=limits.file_bytes)
+        check_artifact(compiled_path, "onnx", allow_pickles=False, max_bytes=limits.file_bytes)
     return proof

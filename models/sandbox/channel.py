@@ -23,10 +23,10 @@ from ..values.tensors import Tensors
 
 _PREFIX = struct.Struct("<IQ")
 _CHUNK = 1 << 16
-_ALIGNED = 16
-_LARGEST_HEADER = 1 << 26
-_LARGEST_REQUEST = 1 << 40  # the service has limits of its own
-_LARGEST_TEXT = 2000
+_ALIGNMENT = 16
+_MAX_HEADER_BYTES = 1 << 26
+_MAX_REQUEST_BYTES = 1 << 40  # the service has limits of its own
+_MAX_TEXT = 2000
 _RAW = "biufcmMUS"  # kinds of numpy that are their bytes
 
 
@@ -57,7 +57,7 @@ class Channel:
             raise ChannelClosed(str(error)) from None
 
     def receive(
-        self, largest_body: int, *, timeout: float | None = None, into: IO[bytes] | None = None
+        self, max_body_bytes: int, *, timeout: float | None = None, into: IO[bytes] | None = None
     ) -> tuple[bytes, memoryview]:
         """Return the next message's header and body. With `into` the body goes to that file.
 
@@ -66,9 +66,9 @@ class Channel:
         deadline = None if timeout is None else time.monotonic() + timeout
         first = b""
         while len(first) < _PREFIX.size:
-            first += self._some(_CHUNK, deadline)
+            first += self._receive_some(_CHUNK, deadline)
         header_size, body_size = _PREFIX.unpack_from(first)
-        if header_size > _LARGEST_HEADER or body_size > largest_body:
+        if header_size > _MAX_HEADER_BYTES or body_size > max_body_bytes:
             raise BrokenMessage(f"a message of {header_size} and {body_size} bytes is larger than allowed")
         begin = _PREFIX.size + header_size
         if into is None:
@@ -83,7 +83,7 @@ class Channel:
             left -= len(rest)
             if left <= 0:
                 return bytes(head[_PREFIX.size :]), memoryview(b"")
-            rest = self._some(left, deadline)
+            rest = self._receive_some(left, deadline)
 
     def close(self) -> None:
         """Close this side."""
@@ -96,13 +96,13 @@ class Channel:
         with memoryview(whole) as view:
             at = len(first)
             while at < len(whole):
-                at += self._into(view[at:], deadline)
+                at += self._receive_into(view[at:], deadline)
 
-    def _some(self, limit: int, deadline: float | None) -> bytes:
+    def _receive_some(self, limit: int, deadline: float | None) -> bytes:
         with memoryview(self._buffer)[:limit] as view:
-            return bytes(view[: self._into(view, deadline)])
+            return bytes(view[: self._receive_into(view, deadline)])
 
-    def _into(self, buffer: bytearray | memoryview, deadline: float | None) -> int:
+    def _receive_into(self, buffer: bytearray | memoryview, deadline: float | None) -> int:
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             raise TimeoutError
@@ -118,26 +118,26 @@ class Channel:
         return count
 
 
-def ask(channel: Channel, *question: Any, timeout: float | None = None) -> None:
+def send_request(channel: Channel, *request: Any, timeout: float | None = None) -> None:
     """Send a request. Raises ChannelClosed, and TimeoutError where it is not taken within so many seconds."""
-    channel.send(b"", [pickle.dumps(question, protocol=5)], timeout=timeout)
+    channel.send(b"", [pickle.dumps(request, protocol=5)], timeout=timeout)
 
 
-def asked(channel: Channel) -> tuple[Any, ...]:
+def receive_request(channel: Channel) -> tuple[Any, ...]:
     """Return the next request. In a model's process alone."""
-    _, body = channel.receive(_LARGEST_REQUEST)
-    question: tuple[Any, ...] = pickle.loads(body)  # nosec B301 - by the service, for a process that it does not trust
-    return question
+    _, body = channel.receive(_MAX_REQUEST_BYTES)
+    request: tuple[Any, ...] = pickle.loads(body)  # nosec B301 - by the service, for a process that it does not trust
+    return request
 
 
-def answer(channel: Channel, document: dict[str, Any], body: Sequence[bytes | memoryview] = ()) -> None:
+def send_reply(channel: Channel, document: dict[str, Any], body: Sequence[bytes | memoryview] = ()) -> None:
     """Send an answer."""
     header = json.dumps(document).encode()
     # So that arrays begin where processors like them to.
-    channel.send(header + b" " * (-(_PREFIX.size + len(header)) % _ALIGNED), body)
+    channel.send(header + b" " * (-(_PREFIX.size + len(header)) % _ALIGNMENT), body)
 
 
-def read_answer(header: bytes) -> dict[str, Any]:
+def read_reply(header: bytes) -> dict[str, Any]:
     """Return an answer's document. Raises BrokenMessage."""
     try:
         document = json.loads(header)
@@ -150,28 +150,28 @@ def read_answer(header: bytes) -> dict[str, Any]:
 
 def text_in(document: dict[str, Any], name: str) -> str:
     """Return a text of an answer, cut to a length that a person reads."""
-    return str(document.get(name) or "")[:_LARGEST_TEXT]
+    return str(document.get(name) or "")[:_MAX_TEXT]
 
 
 def write_tensors(tensors: Tensors) -> tuple[list[Any], list[bytes | memoryview]]:
     """Return what a header says of arrays, and their bytes. Objects become what JSON has for them."""
-    said: list[Any] = []
+    specs: list[Any] = []
     body: list[bytes | memoryview] = []
     for name, array in tensors.items():
         if array.dtype.kind in _RAW:
             raw = np.ascontiguousarray(array).tobytes()
-            said.append([str(name), array.dtype.str, list(array.shape)])
-            body += [raw, bytes(-len(raw) % _ALIGNED)]
+            specs.append([str(name), array.dtype.str, list(array.shape)])
+            body += [raw, bytes(-len(raw) % _ALIGNMENT)]
         else:
-            said.append([str(name), [plain_value(value) for value in array.ravel().tolist()], list(array.shape)])
-    return said, body
+            specs.append([str(name), [plain_value(value) for value in array.ravel().tolist()], list(array.shape)])
+    return specs, body
 
 
-def read_tensors(said: Any, body: memoryview) -> Tensors:
+def read_tensors(specs: Any, body: memoryview) -> Tensors:
     """Return the arrays. Raises BrokenMessage."""
     try:
         tensors, at = {}, 0
-        for name, kind, shape in said:
+        for name, kind, shape in specs:
             if isinstance(kind, list):
                 values = np.empty(len(kind), object)
                 values[:] = kind
@@ -183,8 +183,8 @@ def read_tensors(said: Any, body: memoryview) -> Tensors:
             size = dtype.itemsize * math.prod(shape)
             if at + size > len(body):
                 raise BrokenMessage(f"{name!r} is cut short")
-            tensors[str(name)] = _sound(np.frombuffer(body[at : at + size], np.uint8).view(dtype).reshape(shape))
-            at += size + -size % _ALIGNED
+            tensors[str(name)] = _validated(np.frombuffer(body[at : at + size], np.uint8).view(dtype).reshape(shape))
+            at += size + -size % _ALIGNMENT
     except BrokenMessage:
         raise
     except Exception as error:  # it was made to be odd
@@ -192,7 +192,7 @@ def read_tensors(said: Any, body: memoryview) -> Tensors:
     return tensors
 
 
-def _sound(array: NDArray[Any]) -> NDArray[Any]:
+def _validated(array: NDArray[Any]) -> NDArray[Any]:
     """Bytes that the other side wrote as this type, but that are none of its values, must not reach what computes with them."""
     if array.dtype.kind == "b":
         return np.asarray(array.view(np.uint8) != 0)

@@ -13,12 +13,12 @@ from ..adapters.base import Predictor
 from ..adapters.onnx_predictor import OnnxPredictor
 from ..artifacts.check import check_artifact
 from ..compiled.domain import OutsideDomain
-from ..memory.onnx_memory import memory_of
+from ..error_text import explain_error
+from ..memory.onnx_memory import memory_bound
 from ..proof.proof import Limits, prove
 from ..serving_process import load_checked
 from ..values.tensors import Tensors
-from ..words import said
-from .channel import Channel, ChannelClosed, answer, asked, write_tensors
+from .channel import Channel, ChannelClosed, receive_request, send_reply, write_tensors
 
 
 def serve(channel: Channel, artifact: Path) -> None:
@@ -26,26 +26,26 @@ def serve(channel: Channel, artifact: Path) -> None:
     jobs = _Jobs(channel, artifact)
     known: dict[str, Callable[..., None]] = {
         "prove": jobs.prove,
-        "measure": jobs.measure,
+        "bound_memory": jobs.bound_memory,
         "load": jobs.load,
         "predict": jobs.predict,
     }
     while True:
         try:
-            name, *arguments = asked(channel)
+            name, *arguments = receive_request(channel)
         except ChannelClosed:
             return
         try:
             known[name](*arguments)
         except ModelMeshError as error:
-            answer(channel, {"error": "problem", "problem": error.problem()})
+            send_reply(channel, {"error": "problem", "problem": error.problem()})
         except ValueError as error:
-            answer(channel, {"error": "value", "text": _words(error)})
+            send_reply(channel, {"error": "value", "text": _text_of(error)})
         except BaseException as error:  # the model is somebody's code
-            answer(channel, {"error": "other", "text": f"{type(error).__name__}: {_words(error)}"})
+            send_reply(channel, {"error": "other", "text": f"{type(error).__name__}: {_text_of(error)}"})
 
 
-def _words(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:  # of a class of the model's
@@ -65,28 +65,28 @@ class _Jobs:
         except ModelMeshError:
             raise
         except BaseException as error:  # the model is somebody's code
-            raise RegistrationRefused(f"the model cannot be proved: {said(error)}") from error
+            raise RegistrationRefused(f"the model cannot be proved: {explain_error(error)}") from error
 
     def _prove(self, framework: Framework, limits: Limits, *arguments: Any) -> None:
-        check_artifact(self._artifact, framework, allow_pickles=limits.allow_pickles, largest=limits.file_bytes)
+        check_artifact(self._artifact, framework, allow_pickles=limits.allow_pickles, max_bytes=limits.file_bytes)
         signature, sample, compile_model, reference = arguments
         with tempfile.TemporaryDirectory() as folder:
             compiled = Path(folder) / "compiled"
             proof = prove(self._artifact, framework, signature, sample, compile_model, compiled, reference)
             body = [compiled.read_bytes()] if proof.compiled else []
-        answer(self._channel, {"proof": proof.model_dump(mode="json")}, body)
+        send_reply(self._channel, {"proof": proof.model_dump(mode="json")}, body)
 
-    def measure(self) -> None:
+    def bound_memory(self) -> None:
         """Answer with what is proved of the memory that the ONNX model takes. It is parsed for that, and not loaded."""
-        check_artifact(self._artifact, "onnx", allow_pickles=False, largest=0)
-        answer(self._channel, {"memory": memory_of(self._artifact).model_dump()})
+        check_artifact(self._artifact, "onnx", allow_pickles=False, max_bytes=0)
+        send_reply(self._channel, {"memory": memory_bound(self._artifact).model_dump()})
 
     def load(self, spec: VersionSpec, threads: int, limits: Limits) -> None:
         """Load the one model of this process."""
         self._predictor = load_checked(self._artifact, spec, threads, limits)
         if isinstance(self._predictor, OnnxPredictor):
             self._predictor.keep_no_memory()
-        answer(self._channel, {})
+        send_reply(self._channel, {})
 
     def predict(self, inputs: Tensors) -> None:
         """Ask the model."""
@@ -96,4 +96,4 @@ class _Jobs:
         except OutsideDomain as error:
             outputs, inside = error.outputs, {"inside": error.inside.tolist()}
         tensors, body = write_tensors(outputs)
-        answer(self._channel, {"outputs": tensors} | inside, body)
+        send_reply(self._channel, {"outputs": tensors} | inside, body)

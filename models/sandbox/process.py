@@ -22,14 +22,16 @@ from ...schemas.errors import (
     Unavailable,
 )
 from ...schemas.own_environment import plain_environment
-from .channel import BrokenMessage, Channel, ChannelClosed, ask, read_answer, text_in
-from .confinement import Plan
+from .channel import BrokenMessage, Channel, ChannelClosed, read_reply, send_request, text_in
+from .confinement import SandboxSpec
 from .fork_server import SIZE
 
 _START_TIMEOUT = 120.0  # the first start imports for some seconds
 _END_TIMEOUT = 5.0
-_LARGEST_ANSWER = 1 << 28
-_SAID = {kind.code: kind for kind in (InvalidInput, ModelRefusedInput, ModelFailed, RegistrationRefused, PickleRefused)}
+_MAX_REPLY_BYTES = 1 << 28
+_REPORTABLE_ERRORS = {
+    kind.code: kind for kind in (InvalidInput, ModelRefusedInput, ModelFailed, RegistrationRefused, PickleRefused)
+}
 
 
 class ProcessDied(Exception):
@@ -46,11 +48,11 @@ class ForkServer:
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def launch(self, plan: Plan) -> tuple[socket.socket, socket.socket]:
+    def launch(self, spec: SandboxSpec) -> tuple[socket.socket, socket.socket]:
         """Return the sockets of a new process: to speak with it, and to hear how it ends. Raises Unavailable."""
         channel, its_channel = socket.socketpair()
         status, its_status = socket.socketpair()
-        message = json.dumps(asdict(plan)).encode()
+        message = json.dumps(asdict(spec)).encode()
         with self._lock, its_channel, its_status:
             for last in (False, True):
                 try:
@@ -60,7 +62,7 @@ class ForkServer:
                     control.sendall(message)
                     return channel, status
                 except OSError as error:  # it died: another one
-                    self._forget()
+                    self._stop()
                     if last:
                         channel.close()
                         status.close()
@@ -70,7 +72,7 @@ class ForkServer:
     def close(self) -> None:
         """End it. Processes that were forked from it end with their sockets."""
         with self._lock:
-            self._forget()
+            self._stop()
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -89,7 +91,7 @@ class ForkServer:
         self._control = ours
         return ours
 
-    def _forget(self) -> None:
+    def _stop(self) -> None:
         if self._control is not None:
             self._control.close()
         if self._process is not None:
@@ -104,14 +106,14 @@ _fork_server = ForkServer()
 class IsolatedProcess:
     """One process for one artifact. Asked by one thread at a time; `close` may come from any."""
 
-    def __init__(self, plan: Plan, *, whole: bool = False, server: ForkServer = _fork_server) -> None:
+    def __init__(self, spec: SandboxSpec, *, whole: bool = False, server: ForkServer = _fork_server) -> None:
         """Start it. `whole`: only with all that keeps it apart. Raises Unavailable."""
-        sock, self._status = server.launch(plan)
+        sock, self._status = server.launch(spec)
         self._channel = Channel(sock)
         self._sock = sock
         try:
-            document, _ = self._answer(_START_TIMEOUT, _LARGEST_ANSWER, None)
-            _raise_what_it_says(document)
+            document, _ = self._receive(_START_TIMEOUT, _MAX_REPLY_BYTES, None)
+            _raise_reported_error(document)
         except (ProcessDied, BrokenMessage, TimeoutError, ModelFailed) as error:
             self.close()
             raise Unavailable(f"the model's process does not start: {error or type(error).__name__}") from None
@@ -122,29 +124,29 @@ class IsolatedProcess:
                 f"this machine cannot keep a model's process apart as MODELMESH_SANDBOX=whole asks: {'; '.join(self.refused)}"
             )
 
-    def ask(
+    def call(
         self,
-        *question: Any,
+        *request: Any,
         timeout: float | None = None,
-        largest: int = _LARGEST_ANSWER,
+        max_bytes: int = _MAX_REPLY_BYTES,
         into: IO[bytes] | None = None,
     ) -> tuple[dict[str, Any], memoryview]:
-        """Return the answer's document and body; with `into`, the body (of at most `largest` bytes) goes to that file.
+        """Return the answer's document and body; with `into`, the body (of at most `max_bytes` bytes) goes to that file.
 
         Raises ProcessDied, TimeoutError, ModelFailed for what cannot be read, and what the process says it raised:
         InvalidInput, ModelRefusedInput, ModelFailed, RegistrationRefused, PickleRefused, ValueError.
         """
         try:
-            until = None if timeout is None else time.monotonic() + timeout
-            ask(self._channel, *question, timeout=timeout)
-            left = None if until is None else until - time.monotonic()
-            document, body = self._answer(left, largest, into)
+            deadline = None if timeout is None else time.monotonic() + timeout
+            send_request(self._channel, *request, timeout=timeout)
+            left = None if deadline is None else deadline - time.monotonic()
+            document, body = self._receive(left, max_bytes, into)
         except ChannelClosed:
-            raise ProcessDied(self._how_it_ended()) from None
+            raise ProcessDied(self._exit_reason()) from None
         except BrokenMessage as error:
             self.close()  # what it says next would be no better
             raise ModelFailed(f"the model's process answers what nobody can read: {error}") from None
-        _raise_what_it_says(document)
+        _raise_reported_error(document)
         return document, body
 
     def close(self) -> None:
@@ -154,14 +156,16 @@ class IsolatedProcess:
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
 
-    def _answer(self, timeout: float | None, largest: int, into: IO[bytes] | None) -> tuple[dict[str, Any], memoryview]:
+    def _receive(
+        self, timeout: float | None, max_bytes: int, into: IO[bytes] | None
+    ) -> tuple[dict[str, Any], memoryview]:
         try:
-            header, body = self._channel.receive(largest, timeout=timeout, into=into)
+            header, body = self._channel.receive(max_bytes, timeout=timeout, into=into)
         except ChannelClosed:
-            raise ProcessDied(self._how_it_ended()) from None
-        return read_answer(header), body
+            raise ProcessDied(self._exit_reason()) from None
+        return read_reply(header), body
 
-    def _how_it_ended(self) -> str:
+    def _exit_reason(self) -> str:
         try:
             self._status.settimeout(_END_TIMEOUT)
             code = self._status.recv(16).decode()
@@ -170,22 +174,22 @@ class IsolatedProcess:
         return f"exit code {code}" if code else "it was ended"
 
 
-def plan_for(artifact: Path, memory_bytes: int, file_bytes: int, cpu_seconds: int = 0) -> Plan:
-    """Return the plan of a process for an artifact, which anybody who finds it may read from here on.
+def sandbox_spec(artifact: Path, memory_bytes: int, file_bytes: int, cpu_seconds: int = 0) -> SandboxSpec:
+    """Return the spec of a process for an artifact, which anybody who finds it may read from here on.
 
     The process has a user of its own; the folders above keep others from finding it.
     """
     with contextlib.suppress(OSError):
         artifact.chmod(0o444)
-    return Plan(str(artifact.resolve()), memory_bytes, file_bytes, cpu_seconds)
+    return SandboxSpec(str(artifact.resolve()), memory_bytes, file_bytes, cpu_seconds)
 
 
 def prepare() -> list[str]:
-    """Have a model's process start in milliseconds from here on; return `what_is_refused`. Raises Unavailable."""
+    """Have a model's process start in milliseconds from here on; return `refused_restrictions`. Raises Unavailable."""
     return _refused(_fork_server)
 
 
-def what_is_refused() -> list[str]:
+def refused_restrictions() -> list[str]:
     """Return in words what this machine does not let a model's process give up; nothing where it is kept apart whole.
 
     Starts a process as for a model, and ends it: some tenths of a second. Raises Unavailable where none starts.
@@ -196,17 +200,17 @@ def what_is_refused() -> list[str]:
 
 
 def _refused(server: ForkServer) -> list[str]:
-    process = IsolatedProcess(Plan(str(Path(__file__).resolve()), 1 << 40, 1 << 20, 0), server=server)
+    process = IsolatedProcess(SandboxSpec(str(Path(__file__).resolve()), 1 << 40, 1 << 20, 0), server=server)
     process.close()
     return process.refused
 
 
-def _raise_what_it_says(document: dict[str, Any]) -> None:
+def _raise_reported_error(document: dict[str, Any]) -> None:
     """Raise the error in an answer, if it is one: of the few kinds that a model can bring about."""
     kind = document.get("error")
     if kind == "problem" and isinstance(problem := document.get("problem"), dict):
         field = text_in(problem, "field")[:200] or None
-        raise _SAID.get(str(problem.get("code")), ModelFailed)(text_in(problem, "detail"), field=field)
+        raise _REPORTABLE_ERRORS.get(str(problem.get("code")), ModelFailed)(text_in(problem, "detail"), field=field)
     if kind == "value":
         raise ValueError(text_in(document, "text"))
     if kind is not None:

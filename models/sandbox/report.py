@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 def report(look: Callable[[], list[str]]) -> None:
-    """Log what `look` (`prepare` or `what_is_refused`) finds; a machine that keeps them apart whole is no news."""
+    """Log what `look` (`prepare` or `refused_restrictions`) finds; a machine that keeps them apart whole is no news."""
     try:
         if refused := look():
             log.warning("sandbox.incomplete", refused=refused)

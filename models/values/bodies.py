@@ -64,7 +64,7 @@ def _read(body: bytes, content_type: str, signature: Signature, request_id: str)
     return ParsedRequest(tensors, rows, write)
 
 
-def rows_asked(body: bytes, content_type: str, signature: Signature | None) -> int:
+def count_body_rows(body: bytes, content_type: str, signature: Signature | None) -> int:
     """Return how many rows a body asks about, before it is read as a whole; 1 for what cannot be read."""
     try:
         if content_type == JSON:

@@ -229,7 +229,7 @@ class LogOffsetRow(Base):
     offset: Mapped[int] = mapped_column(BigInteger)
 
 
-def fitting(column: InstrumentedAttribute[Any], text: str) -> str:
+def clip_to_column(column: InstrumentedAttribute[Any], text: str) -> str:
     """Return a text from the log, cut to what the column can hold.
 
     PostgreSQL refuses NUL and texts that are too long, and one such row would block all rows behind it.

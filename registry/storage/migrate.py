@@ -20,7 +20,7 @@ from ...schemas.errors import InvalidInput, SetupError
 from .database import make_engine
 
 # Alembic's environment is a global of the process.
-_ONE_AT_A_TIME = threading.Lock()
+_LOCK = threading.Lock()
 
 
 def _config(url: str) -> Config:
@@ -41,7 +41,7 @@ async def downgrade(url: str, revision: str) -> None:
 
 
 def _migrate(action: Callable[[Config, str], None], url: str, revision: str) -> None:
-    with _ONE_AT_A_TIME:
+    with _LOCK:
         action(_config(url), revision)
 
 
@@ -64,7 +64,7 @@ def _revision_of(connection: Any) -> str:
     return MigrationContext.configure(connection).get_current_revision() or "base"
 
 
-def plainly(url: str, action: Callable[[], Any]) -> Any:
+def translate_errors(url: str, action: Callable[[], Any]) -> Any:
     """Run `action` and return its result. Raises SetupError or InvalidInput for errors of Alembic and the driver."""
     try:
         return action()

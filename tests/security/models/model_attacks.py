@@ -17,7 +17,7 @@ from pathlib import Path
 import cloudpickle
 import psutil
 from modelmesh.models.proof.proof import Limits, prove_in_fresh_process
-from modelmesh.models.sandbox.process import what_is_refused
+from modelmesh.models.sandbox.process import refused_restrictions
 from modelmesh.models.serving_process import ServingProcess
 from modelmesh.schemas.errors import RegistrationRefused
 from modelmesh.schemas.payloads.releases import VersionSpec
@@ -163,7 +163,7 @@ def main():
     cloudpickle.register_pickle_by_value(hostile_model)
     folder, way = Path(sys.argv[1]), sys.argv[2]
     if way == "refused":
-        print(json.dumps(what_is_refused()))
+        print(json.dumps(refused_restrictions()))
         return
     service = Service(folder)
     try:

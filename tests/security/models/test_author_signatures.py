@@ -14,7 +14,7 @@ from modelmesh.cli.local.mesh import Mesh
 from modelmesh.cli.main import app as cli
 from modelmesh.models.artifacts.authors import Signers, sign
 from modelmesh.models.artifacts.seals import Sealer
-from modelmesh.models.memory.room import Room
+from modelmesh.models.memory.budget import MemoryBudget
 from modelmesh.models.proof.proof import Limits
 from modelmesh.models.serving_process import load_version
 from modelmesh.schemas.errors import ModelFailed, PickleRefused, SetupError
@@ -25,7 +25,7 @@ from ...by_value import by_value
 from ..gateway_alone import gateway_alone
 from . import model_attacks
 
-ROOM = Room(2**33, 2**20)
+BUDGET = MemoryBudget(2**33, 2**20)
 REFUSES = Limits(allow_pickles=False, memory_bytes=32 * 1024**3, file_bytes=64 * 1024**2)
 
 
@@ -130,13 +130,13 @@ def test_a_worker_looks_for_itself(keys, signers, tmp_path):
     for what, (signature, _) in bad_signatures(keys).items():
         claimed = spec.model_copy(update={"author_signature": signature or ""})
         with pytest.raises((ModelFailed, PickleRefused)) as refused:
-            load_version(path, claimed, Signers(signers).limits_for(REFUSES, "pid", claimed), ROOM)
+            load_version(path, claimed, Signers(signers).limits_for(REFUSES, "pid", claimed), BUDGET)
         assert "1.0.0" in refused.value.detail or "refuses code" in refused.value.detail, what
     signed = spec.model_copy(update={"author_signature": sign(keys["ada"][0], "pid", digest_of(CODE))})
     with pytest.raises(ModelFailed, match="knows no author's key"):
         Signers("").limits_for(REFUSES, "pid", signed)
     with contextlib.closing(
-        load_version(path, signed, Signers(signers).limits_for(REFUSES, "pid", signed), ROOM)[0]
+        load_version(path, signed, Signers(signers).limits_for(REFUSES, "pid", signed), BUDGET)[0]
     ) as model:
         assert type(model).__name__ == "ServingProcess"
 

@@ -14,10 +14,10 @@ import pytest
 from modelmesh.broker.embedded.progress import no_progress
 from modelmesh.cli.local.mesh import Mesh
 from modelmesh.models import serving_process
-from modelmesh.models.memory.room import Room
+from modelmesh.models.memory.budget import MemoryBudget
 from modelmesh.models.proof.proof import Limits
 from modelmesh.models.sandbox import process as processes
-from modelmesh.models.sandbox.channel import ask
+from modelmesh.models.sandbox.channel import send_request
 from modelmesh.models.serving_process import ServingProcess
 from modelmesh.schemas.errors import ModelFailed
 from modelmesh.schemas.settings import Settings
@@ -104,7 +104,7 @@ def test_what_hangs_again_and_again_is_started_after_pauses_alone(served, monkey
 
     def hangs():
         process = served._running()
-        monkeypatch.setattr(process, "ask", lambda *_, **__: (_ for _ in ()).throw(TimeoutError))
+        monkeypatch.setattr(process, "call", lambda *_, **__: (_ for _ in ()).throw(TimeoutError))
         with pytest.raises(ModelFailed, match="no answer"):
             served.predict(one(1.0))
 
@@ -118,7 +118,7 @@ def test_what_hangs_again_and_again_is_started_after_pauses_alone(served, monkey
                 break
             except ModelFailed as error:
                 assert f"hung {time_in_a_row} times in a row" in error.detail
-                served.start_again()
+                served.restart()
                 assert len(started) == count, "it was started within its pause"
                 now[0] += 0.5
         assert len(started) == count + 1
@@ -148,11 +148,11 @@ def test_whoever_does_not_read_is_no_better(what, path, monkeypatch):
     model = ServingProcess(path, model_attacks.spec_of(path), 1, LIMITS)
     with contextlib.closing(model):
         # It sleeps over one batch, so that it reads no other: the channel's two ends hold less than this.
-        ask(model._process._channel, "predict", one(HANGS))
+        send_request(model._process._channel, "predict", one(HANGS))
         large = {"inputs": np.zeros((4_000_000, 1))}
         if what == "load":
             with pytest.raises(TimeoutError):
-                model._process.ask("load", large, timeout=1.0)
+                model._process.call("load", large, timeout=1.0)
         else:
             with pytest.raises(ModelFailed, match="gave no answer"):
                 model.predict(large)
@@ -171,7 +171,9 @@ def test_a_load_that_hangs_ends_in_words_and_leaves_no_process(tmp_path):
 
 
 async def test_a_version_answers_again_and_its_process_is_started_before_it_is_asked(path):
-    model = LoadedModel(model_attacks.spec_of(path), path, threads=1, slots=1, limits=LIMITS, room=Room(2**33, 2**20))
+    model = LoadedModel(
+        model_attacks.spec_of(path), path, threads=1, slots=1, limits=LIMITS, budget=MemoryBudget(2**33, 2**20)
+    )
     await model.load()
     with contextlib.closing(model):
         with pytest.raises(ModelFailed, match="gave no answer"):

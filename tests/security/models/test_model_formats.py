@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.models.artifacts.check import check_artifact
 from modelmesh.models.artifacts.formats import FORMATS
-from modelmesh.models.memory.room import Room
+from modelmesh.models.memory.budget import MemoryBudget
 from modelmesh.models.proof.proof import Limits
 from modelmesh.models.serving_process import load_version
 from modelmesh.schemas.errors import ModelMeshError, PickleRefused
@@ -84,7 +84,7 @@ def zipped(entries, comment=b""):
 
 def refused(path, framework, **options):
     with pytest.raises(ModelMeshError) as error:
-        check_artifact(path, framework, **({"allow_pickles": False, "largest": GIGABYTE} | options))
+        check_artifact(path, framework, **({"allow_pickles": False, "max_bytes": GIGABYTE} | options))
     assert error.value.field == "artifact"
     return error.value.detail
 
@@ -132,7 +132,7 @@ def test_a_good_file_with_some_bytes_changed_is_taken_or_refused_with_an_error_o
             data[place] = random.integers(0, 256)
         path.write_bytes(data[: random.integers(1, len(data))] if random.random() < 0.2 else data)
         try:
-            check_artifact(path, framework, allow_pickles=False, largest=GIGABYTE)
+            check_artifact(path, framework, allow_pickles=False, max_bytes=GIGABYTE)
             outcomes.add("taken")
         except ModelMeshError as error:
             assert error.field == "artifact"
@@ -244,7 +244,7 @@ def test_a_function_that_runs_code_or_opens_files_in_a_skops_file_is_refused(fun
     path = tmp_path / "model.skops"
     skops.io.dump(make_pipeline(FunctionTransformer(function), LogisticRegression()), path)
     with pytest.raises(PickleRefused, match=function.__name__):
-        check_artifact(path, "sklearn", allow_pickles=False, largest=GIGABYTE)
+        check_artifact(path, "sklearn", allow_pickles=False, max_bytes=GIGABYTE)
 
 
 def test_a_pickle_in_an_array_of_a_skops_file_is_not_loaded(trace, tmp_path):
@@ -279,4 +279,4 @@ def test_an_estimator_that_opens_the_files_that_a_request_names_is_refused(conte
     )
     limits = Limits(allow_pickles=False, memory_bytes=32 * GIGABYTE, file_bytes=GIGABYTE)
     with pytest.raises(ModelMeshError, match="opens the files"):
-        load_version(path, spec, limits, Room(2**33, 2**20))
+        load_version(path, spec, limits, MemoryBudget(2**33, 2**20))

@@ -115,7 +115,7 @@ def written(path, model):
 
 def refused(path):
     with pytest.raises(InvalidInput) as error:
-        check_artifact(path, "onnx", allow_pickles=True, largest=2**30)
+        check_artifact(path, "onnx", allow_pickles=True, max_bytes=2**30)
     assert error.value.field == "artifact"
     return error.value.detail
 
@@ -209,7 +209,7 @@ def test_good_models_are_taken(tmp_path):
         model(call(), functions=[function([node("Constant", "", "w", value=ones)])]),
         model(helper.make_node("FastGelu", ["x"], ["w"], domain="com.microsoft"), domains=["com.microsoft"]),
     ):
-        check_artifact(written(tmp_path / "m.onnx", made), "onnx", allow_pickles=False, largest=2**30)
+        check_artifact(written(tmp_path / "m.onnx", made), "onnx", allow_pickles=False, max_bytes=2**30)
 
 
 @pytest.mark.parametrize("how", ["absolute", "up", "link", "link to a folder", "second name"])

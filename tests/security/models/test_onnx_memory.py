@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import psutil
 import pytest
-from modelmesh.models.memory.room import Room
+from modelmesh.models.memory.budget import MemoryBudget
 from modelmesh.models.proof.proof import Limits, prove_in_fresh_process
 from modelmesh.schemas.errors import ModelFailed
 from modelmesh.schemas.payloads.releases import VersionSpec
@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 GIB = 2**30
-ROOM = Room(8 * GIB, 2**24)
+BUDGET = MemoryBudget(8 * GIB, 2**24)
 SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(-1, 1)),))
 
 
@@ -62,7 +62,7 @@ async def test_it_is_refused_in_words_and_goes_on(tmp_path):
     path = amplifier(tmp_path / "m.onnx")
     # Registered before anything was proved of memory: whoever loads it finds out.
     limits = Limits(allow_pickles=False, memory_bytes=6 * GIB, file_bytes=GIB)
-    loaded = LoadedModel(spec_of(path), path, threads=1, slots=2, limits=limits, room=ROOM)
+    loaded = LoadedModel(spec_of(path), path, threads=1, slots=2, limits=limits, budget=BUDGET)
     await loaded.load()
     try:
         assert loaded.slots == 1
@@ -83,14 +83,16 @@ async def test_what_is_proved_is_known_from_the_registration_and_stays_in_the_wo
     ]
     assert [proof.memory.bounded for proof in proofs] == [True, False]
     assert proofs[1].memory.why == "ConstantOfShape: the size of what it gives depends on values"
-    room = Room(8 * GIB, 2**24)
-    loaded = LoadedModel(spec_of(small, memory=proofs[0].memory), small, threads=1, slots=2, limits=limits, room=room)
+    budget = MemoryBudget(8 * GIB, 2**24)
+    loaded = LoadedModel(
+        spec_of(small, memory=proofs[0].memory), small, threads=1, slots=2, limits=limits, budget=budget
+    )
     await loaded.load()
     assert loaded.slots == 2
     assert await answers(loaded, 1, rows=25_000) == [2] * 25_000  # in parts
-    held = room._held
+    reserved = budget._reserved
     loaded.close()
-    assert held > room._held == 0
+    assert reserved > budget._reserved == 0
 
 
 async def register(session, name, path):

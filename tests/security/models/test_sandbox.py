@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmesh.models.proof.proof import Limits
-from modelmesh.models.sandbox.channel import BrokenMessage, Channel, read_answer, read_tensors, write_tensors
+from modelmesh.models.sandbox.channel import BrokenMessage, Channel, read_reply, read_tensors, write_tensors
 from modelmesh.models.serving_process import ServingProcess
 from modelmesh.schemas.errors import ModelFailed
 
@@ -176,7 +176,7 @@ def test_what_a_models_process_says_runs_nothing(what, tmp_path):
 @given(st.binary(max_size=400), st.binary(max_size=64))
 def test_any_bytes_are_an_answer_or_a_broken_message(header, body):
     with contextlib.suppress(BrokenMessage):
-        read_tensors(read_answer(header).get("outputs"), memoryview(body))
+        read_tensors(read_reply(header).get("outputs"), memoryview(body))
 
 
 @given(
@@ -210,7 +210,7 @@ def test_arrays_come_back_as_they_went(array):
     said, body = write_tensors({"first": np.zeros(3, "i1"), "it": array})
     there.send(json.dumps({"outputs": said}).encode(), body)
     header, body = here.receive(1 << 20)
-    back = read_tensors(read_answer(header)["outputs"], body)["it"]
+    back = read_tensors(read_reply(header)["outputs"], body)["it"]
     assert back.dtype == array.dtype
     np.testing.assert_array_equal(back, array)
 

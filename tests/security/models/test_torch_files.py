@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from modelmesh.models.adapters.registry import adapter_for
 from modelmesh.models.artifacts.check import check_artifact
-from modelmesh.models.memory.room import Room
+from modelmesh.models.memory.budget import MemoryBudget
 from modelmesh.models.proof.proof import Limits, prove_in_fresh_process
 from modelmesh.models.serving_process import load_version
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError, PickleRefused
@@ -27,7 +27,7 @@ from .hostile_torch import ATTACKS, Adds, program
 
 GIGABYTE = 1024**3
 ALLOWED = Limits(allow_pickles=True, memory_bytes=32 * GIGABYTE, file_bytes=GIGABYTE)
-ROOM = Room(2**33, 2**20)
+BUDGET = MemoryBudget(2**33, 2**20)
 REFUSED = Limits(allow_pickles=False, memory_bytes=32 * GIGABYTE, file_bytes=GIGABYTE)
 SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(-1, 3)),))
 ROWS = [[0.0, 1.0, 2.0], [1.0, 1.0, 1.0]]
@@ -98,7 +98,7 @@ def loaded_here(monkeypatch):
 def test_where_code_is_refused_no_file_is_taken_whatever_it_is_said_to_be(attack, declared):
     _, path, trace, before = attack
     with pytest.raises(ModelMeshError) as refused:
-        check_artifact(path, declared, allow_pickles=False, largest=GIGABYTE)
+        check_artifact(path, declared, allow_pickles=False, max_bytes=GIGABYTE)
     assert refused.value.field == "artifact"
     assert not done(trace, before)
 
@@ -109,7 +109,7 @@ async def test_where_code_is_refused_it_is_neither_proved_nor_loaded(attack, tmp
         await prove_in_fresh_process(
             path, "torch", SIGNATURE, ROWS, True, tmp_path / "compiled", limits=REFUSED, timeout=60
         )
-    loaded = LoadedModel(spec_of(path), path, threads=1, slots=1, limits=REFUSED, room=ROOM)
+    loaded = LoadedModel(spec_of(path), path, threads=1, slots=1, limits=REFUSED, budget=BUDGET)
     with pytest.raises(ModelMeshError, match="refuses code"):
         await loaded.load()
     assert not done(trace, before)
@@ -119,12 +119,12 @@ async def test_where_code_is_allowed_it_never_runs_in_this_process(attack, loade
     _, path, trace, before = attack
     with contextlib.suppress(ModelMeshError):
         await prove_in_fresh_process(path, "torch", None, ROWS, True, tmp_path / "compiled", limits=ALLOWED, timeout=60)
-    loaded = LoadedModel(spec_of(path), path, threads=1, slots=1, limits=ALLOWED, room=ROOM)
+    loaded = LoadedModel(spec_of(path), path, threads=1, slots=1, limits=ALLOWED, budget=BUDGET)
     with contextlib.suppress(ModelMeshError):
         await loaded.load()
     loaded.close()
     with contextlib.suppress(Exception):  # whatever the model raises
-        load_version(path, spec_of(path), ALLOWED, ROOM)[0].predict({"x": np.zeros((1, 3), np.float32)})
+        load_version(path, spec_of(path), ALLOWED, BUDGET)[0].predict({"x": np.zeros((1, 3), np.float32)})
     assert not loaded_here
     if done(trace, before):  # else its process could not even write there
         assert trace.read_bytes() != str(os.getpid()).encode()
@@ -132,7 +132,7 @@ async def test_where_code_is_allowed_it_never_runs_in_this_process(attack, loade
 
 async def test_an_allowed_program_is_served_with_its_own_answers(tmp_path):
     path = program(tmp_path / "model.pt2")
-    loaded = LoadedModel(spec_of(path), path, threads=1, slots=4, limits=ALLOWED, room=ROOM)
+    loaded = LoadedModel(spec_of(path), path, threads=1, slots=4, limits=ALLOWED, budget=BUDGET)
     await loaded.load()
     try:
         answer = await loaded.predict({"x": np.array(ROWS, np.float32)})
@@ -144,7 +144,7 @@ async def test_an_allowed_program_is_served_with_its_own_answers(tmp_path):
 
 def test_a_refusal_says_the_way_out(tmp_path):
     with pytest.raises(PickleRefused, match=r"register the module itself with a sample.*ONNX.*MODELMESH_PICKLES=allow"):
-        check_artifact(program(tmp_path / "model.pt2"), "torch", allow_pickles=False, largest=GIGABYTE)
+        check_artifact(program(tmp_path / "model.pt2"), "torch", allow_pickles=False, max_bytes=GIGABYTE)
 
 
 class Named(torch.nn.Module):
@@ -185,7 +185,7 @@ def test_the_form_that_is_sent_instead_is_data_and_answers_as_the_module(module,
     for given in (module, exported):
         path, framework = adapter_for("torch").save_safely(given, tmp_path, sample)
         assert framework == "onnx"
-        check_artifact(path, "onnx", allow_pickles=False, largest=GIGABYTE)
+        check_artifact(path, "onnx", allow_pickles=False, max_bytes=GIGABYTE)
         served = adapter_for("onnx").load(path, None, [], 1)
         code = tmp_path / "model.pt2"
         adapter_for("torch").save(given, code, sample)

@@ -14,7 +14,7 @@ import cloudpickle
 import psutil
 import pytest
 from modelmesh.models.proof.proof import Limits
-from modelmesh.models.sandbox.process import what_is_refused
+from modelmesh.models.sandbox.process import refused_restrictions
 from modelmesh.models.serving_process import ServingProcess
 from modelmesh.schemas.errors import Unavailable
 from modelmesh.schemas.payloads.releases import VersionSpec
@@ -111,7 +111,9 @@ def main(folder):
     while (left := left_behind()) and time.monotonic() < until:
         time.sleep(0.05)
     found = json.loads(str(said.ravel()[0]))
-    print(json.dumps({"refused": what_is_refused(), "whole": whole, "stayed": stayed, "left": left, "found": found}))
+    print(
+        json.dumps({"refused": refused_restrictions(), "whole": whole, "stayed": stayed, "left": left, "found": found})
+    )
 
 
 @pytest.fixture(scope="module")

@@ -125,7 +125,7 @@ async def client(tmp_path):
     async def register(request):
         try:
             registration, path = await read_registration(request, tmp_path, 10_000_000)
-            check_artifact(path, registration.framework, allow_pickles=True, largest=10**8)
+            check_artifact(path, registration.framework, allow_pickles=True, max_bytes=10**8)
             prove(
                 path, registration.framework, registration.signature, registration.sample, True, tmp_path / "c",
                 registration.reference,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import joblib
 import numpy as np
 import pytest
-from modelmesh.models.memory.room import Room
+from modelmesh.models.memory.budget import MemoryBudget
 from modelmesh.models.proof.proof import Limits
 from modelmesh.schemas.errors import InvalidInput, ModelFailed, ModelRefusedInput
 from modelmesh.schemas.payloads.model_memory import Memory
@@ -88,7 +88,7 @@ async def test_a_model_that_ends_its_program_ends_neither_the_worker_nor_itself(
         sample=[[0.0]],
     )  # fmt: skip
     limits = Limits(allow_pickles=True, memory_bytes=32 * 1024**3, file_bytes=1024**3)
-    model = LoadedModel(spec, path, threads=1, slots=1, limits=limits, room=Room(2**33, 2**20))
+    model = LoadedModel(spec, path, threads=1, slots=1, limits=limits, budget=MemoryBudget(2**33, 2**20))
     await model.load()
     try:
         for odd, becomes in (
@@ -108,13 +108,13 @@ async def test_a_model_that_ends_its_program_ends_neither_the_worker_nor_itself(
 
 async def test_what_a_load_takes_is_given_back_when_its_model_is_gone_meanwhile(tmp_path, monkeypatch):
     begun, go_on = threading.Event(), threading.Event()
-    room = Room(2**33, 2**20)
+    budget = MemoryBudget(2**33, 2**20)
 
     def slow(*_, **__):
-        share = room.take(Memory(weights=1000, fixed=10, row=1), slots=1, alone=False)
+        reservation = budget.reserve(Memory(weights=1000, fixed=10, row=1), slots=1, alone=False)
         begun.set()
         go_on.wait()
-        return Predictor(None), share
+        return Predictor(None), reservation
 
     monkeypatch.setattr("modelmesh.workers.execution.load_version", slow)
     signature = Signature(inputs=(TensorSpec(name="a", dtype="float64", shape=(-1, 1)),))
@@ -122,12 +122,12 @@ async def test_what_a_load_takes_is_given_back_when_its_model_is_gone_meanwhile(
         version="1.0.0", framework="onnx", served_as="onnx", artifact="a", digest="d", signature=signature
     )
     limits = Limits(allow_pickles=True, memory_bytes=2**33, file_bytes=2**30)
-    model = LoadedModel(spec, tmp_path, threads=1, slots=1, limits=limits, room=room)
+    model = LoadedModel(spec, tmp_path, threads=1, slots=1, limits=limits, budget=budget)
     loading = asyncio.create_task(model.load())
     await asyncio.to_thread(begun.wait)
-    assert room._held > 0
+    assert budget._reserved > 0
     loading.cancel()
     await asyncio.gather(loading, return_exceptions=True)
     go_on.set()
     await asyncio.to_thread(model._executor.shutdown)
-    assert room._held == 0
+    assert budget._reserved == 0

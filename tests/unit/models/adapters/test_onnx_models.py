@@ -241,7 +241,7 @@ def test_a_file_that_names_other_files_is_refused_wherever_it_does(hidden, tmp_p
     model = graph(hidden.pop("nodes", []), [], [], **hidden)
     (tmp_path / "m").write_bytes(model.SerializeToString())
     with pytest.raises(InvalidInput, match="/etc/passwd"):
-        check_artifact(tmp_path / "m", "onnx", allow_pickles=True, largest=10**9)
+        check_artifact(tmp_path / "m", "onnx", allow_pickles=True, max_bytes=10**9)
     with pytest.raises(InvalidInput, match=r"onnx\.load"):
         save_model(model, "onnx", None, tmp_path)
 
@@ -255,7 +255,7 @@ def test_a_model_with_its_data_beside_it_becomes_one_file(given, tmp_path):
     target.mkdir()
     onnx.save(model, source / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
     path, framework = save_model(source / given, None, None, target)
-    check_artifact(path, framework, allow_pickles=False, largest=10**9)
+    check_artifact(path, framework, allow_pickles=False, max_bytes=10**9)
     answer = adapter_for("onnx").load(path, None, [], 1).predict({"x": np.ones((1, 400), np.float32)})
     assert answer["y"].tolist() == [[4.0] * 400]
     (source / "m.data").unlink()

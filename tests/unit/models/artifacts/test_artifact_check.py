@@ -31,8 +31,8 @@ class Runs:
         return os.system, (self.command,)
 
 
-def check(path, framework, allow_pickles=False, largest=64 * MEGABYTE):
-    check_artifact(path, framework, allow_pickles=allow_pickles, largest=largest)
+def check(path, framework, allow_pickles=False, max_bytes=64 * MEGABYTE):
+    check_artifact(path, framework, allow_pickles=allow_pickles, max_bytes=max_bytes)
 
 
 def zipped(path, entries, **options):

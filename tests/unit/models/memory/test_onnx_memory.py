@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmesh.models.adapters.registry import adapter_for
-from modelmesh.models.memory.onnx_memory import memory_of
+from modelmesh.models.memory.onnx_memory import memory_bound
 from onnx import helper
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
@@ -33,7 +33,7 @@ from .graphs import BOUNDED, MIB, model, node
 def proved(tmp_path, document):
     path = tmp_path / "m.onnx"
     path.write_bytes(document.SerializeToString())
-    return memory_of(path)
+    return memory_bound(path)
 
 
 @pytest.mark.parametrize("case", BOUNDED)
@@ -163,7 +163,7 @@ def check_form(estimator, sample, tmp_path):
     adapter.save(estimator, path, None)
     (form,) = adapter.compile(adapter.load(path, None, sample, 1), path)[:1]
     (tmp_path / "form.onnx").write_bytes(form)
-    memory = memory_of(tmp_path / "form.onnx")
+    memory = memory_bound(tmp_path / "form.onnx")
     assert memory.bounded, memory.why
     assert memory.row < 20_000
     assert memory.weights + memory.fixed < 100 * MIB
@@ -213,5 +213,5 @@ def test_torch_modules_that_the_client_exports_stay_in_the_worker(tmp_path):
     for module, sample in ((pictures, torch.randn(3, 3, 12, 12)), (encoder, torch.randint(0, 50, (3, 5)))):
         path, framework = adapter_for("torch").save_safely(module.eval(), tmp_path, sample)
         assert framework == "onnx"
-        memory = memory_of(path)
+        memory = memory_bound(path)
         assert memory.bounded, memory.why

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def said(error: BaseException) -> str:
+def explain_error(error: BaseException) -> str:
     """Return the error's text, explained where the text alone is unclear."""
     text = " ".join(str(error).split())[:600]
     if isinstance(error, KeyError):

@@ -14,35 +14,35 @@ from ..adapters.base import Predictor
 from ..compiled.domain import OutsideDomain
 from ..values.tensors import Tensors
 
-_AT_ONCE = 10_000  # rows that a model is handed at most, and those that are meant when its share is worked out
+_AT_ONCE = 10_000  # rows that a model is handed at most, and those that are meant when its reservation is worked out
 _PARTS = 8  # one batch may take this part of the budget: an eighth
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """A model's share of the budget: bytes, and the limit of rows in one call."""
+class Reservation:
+    """A model's reservation of the budget: bytes, and the limit of rows in one call."""
 
     held: int
     rows: int
 
 
-class Room:
+class MemoryBudget:
     """The memory budget of all models in this process, in bytes. Thread-safe."""
 
     def __init__(self, most: int, texts: int) -> None:
         """`texts` bounds the text of one batch. Both in bytes."""
         self._most = most
         self._texts = texts
-        self._held = 0
+        self._reserved = 0
         self._lock = threading.Lock()
 
     @classmethod
-    def from_settings(cls, settings: ModelSettings) -> Room:
+    def from_settings(cls, settings: ModelSettings) -> MemoryBudget:
         """Return a budget of the size in the settings."""
         return cls(settings.model_memory_bytes, max(settings.max_batch_bytes, settings.max_record_bytes))
 
-    def take(self, memory: Memory, *, slots: int, alone: bool) -> Share | str:
-        """Return a share for a model that runs `slots` batches at once; in words why not, where it needs a process of its own.
+    def reserve(self, memory: Memory, *, slots: int, alone: bool) -> Reservation | str:
+        """Return a reservation for a model that runs `slots` batches at once; in words why not, where it needs a process of its own.
 
         `alone`: the model's rows may not be asked in parts.
         """
@@ -55,18 +55,18 @@ class Room:
         batch = fixed + memory.row * rows
         held = memory.weights + slots * batch
         with self._lock:
-            if self._held + held > self._most:
-                return f"it may take {held} bytes, and of {self._most} that models in the worker may take, {self._held} are taken"
-            self._held += held
-        return Share(held, rows)
+            if self._reserved + held > self._most:
+                return f"it may take {held} bytes, and of {self._most} that models in the worker may take, {self._reserved} are taken"
+            self._reserved += held
+        return Reservation(held, rows)
 
-    def give_back(self, share: Share) -> None:
-        """Release the model's share."""
+    def release(self, reservation: Reservation) -> None:
+        """Release the model's reservation."""
         with self._lock:
-            self._held -= share.held
+            self._reserved -= reservation.held
 
 
-class InParts:
+class ChunkedPredictor:
     """A predictor that splits batches to a limit of rows in one call."""
 
     def __init__(self, predictor: Predictor, rows: int, *, alone: bool) -> None:

@@ -15,7 +15,7 @@ _CLASSIFIERS = {
 }
 
 
-def learned(node: Any, element: int, sizes: Sequence[Any]) -> list[tuple[int, list[Any]]] | None:
+def ml_output_shapes(node: Any, element: int, sizes: Sequence[Any]) -> list[tuple[int, list[Any]]] | None:
     """Return the type of elements and the sizes of each output; plain numbers are sizes too. None where nothing is known.
 
     `element` and `sizes` are those of the first input, a matrix with a row for each row of the answer.

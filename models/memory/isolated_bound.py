@@ -8,17 +8,17 @@ from pydantic import ValidationError
 
 from ...schemas.errors import ModelMeshError
 from ...schemas.payloads.model_memory import Memory
-from ..sandbox.process import IsolatedProcess, ProcessDied, plan_for
+from ..sandbox.process import IsolatedProcess, ProcessDied, sandbox_spec
 
 _SECONDS = 60.0
 
 
-def measured(path: Path, memory_bytes: int) -> Memory:
+def isolated_memory_bound(path: Path, memory_bytes: int) -> Memory:
     """Return what is proved of the memory that an ONNX file takes; with the reason, nothing where that fails."""
     try:
-        process = IsolatedProcess(plan_for(path, memory_bytes, 0, int(_SECONDS)))
+        process = IsolatedProcess(sandbox_spec(path, memory_bytes, 0, int(_SECONDS)))
         try:
-            document, _ = process.ask("measure", timeout=_SECONDS)
+            document, _ = process.call("bound_memory", timeout=_SECONDS)
         finally:
             process.close()
         return Memory.model_validate(document.get("memory"))

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .onnx_learned import learned
+from .onnx_ml_shapes import ml_output_shapes
 from .onnx_size import MAX_ELEMENTS, MAX_RANK, ONE, NotProved, Size, product, sizes_of, tensor_type
 
-_KNOWN_VALUES = 1024  # of a constant that says sizes
-_BY_NUMBERS = ("Pad", "Range")  # that add up constants: onnx may begin again at zero
+_MAX_CONSTANT_VALUES = 1024  # of a constant that says sizes
+_SUMS_CONSTANTS = ("Pad", "Range")  # that add up constants: onnx may begin again at zero
 
 
-class Knowledge:
+class ShapeInference:
     """What is known of a graph's tensors: types, constants that may say sizes, and tensors of sizes that were worked out."""
 
     def __init__(self, opsets: dict[str, int], ir_version: int) -> None:
@@ -28,12 +28,12 @@ class Knowledge:
         self._ir_version = ir_version
         self.types: dict[str, Any] = {}
         self._constants: dict[str, Any] = {}
-        self._worked_out: dict[str, NDArray[Any]] = {}  # of Size
+        self._tracked: dict[str, NDArray[Any]] = {}  # of Size
 
     def add_constant(self, name: str, tensor: Any) -> None:
         """Note a constant, a TensorProto."""
         self._note(name, tensor_type(tensor.data_type, [Size(size) for size in tensor.dims]))
-        if math.prod(tensor.dims) <= _KNOWN_VALUES:
+        if math.prod(tensor.dims) <= _MAX_CONSTANT_VALUES:
             self._constants[name] = tensor
 
     def add_input(self, name: str, kind: Any) -> None:
@@ -52,23 +52,23 @@ class Knowledge:
         """Work out what a node gives. Raises NotProved."""
         if any(name not in self.types for name in node.input if name):
             raise NotProved("the graph is not in order")
-        own = {
+        overridden = {
             "Reshape": self._reshape,
             "Expand": self._expand,
             "Tile": self._tile,
             "ConstantOfShape": self._filled,
         }
-        if node.domain == "ai.onnx.ml" and (found := self._learned(node)):
+        if node.domain == "ai.onnx.ml" and (found := self._infer_ml(node)):
             pass
-        elif node.domain in ("", "ai.onnx") and node.op_type in own:
-            found = own[node.op_type](node)
+        elif node.domain in ("", "ai.onnx") and node.op_type in overridden:
+            found = overridden[node.op_type](node)
         else:
-            found = self._asked(node)
+            found = self._infer_by_onnx(node)
         for name in filter(None, node.output):
             if name not in found:
                 raise NotProved("the size of what it gives is not known")
             self._note(name, found[name])
-        self._work_out(node)
+        self._track_sizes(node)
 
     def _note(self, name: str, kind: Any) -> None:
         if name in self.types:
@@ -76,7 +76,7 @@ class Knowledge:
         product(sizes_of(kind))
         self.types[name] = kind
 
-    def _asked(self, node: Any) -> dict[str, Any]:
+    def _infer_by_onnx(self, node: Any) -> dict[str, Any]:
         """Return what onnx itself says of a node."""
         import onnx
         from onnx import defs, helper, shape_inference
@@ -85,9 +85,9 @@ class Knowledge:
         opsets = [helper.make_opsetid(name, version) for name, version in self._opsets.items()]
         given = {name: self.types[name] for name in node.input if name}
         data = {name: tensor for name in given if (tensor := self._as_constant(name)) is not None}
-        if node.op_type in _BY_NUMBERS:
+        if node.op_type in _SUMS_CONSTANTS:
             for name in data:
-                if any(abs(size.times) >= MAX_ELEMENTS for size in self._said(name).ravel()):
+                if any(abs(size.times) >= MAX_ELEMENTS for size in self._size_values(name).ravel()):
                     raise NotProved("a size is beyond all measure")
         try:
             schema = defs.get_schema(node.op_type, self._opsets[domain], domain)
@@ -98,14 +98,14 @@ class Knowledge:
             raise NotProved(f"onnx does not take it: {' '.join(str(error).split())}"[:200]) from None
         return found
 
-    def _learned(self, node: Any) -> dict[str, Any]:
+    def _infer_ml(self, node: Any) -> dict[str, Any]:
         if not node.input or not node.input[0]:
             return {}
         kind = self.types[node.input[0]]
         if node.op_type == "ArrayFeatureExtractor" and len(node.input) == 2:
             places = product(sizes_of(self.types[node.input[1]]))
-            return self._own(node, [*(sizes_of(kind)[:-1] or [ONE]), places])
-        given = learned(node, kind.tensor_type.elem_type, sizes_of(kind)) or []
+            return self._like_first_input(node, [*(sizes_of(kind)[:-1] or [ONE]), places])
+        given = ml_output_shapes(node, kind.tensor_type.elem_type, sizes_of(kind)) or []
         found = {}
         for name, (element, sizes) in zip(node.output, given, strict=False):
             found[name] = tensor_type(element, [Size(size) if isinstance(size, int) else size for size in sizes])
@@ -116,17 +116,17 @@ class Knowledge:
 
         if name in self._constants:
             return self._constants[name]
-        found = self._worked_out.get(name)
+        found = self._tracked.get(name)
         if found is None or any(size.by_row for size in found.ravel()):
             return None
         numbers = np.array([size.times for size in found.ravel()], np.int64).reshape(found.shape)
         return numpy_helper.from_array(numbers, name)
 
-    def _said(self, name: str) -> NDArray[Any]:
+    def _size_values(self, name: str) -> NDArray[Any]:
         """Return the sizes that a tensor holds; a constant may hold -1, and others that no size is. Raises NotProved."""
         from onnx import numpy_helper
 
-        found = self._worked_out.get(name)
+        found = self._tracked.get(name)
         if found is None and name in self._constants:
             try:
                 numbers = numpy_helper.to_array(self._constants[name])
@@ -139,7 +139,7 @@ class Knowledge:
             raise NotProved("the size of what it gives depends on values")
         return found
 
-    def _own(self, node: Any, sizes: Sequence[Size]) -> dict[str, Any]:
+    def _like_first_input(self, node: Any, sizes: Sequence[Size]) -> dict[str, Any]:
         if any(size.times < 0 for size in sizes):
             raise NotProved("a size is below zero")
         return {node.output[0]: tensor_type(self.types[node.input[0]].tensor_type.elem_type, sizes)}
@@ -148,7 +148,7 @@ class Knowledge:
         before = sizes_of(self.types[node.input[0]])
         if len(node.input) != 2:
             raise NotProved("it is of an early opset")
-        wanted = self._said(node.input[1]).ravel().tolist()
+        wanted = self._size_values(node.input[1]).ravel().tolist()
         literal = any(each.name == "allowzero" and each.i for each in node.attribute)
         if (literal and Size(0) in wanted) or len(wanted) > MAX_RANK:
             raise NotProved("a Reshape to nothing, or to too many dimensions")
@@ -161,10 +161,10 @@ class Knowledge:
         if len(free) == 1:
             others = product([size for place, size in enumerate(after) if place != free[0]])
             after[free[0]] = product(before).over(others)
-        return self._own(node, after)
+        return self._like_first_input(node, after)
 
     def _expand(self, node: Any) -> dict[str, Any]:
-        given, wanted = list(sizes_of(self.types[node.input[0]])), self._said(node.input[1]).ravel().tolist()
+        given, wanted = list(sizes_of(self.types[node.input[0]])), self._size_values(node.input[1]).ravel().tolist()
         length = max(len(given), len(wanted))
         pairs = zip([ONE] * (length - len(given)) + given, [ONE] * (length - len(wanted)) + wanted, strict=True)
         after = []
@@ -172,24 +172,24 @@ class Knowledge:
             if one != other and ONE not in (one, other):
                 raise NotProved("an Expand to a size that it need not fit")
             after.append(other if one == ONE else one)
-        return self._own(node, after)
+        return self._like_first_input(node, after)
 
     def _tile(self, node: Any) -> dict[str, Any]:
-        given, times = sizes_of(self.types[node.input[0]]), self._said(node.input[1]).ravel().tolist()
+        given, times = sizes_of(self.types[node.input[0]]), self._size_values(node.input[1]).ravel().tolist()
         if len(given) != len(times):
             raise NotProved("a Tile of other dimensions than it is given")
-        return self._own(node, [one * other for one, other in zip(given, times, strict=True)])
+        return self._like_first_input(node, [one * other for one, other in zip(given, times, strict=True)])
 
     def _filled(self, node: Any) -> dict[str, Any]:
         from onnx import TensorProto
 
         element = next((each.t.data_type for each in node.attribute if each.name == "value"), TensorProto.FLOAT)
-        sizes = self._said(node.input[0]).ravel().tolist()
+        sizes = self._size_values(node.input[0]).ravel().tolist()
         if any(size.times < 0 for size in sizes):
             raise NotProved("a size is below zero")
         return {node.output[0]: tensor_type(element, sizes)}
 
-    def _work_out(self, node: Any) -> None:
+    def _track_sizes(self, node: Any) -> None:
         """Note which sizes a node's output holds, where it holds sizes: few operators do, and few dimensions there are."""
         from onnx import helper
 
@@ -201,15 +201,15 @@ class Knowledge:
             if "value_int" in attributes or "value_ints" in attributes:
                 numbers = np.array(attributes.get("value_ints", attributes.get("value_int")), np.int64)
                 tensor = helper.make_tensor("", 7, numbers.shape, numbers.ravel().tolist())
-            if tensor is not None and math.prod(tensor.dims) <= _KNOWN_VALUES:
+            if tensor is not None and math.prod(tensor.dims) <= _MAX_CONSTANT_VALUES:
                 self._constants[node.output[0]] = tensor
             return
         try:
             found = self._sizes_held(node, attributes)
         except (NotProved, IndexError, ValueError, TypeError):
             return  # then nothing is known of it, and what needs to know fails
-        if found is not None and found.size <= _KNOWN_VALUES:
-            self._worked_out[node.output[0]] = found
+        if found is not None and found.size <= _MAX_CONSTANT_VALUES:
+            self._tracked[node.output[0]] = found
 
     def _sizes_held(self, node: Any, attributes: dict[str, Any]) -> NDArray[Any] | None:
         kind, first = node.op_type, node.input[0] if node.input else ""
@@ -222,17 +222,17 @@ class Knowledge:
         if self.types[node.output[0]].tensor_type.elem_type != 7:  # int64: no other holds each size
             return None
         if kind == "Concat":
-            return np.concatenate([self._said(name) for name in node.input])
-        said = self._said(first)
+            return np.concatenate([self._size_values(name) for name in node.input])
+        said = self._size_values(first)
         if kind == "Gather":
-            places = np.array([size.times for size in self._said(node.input[1]).ravel()], int)
+            places = np.array([size.times for size in self._size_values(node.input[1]).ravel()], int)
             return np.asarray(
                 said[places].reshape([size.times for size in sizes_of(self.types[node.output[0]])]), object
             )
         if kind == "Mul":
-            return np.asarray(said * self._said(node.input[1]), object)
+            return np.asarray(said * self._size_values(node.input[1]), object)
         if kind == "Slice":
             # One dimension there is, and steps of one.
-            begin, end, *rest = [int(self._said(name).ravel()[0].times) for name in node.input[1:]]
+            begin, end, *rest = [int(self._size_values(name).ravel()[0].times) for name in node.input[1:]]
             return said[begin:end] if said.ndim == 1 and rest[1:] in ([], [1]) else None
         return np.asarray(said.reshape([size.times for size in sizes_of(self.types[node.output[0]])]), object)

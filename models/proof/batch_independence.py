@@ -15,7 +15,7 @@ _ALONE = 8
 _ROUNDING = {"float64": 1e-8, "float32": 1e-4, "float16": 1e-2}
 
 
-def company_matters(predictor: Predictor, inputs: Tensors) -> str:
+def batch_dependence(predictor: Predictor, inputs: Tensors) -> str:
     """Return in words how the answer to a row depends on its company; "" where it does not, as far as these rows show.
 
     The rows are asked together, one by one, in another order, each twice, and beside rows of extreme values. A model that

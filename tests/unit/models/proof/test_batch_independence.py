@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from modelmesh.models.proof.company import company_matters
+from modelmesh.models.proof.batch_independence import batch_dependence
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPRegressor
@@ -34,7 +34,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_company_that_matters_is_found(name):
-    assert company_matters(Function(CASES[name]), {"x": ROWS})
+    assert batch_dependence(Function(CASES[name]), {"x": ROWS})
 
 
 MODELS = [RandomForestClassifier(5), LogisticRegression(), MLPRegressor(hidden_layer_sizes=(8,), max_iter=50)]
@@ -44,16 +44,16 @@ MODELS = [RandomForestClassifier(5), LogisticRegression(), MLPRegressor(hidden_l
 @pytest.mark.filterwarnings("ignore")
 def test_rounding_is_no_company(model):
     model.fit(ROWS, (ROWS[:, 0] > 0).astype(int))
-    assert not company_matters(Function(model.predict), {"x": ROWS})
-    assert not company_matters(Function(lambda x: x.astype(np.float32) @ np.ones((4, 3), np.float32)), {"x": ROWS})
+    assert not batch_dependence(Function(model.predict), {"x": ROWS})
+    assert not batch_dependence(Function(lambda x: x.astype(np.float32) @ np.ones((4, 3), np.float32)), {"x": ROWS})
 
 
 def test_texts_and_one_row_alone():
     texts = np.array(["a", "bb"], object)
-    assert not company_matters(Function(lambda x: np.array([len(text) for text in x])), {"x": texts})
-    assert company_matters(Function(lambda x: np.array([len(text) - len(x) for text in x])), {"x": texts[:1]})
+    assert not batch_dependence(Function(lambda x: np.array([len(text) for text in x])), {"x": texts})
+    assert batch_dependence(Function(lambda x: np.array([len(text) - len(x) for text in x])), {"x": texts[:1]})
 
 
 def test_a_model_that_draws_is_not_judged():
     generator = np.random.default_rng(0)
-    assert not company_matters(Function(lambda x: generator.normal(size=len(x))), {"x": ROWS})
+    assert not batch_dependence(Function(lambda x: generator.normal(size=len(x))), {"x": ROWS})
