@@ -173,7 +173,7 @@ def load_version(
         return ServingProcess(path, spec, threads, limits), None
     try:
         return ChunkedPredictor(
-            load_checked(path, spec, threads, limits), reservation.rows, alone=spec.alone
+            load_checked(path, spec, threads, limits), reservation.max_rows, alone=spec.alone
         ), reservation
     except BaseException:
         budget.release(reservation)

@@ -1,4 +1,4 @@
-"""The memory budget for ONNX models that a worker runs in its own process."""
+"""The memory budget for ONNX models that run inside the worker's own process."""
 
 from __future__ import annotations
 
@@ -14,79 +14,81 @@ from ..adapters.base import Predictor
 from ..compiled.domain import OutsideDomain
 from ..values.tensors import Tensors
 
-_AT_ONCE = 10_000  # rows that a model is handed at most, and those that are meant when its reservation is worked out
-_PARTS = 8  # one batch may take this part of the budget: an eighth
+_MAX_ROWS = 10_000  # in one call of a model; a reservation covers so many where the budget allows
+_BATCHES_PER_BUDGET = 8  # one batch may take an eighth of the budget
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A model's reservation of the budget: bytes, and the limit of rows in one call."""
+    """A model's part of the budget, in bytes, and the maximum number of rows in one call."""
 
-    held: int
-    rows: int
+    size: int
+    max_rows: int
 
 
 class MemoryBudget:
     """The memory budget of all models in this process, in bytes. Thread-safe."""
 
-    def __init__(self, most: int, texts: int) -> None:
-        """`texts` bounds the text of one batch. Both in bytes."""
-        self._most = most
-        self._texts = texts
+    def __init__(self, limit: int, batch_text_bytes: int) -> None:
+        """`batch_text_bytes` bounds the text in one batch. Both are in bytes."""
+        self._limit = limit
+        self._batch_text_bytes = batch_text_bytes
         self._reserved = 0
         self._lock = threading.Lock()
 
     @classmethod
     def from_settings(cls, settings: ModelSettings) -> MemoryBudget:
-        """Return a budget of the size in the settings."""
+        """Return a budget with the limits from the settings."""
         return cls(settings.model_memory_bytes, max(settings.max_batch_bytes, settings.max_record_bytes))
 
     def reserve(self, memory: Memory, *, slots: int, alone: bool) -> Reservation | str:
-        """Return a reservation for a model that runs `slots` batches at once; in words why not, where it needs a process of its own.
+        """Reserve memory for a model that runs `slots` batches at once. Return the reason as text if it does not fit.
 
-        `alone`: the model's rows may not be asked in parts.
+        `alone`: answers depend on the other rows of the batch, so a batch must not be split.
         """
         if not memory.bounded:
             return memory.why
-        fixed = memory.fixed + memory.texts * self._texts
-        rows = min(_AT_ONCE, (self._most // _PARTS - fixed) // max(1, memory.row))
-        if rows < (_AT_ONCE if alone else 1):
-            return f"a row may take {memory.row} bytes, and what does not depend on rows {fixed}"
+        fixed = memory.fixed + memory.texts * self._batch_text_bytes
+        rows = min(_MAX_ROWS, (self._limit // _BATCHES_PER_BUDGET - fixed) // max(1, memory.row))
+        if rows < (_MAX_ROWS if alone else 1):
+            return f"a row may take {memory.row} bytes, and each batch {fixed} bytes more"
         batch = fixed + memory.row * rows
-        held = memory.weights + slots * batch
+        size = memory.weights + slots * batch
         with self._lock:
-            if self._reserved + held > self._most:
-                return f"it may take {held} bytes, and of {self._most} that models in the worker may take, {self._reserved} are taken"
-            self._reserved += held
-        return Reservation(held, rows)
+            if self._reserved + size > self._limit:
+                return (
+                    f"it may take {size} bytes; {self._reserved} of the worker's budget of {self._limit} are reserved"
+                )
+            self._reserved += size
+        return Reservation(size, rows)
 
     def release(self, reservation: Reservation) -> None:
-        """Release the model's reservation."""
+        """Return a reservation to the budget."""
         with self._lock:
-            self._reserved -= reservation.held
+            self._reserved -= reservation.size
 
 
 class ChunkedPredictor:
-    """A predictor that splits batches to a limit of rows in one call."""
+    """A predictor that splits a batch into calls of at most `max_rows` rows."""
 
-    def __init__(self, predictor: Predictor, rows: int, *, alone: bool) -> None:
-        """`alone`: more rows than that are refused, since their answers depend on one another."""
+    def __init__(self, predictor: Predictor, max_rows: int, *, alone: bool) -> None:
+        """`alone`: refuse larger batches instead of splitting them, because the answers to their rows depend on one another."""
         self.signature = predictor.signature
         self._predictor = predictor
-        self._rows = rows
+        self._max_rows = max_rows
         self._alone = alone
 
     def predict(self, inputs: Tensors) -> Tensors:
         """Return the outputs. Raises what the model raises, and ModelRefusedInput."""
         rows = len(next(iter(inputs.values())))
-        if rows <= self._rows:
+        if rows <= self._max_rows:
             return self._predictor.predict(inputs)
         if self._alone:
-            raise ModelRefusedInput(f"{rows} rows: this version takes at most {self._rows} at once", field="inputs")
+            raise ModelRefusedInput(f"{rows} rows: this version takes at most {self._max_rows} at once", field="inputs")
         parts: list[Tensors] = []
-        sure: list[np.ndarray[tuple[int], np.dtype[np.bool_]]] = []
-        for start in range(0, rows, self._rows):
-            part = {name: array[start : start + self._rows] for name, array in inputs.items()}
+        inside_parts: list[np.ndarray[tuple[int], np.dtype[np.bool_]]] = []
+        for start in range(0, rows, self._max_rows):
+            part = {name: array[start : start + self._max_rows] for name, array in inputs.items()}
             inside = np.ones(len(next(iter(part.values()))), bool)
             try:
                 outputs = self._predictor.predict(part)
@@ -96,9 +98,9 @@ class ChunkedPredictor:
                 if array.ndim == 0 or len(array) != len(inside):
                     return outputs  # the number of rows is wrong: the caller checks it
             parts.append(outputs)
-            sure.append(inside)
+            inside_parts.append(inside)
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        inside = np.concatenate(sure)
+        inside = np.concatenate(inside_parts)
         if not inside.all():
             raise OutsideDomain(inside, outputs)
         return outputs
