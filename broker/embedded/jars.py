@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...schemas.errors import SetupError
@@ -32,14 +35,33 @@ def _resolve(cache: Path) -> list[Path]:
     return sorted([*environment.glob("jars/*.jar"), *environment.glob("modules/*.jar")])
 
 
+def _listed(listing: Path) -> list[Path]:
+    """Return the jars of an earlier download, or none if one is missing."""
+    jars = [Path(line) for line in listing.read_text().splitlines()] if listing.exists() else []
+    return jars if all(jar.exists() for jar in jars) else []
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Keep out other processes: two that download into one folder at the same time both fail."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "download.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def kafka_jars(progress: Progress) -> list[Path]:
     """Return the jars of the embedded Kafka, downloading them the first time. Raises SetupError without a network."""
     cache = cache_folder()
     listing = cache / f"{KAFKA.replace(':', '_')}.jars"
-    if listing.exists():
-        jars = [Path(line) for line in listing.read_text().splitlines()]
-        if jars and all(jar.exists() for jar in jars):
-            return jars
+    if jars := _listed(listing):
+        return jars
+    with _lock(cache):
+        # Another process may have downloaded them while this one waited.
+        return _listed(listing) or _download(cache, listing, progress)
+
+
+def _download(cache: Path, listing: Path, progress: Progress) -> list[Path]:
     before, finished = _size(cache), threading.Event()
 
     def watch() -> None:
@@ -63,6 +85,5 @@ def kafka_jars(progress: Progress) -> list[Path]:
     if not any(jar.name.startswith("kafka_") for jar in jars):
         raise SetupError(f"the download of {KAFKA} is incomplete: delete {cache} and try again")
     progress("downloading Kafka", DOWNLOAD_BYTES, DOWNLOAD_BYTES)
-    listing.parent.mkdir(parents=True, exist_ok=True)
     listing.write_text("\n".join(map(str, jars)))
     return jars

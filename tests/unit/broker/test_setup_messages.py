@@ -2,6 +2,8 @@
 
 import socket
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,21 @@ def test_a_port_is_given_out_once_though_nobody_listens_on_it_yet(tmp_path, monk
     first = choose_port(tmp_path / "a", preferred=19_999)
     assert first == 19_999
     assert len({first, choose_port(tmp_path / "b", preferred=19_999), *(free_port() for _ in range(5))}) == 7
+
+
+def test_two_first_starts_at_once_download_one_after_the_other(monkeypatch, tmp_path):
+    downloads = []
+
+    def resolve(cache):
+        downloads.append("begins")
+        time.sleep(0.1)
+        downloads.append("ends")
+        (jar := cache.parent / "kafka_2.13.jar").touch()
+        return [jar]
+
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(jars, "_resolve", resolve)
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(jars.kafka_jars, [no_progress] * 3))
+    assert downloads == ["begins", "ends"]
+    assert found[0] == found[1] == found[2]
