@@ -52,10 +52,10 @@ def check_key(token: str, find: Callable[[str], ApiKey | None], now: float) -> A
     """Return the key of a token. Raises Unauthorized, which does not reveal whether the id or the secret was wrong."""
     match = _TOKEN.fullmatch(token)
     key = find(match[1]) if match is not None else None
-    # Compared even if there is no such key, against timing attacks.
-    right = hmac.compare_digest(_digest(match[2] if match else ""), key.digest if key is not None else "0" * 64)
-    if key is None or not right:
-        raise Unauthorized("this API key is not known here: check it, or ask for a new one")
+    # Compared even if there is no such key, to prevent timing attacks.
+    matches = hmac.compare_digest(_digest(match[2] if match else ""), key.digest if key is not None else "0" * 64)
+    if key is None or not matches:
+        raise Unauthorized("this API key is not known: check it, or ask for a new one")
     state = key.state(now)
     if state != "valid":
         raise Unauthorized(f"the API key {key.name!r} is {state}: ask for a new one (`modelmesh keys create`)")

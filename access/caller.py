@@ -26,20 +26,21 @@ class Caller:
         """Raise Forbidden unless the caller may do this."""
         if scope not in self.scopes and "admin" not in self.scopes:
             raise Forbidden(
-                f"{self.name!r} has the scopes {', '.join(sorted(self.scopes))}: this needs {scope}", field="scope"
+                f"{self.name!r} has the scopes {', '.join(sorted(self.scopes))}: this request needs {scope}",
+                field="scope",
             )
 
     def sees(self, model: str) -> bool:
-        """Whether the caller may use and see this model; no model ("") needs a caller that is not limited to models."""
+        """Whether the caller may use and see this model. "" (no model) needs a caller without a restriction to models."""
         return not self.models or model in self.models
 
     def check_model(self, model: str) -> None:
         """Raise Forbidden unless the caller may use this model."""
         if not self.sees(model):
-            raise Forbidden(f"{self.name!r} is not for the model {model[:80]!r}", field="model")
+            raise Forbidden(f"{self.name!r} may not use the model {model[:80]!r}", field="model")
 
-    def asks_about(self, model: str | None) -> frozenset[str] | None:
-        """Return the models to list: the given one, else all that the caller may use. None: no restriction.
+    def models_to_list(self, model: str | None) -> frozenset[str] | None:
+        """Return the models to list: the given one, or all that the caller may use. None: no restriction.
 
         Raises Forbidden if the caller may not use the given one.
         """
@@ -49,7 +50,7 @@ class Caller:
         return self.models or None
 
     @property
-    def shows_token(self) -> bool:
+    def uses_token(self) -> bool:
         """Whether the caller used an OpenID token, not an API key."""
         return self.key.startswith("token:")
 
@@ -58,5 +59,5 @@ class Caller:
         return self.name if self.known else claimed
 
 
-ANYBODY = Caller()
-caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
+ANONYMOUS = Caller()
+caller: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)

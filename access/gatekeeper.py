@@ -28,7 +28,7 @@ class Gatekeeper:
         kind, _, token = authorization.partition(" ")
         token = token.strip() if kind.lower() == "bearer" else api_key
         if not token:
-            raise Unauthorized("this needs an API key: send `Authorization: Bearer mm_...`")
+            raise Unauthorized("this request needs an API key: send `Authorization: Bearer mm_...`")
         if self._tokens is not None and not is_api_key(token):
             return await self._tokens.check(token)
         key = check_key(token, self._find_key, time.time())
@@ -42,11 +42,11 @@ class Gatekeeper:
             known=True,
         )
 
-    def why_over(self, found: Caller) -> str | None:
-        """Return why an authenticated caller's credentials no longer hold (expired, revoked); None while they do."""
+    def invalid_reason(self, found: Caller) -> str | None:
+        """Return why an authenticated caller's credentials are no longer valid (expired, revoked); None if they are."""
         if found.expires_at is not None and time.time() >= found.expires_at:
-            return f"the {'token of' if found.shows_token else 'API key'} {found.name!r} has expired"
-        if found.key and not found.shows_token:
+            return f"the {'token of' if found.uses_token else 'API key'} {found.name!r} has expired"
+        if found.key and not found.uses_token:
             key = self._find_key(found.key)
             if key is None or key.revoked_at is not None:
                 return f"the API key {found.name!r} was revoked"

@@ -1,4 +1,4 @@
-"""Tokens of an OpenID Connect provider: signed by one of its published keys, for this audience, with our scopes in a claim."""
+"""Check JSON Web Tokens of an OpenID Connect provider: signature, audience, issuer, and the scopes in a claim."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ..schemas.settings.access import AccessSettings
 from .caller import Caller
 from .provider_keys import ProviderKeys
 
-# Only asymmetric signatures: "none" and shared secrets are refused.
+# Asymmetric signatures only: "none" and shared secrets are refused.
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA", "PS256"]
-# Seconds for which a verified token is cached; its expiry is checked each time.
-REMEMBERED_SECONDS, REMEMBERED = 30.0, 10_000
+# A verified token is cached; its expiry is checked each time.
+TOKEN_CACHE_SECONDS, TOKEN_CACHE_SIZE = 30.0, 10_000
 MAX_PER_MINUTE = 2**31
 
 
 class JsonWebTokens:
-    """Checks bearer tokens. The provider's keys are fetched when a token names an unknown one."""
+    """Checks bearer tokens. The provider's keys are fetched when a token names an unknown key."""
 
     def __init__(self, settings: AccessSettings) -> None:
         self._settings = settings
         self._keys = ProviderKeys(settings.jwt_jwks_url)
-        self._known: TTLCache[str, tuple[Caller, float]] = TTLCache(REMEMBERED, REMEMBERED_SECONDS)
+        self._known: TTLCache[str, tuple[Caller, float]] = TTLCache(TOKEN_CACHE_SIZE, TOKEN_CACHE_SECONDS)
 
     async def check(self, token: str) -> Caller:
         """Return the caller of a token. Raises Unauthorized, or Unavailable if the provider's keys cannot be fetched."""
@@ -39,7 +39,7 @@ class JsonWebTokens:
             key = await self._keys.find(_key_id(token))
             claims: dict[str, Any] = jwt.decode(
                 token,
-                key,  # whole: a token signed by another algorithm than this key's is not tried
+                key,  # with its algorithm: a token signed by another algorithm is refused
                 algorithms=ALGORITHMS,
                 audience=self._settings.jwt_audience or None,
                 issuer=self._settings.jwt_issuer or None,
@@ -71,20 +71,18 @@ class JsonWebTokens:
         )
 
     def _limit(self, claims: dict[str, Any]) -> int | None:
-        """Return the requests a minute of a token's subject. Raises Unauthorized where its claim is no such number."""
+        """Return the limit of requests a minute of a token's subject. Raises Unauthorized for an invalid claim."""
         name = self._settings.jwt_rate_claim
         given = claims.get(name)
         if given is None:
             return self._settings.jwt_requests_per_minute
         if type(given) is not int or not 1 <= given <= MAX_PER_MINUTE:  # True is an int
-            raise Unauthorized(
-                f"the token's claim {name!r} is no number of requests a minute: a whole number from 1 on"
-            )
+            raise Unauthorized(f"the token's claim {name!r} (requests a minute) must be a whole number from 1 on")
         return given
 
 
 def _key_id(token: str) -> str:
-    """Return the id of the key that a token says it is signed by. Raises PyJWTError, or Unauthorized where it names none."""
+    """Return the id of the key that a token names. Raises PyJWTError, or Unauthorized if it names none."""
     header = jwt.get_unverified_header(token)
     key_id = header.get("kid")
     if header.get("alg") not in ALGORITHMS or not isinstance(key_id, str):

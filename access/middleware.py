@@ -19,12 +19,12 @@ Access: TypeAlias = Scope | Literal["public"]
 
 
 def access_middleware(gatekeeper: Gatekeeper, scope_of: Callable[[web.Request], Access]) -> Middleware:
-    """Return the middleware that has each HTTP request pass the gatekeeper; `scope_of` says what its route asks for."""
+    """Return the middleware that authenticates each HTTP request; `scope_of` returns the scope that its route requires."""
 
     async def admit(request: web.Request, scope: Scope) -> Caller:
         headers = request.headers
         found = await gatekeeper.identify(headers.get("Authorization", ""), headers.get("X-API-Key", ""))
-        # Whoever may release models may look at them too.
+        # The scope `deploy` also allows GET on routes that require `predict`.
         if scope != "predict" or "deploy" not in found.scopes or request.method not in ("GET", "HEAD"):
             found.check_scope(scope)
         for name in ("model", "name", "id"):

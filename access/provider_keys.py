@@ -1,7 +1,7 @@
-"""The published keys of an OpenID provider: fetched by one request at a time, without a thread, and not again at once.
+"""Fetch and cache the published keys (JWKS) of an OpenID provider.
 
-Whoever sends junk names a key that nobody knows. So a key that is known waits for nothing; one that is not has the provider
-asked, together with all who name such a key then, and at most every few seconds, whether it answers or not.
+An attacker can send tokens with made-up key ids. So a cached key never waits for a fetch, concurrent lookups of unknown keys
+share one fetch, and fetches, failed ones included, are at least `MIN_REFETCH_SECONDS` apart.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import structlog
 from ..schemas.errors import Unauthorized, Unavailable
 
 log = structlog.get_logger(__name__)
-# Seconds for which what was fetched is good, after which the provider may be asked again, and for which it is waited for.
-GOOD_FOR, PAUSE, PATIENCE = 3600.0, 5.0, aiohttp.ClientTimeout(total=5.0)
-# A larger answer is refused.
-LARGEST = 1024 * 1024
+CACHE_SECONDS, MIN_REFETCH_SECONDS, TIMEOUT = 3600.0, 5.0, aiohttp.ClientTimeout(total=5.0)
+# A larger response is refused.
+MAX_BYTES = 1024 * 1024
 
 
 class ProviderKeys:
@@ -28,36 +27,38 @@ class ProviderKeys:
     def __init__(self, url: str) -> None:
         self._url = url
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched_at = self._asked_at = float("-inf")
+        self._fetched_at = self._attempted_at = float("-inf")
         self._failed = False
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> jwt.PyJWK:
-        """Return a key. Raises Unauthorized where the provider has none of that id, Unavailable where it cannot be asked."""
+        """Return a key. Raises Unauthorized if the provider has no key of this id, Unavailable if it cannot be reached."""
         if (key := self._known(key_id)) is not None:
             return key
-        if self._fetching is None and time.monotonic() - self._asked_at >= PAUSE:
+        if self._fetching is None and time.monotonic() - self._attempted_at >= MIN_REFETCH_SECONDS:
             self._fetching = asyncio.create_task(self._fetch())
         if self._fetching is not None:
             await asyncio.shield(self._fetching)  # a cancelled caller must not cancel it for the others
         if (key := self._known(key_id)) is not None:
             return key
         if self._failed:
-            raise Unavailable("the token's issuer cannot be asked for its keys at the moment", retry_after=PAUSE)
-        raise Unauthorized("the token is not valid: its issuer has no key of the id that it names")
+            raise Unavailable(
+                "the keys of the token's issuer cannot be fetched at the moment", retry_after=MIN_REFETCH_SECONDS
+            )
+        raise Unauthorized("the token is not valid: its issuer has no key with the id that it names")
 
     def _known(self, key_id: str) -> jwt.PyJWK | None:
-        return self._keys.get(key_id) if time.monotonic() - self._fetched_at < GOOD_FOR else None
+        return self._keys.get(key_id) if time.monotonic() - self._fetched_at < CACHE_SECONDS else None
 
     async def _fetch(self) -> None:
         try:
             async with (
-                aiohttp.ClientSession(timeout=PATIENCE, trust_env=True) as session,
-                session.get(self._url) as answer,
+                aiohttp.ClientSession(timeout=TIMEOUT, trust_env=True) as session,
+                session.get(self._url) as response,
             ):
-                answer.raise_for_status()
-                text = await answer.content.read(LARGEST + 1)
-                while len(text) <= LARGEST and (more := await answer.content.read(LARGEST)):
+                response.raise_for_status()
+                text = await response.content.read(MAX_BYTES + 1)
+                while len(text) <= MAX_BYTES and (more := await response.content.read(MAX_BYTES)):
                     text += more
             self._keys = _read(text)
             self._fetched_at, self._failed = time.monotonic(), False
@@ -65,12 +66,12 @@ class ProviderKeys:
             self._failed = True
             log.warning("jwks.unavailable", error=(str(error) or type(error).__name__)[:300])
         finally:
-            self._asked_at, self._fetching = time.monotonic(), None
+            self._attempted_at, self._fetching = time.monotonic(), None
 
 
 def _read(text: bytes) -> dict[str, jwt.PyJWK]:
-    """Return the keys for signatures. Raises ValueError or PyJWTError for what is no list of keys."""
-    if len(text) > LARGEST:
-        raise ValueError(f"the list of keys has more than {LARGEST} bytes")
+    """Return the signature keys by id. Raises ValueError or PyJWTError for an invalid key set."""
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"the list of keys has more than {MAX_BYTES} bytes")
     found = jwt.PyJWKSet.from_json(text.decode()).keys
     return {key.key_id: key for key in found if key.key_id and key.public_key_use in ("sig", None)}

@@ -17,12 +17,12 @@ from ..resilience.redis_rules import REDIS_DOWN, REDIS_RULES, no_redis_url
 from ..schemas.errors import RateLimited
 
 log = structlog.get_logger(__name__)
-PATIENCE = 0.05
+REDIS_TIMEOUT = 0.05  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The rest of a key's limit, and the seconds until it is full again."""
+    """What is left of a key's limit, and the seconds until it is full again."""
 
     limit: int
     left: int
@@ -38,7 +38,7 @@ class Allowance:
 
 
 class RateLimiter:
-    """A sliding window by key. While Redis is down each gateway counts alone: more than the limit may pass, never less."""
+    """A sliding window for each key. While Redis is down, each gateway counts alone and the total may exceed the limit."""
 
     def __init__(self, redis: str, prefix: str) -> None:
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -57,7 +57,7 @@ class RateLimiter:
         now = asyncio.get_running_loop().time()
         if self._shared is not None and self._breaker.allow(now):
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(REDIS_TIMEOUT):
                     allowance = await self._count(self._shared, item, key, cost)
                 self._breaker.record(True, asyncio.get_running_loop().time())
                 return allowance
@@ -73,9 +73,9 @@ class RateLimiter:
         reset = max(1, round(stats.reset_time - time.time()))
         allowance = Allowance(item.amount, stats.remaining, reset)
         if not taken:
-            what = f"{item.amount} requests within a minute, of which each row is one"
+            what = f"{item.amount} requests a minute, where each row counts as one"
             raise RateLimited(
-                f"{cost + 1} rows at once are more than may be ({what}): send fewer, or ask for a higher limit"
+                f"{cost + 1} rows at once exceed the limit ({what}): send fewer, or ask for a higher limit"
                 if cost > 1 and cost >= item.amount
                 else f"more than {what}: wait {reset} s, or ask for a higher limit",
                 retry_after=float(reset),

@@ -1,4 +1,4 @@
-"""The gateway's certificate."""
+"""The gateway's TLS context."""
 
 from __future__ import annotations
 

@@ -28,12 +28,12 @@ LAST_WORD = 1.0
 class EventStreams:
     """The streams that are open, of all routes: so many at most for each key or token.
 
-    `why_over` says of a caller that was let in why it would not be any more.
+    `invalid_reason` says of a caller that was let in why it would not be any more.
     """
 
-    def __init__(self, most: int, why_over: Callable[[Caller], str | None]) -> None:
+    def __init__(self, most: int, invalid_reason: Callable[[Caller], str | None]) -> None:
         self._most = most
-        self._why_over = why_over
+        self._invalid_reason = invalid_reason
         self._open: dict[asyncio.Task[Any], tuple[Caller, asyncio.Timeout]] = {}
         self._count: Counter[str] = Counter()
         self._watching: asyncio.Task[None] | None = None
@@ -71,7 +71,7 @@ class EventStreams:
         assert task is not None
 
         async def write(data: bytes) -> None:
-            if self._why_over(who) is not None:
+            if self._invalid_reason(who) is not None:
                 raise _Over
             await response.write(data)
 
@@ -89,7 +89,7 @@ class EventStreams:
                 raise
         finally:
             self._open.pop(task, None)
-        document = {"detail": self._why_over(who) or "this stream has ended"}
+        document = {"detail": self._invalid_reason(who) or "this stream has ended"}
         with contextlib.suppress(TimeoutError):  # who does not read is not waited for
             async with asyncio.timeout(LAST_WORD):
                 await response.write(b"event: end\ndata: " + orjson.dumps(document) + b"\n\n")
@@ -103,7 +103,7 @@ class EventStreams:
         while self._open:
             await asyncio.sleep(EVERY)
             for task, (who, until) in list(self._open.items()):
-                if self._why_over(who) is not None:
+                if self._invalid_reason(who) is not None:
                     until.reschedule(0.0)
                     del self._open[task]
 

@@ -11,10 +11,10 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from ..access.cors import cors_middlewares, open_to_pages
-from ..access.door import Door
+from ..access.cors import add_cors_headers, cors_middlewares
 from ..access.gatekeeper import Gatekeeper
 from ..access.middleware import access_middleware
+from ..access.request_guard import RequestGuard
 from ..access.tls import tls_context
 from ..broker.kafka.connection import make_producer
 from ..broker.kafka.dead_letter_writer import DeadLetterWriter
@@ -78,7 +78,7 @@ class Gateway(Role):
         # What can be wrong with the settings comes first, before anything is open.
         self._tls = tls_context(settings)
         self._sealer = Sealer(settings.seal_key) if settings.seal_key is not None else None
-        self._door = Door(settings, settings.host)
+        self._guard = RequestGuard(settings, settings.host)
         self._engine = make_engine(settings.database_url)
         self._producer = make_producer(settings)
         self._outbox = Outbox(self._producer)
@@ -192,18 +192,18 @@ class Gateway(Role):
         app = web.Application(
             middlewares=[
                 http_middleware(
-                    self.registry, self._traces, self._settings.access_log, self._door.check, table.is_quiet
+                    self.registry, self._traces, self._settings.access_log, self._guard.check, table.is_quiet
                 ),
-                *cors_middlewares(self._door),
+                *cors_middlewares(self._guard),
                 access_middleware(self._gatekeeper, table.scope),
                 idempotency_middleware(Idempotency(self._engine), table.takes_key),
             ],
             client_max_size=self._settings.max_body_bytes,
         )
-        streams = EventStreams(self._settings.streams_per_key, self._gatekeeper.why_over)
+        streams = EventStreams(self._settings.streams_per_key, self._gatekeeper.invalid_reason)
         streams.end_with(app)
         table.add_to(app, self._resources(streams))
-        open_to_pages(app, self._door)
+        add_cors_headers(app, self._guard)
         return app
 
     def _resources(self, streams: EventStreams) -> list[Resource]:

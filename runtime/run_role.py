@@ -15,7 +15,7 @@ import uvloop
 from prometheus_client import Info, ProcessCollector
 
 from .. import __version__
-from ..access.door import Door
+from ..access.request_guard import RequestGuard
 from ..broker.kafka.connection import wait_until_answers
 from ..broker.kafka.topics import ensure_topics
 from ..schemas.acls import used_by
@@ -72,8 +72,8 @@ async def _start(name: str, settings: RoleSettings, role: Role, parts: Lifecycle
     Info("modelmesh", "What this process is", registry=role.registry).info(
         {"version": __version__, "role": name, "replica": settings.name}
     )
-    door = Door(settings, settings.admin_host)
-    server = admin_server(settings.admin_host, settings.admin_port, role.registry, role.health, door.check)
+    guard = RequestGuard(settings, settings.admin_host)
+    server = admin_server(settings.admin_host, settings.admin_port, role.registry, role.health, guard.check)
     port = await parts.enter("admin server", server)
     log.info("role.started", pid=os.getpid(), admin_port=port, kafka=settings.kafka)
     await role.start(parts)

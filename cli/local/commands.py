@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ...access.door import is_loopback
+from ...access.request_guard import is_loopback
 from ...schemas.errors import SetupError
 from ...schemas.masking import without_passwords
 from ...schemas.settings import Settings

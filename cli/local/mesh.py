@@ -9,7 +9,7 @@ from types import TracebackType
 
 import aiohttp
 
-from ...access.door import url_of
+from ...access.request_guard import url_of
 from ...broker.embedded.jars import kafka_jars
 from ...broker.embedded.java import find_java
 from ...broker.embedded.progress import Progress

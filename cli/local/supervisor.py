@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 from pydantic import SecretStr
 
-from ...access.door import url_of
+from ...access.request_guard import url_of
 from ...broker.embedded.die_with_parent import die_with_parent
 from ...broker.embedded.server import free_port
 from ...schemas.own_environment import handed_over

@@ -32,7 +32,7 @@ class InferenceRoutes:
             raise InvalidInput("status must be a number such as 200, or 'none'", field="status")
         rows, total = await self._rows.page(
             request_id=request.query.get("request_id"),
-            models=caller.get().asks_about(request.query.get("model")),
+            models=caller.get().models_to_list(request.query.get("model")),
             version=request.query.get("version"),
             status=int(status) if status not in (None, "none") else None,
             missing=status == "none",
@@ -66,7 +66,7 @@ class InferenceRoutes:
         if "\0" in request_id + query.get("model", "") + query.get("nonce", ""):
             raise NotFound("no request has an id with a NUL", field="request_id")
         rows = await self._rows.find(
-            request_id, models=caller.get().asks_about(query.get("model")), nonce=query.get("nonce")
+            request_id, models=caller.get().models_to_list(query.get("model")), nonce=query.get("nonce")
         )
         if not rows:
             raise NotFound("the inference log has no such request (yet)", field="request_id")

@@ -88,7 +88,7 @@ def _check_no_more(body: KeyRequest, who: Caller, now: float) -> None:
             field="requests_per_minute",
         )
     if (
-        not who.shows_token
+        not who.uses_token
         and who.expires_at is not None
         and (body.days is None or now + 86400 * body.days > who.expires_at)
     ):

@@ -138,7 +138,7 @@ class ModelRoutes:
         """Return one page of models."""
         page, per_page = paging(request)
         rows, total = await self._registry.models(
-            caller.get().asks_about(None), page=page, per_page=per_page, framework=request.query.get("framework")
+            caller.get().models_to_list(None), page=page, per_page=per_page, framework=request.query.get("framework")
         )
         documents = [model_document(row, self._live_version(row.name)) for row in rows]
         return answer(ModelPage(models=documents, page=page, per_page=per_page, total=total))

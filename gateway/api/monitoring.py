@@ -37,7 +37,7 @@ class MonitoringRoutes:
     async def latency(self, request: web.Request) -> web.Response:
         """Return p50, p95 and p99 over 1 min, 5 min and 1 h, by model and version."""
         documents = self._statistics.models("latency")
-        models = caller.get().asks_about(request.query.get("model"))
+        models = caller.get().models_to_list(request.query.get("model"))
         return json_response({"models": {m: d for m, d in documents.items() if models is None or m in models}})
 
     async def shadow(self, request: web.Request) -> web.Response:
@@ -46,7 +46,7 @@ class MonitoringRoutes:
 
     async def errors(self, request: web.Request) -> web.Response:
         """Return requests, failures and the failure rate of the present trial, by model and version."""
-        models = caller.get().asks_about(request.query.get("model"))
+        models = caller.get().models_to_list(request.query.get("model"))
         found = {
             name: self._statistics.of_trial(release, "release")
             for name, release in sorted(self._releases.releases.items())
@@ -60,7 +60,7 @@ class MonitoringRoutes:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Send events as they come, as server-sent events."""
-        models = caller.get().asks_about(request.query.get("model"))
+        models = caller.get().models_to_list(request.query.get("model"))
 
         async def feed(write: Write) -> None:
             with self._events.listening() as queue:

@@ -81,7 +81,7 @@ class ReleaseRoutes:
         return self._list(request, "canary")
 
     def _list(self, request: web.Request, strategy: str | None) -> web.Response:
-        models = caller.get().asks_about(request.query.get("model"))
+        models = caller.get().models_to_list(request.query.get("model"))
         documents = [
             self._deployment(release).model_dump(mode="json")
             for _, release in sorted(self._releases.releases.items())
@@ -92,7 +92,7 @@ class ReleaseRoutes:
     async def history(self, request: web.Request) -> web.Response:
         """Return what happened to the releases, newest first."""
         page, per_page = paging(request)
-        models = caller.get().asks_about(request.query.get("model"))
+        models = caller.get().models_to_list(request.query.get("model"))
         rows, total = await self._registry.history(models, page=page, per_page=per_page)
         return answer(HistoryPage(events=list(map(event_document, rows)), page=page, per_page=per_page, total=total))
 
@@ -171,7 +171,7 @@ class ReleaseRoutes:
 
     async def list_experiments(self, request: web.Request) -> web.Response:
         """Return the experiments, newest first, without their results."""
-        rows = await self._registry.experiments(caller.get().asks_about(request.query.get("model")))
+        rows = await self._registry.experiments(caller.get().models_to_list(request.query.get("model")))
         documents = [experiment_document(row, None) for row in rows]
         return json_response({"experiments": [document.model_dump(mode="json") for document in documents]})
 

@@ -75,7 +75,7 @@ class ReplayRoutes:
         """Return replays without their reports."""
         page, per_page = paging(request)
         rows, total = await self._store.page(
-            caller.get().asks_about(request.query.get("model")), page=page, per_page=per_page
+            caller.get().models_to_list(request.query.get("model")), page=page, per_page=per_page
         )
         found = [_document(row).model_copy(update={"report": None}) for row in rows]
         return answer(ReplayPage(replays=found, page=page, per_page=per_page, total=total))

@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from ... import __version__
-from ...access.caller import ANYBODY, Caller
+from ...access.caller import ANONYMOUS, Caller
 from ...access.gatekeeper import Gatekeeper
 from ...producers.client import PredictionClient
 from ...schemas.errors import MalformedRequest, ModelMeshError, SetupError, from_problem
@@ -173,7 +173,7 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
         metadata = {name: value for name, value in given if isinstance(value, str)}
         if len(metadata) != len(given):
             _check_once(given)
-        found = ANYBODY
+        found = ANONYMOUS
         if not self._gatekeeper.open:
             found = await self._gatekeeper.identify(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
             found.check_scope(scope)

@@ -71,7 +71,7 @@ class PredictRoutes:
     async def count_rows(self, model: str, body: bytes, content_type: str) -> dict[str, str]:
         """Count the rows behind the first of a body to the caller's rate; return the headers that say what is left.
 
-        The first was counted at the door. Only a caller with a limit has its body looked into. Raises RateLimited.
+        The access middleware has counted the first. Only a caller with a limit has its body looked into. Raises RateLimited.
         """
         who = caller.get()
         if who.limit is None:
@@ -113,7 +113,7 @@ class PredictRoutes:
             raise InvalidInput("inputs must be a list of rows, one at least", field="inputs")
         if len(rows) > self._settings.max_batch_rows:
             raise RequestTooLarge(f"{len(rows)} rows: at most {self._settings.max_batch_rows} at once", field="inputs")
-        # Before the rows are sent: each is a request, and the first was counted at the door.
+        # Before the rows are sent: each is a request, and the access middleware has counted the first.
         allowance = await self._gatekeeper.count(caller.get(), len(rows) - 1) if len(rows) > 1 else {}
         batch_id, asker = request[REQUEST_ID_KEY], caller.get().name
         # One batch must not take all the room that there is for requests in flight.

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import orjson
 import pytest
 import structlog
-from modelmesh.access.door import _READ
+from modelmesh.access.request_guard import _READ_HEADERS
 from modelmesh.gateway.api.counterfactual import CounterfactualRequest
 from modelmesh.gateway.api.keys import KeyRequest
 from modelmesh.gateway.api.labels import LabelsRequest
@@ -106,14 +106,14 @@ async def test_headers_of_every_route(alone, routes):
     """One odd header at a time at each route; all headers at those that read the most."""
     for method, path in routes:
         for number, value in enumerate(HEADER_VALUES):
-            name = sorted(_READ)[(number + len(path)) % len(_READ)]
+            name = sorted(_READ_HEADERS)[(number + len(path)) % len(_READ_HEADERS)]
             if name not in (b"content-length", b"host"):
                 await ask_and_look(alone, method, filled(path), name + b": " + value)
 
 
 @pytest.mark.parametrize("path", ["/predict/m", "/predict/m/batch", "/v2/models/m/infer", "/deployments", "/models"])
 async def test_every_header_of_routes_that_read_them(alone, path):
-    for name in sorted(_READ - {b"host", b"content-length", b"x-api-key"}):
+    for name in sorted(_READ_HEADERS - {b"host", b"content-length", b"x-api-key"}):
         for value in HEADER_VALUES:
             status, answer = await ask_and_look(alone, "POST", path, name + b": " + value, body=b'{"inputs": [1]}')
             if value in (b"\xff\xfe", b"\xc3("):

@@ -67,7 +67,7 @@ async def test_junk_has_the_provider_asked_once_and_not_again_for_a_moment(provi
 
 async def test_those_whose_key_is_known_wait_for_nothing(provider, monkeypatch):
     assert (await provider.tokens.check(token())).name == "ada"
-    monkeypatch.setattr(provider_keys, "PAUSE", 0.0)
+    monkeypatch.setattr(provider_keys, "MIN_REFETCH_SECONDS", 0.0)
     provider.how = "silent"
     junk = [asyncio.create_task(provider.tokens.check(token(f"k{n}"))) for n in range(500)]
     async with asyncio.timeout(60):
@@ -90,7 +90,7 @@ async def test_a_failure_is_remembered_for_a_moment(provider, how, monkeypatch):
             await provider.tokens.check(token())
         assert refused.value.retry_after
     assert provider.asked == 1
-    monkeypatch.setattr(provider_keys, "PAUSE", 0.0)
+    monkeypatch.setattr(provider_keys, "MIN_REFETCH_SECONDS", 0.0)
     provider.how = "well"
     assert (await provider.tokens.check(token())).name == "ada"
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from modelmesh.access.door import Door, known_hosts
+from modelmesh.access.request_guard import RequestGuard, known_hosts
 from modelmesh.cli.local.commands import check_exposed
 from modelmesh.schemas.errors import SetupError
 from modelmesh.schemas.settings import Settings
@@ -139,7 +139,7 @@ async def test_a_page_is_told_nothing_unless_it_is_named(alone, tmp_path):
 @pytest.mark.parametrize("origins", ["*", "ours.example", "https://ours.example/", "https://a b"])
 def test_a_page_that_cannot_be_named_is_refused_at_the_start(origins):
     with pytest.raises(SetupError, match="MODELMESH_CORS_ORIGINS"):
-        Door(Settings(cors_origins=origins), "127.0.0.1")
+        RequestGuard(Settings(cors_origins=origins), "127.0.0.1")
 
 
 def test_behind_a_proxy_with_keys_any_name_will_do():
@@ -151,8 +151,8 @@ def test_behind_a_proxy_with_keys_any_name_will_do():
 
 
 async def test_the_ports_of_the_roles_know_their_names_too():
-    door = Door(Settings(), "127.0.0.1")
-    async with admin_server("127.0.0.1", 0, CollectorRegistry(), lambda: {"ready": True}, door.check) as port:
+    guard = RequestGuard(Settings(), "127.0.0.1")
+    async with admin_server("127.0.0.1", 0, CollectorRegistry(), lambda: {"ready": True}, guard.check) as port:
         for host, expected in ((b"127.0.0.1", b"200"), (b"evil.example", b"421")):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /metrics HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
@@ -191,7 +191,7 @@ def test_a_look_at_the_headers_takes_two_microseconds_at_most():
         "X-Routing-Key": "k",
     }  # fmt: skip
     request = make_mocked_request("POST", "/predict/m", headers=headers)
-    door = Door(Settings(), "127.0.0.1")
+    guard = RequestGuard(Settings(), "127.0.0.1")
 
     def per_call(do, times=20_000):
         best = float("inf")
@@ -203,6 +203,6 @@ def test_a_look_at_the_headers_takes_two_microseconds_at_most():
         return 1e6 * best / times
 
     pace = per_call(lambda: b"".join([value for _, value in request.raw_headers]).isascii())
-    taken = per_call(lambda: door.check(request))
+    taken = per_call(lambda: guard.check(request))
     print(f"{taken:.2f} us; joining the headers alone {pace:.2f} us")
     assert taken < max(2.0, 10 * pace)

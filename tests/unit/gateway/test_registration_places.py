@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmesh.access.caller import ANYBODY, Caller
+from modelmesh.access.caller import ANONYMOUS, Caller
 from modelmesh.gateway.api.registration_places import RegistrationPlaces
 from modelmesh.schemas.errors import Overloaded, RateLimited
 
@@ -56,7 +56,7 @@ async def test_who_waits_too_long_is_told_and_holds_nothing():
 
 async def test_without_keys_only_the_limit_for_all_holds():
     places, proving, done = RegistrationPlaces(1, 2, 60.0), [], asyncio.Event()
-    tasks = [asyncio.create_task(registering(places, ANYBODY, proving, done)) for _ in range(4)]
+    tasks = [asyncio.create_task(registering(places, ANONYMOUS, proving, done)) for _ in range(4)]
     await settled()
     assert len(proving) == 2
     done.set()
