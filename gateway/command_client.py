@@ -1,4 +1,4 @@
-"""Publish a command and await the event that answers it; and let others listen to all events as they come."""
+"""Publish commands, wait for the events that answer them, and pass all events on to listeners."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ..schemas.settings.gateway import GatewaySettings
 LISTENER_BACKLOG = 1000
 
 
-class Asked(TypedDict):
-    """What each command says of who asked for it, and when."""
+class CommandFields(TypedDict):
+    """The fields of every command: its model, author, reason and times (seconds since the epoch)."""
 
     model: str
     based_on: int | None
@@ -37,7 +37,7 @@ class Asked(TypedDict):
 
 
 class CommandClient:
-    """For those who ask the control plane for something."""
+    """Sends commands to the control plane."""
 
     def __init__(self, settings: GatewaySettings, outbox: Outbox) -> None:
         topics = settings.topics()
@@ -55,10 +55,10 @@ class CommandClient:
         """Follow the events until cancelled."""
         await self._follower.run()
 
-    def asked(
+    def command_fields(
         self, model: str, who: Caller, *, actor: str = "", reason: str = "", based_on: int | None = None
-    ) -> Asked:
-        """Return the fields of a command that is given now and expires when its author stops waiting."""
+    ) -> CommandFields:
+        """Return the fields of a command that is issued now and expires when its author stops waiting."""
         now = time.time()
         return {
             "model": model,
@@ -72,7 +72,7 @@ class CommandClient:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[asyncio.Queue[Event]]:
-        """Yield a queue that gets every event from now on; a listener that is too slow misses the oldest."""
+        """Yield a queue that gets every event from now on; a listener that is too slow loses the oldest ones."""
         queue: asyncio.Queue[Event] = asyncio.Queue(LISTENER_BACKLOG)
         self._listeners.add(queue)
         try:
@@ -81,10 +81,10 @@ class CommandClient:
             self._listeners.discard(queue)
 
     async def execute(self, command: Command) -> Event:
-        """Send a command; return the event that came of it.
+        """Send a command; return the event that answers it.
 
-        Raises the error by which the command was refused, RequestTooLarge where the log does not take it, or
-        ControlPlaneUnavailable when nobody answers in time; then it will not be carried out later either.
+        Raises the error with which the command was refused, RequestTooLarge if it is too large for the log, or
+        ControlPlaneUnavailable after the timeout. A command that timed out is not executed later.
         """
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._waiting[command.command_id] = future
@@ -115,7 +115,7 @@ class CommandClient:
 
 
 def _refused(waiting: asyncio.Future[Event], sent: asyncio.Future[object]) -> None:
-    """Wait no more for the answer to a command that the log refused for good."""
+    """Fail the waiting future of a command that Kafka refused permanently."""
     error = None if sent.cancelled() else sent.exception()
     if error is not None and is_permanent(error) and not waiting.done():
         waiting.set_exception(answer_for(error, "the command"))

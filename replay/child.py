@@ -1,7 +1,7 @@
 """The process that a gateway starts for one replay.
 
-The replay's options are its argument, as JSON; its environment comes over standard input. To standard output it writes one JSON
-document a line: {"progress": ...} every second, and at the end {"document": ...} or {"error": "why"}.
+Its argument is the replay's options as JSON; its environment comes over standard input. It writes one JSON document a line to
+standard output: {"progress": ...} every second, and at the end {"document": ...} or {"error": "why"}.
 """
 
 from __future__ import annotations
@@ -18,31 +18,33 @@ from ..schemas.own_environment import take_over
 
 
 def main() -> None:
-    """Run the replay and say what comes of it. The gateway ends it by a signal; without a gateway it ends by itself."""
+    """Run the replay and write its result. The gateway stops it by a signal; it also ends when the gateway dies."""
     take_over()
-    # What a model or a library prints must not come between the lines.
+    # Models and libraries may print: their output goes to standard error, so that it does not mix with the JSON lines.
     lines = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
-    def say(**line: Any) -> None:
+    def write(**line: Any) -> None:
         lines.write(orjson.dumps(line) + b"\n")
         lines.flush()
 
-    # Not before the environment is whole, which these read.
+    # Imported here: they read the environment that take_over() completes.
     from ..schemas.settings.replay import ReplaySettings
-    from .job import Asked, ReplayJob
+    from .job import ReplayJob, ReplaySpec
 
     try:
         job = ReplayJob(
-            ReplaySettings(), Asked.from_options(orjson.loads(sys.argv[1])), on_progress=lambda far: say(progress=far)
+            ReplaySettings(),
+            ReplaySpec.from_options(orjson.loads(sys.argv[1])),
+            on_progress=lambda progress: write(progress=progress),
         )
         document = asyncio.run(job.run())
     except ModelMeshError as error:
-        say(error=error.detail)
-    except Exception as error:  # whatever it is, whoever asked is told
-        say(error=f"this was not foreseen: {type(error).__name__}: {error}")
+        write(error=error.detail)
+    except Exception as error:  # reported to the gateway, whatever it is
+        write(error=f"unexpected error: {type(error).__name__}: {error}")
     else:
-        say(document=document)
+        write(document=document)
 
 
 if __name__ == "__main__":

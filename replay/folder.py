@@ -1,4 +1,4 @@
-"""A replay's folder: what was asked for, a row for each request, and in the end the report."""
+"""A replay's folder: its specification, a row for each request, and at the end the report."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from .page import page
 
 
 class ReplayFolder:
-    """Rows are written as they come, so an interrupted replay goes on where it was."""
+    """Rows are written as they come, so that an interrupted replay can resume."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows = path / "rows.jsonl"
-        self._asked = path / "replay.json"
+        self._spec = path / "replay.json"
         self._report = path / "report.json"
 
-    def begin(self, asked: dict[str, Any]) -> None:
-        """Begin afresh; what an earlier replay left here is gone."""
+    def begin(self, spec: dict[str, Any]) -> None:
+        """Start a new replay; the files of an earlier one are deleted."""
         self.path.mkdir(parents=True, exist_ok=True)
         for name in ("report.json", "report.html", "rows.parquet"):
             (self.path / name).unlink(missing_ok=True)
         self._rows.write_bytes(b"")
-        self._asked.write_bytes(orjson.dumps(asked, option=orjson.OPT_INDENT_2))
+        self._spec.write_bytes(orjson.dumps(spec, option=orjson.OPT_INDENT_2))
 
-    def asked(self) -> dict[str, Any]:
-        """Return what the replay in this folder was asked for. Raises InvalidInput where there is none."""
+    def spec(self) -> dict[str, Any]:
+        """Return the specification of the replay in this folder. Raises InvalidInput if there is none."""
         try:
-            asked: dict[str, Any] = orjson.loads(self._asked.read_bytes())
+            spec: dict[str, Any] = orjson.loads(self._spec.read_bytes())
         except (OSError, orjson.JSONDecodeError):
-            raise InvalidInput(f"there is no replay to go on with in {self.path}", field="out") from None
-        return asked
+            raise InvalidInput(f"there is no replay to resume in {self.path}", field="out") from None
+        return spec
 
     def earlier(self) -> dict[str, dict[str, Any]]:
-        """Return the rows that are there, by nonce; one that was cut off at the end is taken away."""
+        """Return the rows that are in the folder, by nonce. A row that was cut off at the end is removed from the file."""
         found: dict[str, dict[str, Any]] = {}
-        whole = 0
+        complete_bytes = 0
         with self._rows.open("r+b") as file:
             for line in file:
                 try:
@@ -53,23 +53,23 @@ class ReplayFolder:
                 if row is None:
                     break
                 found[identity_of(row)] = row
-                whole += len(line)
-            file.truncate(whole)
+                complete_bytes += len(line)
+            file.truncate(complete_bytes)
         return found
 
     @contextmanager
     def writing(self) -> Iterator[Callable[[dict[str, Any]], None]]:
-        """Yield what writes a row behind those that are there."""
+        """Yield a function that appends a row."""
         with self._rows.open("ab") as file:
             yield lambda row: _write(file, row)
 
     def finish(self, document: dict[str, Any]) -> None:
-        """Write the report as JSON and as a page."""
+        """Write the report as JSON and as an HTML page."""
         (self.path / "report.html").write_text(page(document))
         self._report.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
     def write_parquet(self) -> None:
-        """Write the rows as Parquet too. Raises InvalidInput without pyarrow, or where rows do not make one table."""
+        """Write the rows as Parquet too. Raises InvalidInput without pyarrow, or if the rows do not form one table."""
         if importlib.util.find_spec("pyarrow") is None:
             raise InvalidInput("Parquet needs pyarrow: pip install 'modelmesh[parquet]'", field="parquet")
         import pyarrow
@@ -80,7 +80,7 @@ class ReplayFolder:
             pyarrow.parquet.write_table(pyarrow.json.read_json(self._rows), self.path / "rows.parquet")
         except pyarrow.ArrowInvalid as error:
             raise InvalidInput(
-                f"the rows do not make one table: {error}; {self._rows} has them", field="parquet"
+                f"the rows do not form one table: {error}; they are in {self._rows}", field="parquet"
             ) from None
 
 

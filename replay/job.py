@@ -1,6 +1,6 @@
-"""A replay from what was asked for to its document: the version is loaded, the time range is run, the report is written.
+"""Run a replay from its specification: load the version, run the time range, and write the report.
 
-The command runs it in its own process; a gateway has `replay/child.py` run it in one beside itself.
+The CLI runs it in its own process; a gateway starts `replay/child.py` as a separate process.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ..models.serving_process import CompiledWithFallback, load_version
 from ..registry.registry import Registry
 from ..registry.storage.database import make_engine
 from ..registry.version_specs import spec_of
+from ..schemas.documents.replays import PROGRESS_SECONDS
 from ..schemas.errors import InvalidInput
 from ..schemas.payloads.profiles import Profile
 from ..schemas.payloads.releases import Framework, VersionSpec
@@ -36,11 +37,10 @@ from .folder import ReplayFolder
 from .replayer import Progress, Replay, ReplayRange
 
 BROKER_TIMEOUT = 10.0
-EVERY = 1.0  # seconds between two words about how far a replay is
 
 
-class Asked(BaseModel):
-    """What a replay was asked for, as its folder keeps it; `digest` is the file's, which must not change meanwhile."""
+class ReplaySpec(BaseModel):
+    """What to replay. Its folder stores it; `digest` is the SHA-256 of `file`, which must be unchanged on resume."""
 
     model: str
     begin: float
@@ -53,95 +53,104 @@ class Asked(BaseModel):
     limit: int | None = None
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Asked:
-        """Return what the options of `modelmesh replay` ask for, by their names; None is not given. Raises InvalidInput."""
+    def from_options(cls, options: Mapping[str, Any]) -> ReplaySpec:
+        """Return the specification that the options of `modelmesh replay` give, by name; None: not given. Raises InvalidInput."""
         given = {name: value for name, value in options.items() if value is not None}
         if "model" not in given or "from" not in given:
-            raise InvalidInput("say whose requests by --model and since when by --from", field="model")
+            raise InvalidInput("give the model by --model and the start of the time range by --from", field="model")
         if ("version" in given) == ("file" in given):
-            raise InvalidInput("name a --version or a --file, one of the two", field="version")
+            raise InvalidInput("give either --version or --file", field="version")
         begin, end, speed = given.pop("from"), given.pop("to", None), given.pop("speed", "max")
         return cls(
-            begin=_moment(begin, "from"), end=_moment(end, "to") if end else time.time(), speed=_speed(speed), **given
+            begin=_timestamp(begin, "from"),
+            end=_timestamp(end, "to") if end else time.time(),
+            speed=_speed(speed),
+            **given,
         )
 
 
 @dataclass
 class ReplayJob:
-    """One replay. `framework` is that of `asked.file`; `on_progress` hears every second how far the replay is.
+    """One replay. `framework` is that of `spec.file`; `on_progress` is called every second.
 
-    With a folder its rows and report are written there; with `resume` it goes on with the replay that the folder holds.
+    With a folder, its rows and report are written there; with `resume` it continues the replay in the folder.
     """
 
     settings: ReplaySettings
-    asked: Asked
+    spec: ReplaySpec
     framework: Framework | None = None
     labels: Mapping[str, Any] = field(default_factory=dict)
     folder: ReplayFolder | None = None
     resume: bool = False
     on_progress: Callable[[dict[str, Any]], None] = lambda _: None
-    _told: float = 0.0
+    _reported_at: float = 0.0
 
     async def run(self) -> dict[str, Any]:
         """Return the document. Raises InvalidInput, NotFound, and what loading a version raises."""
-        asked = self.asked
+        spec = self.spec
         await wait_until_answers(self.settings, BROKER_TIMEOUT)
         predictor, profile = await self._load()
-        digest = sha256(asked.file.read_bytes()).hexdigest() if asked.file is not None else ""
-        if self.resume and asked.digest != digest:
-            raise InvalidInput(f"{asked.file} is not the file that this replay began with: begin again", field="file")
-        asked_range = ReplayRange(asked.model, asked.begin, asked.end, asked.limit)
-        replaying = Replay(self.settings, asked_range, predictor, profile, asked.speed, self.labels, self._tell)
+        digest = sha256(spec.file.read_bytes()).hexdigest() if spec.file is not None else ""
+        if self.resume and spec.digest != digest:
+            raise InvalidInput(
+                f"{spec.file} has changed since this replay began: start it again without --resume", field="file"
+            )
+        time_range = ReplayRange(spec.model, spec.begin, spec.end, spec.limit)
+        replaying = Replay(
+            self.settings, time_range, predictor, profile, spec.speed, self.labels, self._report_progress
+        )
         with ExitStack() as stack:
             if self.folder is not None:
                 if self.resume:
                     replaying.earlier = self.folder.earlier()
                 else:
-                    self.folder.begin(asked.model_copy(update={"digest": digest}).model_dump(mode="json"))
+                    self.folder.begin(spec.model_copy(update={"digest": digest}).model_dump(mode="json"))
                 replaying.on_row = stack.enter_context(self.folder.writing())
             report = (await replaying.run()).document()
-        how_far = replaying.progress
+        progress = replaying.progress
         document: dict[str, Any] = {
-            "model": asked.model,
-            "version": asked.version or str(asked.file),
-            "from": _text(asked.begin),
-            "to": _text(asked.end),
+            "model": spec.model,
+            "version": spec.version or str(spec.file),
+            "from": _text(spec.begin),
+            "to": _text(spec.end),
             "report": report,
-            # Beside the report, which is the same each time: how long this run took.
+            # Not in the report, which is the same for each run.
             "run": {
-                "seconds": round(how_far.seconds, 3),
-                "rate": round(_rate(how_far), 1),
-                "model_ms_per_request": round(1000 * replaying.model_seconds / max(1, how_far.requests), 4),
+                "seconds": round(progress.seconds, 3),
+                "rate": round(_rate(progress), 1),
+                "model_ms_per_request": round(1000 * replaying.model_seconds / max(1, progress.requests), 4),
             },
         }
         if self.folder is not None:
             self.folder.finish(document)
         return document
 
-    def _tell(self, so_far: Progress) -> None:
-        if time.monotonic() > self._told + EVERY:
-            self._told = time.monotonic()
-            share = (so_far.at - self.asked.begin) / (self.asked.end - self.asked.begin)
-            self.on_progress({"requests": so_far.requests, "rate": round(_rate(so_far), 1), "share": round(share, 4)})
+    def _report_progress(self, progress: Progress) -> None:
+        if time.monotonic() > self._reported_at + PROGRESS_SECONDS:
+            self._reported_at = time.monotonic()
+            share = (progress.at - self.spec.begin) / (self.spec.end - self.spec.begin)
+            self.on_progress(
+                {"requests": progress.requests, "rate": round(_rate(progress), 1), "share": round(share, 4)}
+            )
 
     async def _load(self) -> tuple[Predictor, Profile | None]:
-        settings, asked = self.settings, self.asked
+        settings, replay = self.settings, self.spec
         limits, signers = Limits.from_settings(settings), Signers(settings.signers)
         engine = make_engine(settings.database_url)
         registry = Registry(engine, ArtifactStore(settings.artifacts_url))
         try:
-            if asked.file is not None and self.framework is not None:
-                # A file alone may not say what it takes: the model's first version does.
-                sample = list((await registry.model(asked.model)).versions[0].sample)
-                return await _load_file(asked.file, self.framework, sample, settings), None
-            spec = spec_of(await registry.version(asked.model, asked.version or ""))
+            if replay.file is not None and self.framework is not None:
+                # A file alone may not tell its inputs: the sample of the model's first version does.
+                sample = list((await registry.model(replay.model)).versions[0].sample)
+                return await _load_file(replay.file, self.framework, sample, settings), None
+            spec = spec_of(await registry.version(replay.model, replay.version or ""))
         finally:
             await engine.dispose()
 
         def load(one: VersionSpec) -> Predictor:
             path = fetch(one.artifact, one.digest, settings.data / "cache")
-            limits_of_it = signers.limits_for(limits, asked.model, one)
-            return load_version(path, one, limits_of_it, MemoryBudget.from_settings(settings))[0]
+            version_limits = signers.limits_for(limits, replay.model, one)
+            return load_version(path, one, version_limits, MemoryBudget.from_settings(settings))[0]
 
         predictor = await asyncio.to_thread(load, spec)
         if spec.original is not None:
@@ -150,7 +159,7 @@ class ReplayJob:
 
 
 async def _load_file(file: Path, kind: Framework, sample: list[Any], settings: ReplaySettings) -> Predictor:
-    """Return a model that is only a file. It is the caller's own, so code is taken; like any other it runs isolated."""
+    """Return the predictor of a model file. Pickles are allowed, since the file is the caller's own; it still runs isolated."""
     limits = replace(Limits.from_settings(settings), allow_pickles=True)
     with TemporaryDirectory() as folder:
         proof = await prove_in_fresh_process(
@@ -168,22 +177,22 @@ async def _load_file(file: Path, kind: Framework, sample: list[Any], settings: R
     return (await asyncio.to_thread(load_version, file, spec, limits, MemoryBudget.from_settings(settings)))[0]
 
 
-def _rate(so_far: Progress) -> float:
-    return so_far.requests / max(so_far.seconds, 1e-9)
+def _rate(progress: Progress) -> float:
+    return progress.requests / max(progress.seconds, 1e-9)
 
 
-def _moment(text: str, field: str) -> float:
+def _timestamp(text: str, field: str) -> float:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidInput(
-            f"--{field} is no moment: {text[:40]!r}; write it as 2026-11-20T10:00", field=field
+            f"--{field} is not a time: {text[:40]!r}; write it as 2026-11-20T10:00", field=field
         ) from None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
-def _text(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+def _text(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds")
 
 
 def _speed(text: str) -> float:
@@ -194,5 +203,5 @@ def _speed(text: str) -> float:
     except ValueError:
         found = 0.0
     if found <= 0:
-        raise InvalidInput(f"--speed is max, or a number of times such as 1x: not {text[:20]!r}", field="speed")
+        raise InvalidInput(f"--speed is max or a factor such as 1x, not {text[:20]!r}", field="speed")
     return found

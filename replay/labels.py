@@ -1,4 +1,4 @@
-"""Which of the recorded requests a label is about: the same rule as the inference log's."""
+"""Match labels with recorded requests, by the same rule as the inference log."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 
-class Answered(NamedTuple):
-    """A request that was answered: its id, which others may have, and what is its alone; when, and who asked."""
+class AnsweredRequest(NamedTuple):
+    """An answered request: its id, which need not be unique, its unique identity, the time of the answer, and the caller."""
 
     request_id: str
     identity: str
@@ -17,8 +17,8 @@ class Answered(NamedTuple):
     caller: str = ""
 
 
-class Said(NamedTuple):
-    """What was right, by request id; when that was said, and by whom. A table of truths was said after everything."""
+class TimedLabel(NamedTuple):
+    """The true values for a request id, when they were sent, and by whom. Labels from a file count as the latest."""
 
     request_id: str
     values: Any
@@ -26,27 +26,27 @@ class Said(NamedTuple):
     caller: str = ""
 
 
-def truths(answers: Iterable[Answered], said: Iterable[Said]) -> dict[str, Any]:
-    """Return what was right by what is each request's alone; of what is said twice of one, the last word.
+def match_labels(answers: Iterable[AnsweredRequest], labels: Iterable[TimedLabel]) -> dict[str, Any]:
+    """Return the true values by request identity. Of several labels for one request the last one counts.
 
-    Whoever said it means its own requests; if it has none under the id, and only one other caller does, then that one's. Of
-    several requests it is about the newest that was there, and if none was, about the first after it.
+    A label belongs to a request of its own caller; if the caller has none under the id, and exactly one other caller does, to
+    that caller's. Of several requests, it belongs to the newest that was answered before it, or else to the first after it.
     """
-    by_id: dict[str, dict[str, list[Answered]]] = defaultdict(lambda: defaultdict(list))
+    by_id: dict[str, dict[str, list[AnsweredRequest]]] = defaultdict(lambda: defaultdict(list))
     for answer in sorted(answers, key=lambda one: one.at):
         by_id[answer.request_id][answer.caller].append(answer)
     found: dict[str, Any] = {}
-    for one in said:
-        callers = by_id.get(one.request_id)
-        if not callers or (one.caller not in callers and len(callers) > 1):
+    for label in labels:
+        callers = by_id.get(label.request_id)
+        if not callers or (label.caller not in callers and len(callers) > 1):
             continue
-        candidates = callers[one.caller] if one.caller in callers else next(iter(callers.values()))
-        before = [answer for answer in candidates if answer.at <= one.at]
-        found[(before[-1] if before else candidates[0]).identity] = one.values
+        candidates = callers[label.caller] if label.caller in callers else next(iter(callers.values()))
+        before = [answer for answer in candidates if answer.at <= label.at]
+        found[(before[-1] if before else candidates[0]).identity] = label.values
     return found
 
 
 def identity_of(row: dict[str, Any]) -> str:
-    """Return what is a replayed request's alone; rows that an earlier release wrote have their request id for it."""
+    """Return a row's unique identity: its nonce, or the request id in rows that an earlier release wrote."""
     identity: str = row.get("nonce") or row["request_id"]
     return identity

@@ -1,4 +1,4 @@
-"""A replay's report as a page without scripts: it opens anywhere, and can be sent to anybody."""
+"""A replay's report as one HTML page without scripts or other files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ td.n{text-align:right;font-variant-numeric:tabular-nums}</style>"""
 
 
 def page(document: dict[str, Any]) -> str:
-    """Return the page."""
+    """Return the report's page."""
     report, agreement = document["report"], document["report"]["agreement"]
     parts = [
         _HEAD,
@@ -40,25 +40,30 @@ def page(document: dict[str, Any]) -> str:
             figures.append((f"mean absolute error, {who}", f"{truth['mean_absolute_error']:.4g}"))
     parts.append(_table(["", ""], [[escape(str(name)), escape(str(value))] for name, value in figures]))
     if report["label_changes"]:
-        most = report["label_changes"][0]["count"]
+        largest = report["label_changes"][0]["count"]
         parts.append("<h2>Labels that changed</h2>")
         parts.append(
             _table(
                 ["recorded", "replayed", "count", ""],
                 [
-                    [escape(change["from"]), escape(change["to"]), str(change["count"]), _bar(change["count"] / most)]
+                    [
+                        escape(change["from"]),
+                        escape(change["to"]),
+                        str(change["count"]),
+                        _bar(change["count"] / largest),
+                    ]
                     for change in report["label_changes"]
                 ],
             )
         )
     if report.get("drift"):
-        most = max(1e-9, report["drift"][0]["psi"])
+        largest = max(1e-9, report["drift"][0]["psi"])
         parts.append("<h2>Inputs against the version's reference</h2>")
         parts.append(
             _table(
                 ["feature", "PSI", "p", ""],
                 [
-                    [escape(drift["feature"]), f"{drift['psi']:.4f}", f"{drift['p']:.2g}", _bar(drift["psi"] / most)]
+                    [escape(drift["feature"]), f"{drift['psi']:.4f}", f"{drift['p']:.2g}", _bar(drift["psi"] / largest)]
                     for drift in report["drift"]
                 ],
             )

@@ -1,6 +1,6 @@
-"""Run a time range of the recorded requests against another version, away from production, and compare the answers.
+"""Run recorded requests of a time range against another version and compare the answers.
 
-Requests and replies are read from the log outside of any group, so production does not notice. The version runs in this process.
+Requests and replies are read without a consumer group, so production is not affected. The version runs in this process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..schemas.payloads.profiles import Profile
 from ..schemas.records import JSON, PredictionRequest, Reply
 from ..schemas.settings.mesh import MeshSettings
 from ..stats.log_histogram import add_value
-from .labels import Answered, Said, identity_of, truths
+from .labels import AnsweredRequest, TimedLabel, identity_of, match_labels
 from .report import ReplayReport, plain
 
 BATCH = 64
@@ -32,7 +32,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class ReplayRange:
-    """Which requests: a model's, between two moments (seconds since the epoch), and how many at most."""
+    """The requests to replay: those of a model between two times (seconds since the epoch), at most `limit`."""
 
     model: str
     begin: float
@@ -42,7 +42,7 @@ class ReplayRange:
 
 @dataclass
 class Progress:
-    """How far a replay is."""
+    """The progress of a replay."""
 
     requests: int = 0
     at: float = 0.0  # the time of the last request that was read
@@ -53,8 +53,8 @@ class Progress:
 class Replay:
     """One replay; `run` returns its report.
 
-    `labels` by request id, each about the newest request under it, go before those on the labels topic. Rows in `earlier`
-    are taken as they are, and not handed to `on_row` again.
+    `labels` are by request id, each for the newest request with that id; they override those on the labels topic. Rows in
+    `earlier` are counted as they are and not passed to `on_row` again.
     """
 
     settings: MeshSettings
@@ -71,14 +71,14 @@ class Replay:
     _truths: dict[str, Any] = field(default_factory=dict)  # by nonce
 
     async def run(self) -> ReplayReport:
-        """Read, run and compare. Raises InvalidInput for an empty time range, NotFound where no request lies in it."""
+        """Read, run and compare. Raises InvalidInput for an empty time range, NotFound if it has no request."""
         if self.range.end <= self.range.begin:
             raise InvalidInput("the time range ends before it begins", field="to")
         report = ReplayReport(self.profile)
-        answers: list[Answered] = []
+        answers: list[AnsweredRequest] = []
         recorded = await self._replies(report, answers)
-        said = [*await self._labels(), *(Said(request_id, values) for request_id, values in self.labels.items())]
-        self._truths = truths(answers, said)
+        given = (TimedLabel(request_id, values) for request_id, values in self.labels.items())
+        self._truths = match_labels(answers, [*await self._labels(), *given])
         began = time.monotonic()
         async for batch in self._batches(report):
             self._run_batch(batch, recorded, report)
@@ -87,15 +87,15 @@ class Replay:
             await asyncio.sleep(0)
         if not self.progress.requests:
             raise NotFound(
-                f"no request for {self.range.model} lies between the two moments; requests are kept for "
+                f"no request for {self.range.model} lies in the time range; requests are kept for "
                 f"{self.settings.topics().requests.kept}",
                 field="from",
             )
         return report
 
-    async def _labels(self) -> list[Said]:
-        """Return what has been said since to be right, in the order in which it was."""
-        found: list[Said] = []
+    async def _labels(self) -> list[TimedLabel]:
+        """Return the model's labels since the start of the range, in the order of the log."""
+        found: list[TimedLabel] = []
         async for record in read_time_range(
             self.settings, self.settings.topics().labels, self.range.begin, time.time() + 1
         ):
@@ -104,13 +104,13 @@ class Replay:
             except ValidationError:
                 continue
             if label.model == self.range.model:
-                found.append(Said(label.request_id, label.values(), record.timestamp / 1000, label.caller))
+                found.append(TimedLabel(label.request_id, label.values(), record.timestamp / 1000, label.caller))
         return found
 
-    async def _replies(self, report: ReplayReport, answers: list[Answered]) -> dict[str, dict[str, Any]]:
-        """Return the first good answer to each request by nonce, and note who was answered when.
+    async def _replies(self, report: ReplayReport, answers: list[AnsweredRequest]) -> dict[str, dict[str, Any]]:
+        """Return the first successful answer to each request by nonce; append caller and time of each answer to `answers`.
 
-        An answer may come as late as the longest deadline allows.
+        Reads beyond the time range by the longest deadline, since answers may come that late.
         """
         found: dict[str, dict[str, Any]] = {}
         end = self.range.end + self.settings.max_deadline
@@ -121,7 +121,7 @@ class Replay:
                 continue
             if reply.model != self.range.model or reply.identity in found:
                 continue
-            answers.append(Answered(reply.request_id, reply.identity, record.timestamp / 1000, reply.caller))
+            answers.append(AnsweredRequest(reply.request_id, reply.identity, record.timestamp / 1000, reply.caller))
             if not reply.ok:
                 report.recorded_errors += 1
             elif reply.content_type == JSON:
@@ -131,7 +131,7 @@ class Replay:
         return found
 
     async def _batches(self, report: ReplayReport) -> AsyncIterator[list[tuple[PredictionRequest, Tensors, int]]]:
-        """Iterate over requests in the order of the log, those together that may share a batch."""
+        """Iterate over batches of requests, in the order of the log; requests of one shape share a batch."""
         seen: set[str] = set()
         batch: list[tuple[PredictionRequest, Tensors, int]] = []
         key: object = None
@@ -150,7 +150,7 @@ class Replay:
             self.progress.requests += 1
             self.progress.at = record.timestamp / 1000
             try:
-                question = parse_request(request.body, request.content_type, self.predictor.signature)
+                parsed = parse_request(request.body, request.content_type, self.predictor.signature)
             except ModelMeshError:
                 report.unreadable += 1
                 continue
@@ -162,11 +162,11 @@ class Replay:
                         yield batch
                         batch = []
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
-            if batch and (len(batch) == BATCH or shape_key(question.tensors) != key):
+            if batch and (len(batch) == BATCH or shape_key(parsed.tensors) != key):
                 yield batch
                 batch = []
-            key = shape_key(question.tensors)
-            batch.append((request, question.tensors, question.rows))
+            key = shape_key(parsed.tensors)
+            batch.append((request, parsed.tensors, parsed.rows))
         if batch:
             yield batch
 
@@ -177,24 +177,24 @@ class Replay:
         report: ReplayReport,
     ) -> None:
         inputs = stack([tensors for _, tensors, _ in batch])
-        report.inputs(inputs)
-        # All of a batch or none: the last bits of an answer may depend on who shared the batch with it.
+        report.add_inputs(inputs)
+        # The whole batch or none: the last bits of an answer may depend on its batch mates.
         if self.earlier and all(request.identity in self.earlier for request, _, _ in batch):
             for request, _, _ in batch:
-                self._take(self.earlier[request.identity], report)
+                self._add_row(self.earlier[request.identity], report)
             return
         started = time.perf_counter()
         try:
             outputs = self.predictor.predict(inputs)
-        except Exception as error:  # the model is somebody's code
+        except Exception as error:  # the model is user code
             if len(batch) > 1:
-                for one in batch:  # one row may have spoilt it for all
+                for one in batch:  # one bad row can fail the whole batch
                     report.rows -= one[2]
                     self._run_batch([one], recorded, report)
                 return
             error_text = f"{type(error).__name__}: {error}"[:200]
             first = batch[0][0]
-            self._take({"request_id": first.request_id, "nonce": first.identity, "error": error_text}, report)
+            self._add_row({"request_id": first.request_id, "nonce": first.identity, "error": error_text}, report)
             return
         finally:
             self.model_seconds += time.perf_counter() - started
@@ -206,16 +206,16 @@ class Replay:
                 "replayed": plain(outputs, begin, begin + rows),
                 "recorded": recorded.get(request.identity),
             }
-            self._take(row, report)
+            self._add_row(row, report)
             begin += rows
 
-    def _take(self, row: dict[str, Any], report: ReplayReport) -> None:
-        """Count what came of one request, and hand it on if it is new."""
+    def _add_row(self, row: dict[str, Any], report: ReplayReport) -> None:
+        """Add one row to the report; pass it to `on_row` if it is new."""
         if "error" in row:
             report.failed += 1
         else:
             truth = self._truths.get(identity_of(row))
             values = truth if isinstance(truth, list) or truth is None else [truth]
-            row["agrees"] = report.answered(row["replayed"], row["recorded"], values)
+            row["agrees"] = report.add_answer(row["replayed"], row["recorded"], values)
         if identity_of(row) not in self.earlier:
             self.on_row(row)

@@ -1,4 +1,4 @@
-"""What a replay found: how a version's answers differ from those that were given. No I/O; the order does not matter."""
+"""How a version's answers differ from the recorded ones. No I/O; independent of the order of requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_CHANGES = 20
 
 @dataclass
 class ReplayReport:
-    """Counts over requests. `profile` is the version's reference, which the inputs are compared with."""
+    """Counts over requests. `profile` is the version's reference profile, for input drift."""
 
     profile: Profile | None = None
     requests: int = 0
@@ -44,8 +44,8 @@ class ReplayReport:
     counts: list[list[int]] = field(default_factory=list)
     rows: int = 0
 
-    def inputs(self, tensors: Tensors) -> None:
-        """Count the rows that were asked with."""
+    def add_inputs(self, tensors: Tensors) -> None:
+        """Count input rows."""
         self.rows += len(next(iter(tensors.values())))
         if self.profile is not None:
             found = count_rows(self.profile, tensors)
@@ -54,13 +54,13 @@ class ReplayReport:
                 for ours, theirs in zip(self.counts or [[0] * len(one) for one in found], found, strict=True)
             ]
 
-    def answered(
+    def add_answer(
         self, outputs: dict[str, Any], recorded: dict[str, Any] | None, truth: Sequence[Any] | None = None
     ) -> bool | None:
-        """Compare an answer with the recorded one; return whether they agree, None where there is none to compare with.
+        """Compare an answer with the recorded one; return whether they agree, or None without a recorded one.
 
-        Both are outputs by name, each a list with a value for each row. They agree where all labels are equal; without
-        labels where all numbers lie within 1 % of each other.
+        Both are outputs by name, each a list with one value a row. They agree if all labels are equal, or, without labels, if
+        all numbers are within 1 % of each other.
         """
         self.requests += 1
         agrees = None
@@ -86,7 +86,7 @@ class ReplayReport:
         return agrees
 
     def document(self) -> dict[str, Any]:
-        """Return the report. The same time range against the same version gives the same document."""
+        """Return the report as a document; it is the same for the same time range and version."""
         low, high = wilson(self.agreed, self.compared)
         scores = percentiles(self.distances)
         document: dict[str, Any] = {
@@ -134,7 +134,7 @@ class ReplayReport:
 
 
 def plain(outputs: Tensors, begin: int, end: int) -> dict[str, Any]:
-    """Return rows of the outputs as their JSON would be read back, so that both sides are compared in the same form."""
+    """Return rows of the outputs in the form in which JSON returns them, so that both sides compare in the same form."""
     rows = {name: json_rows(array[begin:end]) for name, array in outputs.items()}
     document: dict[str, Any] = orjson.loads(orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY))
     return document

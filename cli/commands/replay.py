@@ -1,4 +1,4 @@
-"""`modelmesh replay`: what a version would have answered to the requests of a while ago."""
+"""`modelmesh replay`: run recorded requests against another version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...replay.folder import ReplayFolder
-from ...replay.job import Asked, ReplayJob
+from ...replay.job import ReplayJob, ReplaySpec
 from ...schemas.errors import InvalidInput
 from ...schemas.settings.replay import ReplaySettings
 from ...sdk.model_file import framework_of_file
@@ -22,29 +22,29 @@ console = Console()
 
 
 def replay(
-    model: Annotated[str | None, typer.Option(help="Whose requests.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model whose requests are replayed.")] = None,
     begin: Annotated[
-        str | None, typer.Option("--from", help="From this moment, such as 2026-11-20T10:00 (UTC unless it says).")
+        str | None, typer.Option("--from", help="Start of the time range, such as 2026-11-20T10:00 (UTC by default).")
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="To this moment; else to now.")] = None,
-    version: Annotated[str | None, typer.Option(help="The registered version to ask.")] = None,
-    file: Annotated[Path | None, typer.Option(help="A model that is only a file, in its place.")] = None,
-    speed: Annotated[str, typer.Option(help="max, or so many times the recorded rate: 1x, 10x.")] = "max",
-    limit: Annotated[int | None, typer.Option(min=1, help="So many requests at most.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="A CSV with request_id and label: what was right.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End of the time range; default: now.")] = None,
+    version: Annotated[str | None, typer.Option(help="The registered version to run.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A model file, instead of --version.")] = None,
+    speed: Annotated[str, typer.Option(help="max, or a multiple of the recorded rate: 1x, 10x.")] = "max",
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of requests.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="A CSV file with the columns request_id and label.")] = None,
     out: Annotated[Path | None, typer.Option(help="A folder for report.json, report.html and rows.jsonl.")] = None,
-    parquet: Annotated[bool, typer.Option("--parquet", help="The rows as rows.parquet too.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the replay that --out holds.")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write the rows as rows.parquet too.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the replay in the folder --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
-    """Run recorded requests against a version, away from production, and compare the answers with those given."""
+    """Run recorded requests against a version, outside production, and compare its answers with the recorded ones."""
     if (resume or parquet) and out is None:
-        raise InvalidInput("name the folder by --out", field="out")
+        raise InvalidInput("name the folder with --out", field="out")
     folder = ReplayFolder(out) if out is not None else None
     if resume and folder is not None:
-        asked = Asked.model_validate(folder.asked())
+        spec = ReplaySpec.model_validate(folder.spec())
     else:
-        asked = Asked.from_options(
+        spec = ReplaySpec.from_options(
             {
                 "model": model,
                 "from": begin,
@@ -56,7 +56,7 @@ def replay(
                 "labels": labels.resolve() if labels is not None else None,
             }
         )
-    document = asyncio.run(_run(asked, folder, resume=resume, quiet=as_json))
+    document = asyncio.run(_run(spec, folder, resume=resume, quiet=as_json))
     if folder is not None and parquet:
         folder.write_parquet()
     if as_json:
@@ -67,19 +67,19 @@ def replay(
             console.print(f"report: {out / 'report.html'}", highlight=False)
 
 
-async def _run(asked: Asked, folder: ReplayFolder | None, *, resume: bool, quiet: bool) -> dict[str, Any]:
-    if asked.file is not None and not asked.file.is_file():
-        raise InvalidInput(f"there is no file {asked.file}", field="file")
-    framework = framework_of_file(asked.file) if asked.file is not None else None
-    labels = read_labels(asked.labels) if asked.labels is not None else {}
+async def _run(spec: ReplaySpec, folder: ReplayFolder | None, *, resume: bool, quiet: bool) -> dict[str, Any]:
+    if spec.file is not None and not spec.file.is_file():
+        raise InvalidInput(f"there is no file {spec.file}", field="file")
+    framework = framework_of_file(spec.file) if spec.file is not None else None
+    labels = read_labels(spec.labels) if spec.labels is not None else {}
     with _bar(quiet) as bar:
-        task = bar.add_task(asked.model, total=1.0)
+        task = bar.add_task(spec.model, total=1.0)
 
-        def show(so_far: dict[str, Any]) -> None:
-            text = f"{so_far['requests']} requests, {so_far['rate']:.0f}/s"
-            bar.update(task, completed=so_far["share"], description=text)
+        def show(progress: dict[str, Any]) -> None:
+            text = f"{progress['requests']} requests, {progress['rate']:.0f}/s"
+            bar.update(task, completed=progress["share"], description=text)
 
-        return await ReplayJob(ReplaySettings(), asked, framework, labels, folder, resume, show).run()
+        return await ReplayJob(ReplaySettings(), spec, framework, labels, folder, resume, show).run()
 
 
 def _bar(quiet: bool) -> Progress:

@@ -19,8 +19,8 @@ class Answer(TypedDict):
     actor: str
 
 
-class Asked(TypedDict, total=False):
-    """From where, why and by what evidence it was asked; what was not said is absent, the reason excepted."""
+class CommandOrigin(TypedDict, total=False):
+    """Reason, evidence and source address of a command; all but the reason are absent if not given."""
 
     reason: str
     evidence: dict[str, Any]
@@ -49,9 +49,9 @@ def answer(command: CommandBase, generation: int, now: float) -> Answer:
     }
 
 
-def asked(command: CommandBase) -> Asked:
-    """Return what a command says of itself."""
-    found: Asked = {"reason": command.reason}
+def origin_of(command: CommandBase) -> CommandOrigin:
+    """Return a command's reason, evidence and source."""
+    found: CommandOrigin = {"reason": command.reason}
     if isinstance(command, JudgedCommand) and command.evidence:
         found["evidence"] = command.evidence
     if command.source:

@@ -6,7 +6,7 @@ from ...schemas.payloads.commands import Promote, Rollback, StartCanary, StepCan
 from ...schemas.payloads.event_data import CanaryData, CanaryPromotedData, CanaryShareData, CanaryStartedData
 from ...schemas.payloads.events import CanaryPromoted, CanaryRolledBack, CanaryStarted, CanaryStepped
 from ...schemas.payloads.releases import CanaryPlan, Variant
-from .answers import answer, asked, standing
+from .answers import answer, origin_of, standing
 from .state import Outcome, ReleaseState
 from .trials import begin_trial, checked_percentage, full_release, idle, other_version, with_canary
 
@@ -30,7 +30,12 @@ def start_canary(state: ReleaseState, command: StartCanary, now: float) -> Outco
         **answer(command, after.generation, now),
         summary=f"canary of {command.model} {spec.version} gets {percentage:g} % beside {release.stable.version}",
         data=CanaryStartedData(
-            **standing(after), **asked(command), candidate=spec.version, percentage=percentage, id=after.id, canary=plan
+            **standing(after),
+            **origin_of(command),
+            candidate=spec.version,
+            percentage=percentage,
+            id=after.id,
+            canary=plan,
         ),
     )
     return Outcome(after, event)
@@ -56,7 +61,7 @@ def step_canary(state: ReleaseState, command: StepCanary, now: float) -> Outcome
         **answer(command, after.generation, now),
         summary=f"canary of {command.model} {canary.candidate} gets {percentage:g} %",
         data=CanaryShareData(
-            **standing(after), **asked(command), candidate=canary.candidate, percentage=percentage, id=canary.id
+            **standing(after), **origin_of(command), candidate=canary.candidate, percentage=percentage, id=canary.id
         ),
     )
     return Outcome(after, event)
@@ -70,7 +75,7 @@ def promote(state: ReleaseState, command: Promote, now: float) -> Outcome:
         **answer(command, after.generation, now),
         summary=f"{command.model} {canary.candidate} is promoted; {canary.stable} goes",
         data=CanaryPromotedData(
-            **standing(after), **asked(command), candidate=canary.candidate, previous=canary.stable, id=canary.id
+            **standing(after), **origin_of(command), candidate=canary.candidate, previous=canary.stable, id=canary.id
         ),
     )
     return Outcome(after, event)
@@ -84,7 +89,7 @@ def rollback(state: ReleaseState, command: Rollback, now: float) -> Outcome:
     event = CanaryRolledBack(
         **answer(command, after.generation, now),
         summary=f"{summary}: {command.reason}" if command.reason else summary,
-        data=CanaryData(**standing(after), **asked(command), candidate=canary.candidate, id=canary.id),
+        data=CanaryData(**standing(after), **origin_of(command), candidate=canary.candidate, id=canary.id),
     )
     return Outcome(after, event)
 

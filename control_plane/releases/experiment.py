@@ -7,7 +7,7 @@ from ...schemas.payloads.commands import StartExperiment, StopExperiment
 from ...schemas.payloads.event_data import ExperimentStartedData, ExperimentStoppedData
 from ...schemas.payloads.events import ExperimentStarted, ExperimentStopped
 from ...schemas.payloads.signatures import differences
-from .answers import answer, asked, standing
+from .answers import answer, origin_of, standing
 from .state import Outcome, ReleaseState
 from .trials import begin_trial, full_release, idle, with_experiment
 
@@ -40,7 +40,7 @@ def start_experiment(state: ReleaseState, command: StartExperiment, now: float) 
         summary=f"experiment {name} on {command.model}: {shares}",
         data=ExperimentStartedData(
             **standing(after),
-            **asked(command),
+            **origin_of(command),
             id=after.id,
             name=name,
             variants=variants,
@@ -62,6 +62,6 @@ def stop_experiment(state: ReleaseState, command: StopExperiment, now: float) ->
     event = ExperimentStopped(
         **answer(command, after.generation, now),
         summary=f"the experiment {release.id} is stopped; {command.model} {version} is live",
-        data=ExperimentStoppedData(**standing(after), **asked(command), id=release.id, winner=version),
+        data=ExperimentStoppedData(**standing(after), **origin_of(command), id=release.id, winner=version),
     )
     return Outcome(after, event)

@@ -6,7 +6,7 @@ from ...schemas.payloads.commands import StartShadow, StopShadow
 from ...schemas.payloads.event_data import ShadowData, ShadowStartedData
 from ...schemas.payloads.events import ShadowStarted, ShadowStopped
 from ...schemas.payloads.releases import Variant
-from .answers import answer, asked, standing
+from .answers import answer, origin_of, standing
 from .state import Outcome, ReleaseState
 from .trials import begin_trial, checked_percentage, full_release, idle, other_version, with_shadow
 
@@ -25,7 +25,7 @@ def start_shadow(state: ReleaseState, command: StartShadow, now: float) -> Outco
         **answer(command, after.generation, now),
         summary=f"{command.model} {spec.version} shadows {stable} on {percentage:g} % of the requests",
         data=ShadowStartedData(
-            **standing(after), **asked(command), shadow=spec.version, percentage=percentage, id=after.id
+            **standing(after), **origin_of(command), shadow=spec.version, percentage=percentage, id=after.id
         ),
     )
     return Outcome(after, event)
@@ -38,6 +38,6 @@ def stop_shadow(state: ReleaseState, command: StopShadow, now: float) -> Outcome
     event = ShadowStopped(
         **answer(command, after.generation, now),
         summary=f"the shadow of {command.model} {shadow.version} is stopped",
-        data=ShadowData(**standing(after), **asked(command), shadow=shadow.version, id=release.id),
+        data=ShadowData(**standing(after), **origin_of(command), shadow=shadow.version, id=release.id),
     )
     return Outcome(after, event)

@@ -6,7 +6,7 @@ from ...schemas.errors import IllegalTransition, StaleGeneration
 from ...schemas.payloads.commands import Deploy, Remove, ServeOriginal, SetProfile
 from ...schemas.payloads.event_data import DeployedData, DiffersData, ProfileData, RemovedData
 from ...schemas.payloads.events import ProfileLearned, ReleaseDeployed, ReleaseRemoved, VersionDiffers
-from .answers import Standing, answer, asked, standing
+from .answers import Standing, answer, origin_of, standing
 from .state import Outcome, ReleaseState
 from .trials import full_release, idle
 
@@ -19,7 +19,7 @@ def deploy(state: ReleaseState, command: Deploy, now: float) -> Outcome:
         **answer(command, after.generation, now),
         summary=f"{command.model} {command.version.version} is live",
         data=DeployedData(
-            **standing(after), **asked(command), previous=release.stable.version if release is not None else None
+            **standing(after), **origin_of(command), previous=release.stable.version if release is not None else None
         ),
     )
     return Outcome(after, event)
@@ -39,7 +39,7 @@ def set_profile(state: ReleaseState, command: SetProfile, now: float) -> Outcome
     event = ProfileLearned(
         **answer(command, after.generation, now),
         summary=f"the first {command.profile.rows} rows are the reference of {command.model} {spec.version}",
-        data=ProfileData(**stands, **asked(command), rows=command.profile.rows),
+        data=ProfileData(**stands, **origin_of(command), rows=command.profile.rows),
     )
     return Outcome(after, event)
 
@@ -65,16 +65,16 @@ def serve_original(state: ReleaseState, command: ServeOriginal, now: float) -> O
         **answer(command, after.generation, now),
         summary=f"the compiled form of {command.model} {spec.version} answers otherwise than the model: "
         "the model answers now",
-        data=DiffersData(**stands, **asked(command)),
+        data=DiffersData(**stands, **origin_of(command)),
     )
     return Outcome(after, event)
 
 
 def remove(state: ReleaseState, command: Remove, now: float) -> Outcome:
     """End the release, whatever runs. Where there is none the answer is the same: a removal can be asked for again."""
-    release, data = state.release, RemovedData(**asked(command))
+    release, data = state.release, RemovedData(**origin_of(command))
     if release is not None:
         digests = {version: spec.digest for version, spec in release.versions.items()}
-        data = RemovedData(**asked(command), removed=digests, id=release.id)
+        data = RemovedData(**origin_of(command), removed=digests, id=release.id)
     summary = f"{command.model} has no release any more"
     return Outcome(None, ReleaseRemoved(**answer(command, state.generation, now), summary=summary, data=data))

@@ -127,12 +127,14 @@ class ModelRoutes:
         if not first:
             return self._registered(registration, row, None, None, status=201)
         try:
-            asked = await self._deployer.asked(registration.name, actor=registration.author, reason="first version")
-            event = await self._deployer.execute(Deploy(**asked, version=spec_of(row)))
+            fields = await self._deployer.command_fields(
+                registration.name, actor=registration.author, reason="first version"
+            )
+            event = await self._deployer.execute(Deploy(**fields, version=spec_of(row)))
         except Unavailable as error:
             return self._registered(registration, row, None, f"not live yet: {error.detail}", status=201)
-        why_not = self._deployer.why_not(registration.name, spec_of(row))
-        return self._registered(registration, row, event, why_not, status=201)
+        warning = self._deployer.not_ready_reason(registration.name, spec_of(row))
+        return self._registered(registration, row, event, warning, status=201)
 
     async def list_models(self, request: web.Request) -> web.Response:
         """Return one page of models."""

@@ -44,7 +44,7 @@ from ...schemas.payloads.commands import (
 from ...schemas.payloads.releases import Release, Strategy, VersionSpec
 from ...schemas.trial_id import TrialId
 from ...telemetry.http import json_response
-from ..command_client import Asked
+from ..command_client import CommandFields
 from ..deployer import Deployer
 from ..route import Route
 from .route_tools import PAGING, answer, paging, parse_id, read_json
@@ -70,7 +70,7 @@ class ReleaseRoutes:
         """Send all requests to one version."""
         body: DeploymentRequest = parse(DeploymentRequest, await read_json(request))
         spec = await self._spec(body.model, body.version)
-        return await self._execute(Deploy(**await self._asked(body.model, body), version=spec))
+        return await self._execute(Deploy(**await self._fields(body.model, body), version=spec))
 
     async def list_deployments(self, request: web.Request) -> web.Response:
         """Return every model's release, as the log has it."""
@@ -101,8 +101,8 @@ class ReleaseRoutes:
         body: CanaryRequest = parse(CanaryRequest, await read_json(request))
         spec = await self._spec(body.model, body.candidate_version)
         percentage = body.initial_percentage or DEFAULT_PERCENTAGE
-        asked = await self._asked(body.model, body)
-        return await self._execute(StartCanary(**asked, version=spec, canary=body.plan(), percentage=percentage))
+        fields = await self._fields(body.model, body)
+        return await self._execute(StartCanary(**fields, version=spec, canary=body.plan(), percentage=percentage))
 
     async def get_canary(self, request: web.Request) -> web.Response:
         """Return a canary: its evidence while it runs, how it ended after that."""
@@ -131,18 +131,18 @@ class ReleaseRoutes:
     async def step_canary(self, request: web.Request) -> web.Response:
         """Change a canary's share."""
         body: PercentageRequest = parse(PercentageRequest, await read_json(request))
-        asked, trial = await self._asked_of(request, "canary", body)
-        return await self._execute(StepCanary(**asked, trial=trial, percentage=body.percentage), 200)
+        fields, trial = await self._trial_fields(request, "canary", body)
+        return await self._execute(StepCanary(**fields, trial=trial, percentage=body.percentage), 200)
 
     async def promote(self, request: web.Request) -> web.Response:
         """Send everything to the candidate."""
-        asked, trial = await self._asked_of(request, "canary", await self._change(request))
-        return await self._execute(Promote(**asked, trial=trial), 200)
+        fields, trial = await self._trial_fields(request, "canary", await self._change(request))
+        return await self._execute(Promote(**fields, trial=trial), 200)
 
     async def rollback(self, request: web.Request) -> web.Response:
         """Send everything to stable."""
-        asked, trial = await self._asked_of(request, "canary", await self._change(request))
-        return await self._execute(Rollback(**asked, trial=trial), 200)
+        fields, trial = await self._trial_fields(request, "canary", await self._change(request))
+        return await self._execute(Rollback(**fields, trial=trial), 200)
 
     async def start_shadow(self, request: web.Request) -> web.Response:
         """Send copies of the requests to a version whose answers nobody gets."""
@@ -153,21 +153,21 @@ class ReleaseRoutes:
             raise Conflict(
                 f"{release.stable.version} is live, not {body.production_version}", field="production_version"
             )
-        asked = await self._asked(body.model, body)
-        return await self._execute(StartShadow(**asked, version=spec, percentage=body.percentage))
+        fields = await self._fields(body.model, body)
+        return await self._execute(StartShadow(**fields, version=spec, percentage=body.percentage))
 
     async def stop_shadow(self, request: web.Request) -> web.Response:
         """Send no more copies."""
-        asked, trial = await self._asked_of(request, "shadow", await self._change(request))
-        return await self._execute(StopShadow(**asked, trial=trial), 200)
+        fields, trial = await self._trial_fields(request, "shadow", await self._change(request))
+        return await self._execute(StopShadow(**fields, trial=trial), 200)
 
     async def start_experiment(self, request: web.Request) -> web.Response:
         """Share the users out over several versions."""
         body: ExperimentRequest = parse(ExperimentRequest, await read_json(request))
         arms = body.arms()
         versions = {arm.version: await self._spec(body.model, arm.version) for arm in arms}
-        asked = await self._asked(body.model, body)
-        return await self._execute(StartExperiment(**asked, variants=arms, versions=versions, name=body.name))
+        fields = await self._fields(body.model, body)
+        return await self._execute(StartExperiment(**fields, variants=arms, versions=versions, name=body.name))
 
     async def list_experiments(self, request: web.Request) -> web.Response:
         """Return the experiments, newest first, without their results."""
@@ -202,8 +202,8 @@ class ReleaseRoutes:
         release = self._running(request, "ab")
         statistics = self._statistics.of_trial(release, "release")
         results = statistics["results"] if statistics else {}
-        asked, trial = await self._asked_of(request, "ab", body)
-        return await self._execute(StopExperiment(**asked, trial=trial, winner=body.winner, evidence=results), 200)
+        fields, trial = await self._trial_fields(request, "ab", body)
+        return await self._execute(StopExperiment(**fields, trial=trial, winner=body.winner, evidence=results), 200)
 
     routes = (
         Route("POST", "/deployments", deploy, "Send all requests to a version", scope="deploy", repeat="with_key",
@@ -257,13 +257,17 @@ class ReleaseRoutes:
             raise NotFound(f"no {what} {request.match_info['id'][:80]!r} is running", field="id")
         return release
 
-    async def _asked(self, model: str, body: ChangeRequest) -> Asked:
-        return await self._deployer.asked(model, actor=body.actor, reason=body.reason, based_on=body.generation)
+    async def _fields(self, model: str, body: ChangeRequest) -> CommandFields:
+        return await self._deployer.command_fields(
+            model, actor=body.actor, reason=body.reason, based_on=body.generation
+        )
 
-    async def _asked_of(self, request: web.Request, strategy: Strategy, body: ChangeRequest) -> tuple[Asked, int]:
-        """Return what a change of what runs under the path's id says, and its trial. Raises NotFound where it does not run."""
+    async def _trial_fields(
+        self, request: web.Request, strategy: Strategy, body: ChangeRequest
+    ) -> tuple[CommandFields, int]:
+        """Return the fields of a command on the running trial of the path's id, and the trial's number. Raises NotFound."""
         release = self._running(request, strategy)
-        return await self._asked(release.model, body), release.trial
+        return await self._fields(release.model, body), release.trial
 
     async def _execute(self, command: Command, status: int = 201) -> web.Response:
         event = await self._deployer.execute(command)

@@ -1,4 +1,4 @@
-"""Replays in the database, so that every gateway can say how far each is."""
+"""Replays in the database, so that every gateway can report their progress."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from ...registry.storage.database import ReplayRow, now
 
-# Whoever runs a replay says so every second; after so long without a word nobody does.
-SILENCE = timedelta(seconds=30)
+# The gateway that runs a replay updates it every second; without an update for this long it is interrupted.
+HEARTBEAT_TIMEOUT = timedelta(seconds=30)
 UNFINISHED = ("queued", "running")
 
 
 class Outcome(TypedDict, total=False):
-    """What there is to say of a replay beside its state."""
+    """The columns of a replay that change with its state."""
 
     progress: dict[str, Any]
     report: dict[str, Any]
@@ -31,21 +31,21 @@ class ReplayStore:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def add(self, model: str, asked: dict[str, Any], actor: str) -> ReplayRow:
-        """Write down what was asked for."""
-        row = ReplayRow(id=f"{model}.{uuid4().hex[:12]}", model=model, asked=asked, actor=actor, state="queued")
+    async def add(self, model: str, options: dict[str, Any], actor: str) -> ReplayRow:
+        """Insert a queued replay."""
+        row = ReplayRow(id=f"{model}.{uuid4().hex[:12]}", model=model, asked=options, actor=actor, state="queued")
         async with AsyncSession(self._engine, expire_on_commit=False) as session:
             session.add(row)
             await session.commit()
         return row
 
     async def get(self, replay_id: str) -> ReplayRow | None:
-        """Return one."""
+        """Return a replay, or None."""
         async with AsyncSession(self._engine) as session:
             return await session.get(ReplayRow, replay_id)
 
     async def page(self, models: Collection[str] | None, *, page: int, per_page: int) -> tuple[list[ReplayRow], int]:
-        """Return one page of these models' replays (None: of all), newest first, and how many there are."""
+        """Return one page of these models' replays (None: all models'), newest first, and the total count."""
         query = select(ReplayRow)
         if models is not None:
             query = query.where(ReplayRow.model.in_(models))
@@ -54,18 +54,18 @@ class ReplayStore:
             newest = query.order_by(ReplayRow.created_at.desc()).offset((page - 1) * per_page).limit(per_page)
             return list(await session.scalars(newest)), total or 0
 
-    async def say(self, replay_id: str, state: str, **columns: Unpack[Outcome]) -> None:
-        """Say how a replay stands; what is not given stays as it is."""
+    async def set_state(self, replay_id: str, state: str, **columns: Unpack[Outcome]) -> None:
+        """Update a replay's state and the given columns."""
         async with self._engine.begin() as connection:
             changed = update(ReplayRow).where(ReplayRow.id == replay_id)
             await connection.execute(changed.values(state=state, updated_at=now(), **columns))
 
     async def touch(self, replay_ids: Collection[str]) -> None:
-        """Say that these still wait for their turn."""
+        """Refresh the heartbeat of queued replays."""
         async with self._engine.begin() as connection:
             await connection.execute(update(ReplayRow).where(ReplayRow.id.in_(replay_ids)).values(updated_at=now()))
 
 
 def state_of(row: ReplayRow) -> str:
-    """Return a replay's state; one that nobody speaks of any more was interrupted."""
-    return "interrupted" if row.state in UNFINISHED and now() - row.updated_at > SILENCE else row.state
+    """Return a replay's state; an unfinished one without a heartbeat is interrupted."""
+    return "interrupted" if row.state in UNFINISHED and now() - row.updated_at > HEARTBEAT_TIMEOUT else row.state

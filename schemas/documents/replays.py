@@ -9,6 +9,9 @@ from pydantic import Field
 
 from .document import Document
 
+# Seconds between two progress reports of a running replay.
+PROGRESS_SECONDS = 1.0
+
 
 class ReplayDocument(Document):
     """A replay: how far it is while it runs, its report when it is done."""

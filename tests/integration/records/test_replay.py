@@ -143,7 +143,7 @@ async def test_a_replay_over_http_gives_the_same_report_and_waits_for_its_turn(s
     assert (await ended(sdk, few["id"]))["report"]["report"]["requests"] == 5
     failed = await ended(sdk, nothing["id"])
     assert (failed["state"], failed["report"]) == ("failed", None)
-    assert "no request for replayed lies between" in failed["error"]
+    assert "no request for replayed lies in" in failed["error"]
     listed = await sdk.replays("replayed")
     assert [replay["id"] for replay in listed] == [nothing["id"], few["id"], whole["id"]]
     async with http.get(f"/replays/{whole['id']}/page") as answer:

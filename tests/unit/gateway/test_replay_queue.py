@@ -1,4 +1,4 @@
-"""Replays one after the other: what each comes to is said, whatever becomes of the database meanwhile."""
+"""Replays run one at a time, and the outcome of each is stored even if the database is unavailable for a while."""
 
 import asyncio
 from types import SimpleNamespace
@@ -10,27 +10,27 @@ from structlog.testing import capture_logs
 
 
 class Store:
-    """Remembers what it was told; `away` times it cannot be reached first."""
+    """Records the states that were set; the first `away` calls fail."""
 
     def __init__(self, away=0):
-        self.away, self.said, self.touched = away, [], []
-        self.spoken = asyncio.Condition()
+        self.away, self.states, self.touched = away, [], []
+        self.changed = asyncio.Condition()
 
     async def add(self, model, asked, actor):
-        return SimpleNamespace(id=f"{model}.{len(self.said)}.{asked}", asked=asked)
+        return SimpleNamespace(id=f"{model}.{len(self.states)}.{asked}", asked=asked)
 
-    async def say(self, replay_id, state, **columns):
+    async def set_state(self, replay_id, state, **columns):
         if self.away:
             self.away -= 1
             raise OSError("the database is away")
-        async with self.spoken:
-            self.said.append((replay_id, state, columns))
-            self.spoken.notify_all()
+        async with self.changed:
+            self.states.append((replay_id, state, columns))
+            self.changed.notify_all()
 
-    async def until_said(self, *states):
-        """Return once these are the last states that were said."""
-        async with asyncio.timeout(10), self.spoken:
-            await self.spoken.wait_for(lambda: [state for _, state, _ in self.said][-len(states) :] == list(states))
+    async def until_states(self, *states):
+        """Return once these are the last states that were set."""
+        async with asyncio.timeout(10), self.changed:
+            await self.changed.wait_for(lambda: [state for _, state, _ in self.states][-len(states) :] == list(states))
 
     async def touch(self, ids):
         self.touched.append(list(ids))
@@ -48,15 +48,15 @@ def run_of(*steps, fails=None, forever=False):
     return run
 
 
-async def test_progress_is_said_and_then_the_report():
+async def test_progress_is_stored_and_then_the_report():
     store = Store()
     queue = ReplayQueue(store, run_of({"share": 0.5}, {"report": {"requests": 1}}))
     running = asyncio.create_task(queue.run())
     first, second = await queue.add("m", 1, "ada"), await queue.add("m", 2, "ada")
-    await store.until_said("running", "done", "running", "done")
+    await store.until_states("running", "done", "running", "done")
     running.cancel()
     whole = {"report": {"requests": 1}}
-    assert store.said == [
+    assert store.states == [
         (first.id, "running", {"progress": {"share": 0.5}}),
         (first.id, "done", {"report": whole}),
         (second.id, "running", {"progress": {"share": 0.5}}),
@@ -65,45 +65,45 @@ async def test_progress_is_said_and_then_the_report():
     assert store.touched == [[second.id]]
 
 
-async def test_a_failure_is_said_once_the_database_is_back_and_the_next_one_runs():
+async def test_a_failure_is_stored_once_the_database_is_back():
     store = Store(away=2)
     queue = ReplayQueue(store, run_of(fails=ReplayFailed("no request lies there")))
     running = asyncio.create_task(queue.run())
     row = await queue.add("m", 1, "ada")
-    await store.until_said("failed")
+    await store.until_states("failed")
     running.cancel()
-    assert store.said == [(row.id, "failed", {"error": "no request lies there"})]
+    assert store.states == [(row.id, "failed", {"error": "no request lies there"})]
 
 
-async def test_an_error_that_nobody_thought_of_fails_one_replay_and_no_more():
+async def test_an_unexpected_error_fails_one_replay_only():
     store = Store()
     queue = ReplayQueue(store, run_of(fails=RuntimeError("surprise")))
-    # Captured: a traceback that is drawn for a terminal can take seconds.
+    # Captured: rendering a traceback for a terminal can take seconds.
     with capture_logs() as logged:
         running = asyncio.create_task(queue.run())
         for number in range(2):
             await queue.add("m", number, "ada")
-        await store.until_said("failed", "failed")
+        await store.until_states("failed", "failed")
         running.cancel()
-    assert "surprise" in store.said[0][2]["error"]
+    assert "surprise" in store.states[0][2]["error"]
     assert [line["event"] for line in logged].count("replay.failed") == 2
 
 
-async def test_what_is_not_done_when_it_stops_was_interrupted():
+async def test_unfinished_replays_are_interrupted_when_the_queue_stops():
     store = Store()
     queue = ReplayQueue(store, run_of({"share": 0.1}, forever=True))
     running = asyncio.create_task(queue.run())
     rows = [await queue.add("m", number, "ada") for number in range(2)]
-    await store.until_said("running")
+    await store.until_states("running")
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert [(replay_id, state) for replay_id, state, _ in store.said[1:]] == [(row.id, "interrupted") for row in rows]
+    assert [(replay_id, state) for replay_id, state, _ in store.states[1:]] == [(row.id, "interrupted") for row in rows]
 
 
-async def test_there_is_an_end_to_the_queue():
+async def test_the_queue_is_bounded():
     queue = ReplayQueue(Store(), run_of())
     for number in range(MAX_WAITING):
         await queue.add("m", number, "ada")
-    with pytest.raises(Overloaded, match="16 replays wait"):
+    with pytest.raises(Overloaded, match="16 replays are waiting"):
         await queue.add("m", 99, "ada")

@@ -1,4 +1,4 @@
-"""A replay's own process: what it says arrives, how it ends is told, and it goes with whoever asked."""
+"""A replay's process: its progress and document arrive, failures are reported, and it stops with its caller."""
 
 import sys
 
@@ -14,19 +14,19 @@ BEGIN = "import json, os, sys; json.load(sys.stdin); say = lambda **line: print(
 
 @pytest.fixture
 def child(monkeypatch):
-    """Have a script stand in for the process."""
+    """Replace the process by a script."""
     return lambda script: monkeypatch.setattr(runs, "CHILD", (sys.executable, "-c", BEGIN + script))
 
 
-async def test_what_the_process_says_arrives_and_then_its_document(child, monkeypatch):
+async def test_progress_arrives_and_then_the_document(child, monkeypatch):
     child("say(progress={'share': 0.5}); say(document={'asked': json.loads(sys.argv[1]), 'long': 'x' * 10**6})")
-    said = [step async for step in run_replay({"model": "m", "limit": None})]
-    assert {"share": 0.5} in said
-    assert said[-1] == {"asked": {"model": "m", "limit": None}, "long": "x" * 10**6}
+    steps = [step async for step in run_replay({"model": "m", "limit": None})]
+    assert {"share": 0.5} in steps
+    assert steps[-1] == {"asked": {"model": "m", "limit": None}, "long": "x" * 10**6}
 
 
-async def test_a_process_without_a_word_is_said_to_be_there(child, monkeypatch):
-    monkeypatch.setattr(runs, "EVERY", 0.01)
+async def test_a_silent_process_repeats_its_last_progress(child, monkeypatch):
+    monkeypatch.setattr(runs, "PROGRESS_SECONDS", 0.01)
     child("import threading; threading.Event().wait()")
     steps = run_replay({})
     assert [await anext(steps) for _ in range(3)] == [{}, {}, {}]
@@ -47,6 +47,6 @@ async def test_a_failure_has_its_reason(child, script, why):
 
 
 async def test_the_real_process_reads_the_options_of_the_command():
-    with pytest.raises(ReplayFailed, match="--from is no moment: 'yesterday'"):
+    with pytest.raises(ReplayFailed, match="--from is not a time: 'yesterday'"):
         async for _ in run_replay({"model": "m", "version": "1.0.0", "from": "yesterday", "speed": None}):
             pass

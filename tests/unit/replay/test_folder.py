@@ -1,4 +1,4 @@
-"""A replay's folder holds what is needed to go on, also after a kill in the middle of a row."""
+"""A replay can resume from its folder, also after a kill in the middle of a row."""
 
 import pytest
 from modelmesh.replay.folder import ReplayFolder
@@ -20,7 +20,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5, 20])
-def test_whole_rows_are_there_and_a_cut_one_is_taken_away(folder, cut):
+def test_whole_rows_are_kept_and_a_cut_one_is_removed(folder, cut):
     path = folder.path / "rows.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) - cut])
@@ -34,12 +34,12 @@ def test_whole_rows_are_there_and_a_cut_one_is_taken_away(folder, cut):
 
 def test_beginning_again_forgets(folder):
     folder.begin({"model": "other"})
-    assert (folder.asked(), folder.earlier()) == ({"model": "other"}, {})
+    assert (folder.spec(), folder.earlier()) == ({"model": "other"}, {})
 
 
-def test_a_folder_without_a_replay_is_said_to_be_one(tmp_path):
-    with pytest.raises(InvalidInput, match="no replay to go on with"):
-        ReplayFolder(tmp_path).asked()
+def test_a_folder_without_a_replay_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="no replay to resume"):
+        ReplayFolder(tmp_path).spec()
 
 
 def test_rows_of_two_shapes_make_no_table(folder):

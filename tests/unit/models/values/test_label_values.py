@@ -52,7 +52,7 @@ def test_labels_are_the_same_by_value_and_kind(one, other, same, to_a_table):
         assert difference({"label": [a]}, {"label": [b]}).agree == same
         assert compare_with_truth({"label": [a]}, [b]) == BatchAccuracy(1, int(to_a_table), None)
         report = ReplayReport()
-        assert report.answered({"label": [a]}, {"label": [b]}) == same
+        assert report.add_answer({"label": [a]}, {"label": [b]}) == same
         assert len(report.document()["label_changes"]) == (not same)
 
 
