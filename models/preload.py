@@ -1,4 +1,4 @@
-"""Imports for proving a model, done once in the fork server."""
+"""Imports that a model's process needs, done once in the fork server."""
 
 import joblib  # noqa: F401
 import onnx  # noqa: F401

@@ -1,4 +1,4 @@
-"""Load a registered version, in this process or in one of its own that has none of this one's secrets."""
+"""Load a registered version, in this process or in an isolated one without access to this one's secrets."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from .values.tensors import Tensors, read_inputs
 
 _MAX_BACKOFF = 60.0  # seconds
 log = structlog.get_logger(__name__)
-# Of an answer: more than can be sent, and written as JSON they would take some hundred megabytes.
+# In one answer: more cannot be sent, and as JSON they would take hundreds of megabytes.
 _MAX_VALUES = 1 << 24
 
 
 def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) -> Predictor:
-    """Check the artifact, load it, and run it once for a row and once for the sample: the first run of each kind allocates.
+    """Check the artifact, load it and warm it up: run it on one row and on the whole sample, since first runs allocate memory.
 
-    A version whose rows are too large to travel in its record is warmed up on one that is made up; a model that does not take
-    that is not refused for it.
+    A version without a sample (its rows are too large for its record) is warmed up on a synthetic row. An error on that row is
+    ignored.
     """
     check_artifact(path, spec.served_as, allow_pickles=limits.allow_pickles, max_bytes=limits.file_bytes)
     predictor = adapter_for(spec.served_as).load(path, spec.signature, spec.sample, threads)
-    made_up = () if spec.sample else (Exception,)
-    with contextlib.suppress(*made_up):
+    ignored = () if spec.sample else (Exception,)
+    with contextlib.suppress(*ignored):
         inputs, _ = read_inputs(spec.sample or make_rows(spec.signature.inputs, 1), spec.signature)
         first = {name: array[:1] for name, array in inputs.items()}
         for rows in (first, inputs):
@@ -51,28 +51,28 @@ def load_checked(path: Path, spec: VersionSpec, threads: int, limits: Limits) ->
 
 
 class ServingProcess:
-    """A predictor whose model runs in a process of its own, as `load_checked` loads it there.
+    """A predictor whose model runs in an isolated process, loaded there by `load_checked`.
 
-    One that hangs is ended. What hangs again, or does not load again, is started again after pauses that double: an answer ends
-    them, of whatever kind it is.
+    A process that hangs is killed. If it hangs or fails to load repeatedly, it is restarted with exponential backoff; any
+    answer, an error included, resets the backoff.
     """
 
     def __init__(self, path: Path, spec: VersionSpec, threads: int, limits: Limits) -> None:
-        """Load it. Raises ModelFailed or what loading says: InvalidInput, PickleRefused, ValueError."""
+        """Load the model. Raises ModelFailed, or the error from loading: InvalidInput, PickleRefused, ValueError."""
         self.signature = spec.signature
         self._path = path
         self._load_request = ("load", spec, threads, limits)
         self._limits = limits
         self._closed = False
-        self._hung = 0  # consecutive times that it hung or failed to reload
-        self._retry_at = 0.0  # monotonic time before which it is not restarted (backoff)
+        self._hung = 0  # consecutive times that it hung or failed to load
+        self._retry_at = 0.0  # monotonic time before which it is not restarted
         self._is_data = adapter_for(spec.served_as).runs_in_worker
         self._lock = threading.Lock()
         hide_from_others()
         self._process: IsolatedProcess | None = self._start()
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """Return the outputs. Raises what the model raises; ModelFailed when its process died or was ended since it hung."""
+        """Return the outputs. Raises what the model raises, or ModelFailed when its process died or was killed because it hung."""
         with self._lock:
             process = self._running()
             try:
@@ -80,7 +80,7 @@ class ServingProcess:
             except TimeoutError:
                 self._discard(hung=True)
                 raise ModelFailed(
-                    f"the model hung: it gave no answer within {self._limits.batch_seconds:g} s, and its process was ended"
+                    f"the model hung: it gave no answer within {self._limits.batch_seconds:g} s, and its process was killed"
                 ) from None
             except ProcessDied as error:
                 self._discard(hung=False)
@@ -92,31 +92,31 @@ class ServingProcess:
         try:
             outputs = read_tensors(document.get("outputs"), body)
             if (values := sum(array.size for array in outputs.values())) > _MAX_VALUES:
-                raise ModelFailed(f"the model answers {values} values, of which at most {_MAX_VALUES} are sent")
+                raise ModelFailed(f"the model answers {values} values: at most {_MAX_VALUES} are sent")
             inside = document.get("inside")
             if inside is None:
                 return outputs
             raise OutsideDomain(np.array(inside, bool).reshape(len(next(iter(inputs.values())))), outputs)
         except (BrokenMessage, ValueError) as error:
-            raise ModelFailed(f"the model's process answers what nobody can read: {error}") from None
+            raise ModelFailed(f"the model's process sent an unreadable answer: {error}") from None
 
     def restart(self) -> None:
-        """Start the process where it is gone and its pause is over, so that the next batch need not wait for that."""
-        with self._lock, contextlib.suppress(Exception):  # the next `predict` raises it
+        """Restart a dead process once its backoff is over, so that the next batch need not wait for the start."""
+        with self._lock, contextlib.suppress(Exception):  # the next `predict` raises the error
             self._running()
 
     def close(self) -> None:
-        """End the process and all that the model started."""
+        """Kill the process and all that the model started."""
         self._closed = True
         if (process := self._process) is not None:
             process.close()
 
     def _running(self) -> IsolatedProcess:
-        """Return the process, started again where it is gone. Raises ModelFailed where it may or can not be."""
+        """Return the process, restarted if it is dead. Raises ModelFailed during its backoff, or if it does not start."""
         if self._process is not None:
             return self._process
         if self._closed:
-            raise ModelFailed("the model is not served any more")
+            raise ModelFailed("the model is no longer served")
         if (left := self._retry_at - time.monotonic()) > 0:
             raise ModelFailed(f"the model hung {self._hung} times in a row: it is started again in {left:.0f} s")
         try:
@@ -124,7 +124,7 @@ class ServingProcess:
         except Exception:
             self._discard(hung=True)
             raise
-        if self._closed:  # meanwhile
+        if self._closed:  # while it started
             process.close()
         return process
 
@@ -135,13 +135,13 @@ class ServingProcess:
         if hung:
             self._hung += 1
             if self._hung > 1:
-                pause = min(_MAX_BACKOFF, 2.0 ** min(self._hung - 2, 10))
-                self._retry_at = time.monotonic() + pause
+                backoff = min(_MAX_BACKOFF, 2.0 ** min(self._hung - 2, 10))
+                self._retry_at = time.monotonic() + backoff
 
     def _start(self) -> IsolatedProcess:
         limits = self._limits
         sandbox = sandbox_spec(self._path, limits.memory_bytes, limits.file_bytes)
-        # ONNX is data: it is kept apart for the memory that it takes.
+        # ONNX is data and runs no code: it is isolated only because of the memory that it takes.
         process = IsolatedProcess(sandbox, whole=limits.whole_sandbox and not self._is_data)
         try:
             process.call(*self._load_request, timeout=limits.load_seconds)
@@ -151,7 +151,7 @@ class ServingProcess:
                 raise ModelFailed(f"the model's process died while it was loaded ({error})") from None
             if isinstance(error, TimeoutError):
                 raise ModelFailed(
-                    f"the model hung: it was not loaded within {limits.load_seconds:g} s, and its process was ended"
+                    f"the model hung: it was not loaded within {limits.load_seconds:g} s, and its process was killed"
                 ) from None
             raise
         return process
@@ -160,9 +160,9 @@ class ServingProcess:
 def load_version(
     path: Path, spec: VersionSpec, limits: Limits, budget: MemoryBudget, *, threads: int = 1, slots: int = 1
 ) -> tuple[Predictor, Reservation | None]:
-    """Load a version: in this process where it is data and there is budget for all that it may take, else in one of its own.
+    """Load a version: in this process if it is data and its memory bound fits the budget, else in an isolated process.
 
-    Returns its reservation of the budget with it; none where it runs in its own process.
+    Returns the predictor and its reservation of the budget, None if it runs in an isolated process.
     """
     if not adapter_for(spec.served_as).runs_in_worker:
         return ServingProcess(path, spec, threads, limits), None
@@ -181,10 +181,10 @@ def load_version(
 
 
 class CompiledWithFallback:
-    """A compiled form with the model as fallback for batches in which the form is not sure of every row."""
+    """A compiled form, with the original model as fallback for batches in which the form is not sure of every row."""
 
     def __init__(self, compiled: Predictor, load_original: Callable[[], Predictor]) -> None:
-        """`load_original` is called when the model is first needed."""
+        """`load_original` is called when the original is first needed."""
         self.signature = compiled.signature
         self._compiled = compiled
         self._load_original = load_original

@@ -1,4 +1,4 @@
-"""Have a process of its own prove what an ONNX file takes: somebody made the file, and what reads it is not written in Python."""
+"""Compute an ONNX file's memory bound in an isolated process, because the file is untrusted and its parsers are native code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECONDS = 60.0
 
 
 def isolated_memory_bound(path: Path, memory_bytes: int) -> Memory:
-    """Return what is proved of the memory that an ONNX file takes; with the reason, nothing where that fails."""
+    """Return the memory bound of an ONNX file, or an unbounded `Memory` with the reason."""
     try:
         process = IsolatedProcess(sandbox_spec(path, memory_bytes, 0, int(_SECONDS)))
         try:

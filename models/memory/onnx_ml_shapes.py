@@ -1,4 +1,4 @@
-"""Sizes of what ONNX's operators for learned models give, those of which onnx itself says nothing."""
+"""Output shapes of the ai.onnx.ml operators for which onnx has no shape inference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _FLOAT, _INT64, _STRING = 1, 7, 8
-_ALIKE = ("Binarizer", "Imputer")  # an element for an element, of its type
+_SAME_TYPE = ("Binarizer", "Imputer")  # elementwise, type unchanged
 _FLOATS = ("Normalizer", "Scaler")
 _REGRESSORS = {"LinearRegressor": "targets", "SVMRegressor": "", "TreeEnsembleRegressor": "n_targets"}
 _CLASSIFIERS = {
@@ -16,24 +16,24 @@ _CLASSIFIERS = {
 
 
 def ml_output_shapes(node: Any, element: int, sizes: Sequence[Any]) -> list[tuple[int, list[Any]]] | None:
-    """Return the type of elements and the sizes of each output; plain numbers are sizes too. None where nothing is known.
+    """Return the element type and the sizes (`Size` or int) of each output, or None if they are not known.
 
-    `element` and `sizes` are those of the first input, a matrix with a row for each row of the answer.
+    `element` and `sizes` are those of the first input, a matrix with one row for each row of the answer.
     """
     if len(sizes) != 2:
         return None
     kind, attributes = node.op_type, {each.name: each for each in node.attribute}
-    if kind in _ALIKE:
+    if kind in _SAME_TYPE:
         return [(element, list(sizes))]
     if kind in _FLOATS:
         return [(_FLOAT, list(sizes))]
     if kind in _REGRESSORS:
-        said = attributes.get(_REGRESSORS[kind])
-        width = said.i if said is not None else 1 if kind != "TreeEnsembleRegressor" else 0
+        targets = attributes.get(_REGRESSORS[kind])
+        width = targets.i if targets is not None else 1 if kind != "TreeEnsembleRegressor" else 0
         return [(_FLOAT, [sizes[0], width])] if width > 0 else None
     if kind in _CLASSIFIERS:
         texts, numbers = (attributes.get(name) for name in _CLASSIFIERS[kind])
         labels = len(texts.strings) if texts is not None else len(numbers.ints) if numbers is not None else 0
-        if labels > 1:  # of one class there may be a column more than labels
+        if labels > 1:  # a classifier of one class may have one column more than labels
             return [(_STRING if texts is not None else _INT64, [sizes[0]]), (_FLOAT, [sizes[0], labels])]
     return None

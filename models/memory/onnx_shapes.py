@@ -1,7 +1,7 @@
-"""Sizes of an ONNX graph's tensors as a multiple of the rows of a batch: proved operator by operator, or not at all.
+"""Symbolic shape inference for ONNX graphs: each size is a constant or a multiple of the number of rows in the batch.
 
-Nothing that the file declares of its intermediate tensors or outputs is read, since its maker may have written anything. Each
-operator on the list is one whose outputs' sizes follow from its inputs' sizes and from constants; onnx works most of them out.
+Declared shapes of intermediate tensors and outputs are ignored, since the file is untrusted. Only operators whose output sizes
+follow from input sizes and constants are supported; onnx's own shape inference handles most of them.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from numpy.typing import NDArray
 from .onnx_ml_shapes import ml_output_shapes
 from .onnx_size import MAX_ELEMENTS, MAX_RANK, ONE, NotProved, Size, product, sizes_of, tensor_type
 
-_MAX_CONSTANT_VALUES = 1024  # of a constant that says sizes
-_SUMS_CONSTANTS = ("Pad", "Range")  # that add up constants: onnx may begin again at zero
+_MAX_CONSTANT_VALUES = 1024  # in a constant that may be used as sizes
+_SUMS_CONSTANTS = ("Pad", "Range")  # their shape inference in onnx may overflow
 
 
 class ShapeInference:
-    """What is known of a graph's tensors: types, constants that may say sizes, and tensors of sizes that were worked out."""
+    """The types of a graph's tensors, its small constants, and the values of integer tensors that hold sizes."""
 
     def __init__(self, opsets: dict[str, int], ir_version: int) -> None:
         self._opsets = opsets
         self._ir_version = ir_version
         self.types: dict[str, Any] = {}
         self._constants: dict[str, Any] = {}
-        self._tracked: dict[str, NDArray[Any]] = {}  # of Size
+        self._tracked: dict[str, NDArray[Any]] = {}  # arrays of Size
 
     def add_constant(self, name: str, tensor: Any) -> None:
-        """Note a constant, a TensorProto."""
+        """Add a constant, a TensorProto."""
         self._note(name, tensor_type(tensor.data_type, [Size(size) for size in tensor.dims]))
         if math.prod(tensor.dims) <= _MAX_CONSTANT_VALUES:
             self._constants[name] = tensor
 
     def add_input(self, name: str, kind: Any) -> None:
-        """Note an input, whose first dimension counts rows. Raises NotProved for one with another free dimension."""
+        """Add an input, whose first dimension counts rows. Raises NotProved for one with another free dimension."""
         shape = kind.tensor_type.shape.dim
         if kind.WhichOneof("value") != "tensor_type" or not shape:
-            raise NotProved(f"the input {name[:80]!r} is no tensor of rows")
+            raise NotProved(f"the input {name[:80]!r} is not a tensor of rows")
         if any(not size.HasField("dim_value") or size.dim_value <= 0 for size in shape[1:]):
-            raise NotProved(f"the input {name[:80]!r} has a free dimension beside the rows")
+            raise NotProved(f"the input {name[:80]!r} has a free dimension besides the rows")
         fixed = shape[0].dim_value if shape[0].HasField("dim_value") and shape[0].dim_value > 0 else None
         first = Size(1, True) if fixed is None else Size(fixed)
         within = [Size(size.dim_value) for size in shape[1:]]
         self._note(name, tensor_type(kind.tensor_type.elem_type, [first, *within]))
 
     def add_node(self, node: Any) -> None:
-        """Work out what a node gives. Raises NotProved."""
+        """Infer the types of a node's outputs. Raises NotProved."""
         if any(name not in self.types for name in node.input if name):
-            raise NotProved("the graph is not in order")
+            raise NotProved("the graph is not sorted topologically")
         overridden = {
             "Reshape": self._reshape,
             "Expand": self._expand,
@@ -66,18 +66,18 @@ class ShapeInference:
             found = self._infer_by_onnx(node)
         for name in filter(None, node.output):
             if name not in found:
-                raise NotProved("the size of what it gives is not known")
+                raise NotProved("the size of its output is not known")
             self._note(name, found[name])
         self._track_sizes(node)
 
     def _note(self, name: str, kind: Any) -> None:
         if name in self.types:
-            raise NotProved("a name stands for two tensors")
+            raise NotProved("two tensors have the same name")
         product(sizes_of(kind))
         self.types[name] = kind
 
     def _infer_by_onnx(self, node: Any) -> dict[str, Any]:
-        """Return what onnx itself says of a node."""
+        """Return the output types that onnx infers for a node, by name. Raises NotProved."""
         import onnx
         from onnx import defs, helper, shape_inference
 
@@ -88,14 +88,14 @@ class ShapeInference:
         if node.op_type in _SUMS_CONSTANTS:
             for name in data:
                 if any(abs(size.times) >= MAX_ELEMENTS for size in self._size_values(name).ravel()):
-                    raise NotProved("a size is beyond all measure")
+                    raise NotProved("a size is too large")
         try:
             schema = defs.get_schema(node.op_type, self._opsets[domain], domain)
             found: dict[str, Any] = shape_inference.infer_node_outputs(
                 schema, node, given, data, opset_imports=opsets, ir_version=self._ir_version
             )
         except (onnx.defs.SchemaError, shape_inference.InferenceError, KeyError, ValueError, RuntimeError) as error:
-            raise NotProved(f"onnx does not take it: {' '.join(str(error).split())}"[:200]) from None
+            raise NotProved(f"onnx refuses it: {' '.join(str(error).split())}"[:200]) from None
         return found
 
     def _infer_ml(self, node: Any) -> dict[str, Any]:
@@ -123,39 +123,39 @@ class ShapeInference:
         return numpy_helper.from_array(numbers, name)
 
     def _size_values(self, name: str) -> NDArray[Any]:
-        """Return the sizes that a tensor holds; a constant may hold -1, and others that no size is. Raises NotProved."""
+        """Return an integer tensor's values as an array of `Size`; values of a constant may be negative. Raises NotProved."""
         from onnx import numpy_helper
 
         found = self._tracked.get(name)
         if found is None and name in self._constants:
             try:
                 numbers = numpy_helper.to_array(self._constants[name])
-            except Exception as error:  # what a file says of a tensor may be anything
+            except Exception as error:  # the file is untrusted
                 raise NotProved(f"a constant cannot be read: {error}"[:200]) from None
             if numbers.dtype == np.int64:
                 found = np.empty(numbers.shape, object)
                 found[...] = np.array([Size(int(each)) for each in numbers.ravel()], object).reshape(numbers.shape)
         if found is None:
-            raise NotProved("the size of what it gives depends on values")
+            raise NotProved("the size of its output depends on values")
         return found
 
     def _like_first_input(self, node: Any, sizes: Sequence[Size]) -> dict[str, Any]:
         if any(size.times < 0 for size in sizes):
-            raise NotProved("a size is below zero")
+            raise NotProved("a size is negative")
         return {node.output[0]: tensor_type(self.types[node.input[0]].tensor_type.elem_type, sizes)}
 
     def _reshape(self, node: Any) -> dict[str, Any]:
         before = sizes_of(self.types[node.input[0]])
         if len(node.input) != 2:
-            raise NotProved("it is of an early opset")
+            raise NotProved("its opset is too old")
         wanted = self._size_values(node.input[1]).ravel().tolist()
         literal = any(each.name == "allowzero" and each.i for each in node.attribute)
         if (literal and Size(0) in wanted) or len(wanted) > MAX_RANK:
-            raise NotProved("a Reshape to nothing, or to too many dimensions")
+            raise NotProved("a Reshape to a size of 0, or to too many dimensions")
         after: list[Size] = []
         for place, size in enumerate(wanted):
             if size == Size(0) and place >= len(before):
-                raise NotProved("a Reshape copies a dimension that is not there")
+                raise NotProved("a Reshape copies a dimension that does not exist")
             after.append(before[place] if size == Size(0) else size)
         free = [place for place, size in enumerate(after) if size == Size(-1)]
         if len(free) == 1:
@@ -170,14 +170,14 @@ class ShapeInference:
         after = []
         for one, other in pairs:
             if one != other and ONE not in (one, other):
-                raise NotProved("an Expand to a size that it need not fit")
+                raise NotProved("an Expand to a size that may not fit")
             after.append(other if one == ONE else one)
         return self._like_first_input(node, after)
 
     def _tile(self, node: Any) -> dict[str, Any]:
         given, times = sizes_of(self.types[node.input[0]]), self._size_values(node.input[1]).ravel().tolist()
         if len(given) != len(times):
-            raise NotProved("a Tile of other dimensions than it is given")
+            raise NotProved("a Tile with another number of dimensions than its input")
         return self._like_first_input(node, [one * other for one, other in zip(given, times, strict=True)])
 
     def _filled(self, node: Any) -> dict[str, Any]:
@@ -186,11 +186,11 @@ class ShapeInference:
         element = next((each.t.data_type for each in node.attribute if each.name == "value"), TensorProto.FLOAT)
         sizes = self._size_values(node.input[0]).ravel().tolist()
         if any(size.times < 0 for size in sizes):
-            raise NotProved("a size is below zero")
+            raise NotProved("a size is negative")
         return {node.output[0]: tensor_type(element, sizes)}
 
     def _track_sizes(self, node: Any) -> None:
-        """Note which sizes a node's output holds, where it holds sizes: few operators do, and few dimensions there are."""
+        """Record the values of a node's output if they are sizes."""
         from onnx import helper
 
         if node.domain not in ("", "ai.onnx"):
@@ -207,7 +207,7 @@ class ShapeInference:
         try:
             found = self._sizes_held(node, attributes)
         except (NotProved, IndexError, ValueError, TypeError):
-            return  # then nothing is known of it, and what needs to know fails
+            return  # the values are unknown: `_size_values` raises if they are needed
         if found is not None and found.size <= _MAX_CONSTANT_VALUES:
             self._tracked[node.output[0]] = found
 
@@ -219,20 +219,20 @@ class ShapeInference:
             return sizes[attributes.get("start") : attributes.get("end")]
         if kind not in ("Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Gather", "Slice", "Concat", "Mul"):
             return None
-        if self.types[node.output[0]].tensor_type.elem_type != 7:  # int64: no other holds each size
+        if self.types[node.output[0]].tensor_type.elem_type != 7:  # int64: no other type can hold every size
             return None
         if kind == "Concat":
             return np.concatenate([self._size_values(name) for name in node.input])
-        said = self._size_values(first)
+        held = self._size_values(first)
         if kind == "Gather":
             places = np.array([size.times for size in self._size_values(node.input[1]).ravel()], int)
             return np.asarray(
-                said[places].reshape([size.times for size in sizes_of(self.types[node.output[0]])]), object
+                held[places].reshape([size.times for size in sizes_of(self.types[node.output[0]])]), object
             )
         if kind == "Mul":
-            return np.asarray(said * self._size_values(node.input[1]), object)
+            return np.asarray(held * self._size_values(node.input[1]), object)
         if kind == "Slice":
-            # One dimension there is, and steps of one.
+            # Only slices of a vector with a step of 1 are supported.
             begin, end, *rest = [int(self._size_values(name).ravel()[0].times) for name in node.input[1:]]
-            return said[begin:end] if said.ndim == 1 and rest[1:] in ([], [1]) else None
-        return np.asarray(said.reshape([size.times for size in sizes_of(self.types[node.output[0]])]), object)
+            return held[begin:end] if held.ndim == 1 and rest[1:] in ([], [1]) else None
+        return np.asarray(held.reshape([size.times for size in sizes_of(self.types[node.output[0]])]), object)

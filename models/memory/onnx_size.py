@@ -1,4 +1,4 @@
-"""A size of an ONNX tensor as a multiple of the rows of a batch, and the types of tensors that have such sizes."""
+"""Symbolic sizes of ONNX tensors, as constants or as multiples of the number of rows, and tensor types with such sizes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MARK = " rows"
 
 
 class NotProved(Exception):
-    """There is no bound; the message says why, in one line."""
+    """No memory bound can be proved; the message is the reason, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A number of elements, or of one dimension: `times`, multiplied by the rows of the batch where `by_row`."""
+    """A number of elements, or a dimension: `times`, multiplied by the number of rows in the batch if `by_row`."""
 
     times: int
     by_row: bool = False
@@ -26,14 +26,14 @@ class Size:
     def __mul__(self, other: Size) -> Size:
         if self.by_row and other.by_row:
             raise NotProved("a tensor's size grows with the square of the rows")
-        if abs(self.times * other.times) >= MAX_ELEMENTS:  # beyond 64 bits ONNX Runtime would begin again at zero
-            raise NotProved("a tensor has more elements than anybody could hold")
+        if abs(self.times * other.times) >= MAX_ELEMENTS:  # ONNX Runtime would overflow beyond 64 bits
+            raise NotProved(f"a tensor has {MAX_ELEMENTS} elements or more")
         return Size(self.times * other.times, self.by_row or other.by_row)
 
     def over(self, other: Size) -> Size:
-        """Return the quotient. Raises NotProved where there is none."""
+        """Return the quotient. Raises NotProved if it is not a whole number, or not a size."""
         if not other.times or self.times % other.times or (other.by_row and not self.by_row):
-            raise NotProved("a Reshape does not come out even")
+            raise NotProved("a Reshape does not divide evenly")
         return Size(self.times // other.times, self.by_row and not other.by_row)
 
 
@@ -49,9 +49,9 @@ def product(sizes: Sequence[Size]) -> Size:
 
 
 def sizes_of(kind: Any) -> Sizes:
-    """Return the sizes in a TypeProto of a tensor. Raises NotProved where one is not known."""
+    """Return the sizes in a tensor's TypeProto. Raises NotProved if one is not known."""
     if kind.WhichOneof("value") != "tensor_type" or not kind.tensor_type.HasField("shape"):
-        raise NotProved("it gives what is no tensor of a known shape")
+        raise NotProved("its output is not a tensor of a known shape")
     shape = kind.tensor_type.shape.dim
     if len(shape) > MAX_RANK:
         raise NotProved(f"a tensor has more than {MAX_RANK} dimensions")
@@ -63,7 +63,7 @@ def _size_of(dimension: Any) -> Size:
         return Size(dimension.dim_value)
     times, mark, rest = dimension.dim_param.partition(_MARK)
     if not mark or rest or not times.isdigit():
-        raise NotProved("the size of what it gives depends on values")
+        raise NotProved("the size of its output depends on values")
     return Size(int(times), True)
 
 

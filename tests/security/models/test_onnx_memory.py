@@ -82,7 +82,7 @@ async def test_what_is_proved_is_known_from_the_registration_and_stays_in_the_wo
         for path in (small, amplifier(tmp_path / "large.onnx"))
     ]
     assert [proof.memory.bounded for proof in proofs] == [True, False]
-    assert proofs[1].memory.why == "ConstantOfShape: the size of what it gives depends on values"
+    assert proofs[1].memory.why == "ConstantOfShape: the size of its output depends on values"
     budget = MemoryBudget(8 * GIB, 2**24)
     loaded = LoadedModel(
         spec_of(small, memory=proofs[0].memory), small, threads=1, slots=2, limits=limits, budget=budget
@@ -129,7 +129,7 @@ async def test_the_worker_and_its_other_models_live_on(keyed, tmp_path):
         beside = await register(session, "beside-the-greedy", small)
         greedy = await register(session, "greedy", amplifier(tmp_path / "greedy.onnx"))
         assert beside["proof"]["memory"]["why"] == ""
-        assert greedy["proof"]["memory"]["why"] == "ConstantOfShape: the size of what it gives depends on values"
+        assert greedy["proof"]["memory"]["why"] == "ConstantOfShape: the size of its output depends on values"
         for name in ("beside-the-greedy", "greedy"):
             await until_served(session, name)
         before, largest, kept = process.memory_info().rss, 0, 0

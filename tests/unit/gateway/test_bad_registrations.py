@@ -115,7 +115,7 @@ BAD = [
     ("a cache for ever", {"cache_ttl_seconds": "1e99"}, "cache_ttl_seconds", ""),
     ("a digest that is none", {"data_digest": "x"}, "data_digest", ""),
     ("a model that raises KeyError", {"artifact": odd(KeyError("amount")), "sample": "[[1]]"}, "sample", "looks for 'amount'"),
-    ("a model that raises nothing but a name", {"artifact": odd(ValueError()), "sample": "[[1]]"}, "sample", "without a word"),
+    ("a model that raises nothing but a name", {"artifact": odd(ValueError()), "sample": "[[1]]"}, "sample", "without a message"),
     ("a model that raises a TypeError", {"artifact": odd(TypeError("no text")), "sample": "[[1]]"}, "sample", "no text"),
 ]  # fmt: skip
 

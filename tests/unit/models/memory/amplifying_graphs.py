@@ -1,4 +1,4 @@
-"""ONNX graphs whose memory follows from values, or grows faster than their rows; and words of the reason that is given."""
+"""ONNX graphs whose memory follows from values, or grows faster than their rows; each with a pattern of the reason."""
 
 import numpy as np
 from onnx import helper
@@ -106,7 +106,7 @@ AMPLIFYING = {
         model(*SIZE_OF_X, node("Mul", "n n", "t"), node("ConstantOfShape", "t"), zero=np.array([0])),
         "values",
     ),
-    "what rows lack": (
+    "a constant less the rows": (
         model(
             *SIZE_OF_X,
             node("Sub", "many n", "t"),
@@ -116,7 +116,7 @@ AMPLIFYING = {
         ),
         "values",
     ),
-    "a share of many": (
+    "a constant divided by the rows": (
         model(
             *SIZE_OF_X,
             node("Div", "many n", "t"),
@@ -187,17 +187,17 @@ AMPLIFYING = {
     ),
     "NonZero": (model(node("NonZero", "x"), out=INT64), "NonZero"),
     "texts joined": (model(node("StringConcat", "x x"), inputs=TEXTS, out=STRING), "StringConcat"),
-    "texts repeated": (model(node("Tile", "x w"), inputs=TEXTS, out=STRING, w=np.array([1, 1000])), "repeat texts"),
+    "texts repeated": (model(node("Tile", "x w"), inputs=TEXTS, out=STRING, w=np.array([1, 1000])), "repeat strings"),
     "a text for all": (
         model(node("Gather", "x w"), inputs=TEXTS, out=STRING, w=np.zeros(1000, np.int64)),
-        "repeat texts",
+        "repeat strings",
     ),
     "free dimension": (model(node("Relu", "x"), inputs=(value("x", FLOAT, ["N", "M"]),)), "free dimension"),
     "free dimension of the same name": (
         model(node("Relu", "x"), inputs=(value("x", FLOAT, ["N", "N"]),)),
         "free dimension",
     ),
-    "what the file says of it": (
+    "declared sizes are wrong": (
         model(
             node("ReduceMax", "x", "m", keepdims=0),
             node("Range", "zero m one", "r"),
@@ -209,11 +209,11 @@ AMPLIFYING = {
         ),
         "Range",
     ),
-    "a name in our own words": (
+    "a dimension named like our own": (
         model(node("Relu", "x"), inputs=(value("x", FLOAT, ["N", "1 rows"]),)),
         "free dimension",
     ),
-    "sizes that begin again at zero": (
+    "sizes that overflow": (
         model(
             *SIZE_OF_X,
             node("Mul", "n many", "t"),
@@ -223,15 +223,15 @@ AMPLIFYING = {
         ),
         "values",
     ),
-    "pads that begin again at zero": (
+    "pads that overflow": (
         model(node("Pad", "x pads"), pads=np.array([0, 2**63 - 1, 0, 2**63 - 1])),
-        "measure",
+        "too large",
     ),
-    "strides beyond measure": (
+    "strides that overflow": (
         model(
             node("ConvTranspose", "x w", strides=[2**62, 2**62]), inputs=PICTURES, w=np.ones((3, 8, 3, 3), np.float32)
         ),
-        "measure",
+        "too large",
     ),
     "an operator of ONNX Runtime's": (
         model(helper.make_node("FusedMatMul", ["x", "w"], ["y"], domain="com.microsoft"), w=COLUMN),

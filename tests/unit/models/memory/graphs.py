@@ -19,7 +19,7 @@ X = (value("x"),)
 
 
 def model(*nodes, inputs=X, out=FLOAT, declared=(), functions=(), **constants):
-    """Return a model whose output is y; its declared shape says the least that it could."""
+    """Return a model whose output is y; its declared shape is as small as possible."""
     initializers = [numpy_helper.from_array(np.asarray(each), name) for name, each in constants.items()]
     graph = helper.make_graph(list(nodes), "g", list(inputs), [value("y", out, ["N"])], initializers)
     graph.value_info.extend(declared)

@@ -1,4 +1,4 @@
-"""An ONNX model's most memory: what is proved is true; what grows with values, or faster than the rows, is not proved."""
+"""The memory bound of ONNX models holds; graphs whose memory depends on values, or grows faster than the rows, have none."""
 
 import re
 
@@ -60,7 +60,7 @@ def test_a_large_constant_counts(tmp_path):
 
 
 def taken(document, rows):
-    """Return the bytes of all tensors of a run, ONNX Runtime's own word for their sizes."""
+    """Return the bytes of all tensors of a run, as ONNX Runtime reports them."""
     whole = onnx.ModelProto.FromString(document.SerializeToString())
     names = [name for each in whole.graph.node for name in each.output]
     for each in whole.graph.output:
@@ -197,10 +197,10 @@ def test_what_skl2onnx_makes_stays_in_the_worker_and_takes_no_more(estimator, la
     session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     for count in (1, 100):
         answers = session.run(None, {"X": rows[:count]})
-        least = sum(
+        minimum = sum(
             8 * np.size(each) if isinstance(each, np.ndarray) else 100 * sum(map(len, each)) for each in answers
         )
-        assert least <= memory.fixed + memory.row * count
+        assert minimum <= memory.fixed + memory.row * count
 
 
 def test_torch_modules_that_the_client_exports_stay_in_the_worker(tmp_path):
