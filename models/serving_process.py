@@ -72,7 +72,7 @@ class ServingProcess:
         self._process: IsolatedProcess | None = self._start()
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """Return the outputs. Raises what the model raises, or ModelFailed when its process died or was killed because it hung."""
+        """Return the outputs. Raises what the model raises, or ModelFailed if its process died, or hung and was killed."""
         with self._lock:
             process = self._running()
             try:

@@ -1,6 +1,6 @@
-"""Compile estimators of scikit-learn for which the compiled form is the same function; everything else is served as it is.
+"""Compile scikit-learn estimators to ONNX where the compiled form is the same function; all others are served as they are.
 
-What is on the list is listed here by its exact class: a subclass may do anything. docs/frameworks.md shows the list.
+Supported estimators are listed by their exact class, since a subclass may do anything. docs/frameworks.md shows the list.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from ...schemas.payloads.signatures import Signature
 from . import linear, trees
 from .answers import Outputs
 from .graph import Block, Graph, NotCompiled
-from .steps import add_columns, add_step, is_identity, side_by_side
+from .steps import add_columns, add_step, concatenate, is_identity
 from .table import Table
 
 Final = Callable[[Graph, Any, Block], Outputs]
-_LARGEST = 500_000_000  # bytes of a form: protobuf ends at 2 GB, and a proof holds it several times
+_MAX_FORM_BYTES = 500_000_000  # protobuf ends at 2 GB, and a proof holds the form several times
 
 
 @cache
-def _finals() -> dict[type, tuple[Final, bool]]:
-    """Each class that may end a pipeline: how it is added, and whether it computes the same on float32."""
+def _final_estimators() -> dict[type, tuple[Final, bool]]:
+    """Return, for each class that may end a pipeline, how it is added, and whether it computes the same on float32."""
     from sklearn import ensemble, linear_model, neural_network, svm, tree
 
     found: dict[type, tuple[Final, bool]] = {
@@ -64,8 +64,8 @@ def _finals() -> dict[type, tuple[Final, bool]]:
     return found
 
 
-def _unwrapped(model: Any) -> Any:
-    """Return what a search hands its questions to."""
+def _unwrap_search(model: Any) -> Any:
+    """Return the best estimator of a search, or the model itself."""
     from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 
     while type(model) in (GridSearchCV, RandomizedSearchCV):
@@ -73,52 +73,52 @@ def _unwrapped(model: Any) -> Any:
     return model
 
 
-def _through(graph: Graph, step: Any, table: Table, block: Block | None) -> Block:
-    """Add a transformer that is no last one."""
+def _add_transformer(graph: Graph, step: Any, table: Table, block: Block | None) -> Block:
+    """Add a transformer; return its output."""
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import FeatureUnion
 
     if type(step) is ColumnTransformer:
         if block is not None:
-            raise NotCompiled("ColumnTransformer stands behind another step")
+            raise NotCompiled("ColumnTransformer comes after another step")
         return add_columns(graph, step, table)
     block = block or table.block()
     if type(step) is not FeatureUnion:
         return add_step(graph, step, block)
     if step.transformer_weights:
-        raise NotCompiled("FeatureUnion weighs its parts")
+        raise NotCompiled("FeatureUnion weights its parts")
     parts = [
         block if isinstance(each, str) or is_identity(each) else add_step(graph, each, block)
         for _, each in step.transformer_list
         if each != "drop"
     ]
-    return side_by_side(graph, parts, sparse=False)
+    return concatenate(graph, parts, sparse=False)
 
 
 def compile_estimator(model: Any, signature: Signature) -> bytes:
-    """Return an ONNX form that gives the model's own answers wherever its output `SURE` is true.
+    """Return an ONNX form that gives the model's answers for all rows whose output `SURE` is true.
 
-    Raises NotCompiled with the reason where the estimator, a step, a parameter or an input is not on the list.
+    Raises NotCompiled with the reason if the estimator, a step, a parameter or an input is not supported.
     """
     from sklearn.pipeline import Pipeline
 
     names = getattr(model, "feature_names_in_", None)
-    model = _unwrapped(model)
+    model = _unwrap_search(model)
     steps = []
     while type(model) is Pipeline:
         steps += [step for _, step in model.steps[:-1] if step is not None and step != "passthrough"]
-        model = _unwrapped(model.steps[-1][1])
-    if type(model) not in _finals():
+        model = _unwrap_search(model.steps[-1][1])
+    if type(model) not in _final_estimators():
         raise NotCompiled(f"{type(model).__name__} is not on the list of what is compiled")
-    final, on_floats = _finals()[type(model)]
+    final, on_floats = _final_estimators()[type(model)]
     graph = Graph()
     table = Table(graph, signature, None if names is None else [str(name) for name in names])
     if table.floats_only and (steps or not on_floats):
         raise NotCompiled("on float32 scikit-learn computes in float32")
     block = None
     for step in steps:
-        block = _through(graph, step, table, block)
+        block = _add_transformer(graph, step, table, block)
     form = graph.finish(table.inputs, final(graph, model, block or table.block()))
-    if len(form) > _LARGEST:
+    if len(form) > _MAX_FORM_BYTES:
         raise NotCompiled(f"the compiled form would have {len(form)} bytes")
     return form

@@ -1,8 +1,7 @@
-"""Rows that a compiled form leaves to the model itself.
+"""Rows that a compiled form leaves to the original model.
 
-A form may have an output `SURE`, one truth value a row, that is worked out in the same run as the answers. So the limits of a
-form are one place (its graph), cost microseconds, and cannot be forgotten: whoever asks a form beyond them gets an exception,
-never a wrong number.
+A form may have an output `SURE`, one boolean for each row, computed in the same run as the answers. The check is part of the
+graph, costs microseconds, and cannot be skipped: rows outside the form's domain raise an exception, never return a wrong number.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ SURE = "modelmesh.sure"
 
 
 class OutsideDomain(Exception):
-    """The compiled form cannot answer for some of the rows: ask the model itself."""
+    """The compiled form cannot answer some of the rows: run the original model."""
 
     def __init__(self, inside: NDArray[np.bool_], outputs: Tensors) -> None:
-        """`inside` has shape (rows,): where it is true, `outputs` (each with all rows) holds the model's answer."""
+        """`inside` has shape (rows,): rows of `outputs` are the model's answers where it is true."""
         super().__init__("the compiled form of this version cannot answer these inputs")
         self.inside = inside
         self.outputs = outputs
 
 
 def only_sure(outputs: Tensors) -> Tensors:
-    """Return the outputs without `SURE`. Raises OutsideDomain unless it is true for every row."""
+    """Return the outputs without `SURE`. Raises OutsideDomain unless `SURE` is true for every row."""
     inside = outputs.pop(SURE, None)
     if inside is not None and not inside.all():
         raise OutsideDomain(inside, outputs)

@@ -1,4 +1,4 @@
-"""An ONNX graph in the making, on doubles, that knows which of its answers are sure."""
+"""Build an ONNX graph on doubles, with guards that mark the rows of which it is sure."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from .domain import SURE
 
-# Numbers of a compiled form lie this near the model's, relative to the larger of 1 and the number.
+# Maximum difference between numbers of a compiled form and the model's, relative to the larger of 1 and the number.
 TOLERANCE = 1e-9
 UNIT = 2.0**-53  # the largest relative error of one operation on doubles
 _OPSET = 17
-_TREES_BY_CLASS, _TREES_IN_DOUBLE = 3, 5  # of ai.onnx.ml: the first has TreeEnsembleRegressor, the second TreeEnsemble
+_TREES_BY_CLASS, _TREES_IN_DOUBLE = 3, 5  # ai.onnx.ml opsets of TreeEnsembleRegressor and of TreeEnsemble
 
 
 class NotCompiled(Exception):
-    """There is no compiled form that is the same function; the message says why, in one line."""
+    """No compiled form is the same function; the message is the reason, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Numbers of shape (rows, width) on their way through a pipeline.
+    """A tensor of shape (rows, width) between two steps of a pipeline.
 
-    `error` names a tensor of the same shape: how far the model's own numbers can lie from these, because sums are rounded in
-    another order. None: not at all, to the last bit. `sparse`: the model holds them as a sparse matrix.
+    `error` names a tensor of the same shape: the maximum difference from the model's own numbers, because sums are rounded in
+    another order. None: they are equal to the last bit. `sparse`: the model holds them as a sparse matrix.
     """
 
     values: str
@@ -36,7 +36,7 @@ class Block:
 
 
 class Graph:
-    """Nodes and constants. A guard is a tensor (rows,) of truth values: false where the form is not the model."""
+    """Nodes, constants and guards. A guard is a boolean tensor (rows,): false where the form may differ from the model."""
 
     def __init__(self) -> None:
         self._nodes: list[Any] = []
@@ -45,7 +45,7 @@ class Graph:
         self._trees_in_double = False
 
     def op(self, kind: str, *inputs: str, domain: str = "", unused: int = 0, **attributes: Any) -> str:
-        """Add a node; return the name of its first output. `unused`: how many others it has."""
+        """Add a node; return the name of its first output. `unused` is the number of its other outputs."""
         from onnx import helper
 
         name = f"t{len(self._nodes)}"
@@ -66,7 +66,7 @@ class Graph:
         return name
 
     def texts(self, values: list[str]) -> str:
-        """Add a constant of texts; return its name."""
+        """Add a constant of strings; return its name."""
         from onnx import TensorProto, helper
 
         name = f"c{len(self._constants)}"
@@ -80,9 +80,9 @@ class Graph:
 
         return self.op("Cast", name, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
-    def columns(self, name: str, which: list[int]) -> str:
+    def columns(self, name: str, indices: list[int]) -> str:
         """Return these columns of a matrix, in this order."""
-        return self.op("Gather", name, self.constant(which, np.int64), axis=1)
+        return self.op("Gather", name, self.constant(indices, np.int64), axis=1)
 
     def flat(self, name: str) -> str:
         """Return a column (rows, 1) as (rows,)."""
@@ -93,17 +93,17 @@ class Graph:
         self._guards.append(rows)
 
     def guard_all(self, elements: str) -> None:
-        """Add a guard from truth values (rows, width): all of a row must be true."""
+        """Add a guard from booleans (rows, width): all of a row must be true."""
         low = self.op("ReduceMin", self.cast(elements, np.float32), axes=[1], keepdims=0)
         self.guard(self.cast(low, np.bool_))
 
     def guard_no_infinity(self, matrix: str) -> None:
-        """Guard against infinities (in floats: also against what was too large for them); NaN passes."""
+        """Guard against infinities (in float32 also against values too large for it); NaN passes."""
         found = self.op("ReduceMax", self.cast(self.op("IsInf", matrix), np.float32), axes=[1], keepdims=0)
         self.guard(self.op("Equal", found, self.constant(0, np.float32)))
 
     def guard_finite(self, matrix: str, dtype: Any = np.float64) -> None:
-        """Guard against infinities and NaN: times nothing they are NaN."""
+        """Guard against infinities and NaN: times zero they are NaN."""
         zero = self.constant(0, dtype)
         total = self.op("ReduceSum", self.op("Mul", matrix, zero), self.constant([1], np.int64), keepdims=0)
         self.guard(self.op("Equal", total, zero))
@@ -113,14 +113,14 @@ class Graph:
         self.guard_all(self.op("Less", self.op("Abs", matrix), self.constant(largest)))
 
     def _rename(self, names: dict[str, str]) -> None:
-        """Give tensors other names: a node that did nothing but that would cost a microsecond each time."""
+        """Rename tensors. An Identity node instead would cost a microsecond in each run."""
         for node in self._nodes:
             for side in (node.input, node.output):
                 for at, name in enumerate(side):
                     side[at] = names.get(name, name)
 
     def finish(self, inputs: dict[str, tuple[Any, int]], outputs: dict[str, tuple[str, Any, int | None]]) -> bytes:
-        """Return the model. `inputs`: name to numpy type and width; `outputs`: name to tensor, type, width (None: (rows,))."""
+        """Return the model. `inputs`: name to numpy type and width; `outputs`: name to tensor, type and width (None: (rows,))."""
         from onnx import helper
 
         if self._guards:
@@ -150,10 +150,10 @@ class Graph:
 
 
 def double(array: Any) -> NDArray[np.float64]:
-    """Return a fitted array. Raises NotCompiled unless it is of doubles: in what a model learned, it computes."""
+    """Return a fitted array. Raises NotCompiled unless it holds doubles: the model computes in the type of its parameters."""
     found = np.asarray(array)
     if found.dtype != np.float64:
         raise NotCompiled(f"it was fitted on {found.dtype}, and computes in that")
     if not np.isfinite(found).all():
-        raise NotCompiled("what it learned is not all finite")
+        raise NotCompiled("its parameters are not all finite")
     return found

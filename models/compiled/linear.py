@@ -1,4 +1,4 @@
-"""Linear models and multilayer perceptrons, with a bound on what another order of summing can change."""
+"""Linear models and multilayer perceptrons, with a bound on how much the order of summing can change a result."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from .answers import Outputs, from_scores, product, regression, two_columns
 from .graph import UNIT, Block, Graph, NotCompiled, double
 
-_ACTIVATION_ERROR = 8 * UNIT  # of two libraries' tanh or logistic function, whose values are at most 1
+_ACTIVATION_ERROR = 8 * UNIT  # between two libraries' tanh or logistic function, whose values are at most 1
 
 
 def linear_classifier(graph: Graph, model: Any, block: Block) -> Outputs:
-    """Add scores, the highest one's label, and probabilities where the model has them."""
+    """Add scores, the label of the highest, and probabilities if the model has them."""
     binarizer = getattr(model, "_label_binarizer", None)
     if binarizer is not None and binarizer.y_type_ not in ("binary", "multiclass"):
         raise NotCompiled("it has several outputs")
@@ -23,11 +23,11 @@ def linear_classifier(graph: Graph, model: Any, block: Block) -> Outputs:
     if not hasattr(model, "predict_proba"):
         return found
     if getattr(model, "loss", "log_loss") != "log_loss":
-        raise NotCompiled(f"its probabilities are those of the loss {model.loss}")
+        raise NotCompiled(f"probabilities of the loss {model.loss} are not supported")
     if weights.shape[1] == 1:
         probabilities = two_columns(graph, graph.op("Sigmoid", raw))
     elif type(model).__name__.startswith("SGD"):
-        raise NotCompiled("its probabilities are made of one class against the rest")
+        raise NotCompiled("one-versus-rest probabilities are not supported")
     else:
         probabilities = graph.op("Softmax", raw, axis=1)
     return {**found, "probabilities": (probabilities, np.float64, max(2, weights.shape[1]))}
@@ -50,7 +50,7 @@ def _hidden(graph: Graph, block: Block, activation: str) -> Block:
     kind = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}[activation]
     error = block.error
     assert error is not None
-    if activation != "relu":  # neither is steeper than 1
+    if activation != "relu":  # the slopes of the other two are at most 1
         error = graph.op("Add", error, graph.constant(_ACTIVATION_ERROR))
     return Block(graph.op(kind, block.values), block.width, error)
 
@@ -70,7 +70,7 @@ def perceptron_classifier(graph: Graph, model: Any, block: Block) -> Outputs:
         "multiclass",
     ):
         raise NotCompiled("it has several outputs")
-    # The model compares what the last function made of the sums, so the rounding of that counts too.
+    # The model compares the outputs of the last activation, so its rounding counts too.
     found, raw = from_scores(graph, _last_sums(graph, model, block), np.asarray(model.classes_), slack=16 * UNIT)
     if model.out_activation_ == "softmax":
         return {**found, "probabilities": (graph.op("Softmax", raw, axis=1), np.float64, len(model.classes_))}

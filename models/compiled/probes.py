@@ -1,7 +1,7 @@
-"""Questions made out of a fitted model, to tell its compiled form apart from it.
+"""Probe rows derived from a fitted model, to find differences between the model and its compiled form.
 
-Each threshold of its trees with the floats beside it, points on the border between two answers, the edges of floating point and
-of whole numbers, missing values, categories seen and unseen: each column alone, and all together.
+They hold the thresholds of its trees and the floats next to them, points on decision boundaries, edge values of floating point
+and of integers, missing values, and categories seen and unseen: in each column alone, and in all together.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from ...schemas.payloads.signatures import Signature
 from ..values.tensors import Tensors
 
-_BYTES = 24 * 1024 * 1024  # of all probes
-_SECONDS = 2.0  # that the model may take for them, and again for the borders
-_COLUMNS = 40  # that are tried one by one
-_THRESHOLDS = 300
-_PAIRS = 16  # of rows with different answers, between which the border is sought
+_MAX_BYTES = 24 * 1024 * 1024  # of all probes
+_MAX_SECONDS = 2.0  # of the model's time for the probes, and again for the boundaries
+_MAX_COLUMNS = 40  # tried one by one
+_MAX_THRESHOLDS = 300
+_MAX_PAIRS = 16  # of rows with different answers, between which boundaries are searched by bisection
 _HALVINGS = 60
 _MIXED = 200
 _FLOATS = (
@@ -50,67 +50,67 @@ _Predict = Callable[[Tensors], Tensors]
 
 
 def probes(model: Any, signature: Signature, sample: Tensors, predict: _Predict) -> Tensors:
-    """Return probe rows, the sample's own among them; `sample` holds rows that the model answers.
+    """Return probe rows, including the sample's; `sample` holds rows that the model can answer.
 
-    Fewer of them for a model that is slow or has wide rows: `_BYTES` and `_SECONDS` bound them.
+    `_MAX_BYTES` and `_MAX_SECONDS` limit their number for wide rows and slow models.
     """
-    generator = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     rows = len(next(iter(sample.values())))
     begin = time.perf_counter()
     predict(sample)
     row_seconds = (time.perf_counter() - begin) / rows
     row_bytes = max(1, sum(array[:1].nbytes for array in sample.values()))
-    most = max(rows + 50, min(int(_SECONDS / row_seconds), _BYTES // row_bytes, 20_000))
-    groups = [sample, mixed(sample, _MIXED), *borders(sample, predict, row_seconds)]
-    makers = [
-        _edges(sample, signature, generator),
-        _around(sample, signature, _thresholds(model, generator), generator),
+    limit = max(rows + 50, min(int(_MAX_SECONDS / row_seconds), _MAX_BYTES // row_bytes, 20_000))
+    groups = [sample, mixed(sample, _MIXED), *boundaries(sample, predict, row_seconds)]
+    sources = [
+        _edges(sample, signature, rng),
+        _around_thresholds(sample, signature, _thresholds(model, rng), rng),
     ]
     taken = sum(len(next(iter(group.values()))) for group in groups)
-    for maker in makers:
-        for row in maker:
-            if taken >= most:
+    for source in sources:
+        for row in source:
+            if taken >= limit:
                 break
             groups.append(row)
             taken += len(next(iter(row.values())))
-    return {name: np.concatenate([group[name] for group in groups])[:most] for name in sample}
+    return {name: np.concatenate([group[name] for group in groups])[:limit] for name in sample}
 
 
 def mixed(inputs: Tensors, count: int) -> Tensors:
-    """Return rows between those given: numbers drawn between two rows', everything else one row's."""
+    """Return `count` random rows: floats interpolated between two of the given rows, all else copied from one."""
     rows = len(next(iter(inputs.values())))
-    generator = np.random.default_rng(0)
-    picked, others = generator.integers(0, rows, count), generator.integers(0, rows, count)
+    rng = np.random.default_rng(0)
+    picked, others = rng.integers(0, rows, count), rng.integers(0, rows, count)
     found: Tensors = {}
     for name, array in inputs.items():
         found[name] = array[picked]
         if array.dtype.kind == "f":
-            share = generator.random((count,) + (1,) * (array.ndim - 1))
+            share = rng.random((count,) + (1,) * (array.ndim - 1))
             found[name] = (share * array[picked] + (1 - share) * array[others]).astype(array.dtype)
     return found
 
 
-def borders(sample: Tensors, predict: _Predict, row_seconds: float) -> Iterator[Tensors]:
-    """Yield the two neighbouring rows on either side of where the answer changes, found by halving between sample rows."""
+def boundaries(sample: Tensors, predict: _Predict, row_seconds: float) -> Iterator[Tensors]:
+    """Yield rows just before and just after the point where the answer changes, found by bisection between sample rows."""
     if not any(array.dtype.kind == "f" for array in sample.values()):
         return
     answers = next(iter(predict(sample).values()))
-    if answers.dtype.kind == "f" and len(np.unique(answers)) > 30:  # a number that changes everywhere has no border
+    if answers.dtype.kind == "f" and len(np.unique(answers)) > 30:  # a continuous output has no boundary
         return
     keys = np.array([str(answer) for answer in answers.tolist()])
-    pairs = int(min(_PAIRS, _SECONDS / (_HALVINGS * row_seconds)))
-    generator = np.random.default_rng(0)
-    left = generator.integers(0, len(keys), 20 * _PAIRS)
-    right = generator.integers(0, len(keys), 20 * _PAIRS)
+    pairs = int(min(_MAX_PAIRS, _MAX_SECONDS / (_HALVINGS * row_seconds)))
+    rng = np.random.default_rng(0)
+    left = rng.integers(0, len(keys), 20 * _MAX_PAIRS)
+    right = rng.integers(0, len(keys), 20 * _MAX_PAIRS)
     differ = np.flatnonzero(keys[left] != keys[right])[:pairs]
     if not len(differ):
         return
     low = {name: array[left[differ]] for name, array in sample.items()}
     high = {name: array[right[differ]] for name, array in sample.items()}
-    ours = keys[left[differ]]
-    until = time.perf_counter() + _SECONDS
+    low_keys = keys[left[differ]]
+    deadline = time.perf_counter() + _MAX_SECONDS
     for _ in range(_HALVINGS):
-        if time.perf_counter() > until:
+        if time.perf_counter() > deadline:
             return
         middle = {
             name: (low[name] + (high[name] - low[name]) / 2).astype(low[name].dtype)
@@ -120,9 +120,9 @@ def borders(sample: Tensors, predict: _Predict, row_seconds: float) -> Iterator[
         }
         try:
             found = np.array([str(answer) for answer in next(iter(predict(middle).values())).tolist()])
-        except Exception:  # between two rows that it takes may lie one that it does not
+        except Exception:  # the model may refuse a row between two that it accepts
             return
-        same = found == ours
+        same = found == low_keys
         for name in low:
             low[name] = _chosen(same, middle[name], low[name])
             high[name] = _chosen(same, high[name], middle[name])
@@ -134,30 +134,30 @@ def _chosen(mask: NDArray[np.bool_], yes: NDArray[Any], no: NDArray[Any]) -> NDA
     return np.where(mask.reshape((-1,) + (1,) * (yes.ndim - 1)), yes, no).astype(yes.dtype)
 
 
-def _places(sample: Tensors, signature: Signature, generator: np.random.Generator) -> list[tuple[str, int | None]]:
-    """Return where single values stand: columns of a table, or of the rows of a matrix; a draw where there are many."""
+def _columns(sample: Tensors, signature: Signature, rng: np.random.Generator) -> list[tuple[str, int | None]]:
+    """Return the columns, as input name and index within a row (None for a table's column); a random draw if there are many."""
     found: list[tuple[str, int | None]] = []
     for spec in signature.inputs:
         array = sample[spec.name]
         found += (
             [(spec.name, None)] if array.ndim == 1 else [(spec.name, at) for at in range(int(np.prod(array.shape[1:])))]
         )
-    if len(found) <= _COLUMNS:
+    if len(found) <= _MAX_COLUMNS:
         return found
-    return [found[at] for at in sorted(generator.choice(len(found), _COLUMNS, replace=False))]
+    return [found[at] for at in sorted(rng.choice(len(found), _MAX_COLUMNS, replace=False))]
 
 
-def _put(sample: Tensors, at_rows: NDArray[Any], place: tuple[str, int | None], values: NDArray[Any]) -> Tensors:
-    """Return rows of the sample with values put into one column."""
+def _put(sample: Tensors, at_rows: NDArray[Any], column: tuple[str, int | None], values: NDArray[Any]) -> Tensors:
+    """Return rows of the sample with the values of one column replaced."""
     rows = {name: array[at_rows] for name, array in sample.items()}
-    name, column = place
+    name, index = column
     target = rows[name].copy()
-    target.reshape(len(at_rows), -1)[:, column or 0] = values
+    target.reshape(len(at_rows), -1)[:, index or 0] = values
     return {**rows, name: target}
 
 
 def _values_for(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the edge values that a column of this type can hold."""
+    """Return edge values for a column of this type."""
     with np.errstate(all="ignore"):
         if array.dtype.kind == "f":
             return np.unique(np.array(_FLOATS).astype(array.dtype).view(f"u{array.dtype.itemsize}")).view(array.dtype)
@@ -175,8 +175,8 @@ def _values_for(array: NDArray[Any]) -> NDArray[Any]:
     return array.ravel()[:1]
 
 
-def _edges(sample: Tensors, signature: Signature, generator: np.random.Generator) -> Iterator[Tensors]:
-    """Yield rows with edge values in all columns together, then in each alone."""
+def _edges(sample: Tensors, signature: Signature, rng: np.random.Generator) -> Iterator[Tensors]:
+    """Yield rows with edge values in all columns at once, then in one column at a time."""
     rows = len(next(iter(sample.values())))
     whole = {name: _values_for(array) for name, array in sample.items()}
     for at in range(max(map(len, whole.values()))):
@@ -184,13 +184,13 @@ def _edges(sample: Tensors, signature: Signature, generator: np.random.Generator
         for name, values in whole.items():
             row[name][...] = values[at % len(values)]
         yield row
-    for name, column in _places(sample, signature, generator):
+    for name, column in _columns(sample, signature, rng):
         values = whole[name]
-        yield _put(sample, generator.integers(0, rows, len(values)), (name, column), values)
+        yield _put(sample, rng.integers(0, rows, len(values)), (name, column), values)
 
 
-def _thresholds(model: Any, generator: np.random.Generator) -> list[tuple[int, float]]:
-    """Return (feature, threshold) of the trees that see the inputs themselves: all, or a draw."""
+def _thresholds(model: Any, rng: np.random.Generator) -> list[tuple[int, float]]:
+    """Return (feature, threshold) pairs of trees that are applied to the inputs directly; a random draw if there are many."""
     found: list[NDArray[Any]] = []
     for tree in np.ravel(np.asarray(getattr(model, "estimators_", [model]), dtype=object)):
         if hasattr(tree, "tree_"):
@@ -203,28 +203,28 @@ def _thresholds(model: Any, generator: np.random.Generator) -> list[tuple[int, f
     if not found:
         return []
     pairs = np.concatenate(found)
-    if len(pairs) > _THRESHOLDS:
-        pairs = pairs[generator.choice(len(pairs), _THRESHOLDS, replace=False)]
+    if len(pairs) > _MAX_THRESHOLDS:
+        pairs = pairs[rng.choice(len(pairs), _MAX_THRESHOLDS, replace=False)]
     return [(int(feature), float(threshold)) for feature, threshold in pairs]
 
 
-def _around(
-    sample: Tensors, signature: Signature, thresholds: list[tuple[int, float]], generator: np.random.Generator
+def _around_thresholds(
+    sample: Tensors, signature: Signature, thresholds: list[tuple[int, float]], rng: np.random.Generator
 ) -> Iterator[Tensors]:
-    """Yield rows with a threshold in its column, and the doubles and floats next to it."""
+    """Yield rows with a threshold in its column, or one of the doubles and floats next to it."""
     names = [spec.name for spec in signature.inputs]
     rows = len(next(iter(sample.values())))
     for feature, threshold in thresholds:
-        place = (names[0], feature) if len(names) == 1 else (names[feature], None)
-        array = sample[place[0]]
+        column = (names[0], feature) if len(names) == 1 else (names[feature], None)
+        array = sample[column[0]]
         if array.dtype.kind != "f":
             continue
         with np.errstate(all="ignore"):
             narrow = np.float32(threshold)
-            beside = np.array(
+            neighbours = np.array(
                 [
                     threshold, np.nextafter(threshold, -np.inf), np.nextafter(threshold, np.inf), narrow,
                     np.nextafter(narrow, np.float32(-np.inf)), np.nextafter(narrow, np.float32(np.inf)),
                 ]
             ).astype(array.dtype)  # fmt: skip
-        yield _put(sample, np.full(len(beside), generator.integers(0, rows)), place, beside)
+        yield _put(sample, np.full(len(neighbours), rng.integers(0, rows)), column, neighbours)

@@ -1,4 +1,4 @@
-"""Prove a compiled form before it is served: it answers as the model does wherever it says that it is sure."""
+"""Prove a compiled form before it is served: its answers must equal the model's for all rows of which it is sure."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from .domain import OutsideDomain
 from .graph import NotCompiled
 from .probes import mixed, probes
 
-_MIN_SURE_SHARE = 0.5  # of the sample: a form that leaves more to the model is not worth having
-_ALONE = 24  # probes that are asked one by one too
+_MIN_SURE_SHARE = 0.5  # of the sample: a form that leaves more rows to the model does not pay
+_SINGLE_ROWS = 24  # probes that are also run one at a time
 _MIXED = 200
 _OUTSIDE = (
-    "what the model refuses, whole numbers of 64 bits beyond 2^53, unseen categories, and scores that lie nearer together "
-    "than the rounding of sums"
+    "rows that the model refuses, 64-bit integers beyond 2^53, unseen categories, and scores that differ by less than the "
+    "rounding error of sums"
 )
 
 
 def compiled_form(
     adapter: Adapter, predictor: Predictor, signature: Signature, path: Path, inputs: Tensors, compiled_path: Path
 ) -> tuple[Predictor, dict[str, Any], Domain | None]:
-    """Return the form to serve, the report, and where the form is the same function.
+    """Return the predictor to serve, the report, and the domain in which the compiled form is the same function.
 
-    The form is the predictor itself, and the report says why, where none agrees with it.
+    If no form agrees with the model, the predictor is returned unchanged, and the report has the reason.
     """
     report: dict[str, Any] = {"attempted": True, "holds": False, "why": "there is no ONNX form of this model"}
     try:
         forms = adapter.compile(predictor, path)
     except NotCompiled as reason:
         return predictor, {**report, "why": str(reason)}, None
-    with threadpool_limits(1):  # many small questions: threads would wait for one another longer than they work
+    with threadpool_limits(1):  # many small batches: threads would spend more time on synchronization than on work
         return _first_that_agrees(forms, adapter, predictor, signature, inputs, compiled_path, report)
 
 
@@ -56,7 +56,7 @@ def _first_that_agrees(
         try:
             compiled = OnnxPredictor(form, signature, threads=1)
             parity, names = _parity(adapter, predictor, compiled, signature, inputs)
-        except Exception as error:  # what the converter made may not load or run
+        except Exception as error:  # the converted form may not load or run
             parity, names = Parity(0, False, float("inf"), f"the ONNX form does not run: {error}"[:300]), []
         report = {
             "attempted": True,
@@ -76,7 +76,7 @@ def _first_that_agrees(
 
 
 def _sure(compiled: Predictor, rows: Tensors) -> tuple[Tensors, Any]:
-    """Return the outputs, and a mask of the rows for which they count."""
+    """Return the outputs, and a mask of the rows of which the form is sure."""
     try:
         return compiled.predict(rows), slice(None)
     except OutsideDomain as outside:
@@ -86,7 +86,7 @@ def _sure(compiled: Predictor, rows: Tensors) -> tuple[Tensors, Any]:
 def _parity(
     adapter: Adapter, predictor: Predictor, compiled: OnnxPredictor, signature: Signature, inputs: Tensors
 ) -> tuple[Parity, list[str]]:
-    """Return what the probes found, and the names that the form's outputs must get."""
+    """Compare on probe rows. Return the parity, and the names to give to the form's outputs (none: unchanged)."""
     if not compiled.guarded:
         rows = {
             name: np.concatenate([array, more])
@@ -100,14 +100,14 @@ def _parity(
     count = len(next(iter(inputs.values())))
     if np.sum(np.ones(count, bool)[mask]) < _MIN_SURE_SHARE * count:
         return Parity(count, False, float("inf"), "the compiled form is not sure of most sample rows"), []
-    asked = probes(getattr(predictor, "model", None), signature, inputs, predictor.predict)
-    return _parity_where_sure(predictor, compiled, asked, adapter.tolerance), []
+    probe_rows = probes(getattr(predictor, "model", None), signature, inputs, predictor.predict)
+    return _parity_where_sure(predictor, compiled, probe_rows, adapter.tolerance), []
 
 
-def _parity_where_sure(predictor: Predictor, compiled: Predictor, asked: Tensors, tolerance: float) -> Parity:
-    """Ask both all that the form is sure of: together, in another order, and some one by one."""
-    outputs, mask = _sure(compiled, asked)
-    inside = {name: array[mask] for name, array in asked.items()}
+def _parity_where_sure(predictor: Predictor, compiled: Predictor, probe_rows: Tensors, tolerance: float) -> Parity:
+    """Compare both on all probes of which the form is sure: together, in another order, and some one at a time."""
+    outputs, mask = _sure(compiled, probe_rows)
+    inside = {name: array[mask] for name, array in probe_rows.items()}
     found = {name: array[mask] for name, array in outputs.items()}
     rows = len(next(iter(inside.values())))
     try:
@@ -118,24 +118,26 @@ def _parity_where_sure(predictor: Predictor, compiled: Predictor, asked: Tensors
     if not parity.holds:
         return parity
     order = np.random.default_rng(0).permutation(rows)
-    groups = [order, *order[:_ALONE].reshape(-1, 1)]
+    groups = [order, *order[:_SINGLE_ROWS].reshape(-1, 1)]
     for group in groups:
         again, sure = _sure(compiled, {name: array[group] for name, array in inside.items()})
         wanted = {name: array[group][sure] for name, array in found.items()}
         if not compare(wanted, {name: array[sure] for name, array in again.items()}, tolerance).holds:
-            return Parity(rows, False, float("inf"), "the compiled form answers otherwise in other company")
+            return Parity(
+                rows, False, float("inf"), "the compiled form's answer to a row depends on the other rows of the batch"
+            )
     return parity
 
 
 def _by_position(expected: Tensors, outputs: Tensors) -> Tensors:
-    """A converter may name the outputs as it likes; their order is the model's."""
+    """Return the outputs under the expected names, matched by position: a converter may choose other names."""
     if outputs.keys() == expected.keys() or len(outputs) != len(expected):
         return outputs
     return dict(zip(expected, outputs.values(), strict=True))
 
 
 def with_output_names(form: bytes, names: list[str]) -> bytes:
-    """Give the graph's outputs the model's own names, by an Identity each."""
+    """Rename the graph's outputs to the model's names, with an Identity node for each."""
     import onnx
 
     model = onnx.load_from_string(form)

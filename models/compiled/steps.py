@@ -1,4 +1,4 @@
-"""Transformers of a pipeline. Each does its arithmetic in scikit-learn's order, so its numbers are the same to the last bit."""
+"""Compile transformers of a pipeline. The order of arithmetic is scikit-learn's, so results are equal to the last bit."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from .table import Table
 def _exact(model: Any, block: Block) -> None:
     name = type(model).__name__
     if block.error is not None:
-        raise NotCompiled(f"{name} stands behind a step whose numbers are rounded in another order")
+        raise NotCompiled(f"{name} comes after a step whose sums are rounded in another order")
     if block.sparse:
         raise NotCompiled(f"{name} takes a sparse matrix")
 
 
-def _by_column(kind: str, learned: Callable[[Any], Any]) -> Callable[[Graph, Any, Block], Block]:
-    """A step that subtracts from, multiplies, or divides each column by what it learned."""
+def _columnwise(kind: str, parameter: Callable[[Any], Any]) -> Callable[[Graph, Any, Block], Block]:
+    """Return a step that combines each column with its fitted parameter by the operator `kind`."""
 
     def add(graph: Graph, model: Any, block: Block) -> Block:
-        row = double(learned(model)).reshape(1, -1)
+        row = double(parameter(model)).reshape(1, -1)
         return Block(graph.op(kind, block.values, graph.constant(row)), block.width)
 
     return add
 
 
-_centre = _by_column("Sub", lambda model: model.mean_)
-_scale = _by_column("Div", lambda model: model.scale_)
-_robust_centre = _by_column("Sub", lambda model: model.center_)
-_stretch = _by_column("Mul", lambda model: model.scale_)
-_shift = _by_column("Add", lambda model: model.min_)
+_centre = _columnwise("Sub", lambda model: model.mean_)
+_scale = _columnwise("Div", lambda model: model.scale_)
+_robust_centre = _columnwise("Sub", lambda model: model.center_)
+_multiply_scale = _columnwise("Mul", lambda model: model.scale_)
+_shift = _columnwise("Add", lambda model: model.min_)
 
 
 def _standard(graph: Graph, model: Any, block: Block) -> Block:
@@ -54,7 +54,7 @@ def _robust(graph: Graph, model: Any, block: Block) -> Block:
 def _min_max(graph: Graph, model: Any, block: Block) -> Block:
     _exact(model, block)
     graph.guard_no_infinity(block.values)
-    block = _shift(graph, model, _stretch(graph, model, block))
+    block = _shift(graph, model, _multiply_scale(graph, model, block))
     return _clipped(graph, block, *model.feature_range) if model.clip else block
 
 
@@ -66,7 +66,7 @@ def _max_abs(graph: Graph, model: Any, block: Block) -> Block:
 
 
 def _clipped(graph: Graph, block: Block, low: float, high: float) -> Block:
-    graph.guard_finite(block.values)  # what becomes of NaN is the library's choice
+    graph.guard_finite(block.values)  # Max and Min may treat NaN differently
     values = graph.op("Max", block.values, graph.constant(low))
     return Block(graph.op("Min", values, graph.constant(high)), block.width)
 
@@ -81,7 +81,7 @@ def _binarizer(graph: Graph, model: Any, block: Block) -> Block:
 def _imputer(graph: Graph, model: Any, block: Block) -> Block:
     _exact(model, block)
     if not (isinstance(model.missing_values, float) and np.isnan(model.missing_values)) or model.add_indicator:
-        raise NotCompiled("its imputer marks missing values, or takes others than NaN for them")
+        raise NotCompiled("its imputer adds an indicator, or its missing value is not NaN")
     if np.dtype(model._fill_dtype) != np.float64 or model.statistics_.dtype.kind != "f":
         raise NotCompiled(f"its imputer was fitted on {model._fill_dtype}")
     graph.guard_no_infinity(block.values)
@@ -132,17 +132,17 @@ def _steps() -> dict[type, Callable[[Graph, Any, Block], Block]]:
 
 
 def add_step(graph: Graph, model: Any, block: Block) -> Block:
-    """Add a transformer to the graph. Raises NotCompiled for one that is not on the list."""
+    """Add a transformer to the graph. Raises NotCompiled if it is not supported."""
     step = _steps().get(type(model))
     if step is None:
         raise NotCompiled(f"{type(model).__name__} is not on the list of what is compiled")
     if getattr(model, "_sklearn_output_config", None):
-        raise NotCompiled(f"{type(model).__name__} gives data frames")
+        raise NotCompiled(f"{type(model).__name__} outputs data frames")
     return step(graph, model, block)
 
 
 def add_encoder(graph: Graph, model: Any, columns: list[str]) -> Block:
-    """Add a OneHotEncoder or OrdinalEncoder of text columns, each (rows, 1). An unseen category is not sure."""
+    """Add a OneHotEncoder or OrdinalEncoder of text columns, each (rows, 1). Rows with an unseen category are not sure."""
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
     if type(model) not in (OneHotEncoder, OrdinalEncoder):
@@ -150,7 +150,7 @@ def add_encoder(graph: Graph, model: Any, columns: list[str]) -> Block:
     if model.min_frequency is not None or model.max_categories is not None or getattr(model, "drop", None) is not None:
         raise NotCompiled(f"{type(model).__name__} groups or drops categories")
     if np.dtype(model.dtype) != np.float64:
-        raise NotCompiled(f"{type(model).__name__} gives {np.dtype(model.dtype)}")
+        raise NotCompiled(f"{type(model).__name__} outputs {np.dtype(model.dtype)}")
     one_hot = type(model) is OneHotEncoder
     parts, width = [], 0
     for name, categories in zip(columns, model.categories_, strict=True):
@@ -175,44 +175,44 @@ def add_encoder(graph: Graph, model: Any, columns: list[str]) -> Block:
 
 
 def add_columns(graph: Graph, model: Any, table: Table) -> Block:
-    """Add a ColumnTransformer: its transformers side by side."""
+    """Add a ColumnTransformer: the outputs of its transformers, concatenated."""
     from sklearn.pipeline import Pipeline
 
     if getattr(model, "_sklearn_output_config", None):
-        raise NotCompiled("ColumnTransformer gives data frames")
+        raise NotCompiled("ColumnTransformer outputs data frames")
     blocks = []
     for name, transformer, _ in model.transformers_:
-        which = [int(at) for at in model._transformer_to_input_indices[name]]
-        if (isinstance(transformer, str) and transformer == "drop") or not which:
+        indices = [int(at) for at in model._transformer_to_input_indices[name]]
+        if (isinstance(transformer, str) and transformer == "drop") or not indices:
             continue
-        if table.texts_only(which):
+        if table.texts_only(indices):
             encoder = transformer
             if type(transformer) is Pipeline:
                 if len(transformer.steps) != 1:
                     raise NotCompiled("text goes through several steps")
                 encoder = transformer.steps[0][1]
-            blocks.append(add_encoder(graph, encoder, table.texts(which)))
+            blocks.append(add_encoder(graph, encoder, table.texts(indices)))
             continue
-        block = table.numbers(graph, which)
+        block = table.numbers(graph, indices)
         if not (isinstance(transformer, str) or is_identity(transformer)):
             for step in [step for _, step in transformer.steps] if type(transformer) is Pipeline else [transformer]:
                 block = block if isinstance(step, str) or step is None else add_step(graph, step, block)
         blocks.append(block)
-    return side_by_side(graph, blocks, sparse=bool(model.sparse_output_))
+    return concatenate(graph, blocks, sparse=bool(model.sparse_output_))
 
 
 def is_identity(transformer: Any) -> bool:
-    """Whether it is what scikit-learn makes of "passthrough"."""
+    """Whether it is the transformer that scikit-learn creates for "passthrough"."""
     from sklearn.preprocessing import FunctionTransformer
 
     return type(transformer) is FunctionTransformer and transformer.func is None
 
 
-def side_by_side(graph: Graph, blocks: list[Block], *, sparse: bool) -> Block:
-    """Return blocks joined into one."""
+def concatenate(graph: Graph, blocks: list[Block], *, sparse: bool) -> Block:
+    """Return the blocks, concatenated by column."""
     if not blocks:
         raise NotCompiled("no column is left")
     if any(block.error is not None for block in blocks):
-        raise NotCompiled("a step whose numbers are rounded in another order stands beside others")
+        raise NotCompiled("a step whose sums are rounded in another order is combined with others")
     values = graph.op("Concat", *[block.values for block in blocks], axis=1) if len(blocks) > 1 else blocks[0].values
     return Block(values, sum(block.width for block in blocks), sparse=sparse)

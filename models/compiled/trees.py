@@ -1,7 +1,7 @@
-"""Forests, gradient boosting and histogram boosting from the arrays that scikit-learn keeps.
+"""Compile forests, gradient boosting and histogram boosting from scikit-learn's arrays.
 
-All compare as scikit-learn does: trees and gradient boosting a float32 with a double, histogram boosting a double with a double.
-Missing values go where training sent them.
+Comparisons are scikit-learn's: trees and gradient boosting compare a float32 with a double, histogram boosting two doubles.
+Missing values take the branch that training chose for them.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from .graph import UNIT, Block, Graph, NotCompiled
 
 _LEAF = -1
 _FLOAT_BITS = 24
-_VOTE_BITS = 32  # what a vote's parts hold together at least, where one part does not hold all of it
+_VOTE_BITS = 32  # minimum precision of a vote that is split into parts
 
 
 def _round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the largest float32 not above each threshold: for a float32 x, x <= t then says what it says in float64."""
+    """Return the largest float32 not above each threshold: for any float32 x, x <= t is then the same as in float64."""
     with np.errstate(over="ignore"):
         narrow = thresholds.astype(np.float32)
     return np.where(narrow > thresholds, np.nextafter(narrow, np.float32(-np.inf)), narrow)
 
 
 def _tree_input(graph: Graph, model: Any, block: Block) -> str:
-    """Return the floats that trees compare, guarded against what the model refuses."""
+    """Return the float32 tensor that trees compare, guarded against values that the model refuses."""
     from sklearn.utils import get_tags
 
     if block.error is not None:
-        raise NotCompiled("trees stand behind a step whose numbers are rounded in another order")
+        raise NotCompiled("trees come after a step whose sums are rounded in another order")
     narrow = graph.cast(block.values, np.float32)
     if get_tags(model).input_tags.allow_nan and not block.sparse:
         graph.guard_no_infinity(narrow)
@@ -42,9 +42,9 @@ def _tree_input(graph: Graph, model: Any, block: Block) -> str:
 
 
 def _split_votes(votes: NDArray[np.float64], trees: int) -> tuple[list[NDArray[np.float32]], float]:
-    """Return parts of votes (0 to 1), each so short that floats add it up over all trees without rounding.
+    """Split votes (0 to 1) into parts of so few bits that float32 adds each part up over all trees without rounding.
 
-    And how far a vote can lie from the sum of its parts: not at all where one part is enough (pure leaves).
+    Return the parts and the maximum error of a vote's sum of parts: 0 if one part is enough (pure leaves).
     """
     bits = _FLOAT_BITS - int(np.ceil(np.log2(trees + 1))) - 1
     parts, rest, step = [], votes, 1.0
@@ -59,7 +59,7 @@ def _split_votes(votes: NDArray[np.float64], trees: int) -> tuple[list[NDArray[n
 
 
 def _forest_nodes(estimators: list[Any]) -> dict[str, Any]:
-    """Return the attributes of TreeEnsembleRegressor that say how rows find their leaves."""
+    """Return the attributes of TreeEnsembleRegressor that describe the trees without their leaf values."""
     found: dict[str, list[NDArray[Any]]] = {}
 
     def add(name: str, array: NDArray[Any]) -> None:
@@ -80,20 +80,20 @@ def _forest_nodes(estimators: list[Any]) -> dict[str, Any]:
 
 
 def _votes(graph: Graph, model: Any, estimators: list[Any], floats: str) -> tuple[str, float]:
-    """Return the votes (rows, classes) added up in double, and how far each can lie from their exact sum."""
+    """Return the votes (rows, classes) added up in double, and the maximum error of a sum."""
     leaves = [np.flatnonzero(each.tree_.children_left == _LEAF) for each in estimators]
     votes = np.concatenate([each.tree_.value[leaf, 0, :] for each, leaf in zip(estimators, leaves, strict=True)])
     if not ((votes >= 0) & (votes <= 1)).all():
-        raise NotCompiled("a leaf's votes are not shares")
-    parts, apart = _split_votes(votes, len(estimators))
+        raise NotCompiled("a leaf's votes are not between 0 and 1")
+    parts, error = _split_votes(votes, len(estimators))
     classes = len(model.classes_)
-    second_only = classes == 2 and len(parts) > 1  # the first class has what is left
+    second_only = classes == 2 and len(parts) > 1  # the first class has the rest
     if second_only:
         parts = [part[:, 1:] for part in parts]
     width = parts[0].shape[1]
     weights = np.concatenate(parts, axis=1)
     wanted = weights != 0
-    wanted[:, 0] = True  # each leaf has something to say
+    wanted[:, 0] = True  # each leaf needs an entry
     rows, targets = np.nonzero(wanted)
     summed = graph.op(
         "TreeEnsembleRegressor", floats, domain="ai.onnx.ml", aggregate_function="SUM", n_targets=weights.shape[1],
@@ -109,14 +109,15 @@ def _votes(graph: Graph, model: Any, estimators: list[Any], floats: str) -> tupl
             total = graph.op("Add", pieces.pop(), total)
     if second_only:
         total = graph.op("Concat", graph.op("Sub", graph.constant(len(estimators)), total), total, axis=1)
-    return total, apart * len(estimators)
+    return total, error * len(estimators)
 
 
 def forest_classifier(graph: Graph, model: Any, block: Block) -> Outputs:
     """Add a forest's or tree's votes, labels and probabilities.
 
-    Votes of pure leaves are added up exactly, here and in scikit-learn: ties are ties, and go to the first class. Others it
-    rounds after each tree: two classes nearer than that, or than the parts of the votes are long, are not sure.
+    Votes of pure leaves are added up exactly, here and in scikit-learn: ties go to the first class. Other votes are rounded
+    by scikit-learn after each tree, and by the split into parts here: a row whose two best classes are nearer than these
+    errors is not sure.
     """
     if model.n_outputs_ != 1:
         raise NotCompiled("it has several outputs")
@@ -128,19 +129,19 @@ def forest_classifier(graph: Graph, model: Any, block: Block) -> Outputs:
         copies = [_Tree.of(estimators[0].tree_, 1.0, each, each) for each in range(classes)]
         probabilities = _ensemble(graph, copies, classes, graph.cast(floats, np.float64))
     else:
-        votes, blur = _votes(graph, model, estimators, floats)
+        votes, error = _votes(graph, model, estimators, floats)
         probabilities = graph.op("Div", votes, graph.constant(trees))
-        if blur and classes > 1:
+        if error and classes > 1:
             two = graph.op("TopK", probabilities, graph.constant([2], np.int64), axis=1, unused=1)
-            apart = graph.op("Sub", graph.columns(two, [0]), graph.columns(two, [1]))
-            graph.guard_all(graph.op("Greater", apart, graph.constant(2 * blur / trees + 4 * trees * UNIT)))
+            gap = graph.op("Sub", graph.columns(two, [0]), graph.columns(two, [1]))
+            graph.guard_all(graph.op("Greater", gap, graph.constant(2 * error / trees + 4 * trees * UNIT)))
     found = labels(graph, first_largest(graph, probabilities), model.classes_)
     return {**found, "probabilities": (probabilities, np.float64, classes)}
 
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """One tree's nodes and the one number of each leaf."""
+    """One tree's nodes, with one value for each leaf, added to the output `target`."""
 
     left: NDArray[Any]
     right: NDArray[Any]
@@ -153,7 +154,7 @@ class _Tree:
 
     @classmethod
     def of(cls, tree: Any, scale: float, target: int, number: int = 0) -> _Tree:
-        """A tree of scikit-learn's, one of the numbers of its leaves times `scale`."""
+        """Return a scikit-learn tree, with output `number` of its leaves times `scale`."""
         leaf = tree.children_left == _LEAF
         return cls(
             tree.children_left, tree.children_right, leaf, tree.feature, tree.threshold, tree.missing_go_to_left,
@@ -162,7 +163,7 @@ class _Tree:
 
     @classmethod
     def of_histogram(cls, nodes: Any, target: int) -> _Tree:
-        """A tree of histogram boosting."""
+        """Return a tree of histogram boosting."""
         if (nodes["is_categorical"] & (1 - nodes["is_leaf"])).any():
             raise NotCompiled("it splits on categories")
         return cls(
@@ -172,13 +173,13 @@ class _Tree:
 
     @classmethod
     def constant(cls, value: float, target: int) -> _Tree:
-        """A tree that always says the same."""
+        """Return a tree with one leaf."""
         none = np.zeros(1, np.int64)
         return cls(none, none, np.ones(1, bool), none, np.zeros(1), none, np.array([value]), target)
 
 
 def _ensemble(graph: Graph, trees: list[_Tree], targets: int, floats: str) -> str:
-    """Return the sums (rows, targets) in double, added up tree after tree: the same roundings as in scikit-learn's loops."""
+    """Return the sums (rows, targets) in double, added up tree by tree, with the same rounding as scikit-learn's loops."""
     from onnx import numpy_helper
 
     found: dict[str, list[Any]] = {}
@@ -195,7 +196,7 @@ def _ensemble(graph: Graph, trees: list[_Tree], targets: int, floats: str) -> st
         place[last] = leaves + np.arange(len(last))
         left, right, feature = tree.left[inner], tree.right[inner], tree.feature[inner]
         threshold, missing = tree.threshold[inner], tree.missing_left[inner]
-        if not len(inner):  # the operator has no tree without a question: both answers lead to the one leaf
+        if not len(inner):  # the operator requires an inner node: both its branches lead to the one leaf
             left = right = last
             feature, threshold, missing = np.zeros(1, int), np.zeros(1), np.zeros(1, int)
         roots.append(nodes)
@@ -235,7 +236,7 @@ def forest_regressor(graph: Graph, model: Any, block: Block) -> Outputs:
 
 
 def _boosted(graph: Graph, raw: str, width: int, model: Any, *, at_zero: bool, steepness: float = 1.0) -> Outputs:
-    """Return labels and probabilities from raw sums; `at_zero`: the sum 0 is the second class."""
+    """Return labels and probabilities from raw sums; `at_zero`: the sum 0 means the second class."""
     if width > 1:
         found = labels(graph, first_largest(graph, raw), model.classes_)
         return {**found, "probabilities": (graph.op("Softmax", raw, axis=1), np.float64, width)}
@@ -252,7 +253,7 @@ def gradient_boosting(graph: Graph, model: Any, block: Block) -> Outputs:
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
     if model.init_ != "zero" and type(model.init_) not in (DummyClassifier, DummyRegressor):
-        raise NotCompiled("it begins with an estimator of its own")
+        raise NotCompiled("its `init` estimator is not supported")
     width = model.n_trees_per_iteration_
     begin = model._raw_predict_init(np.zeros((1, model.n_features_in_), np.float32))[0]
     wide = graph.cast(_tree_input(graph, model, block), np.float64)
@@ -269,7 +270,7 @@ def histogram_boosting(graph: Graph, model: Any, block: Block) -> Outputs:
     from sklearn.base import is_classifier
 
     if block.sparse or block.error is not None:
-        raise NotCompiled("trees stand behind a step whose numbers are rounded in another order")
+        raise NotCompiled("trees come after a step whose sums are rounded in another order")
     if model.is_categorical_ is not None or model._preprocessor is not None:
         raise NotCompiled("it splits on categories")
     width = model.n_trees_per_iteration_

@@ -215,7 +215,7 @@ class _Proof:
         self._scratch = Memory(fixed=max(before.fixed, fixed), row=max(before.row, row))
 
     def _unrolled(self, node: Any) -> int:
-        """Return the bytes that a convolution needs to unroll one image of the batch: a value for each weight at each position."""
+        """Return the bytes for a convolution to unroll one image of the batch: a value for each weight at each position."""
         place = _CONVOLUTIONS[node.op_type]
         given, weights, out = (self._sizes(name) for name in (node.input[0], node.input[place], node.output[0]))
         if len(weights) < 3 or any(size.by_row for size in (*weights, *given[1:], *out[1:])):
