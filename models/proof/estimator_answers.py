@@ -1,4 +1,4 @@
-"""Convert an estimator's answers to arrays in which each value keeps its own type."""
+"""Convert an estimator's answers to arrays in which each value keeps its type."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 from ...schemas.errors import InvalidInput, ModelFailed
 
-_WIDEST = 10_000  # numbers in one row of an answer
+_MAX_WIDTH = 10_000  # numbers in one row of an answer
 
 
 def array_of_answers(answers: Any) -> NDArray[Any]:
-    """Return answers as an array that can be written: no sparse matrix, no bytes, None for what is missing.
+    """Return answers as a dense array without bytes, with None for missing values.
 
-    Raises InvalidInput for one too wide, ModelFailed for bytes that are no text.
+    Raises InvalidInput if it is too wide, ModelFailed for bytes that are not UTF-8.
     """
     if hasattr(answers, "toarray"):
-        if answers.shape[-1] > _WIDEST:
+        if answers.shape[-1] > _MAX_WIDTH:
             raise InvalidInput(
                 f"an answer of {answers.shape[-1]} numbers a row is too wide to be written: end the pipeline in fewer "
-                f"than {_WIDEST} columns"
+                f"than {_MAX_WIDTH} columns"
             )
         answers = answers.toarray()
     if isinstance(answers, np.ma.MaskedArray):
@@ -48,12 +48,12 @@ def _unmasked(answers: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
 
 
 def _of_nullable(answers: Any) -> Any:
-    """Return pandas' Int64, boolean and the like: with gaps numpy would make floating-point numbers of them."""
+    """Return pandas' nullable types with missing values as objects: numpy would convert them to floats."""
     return answers.to_numpy(dtype=object) if np.asarray(answers.isna()).any() else answers
 
 
 def _of_list(answers: list[Any] | tuple[Any, ...]) -> NDArray[Any]:
-    """Return a list as an array. Of values of several types, or of texts, numpy would make others: those stay objects."""
+    """Return a list as an array. Strings and values of several types stay objects, since numpy would convert them."""
     array = np.asarray(answers)
     if array.dtype.kind == "O" or array.dtype.names:
         return array
@@ -64,7 +64,7 @@ def _of_list(answers: list[Any] | tuple[Any, ...]) -> NDArray[Any]:
 
 
 def _each(array: NDArray[Any]) -> NDArray[Any]:
-    """Return objects with text for bytes and None for what pandas says is missing; others stay what they are."""
+    """Return objects with bytes decoded, and None for pandas' NA."""
     values = array.ravel().tolist()
     if not any(isinstance(value, bytes) or type(value).__name__ == "NAType" for value in values):
         return array
@@ -80,4 +80,4 @@ def _text(value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        raise ModelFailed(f"the model answers {value!r:.80}: bytes that are no text in UTF-8") from None
+        raise ModelFailed(f"the model answers {value!r:.80}: bytes that are not UTF-8") from None

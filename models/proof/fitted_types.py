@@ -1,4 +1,4 @@
-"""What a fitted scikit-learn estimator says of the columns it was trained on: their types, and values that it has seen."""
+"""Infer column types and example values from a fitted scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from ...schemas.payloads.signatures import DType, TensorSpec
 
-# Libraries whose estimators take a number by its value: 1 and 1.0 are the same to them.
+# Libraries whose estimators treat 1 and 1.0 alike.
 _BY_VALUE = {"sklearn", "xgboost", "lightgbm", "imblearn"}
-# Those among them that take a number by its text, or do with it what somebody's function does.
+# Their estimators for which the type may matter: they use a number's text, or call a user's function.
 _BY_TYPE = {"FunctionTransformer", "CountVectorizer", "TfidfVectorizer", "HashingVectorizer", "FeatureHasher"}
 _VECTORIZERS = {"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"}
-# Through these, columns stay where they were: what comes next is asked too.
+# These keep the order of columns, so the next step of a pipeline describes the same columns.
 _KEEPS_COLUMNS = {"SimpleImputer", "KNNImputer", "IterativeImputer", "StandardScaler", "MinMaxScaler", "RobustScaler"}
 _INNER = ("best_estimator_", "estimator_", "estimator", "regressor_")
 _MAX_EXAMPLES = 32
@@ -24,7 +24,7 @@ _EXACT = 2**53
 
 @dataclass(frozen=True, slots=True)
 class FittedColumn:
-    """What one column held: its type, some of its values, and what a missing one was (None, else NaN)."""
+    """One training column: its type, example values, and whether a missing value was None (else NaN)."""
 
     dtype: DType
     examples: tuple[Any, ...] = ()
@@ -33,19 +33,19 @@ class FittedColumn:
     categories: tuple[Any, ...] = ()
 
     def spec(self, name: str) -> TensorSpec:
-        """Return the column as an input."""
+        """Return the column's input spec."""
         return TensorSpec(name=name, dtype=self.dtype, none=self.none, pandas=self.pandas, categories=self.categories)
 
 
 def fitted_columns(model: Any, count: int) -> dict[int, FittedColumn]:
-    """Return what is known of the columns by their place, for a model of so many; numbers are what nothing is known of."""
+    """Return the known columns of a model with `count` columns, by position. All others hold numbers."""
     found: dict[int, FittedColumn] = {}
-    _walk(model, list(range(count)), list(map(str, getattr(model, "feature_names_in_", []))), found)
+    _collect(model, list(range(count)), list(map(str, getattr(model, "feature_names_in_", []))), found)
     return found
 
 
 def takes_text(model: Any) -> bool:
-    """Whether the model starts with a vectorizer: its rows are texts."""
+    """Whether the model starts with a text vectorizer."""
     first = model
     while getattr(first, "steps", None):
         first = first.steps[0][1]
@@ -55,7 +55,7 @@ def takes_text(model: Any) -> bool:
 
 
 def takes_numbers_by_value(model: Any) -> bool:
-    """Whether 1 and 1.0 are the same to every estimator in the model: then whole numbers may come as floating-point ones."""
+    """Whether every estimator in the model treats 1 and 1.0 alike, so that integers may arrive as floats."""
     for estimator in _estimators(model, set()):
         kind = type(estimator)
         identity = kind.__name__ == "FunctionTransformer" and estimator.func is None
@@ -72,83 +72,83 @@ def takes_numbers_by_value(model: Any) -> bool:
     return True
 
 
-def _estimators(value: Any, met: set[int]) -> Iterator[Any]:
-    if id(value) in met:
+def _estimators(value: Any, seen: set[int]) -> Iterator[Any]:
+    if id(value) in seen:
         return
-    met.add(id(value))
+    seen.add(id(value))
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
         for each in value:
             if isinstance(each, list | tuple | dict) or hasattr(each, "fit"):
-                yield from _estimators(each, met)
+                yield from _estimators(each, seen)
     elif hasattr(value, "fit") and not isinstance(value, type):
         yield value
         for name, each in list(getattr(value, "__dict__", {}).items()):
-            if name == "_preprocessor":  # histogram boosting's own: it keeps numbers as they are
+            if name == "_preprocessor":  # internal to histogram boosting: it keeps numbers unchanged
                 continue
             if isinstance(each, list | tuple | dict) or hasattr(each, "fit"):
-                yield from _estimators(each, met)
+                yield from _estimators(each, seen)
 
 
-def _walk(estimator: Any, places: list[int], names: list[str], found: dict[int, FittedColumn]) -> None:
-    """Add what `estimator` says of the columns at `places`; what was said before stands."""
+def _collect(estimator: Any, positions: list[int], names: list[str], found: dict[int, FittedColumn]) -> None:
+    """Add what `estimator` knows of the columns at these positions. Known columns are not overwritten."""
     if isinstance(estimator, str):  # passthrough, drop
         return
     if hasattr(estimator, "steps"):
         for _, step in estimator.steps:
-            _walk(step, places, names, found)
+            _collect(step, positions, names, found)
             if type(step).__name__ not in _KEEPS_COLUMNS and step not in (None, "passthrough"):
                 return
         return
     if hasattr(estimator, "transformers_"):
         for _, transformer, columns in estimator.transformers_:
-            _walk(transformer, _places(columns, places, names), names, found)
+            _collect(transformer, _positions(columns, positions, names), names, found)
         return
     if hasattr(estimator, "transformer_list"):
         for _, transformer in estimator.transformer_list:
-            _walk(transformer, places, names, found)
+            _collect(transformer, positions, names, found)
         return
-    for place, seen in zip(places, _said(estimator), strict=False):
-        found.setdefault(place, seen)
+    for position, column in zip(positions, _columns_of(estimator), strict=False):
+        found.setdefault(position, column)
     for attribute in _INNER:
         inner = getattr(estimator, attribute, None)
         if inner is not None and not isinstance(inner, type):
-            _walk(inner, places, names, found)
-    # Histogram boosting has an encoder for what pandas calls categories.
+            _collect(inner, positions, names, found)
+    # Histogram boosting has an encoder for pandas categoricals.
     if (encoder := getattr(estimator, "_preprocessor", None)) is not None:
         categories: dict[int, FittedColumn] = {}
-        _walk(encoder, places, names, categories)
-        for place, seen in categories.items():
+        _collect(encoder, positions, names, categories)
+        for position, column in categories.items():
             found.setdefault(
-                place, FittedColumn(seen.dtype, seen.examples, pandas="category", categories=seen.examples)
+                position, FittedColumn(column.dtype, column.examples, pandas="category", categories=column.examples)
             )
     inner = getattr(estimator, "estimators_", None)
     if isinstance(inner, list) and inner and hasattr(inner[0], "steps"):
         for each in inner:
-            _walk(each, places, names, found)
+            _collect(each, positions, names, found)
 
 
-def _places(columns: Any, places: list[int], names: list[str]) -> list[int]:
-    """Return the places that a ColumnTransformer's selection means."""
+def _positions(columns: Any, positions: list[int], names: list[str]) -> list[int]:
+    """Return the positions that a ColumnTransformer's column selection means."""
     if isinstance(columns, slice):
         ends = [
             names.index(end) + number if isinstance(end, str) and end in names else end
             for number, end in enumerate((columns.start, columns.stop))
         ]
-        return places[slice(ends[0], ends[1], columns.step)]
+        return positions[slice(ends[0], ends[1], columns.step)]
     chosen = [columns] if isinstance(columns, str | int) else list(columns)
     if chosen and all(isinstance(each, bool | np.bool_) for each in chosen):
         chosen = [number for number, each in enumerate(chosen) if each]
     return [
-        names.index(each) if isinstance(each, str) else places[int(each)]
+        names.index(each) if isinstance(each, str) else positions[int(each)]
         for each in chosen
         if not isinstance(each, str) or each in names
     ]
 
 
-def _said(estimator: Any) -> Sequence[FittedColumn]:
-    """Return what one estimator says of the columns that it was fitted on, in their order; nothing if it says nothing."""
+def _columns_of(estimator: Any) -> Sequence[FittedColumn]:
+    """Return the columns that one estimator was fitted on, in order; empty if it does not record them."""
     kind = type(estimator).__name__
     if kind in _VECTORIZERS:
         words = sorted(getattr(estimator, "vocabulary_", {}))[:_MAX_EXAMPLES]
@@ -173,7 +173,7 @@ def _said(estimator: Any) -> Sequence[FittedColumn]:
 
 
 def _of_values(values: np.ndarray[Any, Any], *, none: bool = False) -> FittedColumn:
-    """Return what a column of such values is."""
+    """Return the column that holds such values."""
     listed = values.tolist()
     none = none or any(value is None for value in listed)
     known = [value for value in listed if value is not None and value == value][:_MAX_EXAMPLES]

@@ -1,4 +1,4 @@
-"""Infer a model's inputs from sample rows, and its outputs from what it answered."""
+"""Infer a model's inputs from sample rows, and its outputs from its answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _column_dtype(name: str, values: list[Any]) -> DType:
 
 
 def _column(name: str, values: list[Any]) -> TensorSpec:
-    """A column of JSON values; whole numbers beside gaps are floating-point, as a table would have them."""
+    """Return the spec of a column of JSON values; integers with missing values are floats, as in pandas."""
     dtype = _column_dtype(name, values)
     gaps = any(value is None for value in values)
     if gaps and dtype in ("int64", "uint64"):
@@ -48,9 +48,9 @@ def infer_inputs(
 ) -> tuple[TensorSpec, ...]:
     """Return the inputs of a model that was trained on rows like these.
 
-    `names` and `count` are the features that the model says it was trained on; `typed` are the types of the columns, or of the
-    matrix, that the sample was made from. A matrix of numbers without such a type is of `dtype`, or without one of its
-    values' own. Raises InvalidInput where the sample contradicts itself or them, or where nothing says what the inputs are.
+    `names` and `count` describe the features on which the model was trained; `typed` holds the types of the columns, or of the
+    matrix, that the sample was made from. A matrix without such a type is of `dtype`; if that is None, the values decide.
+    Raises InvalidInput if the sample contradicts itself or these, or if nothing describes the inputs.
     """
     known = {spec.name: spec for spec in typed}
     if sample and isinstance(sample[0], dict):
@@ -77,7 +77,7 @@ def infer_inputs(
         return (_matrix(sample, dtype),)
     if count is not None:
         return (TensorSpec(name=INPUT, dtype=dtype or "float64", shape=(-1, count)),)
-    raise InvalidInput("the model does not say what its inputs are: give a sample of a few rows", field="sample")
+    raise InvalidInput("the model does not describe its inputs: give a sample of a few rows", field="sample")
 
 
 def _matrix(sample: list[Any], dtype: DType | None) -> TensorSpec:
@@ -100,9 +100,9 @@ def _matrix(sample: list[Any], dtype: DType | None) -> TensorSpec:
 
 
 def as_floats(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Return the specs of a model to which 1 and 1.0 are the same: 200 in its sample must not forbid 200.5 later.
+    """Return the specs with integers as floats, for a model that treats 1 and 1.0 alike: later rows may have 200.5.
 
-    Among float32 columns narrow whole numbers become float32: a table of both is one of float32 to the model.
+    Next to float32 columns, integers of 8 and 16 bits become float32: the model converts a table of both to float32.
     """
     narrow = {"int8", "int16", "uint8", "uint16"} if any(spec.dtype == "float32" for spec in specs) else set()
     return tuple(
@@ -114,7 +114,7 @@ def as_floats(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
 
 
 def output_specs(outputs: Tensors, classes: Mapping[str, tuple[Category, ...]] | None = None) -> tuple[TensorSpec, ...]:
-    """Return the outputs as they came for the sample rows; `classes` are what the columns of one stand for."""
+    """Return the specs of the outputs for the sample rows; `classes` are the classes of an output's columns, by output."""
     specs = []
     for name, array in outputs.items():
         dtype: DType = "string"
@@ -124,17 +124,17 @@ def output_specs(outputs: Tensors, classes: Mapping[str, tuple[Category, ...]] |
             dtype = array.dtype.name if array.dtype.name in NUMPY_DTYPES else "float64"
         elif array.dtype.kind == "O" and not all(isinstance(value, str | bytes) for value in array.ravel()):
             dtype = "object"
-        meant = (classes or {}).get(name, ())
-        specs.append(TensorSpec(name=name, dtype=dtype, shape=(-1, *array.shape[1:]), categories=meant))
+        categories = (classes or {}).get(name, ())
+        specs.append(TensorSpec(name=name, dtype=dtype, shape=(-1, *array.shape[1:]), categories=categories))
     return tuple(specs)
 
 
 def make_rows(
     specs: tuple[TensorSpec, ...], rows: int, examples: Mapping[str, Sequence[Any]] | None = None
 ) -> list[Any]:
-    """Return rows that fit the inputs, for a proof or a warm-up when nobody gave a sample. Always the same ones.
+    """Return synthetic rows for a proof or warm-up without a sample. The result is deterministic.
 
-    `examples` are values that the model is known to have seen, by column.
+    `examples` are values from training, by column.
     """
     generator = np.random.default_rng(0)
     columns: dict[str, list[Any]] = {}

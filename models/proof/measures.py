@@ -1,9 +1,9 @@
-"""A few numbers about a value that is too large, or too free, to be compared as it is: texts, pictures, embeddings.
+"""Measures: a fixed number of statistics for a value that is too large to be compared as it is: texts, images, embeddings.
 
-Rows are told apart by them without being kept. Each row has one value of each measure, so what holds of any column of numbers
-holds of them. Random projections see what moments do not: a change of direction in a space of many dimensions (Johnson,
-Lindenstrauss, 1984), and for texts, hashed into counts of words and of letters in threes, a change of subject or language.
-The same value has the same measures in every process.
+Each measure is a column with one number for each row, so drift is computed on it as on any numeric column. Random projections
+show what moments do not: a change of direction in a space of many dimensions (Johnson, Lindenstrauss, 1984), and for texts,
+hashed into counts of words and of letter trigrams, a change of topic or language. The measures of a value are the same in
+every process.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 Column = tuple[str, NDArray[Any]]
-# Strings of more bytes than this are texts; as a category each has this form at the most.
+# A string of more bytes is a text. As a category it is shortened to this size.
 LONGEST_CATEGORY = 64
 TEXT_MEASURES = ("length", "word length", "capitals", "digits", "not ASCII", "bucket")
 WORD_PROJECTIONS = TRIGRAM_PROJECTIONS = 8
-# Of a text, what its measures are read from (its length is the whole one's).
+# The part of a text that its measures are computed from (except its length).
 READ_BYTES = 1024
 BUCKETS = 32
 
 MOMENTS = ("mean", "std", "min", "max", "zeros")
 PROJECTIONS = 16
-# A row of more values is first averaged into so many cells, and of more than the second number only every n-th is read.
+# A row of more than CELLS values is averaged into so many cells; of more than MAX_VALUES only every n-th value is read.
 CELLS = 1024
 MAX_VALUES = 1 << 16
 
 
 def category_of(value: object) -> str:
-    """Return a value as a category: its text, or the beginning of a long one and a digest of all of it."""
+    """Return a value as a category: its text, or for a long text its beginning and a checksum of the whole."""
     text = str(value)
     if len(text) <= LONGEST_CATEGORY // 4:
         return text
@@ -43,7 +43,7 @@ def category_of(value: object) -> str:
 
 
 def is_text(values: NDArray[Any]) -> bool:
-    """Whether a column of strings holds one that is too long for a category."""
+    """Whether a string in the column is too long for a category."""
     return any(
         len(value) > LONGEST_CATEGORY or len(value.encode(errors="replace")) > LONGEST_CATEGORY
         for value in values
@@ -52,7 +52,7 @@ def is_text(values: NDArray[Any]) -> bool:
 
 
 def text_columns(name: str, values: NDArray[Any]) -> list[Column]:
-    """Return the measures of a column of strings, each of shape (rows,); what is missing is NaN in all of them."""
+    """Return the measures of a column of strings, each of shape (rows,); a missing value is NaN in all of them."""
     kinds = [("words", WORD_PROJECTIONS), ("letters", TRIGRAM_PROJECTIONS)]
     names = [*TEXT_MEASURES, *(f"{kind} {number}" for kind, count in kinds for number in range(count))]
     measured = np.full((len(values), len(names)), np.nan)
@@ -84,7 +84,7 @@ def _measure_text(text: str) -> NDArray[np.float64]:
 
 
 def _signs(hashes: NDArray[np.uint32], count: int) -> NDArray[np.float64]:
-    """Return `count` random projections of the counts of hashes: each bit is a sign, scaled to a variance of about one."""
+    """Return `count` random projections of the counts of hashes: each bit is a sign; the variance is about 1."""
     if not len(hashes):
         return np.zeros(count)
     bits = (hashes[:, None] >> np.arange(count, dtype=np.uint32)) & 1
@@ -93,7 +93,7 @@ def _signs(hashes: NDArray[np.uint32], count: int) -> NDArray[np.float64]:
 
 
 def wide_columns(name: str, array: NDArray[Any]) -> list[Column]:
-    """Return the measures of an array of numbers, (rows, ...), each of shape (rows,); what is not finite counts as 0."""
+    """Return the measures of an array of numbers, (rows, ...), each of shape (rows,). Values that are not finite count as 0."""
     rows = len(array)
     flat = array.reshape(rows, -1) if rows else np.zeros((0, 1))
     read: NDArray[Any] = flat[:, :: -(-flat.shape[1] // MAX_VALUES) or 1]

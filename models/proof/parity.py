@@ -1,4 +1,4 @@
-"""Whether two forms of a model give the same answers: labels by value and type, numbers within a tolerance."""
+"""Compare the answers of two forms of a model: labels by value and type, numbers within a tolerance."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from ..values.tensors import Tensors
 
-TOLERANCE = 1e-5  # of forms that compute in float32
+TOLERANCE = 1e-5  # for forms that compute in float32
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far the answers of two forms lie apart on the same rows."""
+    """The difference between the answers of two forms on the same rows."""
 
     rows: int
     labels_equal: bool
@@ -25,14 +25,14 @@ class Parity:
 
     @property
     def holds(self) -> bool:
-        """Labels are equal, and numbers within the tolerance (relative above 1)."""
+        """Whether labels are equal, and numbers within the tolerance (relative above 1)."""
         return not self.why and self.labels_equal and self.largest_difference <= self.tolerance
 
 
 def compare(expected: Tensors, found: Tensors, tolerance: float = TOLERANCE) -> Parity:
-    """Compare two forms' outputs for the same rows; a missing output, another shape or another kind of number is no parity.
+    """Compare two forms' outputs for the same rows. A missing output, another shape or another kind of number breaks parity.
 
-    Floats are numbers, but not where they are a classifier's labels.
+    Floats are compared within the tolerance, except as a classifier's labels.
     """
     rows = len(next(iter(expected.values())))
     if missing := expected.keys() - found.keys():
@@ -52,16 +52,16 @@ def compare(expected: Tensors, found: Tensors, tolerance: float = TOLERANCE) -> 
 
 
 def _largest_difference(want: NDArray[Any], have: NDArray[Any]) -> float:
-    """The largest difference, relative above 1. NaN equals NaN, and an infinity itself."""
+    """Return the largest difference, relative above 1. NaN equals NaN, and an infinity equals itself."""
     wide = have.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(wide - want) / np.maximum(1.0, np.abs(want))
-    apart[(wide == want) | (np.isnan(want) & np.isnan(wide))] = 0.0
-    return float(np.where(np.isnan(apart), np.inf, apart).max(initial=0.0))
+        difference = np.abs(wide - want) / np.maximum(1.0, np.abs(want))
+    difference[(wide == want) | (np.isnan(want) & np.isnan(wide))] = 0.0
+    return float(np.where(np.isnan(difference), np.inf, difference).max(initial=0.0))
 
 
 def same_labels(want: NDArray[Any], have: NDArray[Any]) -> bool:
-    """Whether all are equal in value and in type, as a caller sees them: 1 is neither 1.0 nor "1" nor true."""
+    """Whether all labels are equal in value and type, as a caller sees them: 1 is neither 1.0 nor "1" nor true."""
     if want.dtype == have.dtype and want.dtype.kind in "iub":
         return np.array_equal(want, have)
     ours, theirs = want.ravel().tolist(), have.ravel().tolist()

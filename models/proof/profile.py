@@ -1,4 +1,4 @@
-"""The reference of a version: bins made from rows, and live rows counted on them."""
+"""Build a version's reference profile from rows, and count live rows in its bins."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .measures import Column, category_of, is_text, text_columns, wide_columns
 
 BINS = 20
 MAX_CATEGORIES = 50
-# Of a wider matrix a single value means nothing: it is an embedding or a picture, and a few measures stand for it.
+# A wider matrix is an embedding or an image, whose single values mean nothing: it is summarized by measures.
 MAX_FEATURES = 128
-# With more columns of text than this, of each of those behind them only the first measures count.
-MEASURED_TEXTS, FEWER_MEASURES = 4, 6
-# A profile travels in the deployment's record: beyond this the features at the end are left out.
+# After this many text columns, each further one keeps only its first measures.
+FULL_TEXTS, FEWER_MEASURES = 4, 6
+# A profile is part of the deployment's record: features beyond this size are left out.
 PROFILE_BYTES = 400_000
-# A reference that is learned from live rows travels raw, in one record at the most; a string weighs as much as so many numbers.
+# A reference learned from live rows is sent as raw values, in one record at most; a string counts as STRING_WEIGHT values.
 LEARNED_VALUES = 30_000
 STRING_WEIGHT = 4
 MAX_LABELS = 100
@@ -32,8 +32,8 @@ OTHER_LABELS = "(other)"
 def columns_of(tensors: Tensors) -> list[Column]:
     """Return the inputs' columns by name, each of shape (rows,): a matrix `x` of two columns gives `x[0]` and `x[1]`.
 
-    An array of many numbers a row gives its measures instead (`x: mean`, ...), and so do the columns of numbers behind the
-    first MAX_FEATURES together; what there is of strings beyond these has none.
+    An array with many numbers a row gives its measures instead (`x: mean`, ...), and so do all numeric columns after the
+    first MAX_FEATURES together. String columns after these are left out.
     """
     columns: list[Column] = []
     others: list[NDArray[Any]] = []
@@ -51,14 +51,14 @@ def columns_of(tensors: Tensors) -> list[Column]:
 
 
 def weight_of(columns: Iterable[Column]) -> int:
-    """Return what one row of these weighs against LEARNED_VALUES."""
+    """Return how much one row of these columns counts towards LEARNED_VALUES."""
     return max(1, sum(STRING_WEIGHT if values.dtype.kind in "OUS" else 1 for _, values in columns))
 
 
 def build_profile(
     columns: Iterable[Column], source: Literal["registration", "live"] = "registration"
 ) -> Profile | None:
-    """Return the profile of reference rows; None where there is nothing to watch."""
+    """Return the profile of reference rows; None if there are no rows or no features."""
     features: list[FeatureProfile] = []
     rows = texts = size = 0
     for name, values in columns:
@@ -66,7 +66,7 @@ def build_profile(
         found = [_numbers(name, values)] if values.dtype.kind not in "OUS" else _strings(name, values)
         if found and found[0].of:
             texts += 1
-            found = found if texts <= MEASURED_TEXTS else found[:FEWER_MEASURES]
+            found = found if texts <= FULL_TEXTS else found[:FEWER_MEASURES]
         for feature in found:
             size += len(feature.model_dump_json())
             if size <= PROFILE_BYTES:
@@ -75,7 +75,7 @@ def build_profile(
 
 
 def _strings(name: str, values: NDArray[Any]) -> list[FeatureProfile]:
-    """Few different strings are categories. Of many each is rare, and what they are like is compared."""
+    """Return a column of strings as categories if there are few different ones, else its measures."""
     seen = Counter(category_of(value) for value in values if value is not None)
     if len(seen) <= MAX_CATEGORIES and not is_text(values):
         return [_categories(name, values, tuple(category for category, _ in seen.most_common()))]
@@ -86,7 +86,7 @@ def _strings(name: str, values: NDArray[Any]) -> list[FeatureProfile]:
 def _numbers(name: str, values: NDArray[Any]) -> FeatureProfile:
     known = values.astype(np.float64)
     known = known[np.isfinite(known)]
-    # Edges between quantiles; where one value is frequent several fall together and count once.
+    # Edges between quantiles; equal edges, from a frequent value, are merged.
     edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.array([0.0])
     feature = FeatureProfile(name=name, kind="number", edges=tuple(edges.tolist()))
     return feature.model_copy(update={"counts": tuple(count_column(feature, values))})
@@ -98,7 +98,7 @@ def _categories(name: str, values: NDArray[Any], names: tuple[str, ...]) -> Feat
 
 
 def count_column(feature: FeatureProfile, values: NDArray[Any]) -> list[int]:
-    """Return how many values lie in each bin of the feature."""
+    """Return the number of values in each bin of the feature."""
     if feature.kind == "number":
         numbers = values.astype(np.float64)
         bins = np.searchsorted(np.asarray(feature.edges), numbers, side="left")
@@ -113,12 +113,12 @@ def count_column(feature: FeatureProfile, values: NDArray[Any]) -> list[int]:
 
 
 def count_rows(profile: Profile, tensors: Tensors) -> list[list[int]]:
-    """Return the counts of rows by feature and bin of the profile."""
+    """Return the counts of rows, by the profile's features and bins."""
     return count_columns(profile, columns_of(tensors))
 
 
 def count_columns(profile: Profile, found: Iterable[Column]) -> list[list[int]]:
-    """Return the counts of columns by feature and bin of the profile."""
+    """Return the counts of columns, by the profile's features and bins."""
     columns = dict(found)
     for name in {feature.of for feature in profile.features if feature.of and feature.name not in columns}:
         if name in columns:
@@ -130,7 +130,7 @@ def count_columns(profile: Profile, found: Iterable[Column]) -> list[list[int]]:
 
 
 def output_bins_of(outputs: Tensors) -> OutputBins | None:
-    """Return how to count answers like these: by the label if there is one, else the first output, by tenths of these."""
+    """Return how to count such answers: by label if there is one, else by deciles of the first output."""
     name = "label" if "label" in outputs else next(iter(outputs))
     values = outputs[name]
     if name != "label" and values.ndim == 1 and values.dtype.kind == "f":
@@ -141,7 +141,7 @@ def output_bins_of(outputs: Tensors) -> OutputBins | None:
 
 
 def output_labels(bins: OutputBins, outputs: Tensors) -> Sequence[str]:
-    """Return each row's answer as a label: the label itself, the place of the largest of several numbers, or the bin."""
+    """Return each row's answer as a label: the label itself, the index of the largest of several numbers, or the bin."""
     values = outputs.get(bins.output)
     if values is None:
         return []
@@ -153,12 +153,12 @@ def output_labels(bins: OutputBins, outputs: Tensors) -> Sequence[str]:
 
 
 def key_within(counts: Mapping[str, Any], name: str) -> str:
-    """Return under which name to count one: its own, or the rest's where as many different ones are counted as may be."""
+    """Return the key to count a name under: the name, or OTHER_LABELS once MAX_LABELS names are counted."""
     return name if name in counts or len(counts) < MAX_LABELS else OTHER_LABELS
 
 
 def count_labels(counts: dict[str, int], labels: Iterable[str]) -> None:
-    """Add labels to counts; beyond so many different ones the rest are counted together."""
+    """Add labels to counts; after MAX_LABELS different ones, new ones are counted together."""
     for label in map(category_of, labels):
         key = key_within(counts, label)
         counts[key] = counts.get(key, 0) + 1

@@ -1,7 +1,7 @@
-"""Prove a model before it is accepted: load it, run it on rows, time it, and compile it where the answers stay the same.
+"""Prove a model before it is accepted: load it, run it on rows, time it, and compile it if the answers stay the same.
 
-`prove` does the work and may be handed anything, so `prove_in_fresh_process` runs it where a crash, a leak or an endless
-loop hurts nobody else.
+`prove` does the work. The model is untrusted, so `prove_in_fresh_process` runs it in an isolated process, where a crash, a
+leak or an endless loop does no harm.
 """
 
 from __future__ import annotations
@@ -43,23 +43,25 @@ from .infer_signature import make_rows, output_specs
 from .profile import build_profile, columns_of, output_bins_of
 
 _SYNTHETIC_ROWS = 32
-_SYNTHETIC_VALUES = 1_000_000  # of all rows together, as long as there are two: rows of pictures are large as JSON
+_SYNTHETIC_VALUES = 1_000_000  # in all rows together, but at least two rows: rows of images are large as JSON
 _MAX_FORM_BYTES = 2**31  # an ONNX file holds no more
-_OUTPUT_ROWS = 1000  # of the reference rows, those that the output bins are made from
+_OUTPUT_ROWS = 1000  # reference rows that the output bins are computed from
 
-# Of their own: models that take their time must not keep a thread from anything else.
+# A separate pool: slow models must not block the default executor.
 _proofs = ThreadPoolExecutor(8, "proof")
 
 
 class Proof(BaseModel):
-    """What was found out about a model. Times in milliseconds."""
+    """The results of a proof. Times are in milliseconds."""
 
     signature: Signature
     served_as: Framework
     compiled: bool
     parity: dict[str, Any]
-    domain: Domain | None = Field(default=None, description="where the compiled form is the same function")
-    alone: bool = Field(default=False, description="requests share no batch: company changes the answers")
+    domain: Domain | None = Field(default=None, description="the rows for which the compiled form is the same function")
+    alone: bool = Field(
+        default=False, description="requests share no batch: an answer depends on the other rows of the batch"
+    )
     why_alone: str = ""
     sample: list[Any]
     sample_given: bool
@@ -70,7 +72,7 @@ class Proof(BaseModel):
     libraries: dict[str, str]
     profile: Profile | None = None
     output_bins: OutputBins | None = None
-    memory: Memory | None = Field(default=None, description="what the form that is served takes, where that is ONNX")
+    memory: Memory | None = Field(default=None, description="the memory bound of the served form, if that is ONNX")
     deterministic: bool = Field(default=True, description="whether the same rows gave the same answers again")
 
 
@@ -103,7 +105,7 @@ def prove(
     compiled_path: Path,
     reference: list[Any] | None = None,
 ) -> Proof:
-    """Load, run, time and compile the model. Writes `compiled_path` where the compiled form is the one to serve.
+    """Load, run, time and compile the model. Writes `compiled_path` if the compiled form is the one to serve.
 
     Raises RegistrationRefused saying which step failed.
     """
@@ -115,7 +117,7 @@ def prove(
         raise RegistrationRefused(error.detail, field=error.field) from error
     load_ms = (time.perf_counter() - started) * 1000
     specs = predictor.signature.inputs
-    # Whether the model takes gaps shows when it runs on them.
+    # Missing values are allowed here: `find_missing` finds out whether the model takes them.
     inputs_known = Signature(inputs=tuple(spec.model_copy(update={"missing": True}) for spec in specs))
     rows = sample or make_rows(specs, _synthetic_row_count(specs), getattr(predictor, "examples", None))
     try:
@@ -156,13 +158,13 @@ def prove(
 
 
 def _synthetic_row_count(specs: tuple[TensorSpec, ...]) -> int:
-    """Return how many rows to make up."""
+    """Return the number of synthetic rows for such inputs."""
     values = sum(math.prod(max(1, size) for size in spec.row_shape) for spec in specs)
     return max(2, min(_SYNTHETIC_ROWS, _SYNTHETIC_VALUES // max(1, values)))
 
 
 def _same(some: Tensors, others: Tensors) -> bool:
-    """Whether two runs gave the same, to the last bit."""
+    """Whether two runs gave the same outputs, to the last bit."""
     return all(np.array_equal(array, others[name], equal_nan=array.dtype.kind == "f") for name, array in some.items())
 
 
@@ -180,7 +182,7 @@ def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
         outputs = predictor.predict(inputs)
     except ModelMeshError as error:
         raise RegistrationRefused(f"the model fails on the sample rows: {error.detail}", field=error.field) from error
-    except Exception as error:  # the model is somebody's code: it can raise anything
+    except Exception as error:  # the model is untrusted code: it can raise anything
         raise RegistrationRefused(
             f"the model fails on the sample rows: {explain_error(error)} (give a sample of rows that it was trained on)",
             field="sample",
@@ -195,11 +197,11 @@ def _run(predictor: Predictor, inputs: Tensors, rows: int) -> Tensors:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a model may be and take: pickles or not, address space, size of what it unpacks to or writes.
+    """Limits on a model: whether pickles are allowed, its address space, and the size of what it unpacks to or writes.
 
-    With `whole_sandbox` it runs in no process that the machine does not keep apart whole. A process of its own has
-    `load_seconds` to load it, and `batch_seconds` for each batch: as long as anybody may wait, whatever this caller asks for,
-    for who asks for little must not have it ended.
+    With `whole_sandbox` it runs only in a process with every sandbox restriction in force. An isolated process has
+    `load_seconds` to load the model and `batch_seconds` for each batch. The latter is the maximum deadline of any request,
+    so that a caller with a short deadline cannot have the process killed.
     """
 
     allow_pickles: bool
@@ -211,7 +213,7 @@ class Limits:
 
     @classmethod
     def from_settings(cls, settings: ModelSettings) -> Limits:
-        """Return the limits that the settings say."""
+        """Return the limits from the settings."""
         return cls(
             settings.pickles == "allow",
             settings.model_memory_bytes,
@@ -234,9 +236,9 @@ async def prove_in_fresh_process(
     limits: Limits,
     timeout: float,
 ) -> Proof:
-    """Run `prove` in a process of its own, kept apart from all else and within limits. Writes `compiled_path` as `prove` does.
+    """Run `prove` in a new isolated process, within the limits. Writes `compiled_path` as `prove` does.
 
-    Raises RegistrationRefused when it fails, dies or takes too long.
+    Raises RegistrationRefused if it fails, dies or times out.
     """
     request = ("prove", framework, limits, signature, sample, compile_model, reference)
     run = asyncio.get_running_loop().run_in_executor
@@ -245,7 +247,7 @@ async def prove_in_fresh_process(
     try:
         document = await run(_proofs, _request_proof, process, request, compiled_path, limits, timeout)
     except TimeoutError:
-        raise RegistrationRefused(f"the model did not prove itself within {timeout:.0f} s") from None
+        raise RegistrationRefused(f"the proof of the model did not finish within {timeout:.0f} s") from None
     except ProcessDied as error:
         raise RegistrationRefused(
             f"the process that ran the model died ({error}): out of memory, or a crash in native code"
@@ -255,7 +257,7 @@ async def prove_in_fresh_process(
     proof = _validated(document, framework, compiled_path, limits)
     if proof.served_as != "onnx":
         return proof.model_copy(update={"memory": None})
-    # In another process: that one may have run somebody's code.
+    # In another process, since this one may have run the model's code.
     memory = await run(_proofs, isolated_memory_bound, compiled_path if proof.compiled else path, limits.memory_bytes)
     return proof.model_copy(update={"memory": memory})
 
@@ -278,11 +280,11 @@ def _request_proof(
 
 
 def _validated(document: dict[str, Any], framework: Framework, compiled_path: Path, limits: Limits) -> Proof:
-    """Return what the process found. It ran somebody's code, so what it says is checked as if that code had written it."""
+    """Return the proof that the process sent. The model's code may have written it, so it is validated."""
     try:
         proof = Proof.model_validate(document.get("proof"))
     except ValidationError as error:
-        raise RegistrationRefused(f"the model's process says what is no proof: {error.errors()[0]['msg']}") from None
+        raise RegistrationRefused(f"the model's process sent an invalid proof: {error.errors()[0]['msg']}") from None
     if proof.served_as != ("onnx" if proof.compiled else framework):
         raise RegistrationRefused(f"the model's process says that {framework} is served as {proof.served_as}")
     if proof.compiled and not compiled_path.exists():
