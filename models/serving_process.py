@@ -98,7 +98,7 @@ class ServingProcess:
                 return outputs
             raise OutsideDomain(np.array(inside, bool).reshape(len(next(iter(inputs.values())))), outputs)
         except (BrokenMessage, ValueError) as error:
-            raise ModelFailed(f"the model's process sent an unreadable answer: {error}") from None
+            raise ModelFailed(f"the model's process sent an unreadable reply: {error}") from None
 
     def restart(self) -> None:
         """Restart a dead process once its backoff is over, so that the next batch need not wait for the start."""

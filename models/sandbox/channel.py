@@ -1,7 +1,7 @@
 """Messages between a service and a model's process over a socket.
 
-A message is a header and a body: requests are pickles, for the model's process has nothing to fear from the service. What comes
-back is data and is read as data: a header in JSON and the raw bytes of arrays, with every length checked.
+A message is a header and a body. Requests are pickles, since the model's process trusts the service. Replies are untrusted: a
+JSON header and the raw bytes of arrays, with every length checked.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _PREFIX = struct.Struct("<IQ")
 _CHUNK = 1 << 16
 _ALIGNMENT = 16
 _MAX_HEADER_BYTES = 1 << 26
-_MAX_REQUEST_BYTES = 1 << 40  # the service has limits of its own
+_MAX_REQUEST_BYTES = 1 << 40  # the service itself limits requests
 _MAX_TEXT = 2000
-_RAW = "biufcmMUS"  # kinds of numpy that are their bytes
+_RAW = "biufcmMUS"  # numpy kinds that are sent as raw bytes
 
 
 class ChannelClosed(Exception):
@@ -46,7 +46,7 @@ class Channel:
         self._buffer = bytearray(_CHUNK)
 
     def send(self, header: bytes, body: Sequence[bytes | memoryview] = (), *, timeout: float | None = None) -> None:
-        """Send one message. Raises ChannelClosed; TimeoutError where the other side does not take it within so many seconds."""
+        """Send one message. Raises ChannelClosed, or TimeoutError if the peer does not accept it within `timeout` seconds."""
         size = sum(len(part) for part in body)
         try:
             self._socket.settimeout(timeout)
@@ -59,9 +59,9 @@ class Channel:
     def receive(
         self, max_body_bytes: int, *, timeout: float | None = None, into: IO[bytes] | None = None
     ) -> tuple[bytes, memoryview]:
-        """Return the next message's header and body. With `into` the body goes to that file.
+        """Return the next message's header and body. With `into`, the body is written to that file.
 
-        Raises ChannelClosed, BrokenMessage for one that is too large, TimeoutError.
+        Raises ChannelClosed, TimeoutError, or BrokenMessage for a message that is too large.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         first = b""
@@ -91,7 +91,7 @@ class Channel:
 
     def _fill(self, whole: bytearray, first: bytes, deadline: float | None) -> None:
         if len(first) > len(whole):
-            raise BrokenMessage("a message is longer than it says")
+            raise BrokenMessage("a message is longer than its declared size")
         whole[: len(first)] = first
         with memoryview(whole) as view:
             at = len(first)
@@ -119,42 +119,42 @@ class Channel:
 
 
 def send_request(channel: Channel, *request: Any, timeout: float | None = None) -> None:
-    """Send a request. Raises ChannelClosed, and TimeoutError where it is not taken within so many seconds."""
+    """Send a request. Raises ChannelClosed, or TimeoutError if it is not accepted within `timeout` seconds."""
     channel.send(b"", [pickle.dumps(request, protocol=5)], timeout=timeout)
 
 
 def receive_request(channel: Channel) -> tuple[Any, ...]:
-    """Return the next request. In a model's process alone."""
+    """Return the next request. To be called only in a model's process."""
     _, body = channel.receive(_MAX_REQUEST_BYTES)
-    request: tuple[Any, ...] = pickle.loads(body)  # nosec B301 - by the service, for a process that it does not trust
+    request: tuple[Any, ...] = pickle.loads(body)  # nosec B301 - the service wrote it
     return request
 
 
 def send_reply(channel: Channel, document: dict[str, Any], body: Sequence[bytes | memoryview] = ()) -> None:
-    """Send an answer."""
+    """Send a reply."""
     header = json.dumps(document).encode()
-    # So that arrays begin where processors like them to.
+    # Pad the header, so that arrays are aligned.
     channel.send(header + b" " * (-(_PREFIX.size + len(header)) % _ALIGNMENT), body)
 
 
 def read_reply(header: bytes) -> dict[str, Any]:
-    """Return an answer's document. Raises BrokenMessage."""
+    """Return a reply's document. Raises BrokenMessage."""
     try:
         document = json.loads(header)
     except (ValueError, RecursionError) as error:
-        raise BrokenMessage(f"an answer is no JSON: {error}"[:300]) from None
+        raise BrokenMessage(f"a reply is not JSON: {error}"[:300]) from None
     if not isinstance(document, dict):
-        raise BrokenMessage("an answer is no JSON object")
+        raise BrokenMessage("a reply is not a JSON object")
     return document
 
 
 def text_in(document: dict[str, Any], name: str) -> str:
-    """Return a text of an answer, cut to a length that a person reads."""
+    """Return a text from a reply, shortened to a readable length."""
     return str(document.get(name) or "")[:_MAX_TEXT]
 
 
 def write_tensors(tensors: Tensors) -> tuple[list[Any], list[bytes | memoryview]]:
-    """Return what a header says of arrays, and their bytes. Objects become what JSON has for them."""
+    """Return the description of arrays for a header, and their bytes. Objects are put into the header as JSON values."""
     specs: list[Any] = []
     body: list[bytes | memoryview] = []
     for name, array in tensors.items():
@@ -179,7 +179,7 @@ def read_tensors(specs: Any, body: memoryview) -> Tensors:
                 continue
             dtype = np.dtype(kind)
             if dtype.kind not in _RAW or any(type(size) is not int or size < 0 for size in shape):
-                raise BrokenMessage(f"{name!r} is no array: {kind!r} {shape!r}"[:300])
+                raise BrokenMessage(f"{name!r} is not an array: {kind!r} {shape!r}"[:300])
             size = dtype.itemsize * math.prod(shape)
             if at + size > len(body):
                 raise BrokenMessage(f"{name!r} is cut short")
@@ -187,17 +187,17 @@ def read_tensors(specs: Any, body: memoryview) -> Tensors:
             at += size + -size % _ALIGNMENT
     except BrokenMessage:
         raise
-    except Exception as error:  # it was made to be odd
-        raise BrokenMessage(f"the arrays of an answer cannot be read: {error}"[:300]) from None
+    except Exception as error:  # the reply is untrusted
+        raise BrokenMessage(f"the arrays of a reply cannot be read: {error}"[:300]) from None
     return tensors
 
 
 def _validated(array: NDArray[Any]) -> NDArray[Any]:
-    """Bytes that the other side wrote as this type, but that are none of its values, must not reach what computes with them."""
+    """Return the array with valid booleans. Raises BrokenMessage for invalid characters: the bytes are untrusted."""
     if array.dtype.kind == "b":
         return np.asarray(array.view(np.uint8) != 0)
     if array.dtype.kind == "U" and array.dtype.itemsize:
         codes = np.ascontiguousarray(array).view(array.dtype.byteorder.replace("|", "=") + "u4")
         if codes.size and codes.max() > 0x10FFFF:
-            raise BrokenMessage("a text has characters that do not exist")
+            raise BrokenMessage("a text has invalid characters")
     return array

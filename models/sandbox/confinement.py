@@ -1,7 +1,7 @@
-"""What a process that runs somebody's model gives up before it touches the model, and what this machine does not let it give up.
+"""The sandbox of a process that runs an untrusted model: namespaces, a root of its own, resource limits, user and capabilities.
 
-`leave_namespaces` is for its parent, which watches over it; `confine` for the process itself. Nothing is done without in
-silence: each returns in words what was refused.
+The parent, which supervises the process, calls `leave_namespaces`; the process itself calls `confine`. Both return descriptions
+of the restrictions that the machine refused.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _SYSTEM = (
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _MAX_PROCESSES = 512  # and threads
 _NOBODY_UID = 65534
-_FIRST_UID = 2_000_000_000  # above those that anything hands out; a model's process has this and its parent's number
+_FIRST_UID = 2_000_000_000  # above all assigned user ids; a model's process has this plus its parent's process id
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
-    """What one process is for and may take. Sizes in bytes; of processor time in seconds, 0 for as much as it wants."""
+    """The artifact and the limits of one process. Sizes are in bytes; `cpu_seconds` of 0 is no limit."""
 
     artifact: str
     memory_bytes: int
@@ -44,17 +44,17 @@ class SandboxSpec:
 
 @dataclass(frozen=True, slots=True)
 class VisiblePath:
-    """A file or folder: its name, and what it is when links are followed."""
+    """A file or folder: its path, and its path with all links resolved."""
 
     path: str
     real: str
 
 
 def visible_paths() -> list[VisiblePath]:
-    """Return what a model's process finds of the machine: the system's libraries and this Python's installation."""
+    """Return the paths that a model's process can see: the system's libraries and this Python installation."""
     package = Path(os.path.realpath(__file__)).parents[2]
     python = [sys.prefix, sys.base_prefix, *filter(os.path.isabs, sys.path)]
-    # Of ModelMesh its code has_namespaces: in a checkout the same folder may hold anything.
+    # Only the code of ModelMesh: in a checkout the same folder may hold anything.
     own = [path for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
     found = [
         VisiblePath(path, os.path.realpath(path))
@@ -65,7 +65,10 @@ def visible_paths() -> list[VisiblePath]:
 
 
 def leave_namespaces() -> list[str]:
-    """Leave the machine's namespaces; the next child of this process is the first one in a PID namespace of its own."""
+    """Leave the machine's namespaces; the next child of this process is the first in a new PID namespace.
+
+    Return descriptions of what the machine refused.
+    """
     if sys.platform != "linux":
         return [f"namespaces: {sys.platform} has none"]
     flags = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
@@ -76,7 +79,7 @@ def leave_namespaces() -> list[str]:
     except OSError:
         pass
     try:
-        # Without the right to do so on this machine: in a user namespace it has that right.
+        # Without the privilege for that: it has the privilege in a user namespace.
         linux.unshare(flags | linux.CLONE_NEWUSER)
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
@@ -87,16 +90,15 @@ def leave_namespaces() -> list[str]:
 
 
 def confine(
-    spec: SandboxSpec, visible: Sequence[VisiblePath], missing: list[str], watcher: int
+    spec: SandboxSpec, visible: Sequence[VisiblePath], refused: list[str], supervisor_pid: int
 ) -> tuple[Path, list[str]]:
-    """Confine this process; return where its artifact is now, and what the machine refuses in words.
+    """Confine this process. Return the new path of its artifact, and descriptions of the refused restrictions.
 
-    `visible` are the folders of the Python installation, `missing` what `leave_namespaces` returned, `watcher` the parent's id.
+    `visible` are the paths to show in the new root, `refused` the result of `leave_namespaces`.
     """
     _silence_libraries()
-    artifact, refused = Path(spec.artifact), list(missing)
-    has_namespaces = not missing
-    if has_namespaces:
+    artifact, refused = Path(spec.artifact), list(refused)
+    if not refused:
         try:
             _enter_own_root(spec, visible)
             artifact = Path(ARTIFACT)
@@ -106,11 +108,11 @@ def confine(
     _limit(spec)
     if sys.platform == "linux":
         linux.drop_bounding_set()
-        # In a folder of the service's another user would not find the file.
-        refused += _switch_user(visible, watcher) if artifact == Path(ARTIFACT) else _still_root()
-        for give_up in (linux.drop_capabilities, linux.no_new_privileges, linux.allow_own_proc):
+        # Without its own root it stays the service's user: another one could not read the artifact in the service's folder.
+        refused += _switch_user(visible, supervisor_pid) if artifact == Path(ARTIFACT) else _still_root()
+        for restrict in (linux.drop_capabilities, linux.no_new_privileges, linux.allow_own_proc):
             try:
-                give_up()
+                restrict()
             except OSError as error:
                 refused.append(str(error))
         linux.die_with_parent(signal.SIGKILL)
@@ -118,7 +120,7 @@ def confine(
 
 
 def _silence_libraries() -> None:
-    """No library of a model's writes into the service's log."""
+    """Keep the model's libraries from writing to the service's log."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
 
@@ -135,26 +137,26 @@ def _limit(spec: SandboxSpec) -> None:
         limits.append((resource.RLIMIT_NPROC, _MAX_PROCESSES))
     for kind, limit in limits:
         if kind != resource.RLIMIT_CPU or limit:
-            with contextlib.suppress(ValueError, OSError):  # above what the system allows at most: that limit holds
+            with contextlib.suppress(ValueError, OSError):  # above the hard limit, which then holds
                 resource.setrlimit(kind, (limit, limit))
 
 
 def _counts_by_namespace() -> bool:
-    """Whether the kernel (5.14 and later) counts a user's processes in each namespace, so that others' do not count."""
+    """Whether the kernel (5.14 and later) counts a user's processes by namespace, so that other processes do not count."""
     numbers = os.uname().release.split("-")[0].split(".")
     return sys.platform == "linux" and tuple(int(number) for number in numbers[:2] if number.isdigit()) >= (5, 14)
 
 
-def _switch_user(visible: Sequence[VisiblePath], watcher: int) -> list[str]:
-    """Become a user that owns nothing, where this one may: root may, and is told of where it cannot."""
+def _switch_user(visible: Sequence[VisiblePath], supervisor_pid: int) -> list[str]:
+    """Switch to a user that owns nothing. Return descriptions of what was refused: staying root; another user may stay."""
     closed = next((path.real for path in visible if not os.stat(path.real).st_mode & stat.S_IROTH), None)
     if closed is not None:
-        return _still_root(f": {closed} is closed to others, and Python lies there")
-    for number in (_FIRST_UID + watcher, _NOBODY_UID):
+        return _still_root(f": {closed} is not readable by others, and Python needs it")
+    for uid in (_FIRST_UID + supervisor_pid, _NOBODY_UID):
         with contextlib.suppress(OSError):
             os.setgroups([])
-            os.setresgid(number, number, number)
-            os.setresuid(number, number, number)
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
             return []
     return _still_root()
 
@@ -165,18 +167,18 @@ def _still_root(why: str = "") -> list[str]:
 
 def _enter_own_root(spec: SandboxSpec, visible: Sequence[VisiblePath]) -> None:
     """Enter a root with the Python installation and the artifact, both read-only, and a private /tmp. Raises OSError."""
-    linux.mount("", "/", flags=linux.MS_REC | linux.MS_PRIVATE)  # what is mounted from here on is nobody else's to see
+    linux.mount("", "/", flags=linux.MS_REC | linux.MS_PRIVATE)  # later mounts are not visible outside
     linux.mount("tmpfs", "/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")  # nosec B108
     for name in (_OLD_ROOT, "/new"):
         os.mkdir(f"/tmp{name}")  # nosec B108
     linux.pivot_root("/tmp", f"/tmp{_OLD_ROOT}")  # nosec B108
     os.chdir("/")
     linux.mount("tmpfs", "/new", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
-    # Before what is visible, of which any may lie below it.
+    # Before the visible paths, which may be below /tmp.
     os.mkdir("/new/tmp")
     data = f"mode=1777,size={spec.file_bytes},nr_inodes=100k"
     linux.mount("tmpfs", "/new/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, data)
-    for path in visible:  # folders before what is in them
+    for path in visible:  # sorted: folders before their contents
         _mount_visible(path)
     reals = tuple(f"{path.real}/" for path in visible)
     for path in visible:
@@ -192,7 +194,7 @@ def _enter_own_root(spec: SandboxSpec, visible: Sequence[VisiblePath]) -> None:
     os.makedirs("/new/etc", exist_ok=True)
     Path("/new/etc/passwd").write_text(f"model:x:{os.geteuid()}:{os.getegid()}::/tmp:/bin/false\n")
     os.mkdir("/new/proc")
-    with contextlib.suppress(OSError):  # containers may forbid it, and then there is none
+    with contextlib.suppress(OSError):  # containers may forbid it: then there is no /proc
         linux.mount("proc", "/new/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
     linux.mount("", "/new", flags=linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV)
     os.chdir("/new")
@@ -202,14 +204,14 @@ def _enter_own_root(spec: SandboxSpec, visible: Sequence[VisiblePath]) -> None:
 
 
 def _restore_root() -> None:
-    """Undo half a change of root, so that the file is found where it was."""
+    """Undo an incomplete change of root, so that the artifact is at its old path."""
     if os.path.isdir(_OLD_ROOT):
         os.chroot(_OLD_ROOT)
         os.chdir("/")
 
 
 def _mount_visible(path: VisiblePath) -> None:
-    """Show a file or folder of the machine. What a folder that is visible already holds is there."""
+    """Bind a file or folder of the machine, unless a folder bound before contains it."""
     source, target = f"{_OLD_ROOT}{path.real}", f"/new{path.real}"
     if not os.path.lexists(target):
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -233,7 +235,7 @@ def _bind_file(source: str, target: str) -> None:
 
 
 def _bind(source: str, target: str) -> None:
-    """Bind read-only, with whatever is mounted below."""
+    """Bind read-only, including all mounts below."""
     linux.mount(source, target, flags=linux.MS_BIND | linux.MS_REC)
     for point, flags in linux.mounts_below(target, f"{_OLD_ROOT}/proc/self/mountinfo"):
         flags |= linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID

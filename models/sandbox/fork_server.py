@@ -1,9 +1,8 @@
-"""The process that models' processes are forked from: it has imported what they need, and has devnull that they should not have.
+"""The fork server: models' processes are forked from it. It has their imports loaded, and none of the service's secrets.
 
-A service starts one with a socket (`ForkServer` in process.py) and asks over it for one process after the other. Each is forked
-twice: the first, the watcher, leaves the machine's namespaces and waits; the second, the first one of its PID namespace, confines
-itself and serves. When the watcher ends the second one, devnull that it started outlives it; the watcher does so when the
-service closes its end of `status`, however that came to be.
+A service starts it with a socket (`ForkServer` in process.py) and requests processes over it. Each one is forked twice. The
+first process, the supervisor, leaves the machine's namespaces and waits. The second, the first of its PID namespace, confines
+itself and serves. The supervisor kills it, and with it all its descendants, when the service closes its end of `status` or dies.
 """
 
 from __future__ import annotations
@@ -28,13 +27,15 @@ SIZE = 4
 
 
 def main(descriptor: int, preload: bool) -> None:
-    """Serve until the service closes its end."""
+    """Fork processes until the service closes its end of the socket."""
     warnings.simplefilter("ignore")
     if preload:
         import_module("modelmesh.models.preload")
-    gc.freeze()  # what is there now is shared with all: the collector must not touch it
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # watchers end without being waited for
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the service decides
+    gc.freeze()  # children share these objects: collection would cause copy-on-write
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole process group; the service decides what to stop
     visible = visible_paths()
     with socket.socket(fileno=descriptor) as control:
         while True:
@@ -45,20 +46,20 @@ def main(descriptor: int, preload: bool) -> None:
             spec = SandboxSpec(**json.loads(control.recv(size, socket.MSG_WAITALL)))
             if os.fork() == 0:
                 control.close()
-                _watch(spec, visible, *descriptors)
+                _supervise(spec, visible, *descriptors)
             for each in descriptors:
                 os.close(each)
 
 
-def _watch(spec: SandboxSpec, visible: list[VisiblePath], channel: int, status: int) -> NoReturn:
-    """Be the watcher: start the model's process, say on `status` how it wakeup_read, end it when `status` is closed."""
+def _supervise(spec: SandboxSpec, visible: list[VisiblePath], channel: int, status: int) -> NoReturn:
+    """Supervise: start the model's process, send its exit code on `status`, kill it when `status` is closed."""
     try:
         os.setsid()
         devnull = os.open(os.devnull, os.O_RDWR)
         for each in (0, 1, 2):
             os.dup2(devnull, each)
         os.close(devnull)
-        missing = leave_namespaces()
+        refused = leave_namespaces()
         if sys.platform == "linux":
             linux.die_with_parent(signal.SIGKILL)
             linux.adopt_orphans()
@@ -66,14 +67,14 @@ def _watch(spec: SandboxSpec, visible: list[VisiblePath], channel: int, status: 
         os.set_blocking(wakeup_write, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakeup_write)
-        watcher = os.getpid()
+        supervisor_pid = os.getpid()
         child = os.fork()
         if child == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.closerange(3, channel)
             os.closerange(channel + 1, os.sysconf("SC_OPEN_MAX"))
-            _serve(spec, visible, missing, watcher, channel)
+            _serve(spec, visible, refused, supervisor_pid, channel)
         os.close(channel)
         waiting = select.poll()
         waiting.register(wakeup_read, select.POLLIN)
@@ -81,16 +82,16 @@ def _watch(spec: SandboxSpec, visible: list[VisiblePath], channel: int, status: 
         if any(each == status for each, _ in waiting.poll()):
             os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if missing:
+        if refused:
             _kill_descendants()
         os.write(status, str(code).encode())
-    except BaseException:  # whoever asked is told by the end of both sockets
+    except BaseException:  # both sockets close, which the service notices
         os._exit(1)
     os._exit(0)
 
 
 def _kill_descendants() -> None:
-    """Without a PID namespace: end what the model's process started. Orphans are this process's children."""
+    """Kill what the model's process started, where there is no PID namespace. This process is the subreaper of orphans."""
     import psutil
 
     while left := psutil.Process().children(recursive=True):
@@ -102,12 +103,12 @@ def _kill_descendants() -> None:
 
 
 def _serve(
-    spec: SandboxSpec, visible: list[VisiblePath], missing: list[str], watcher: int, descriptor: int
+    spec: SandboxSpec, visible: list[VisiblePath], refused: list[str], supervisor_pid: int, descriptor: int
 ) -> NoReturn:
-    """Be the model's process."""
+    """Run the model's process."""
     channel = Channel(socket.socket(fileno=descriptor))
     try:
-        artifact, refused = confine(spec, visible, missing, watcher)
+        artifact, refused = confine(spec, visible, refused, supervisor_pid)
         os.environ.update({"HOME": "/tmp", "TMPDIR": "/tmp", "USER": "model", "LOGNAME": "model"})  # nosec B108
         send_reply(channel, {"refused": refused})
         import_module("modelmesh.models.sandbox.jobs").serve(channel, artifact)

@@ -1,4 +1,4 @@
-"""The jobs of a model's process, one at a time: prove the model, or load it and predict."""
+"""The jobs of a model's process, one at a time: prove the model, compute its memory bound, or load it and predict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .channel import Channel, ChannelClosed, receive_request, send_reply, write_
 
 
 def serve(channel: Channel, artifact: Path) -> None:
-    """Answer until the service closes its end."""
+    """Run jobs until the service closes its end."""
     jobs = _Jobs(channel, artifact)
     known: dict[str, Callable[..., None]] = {
         "prove": jobs.prove,
@@ -41,15 +41,15 @@ def serve(channel: Channel, artifact: Path) -> None:
             send_reply(channel, {"error": "problem", "problem": error.problem()})
         except ValueError as error:
             send_reply(channel, {"error": "value", "text": _text_of(error)})
-        except BaseException as error:  # the model is somebody's code
+        except BaseException as error:  # the model is untrusted code
             send_reply(channel, {"error": "other", "text": f"{type(error).__name__}: {_text_of(error)}"})
 
 
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # of a class of the model's
-        return "it has no words"
+    except Exception:  # the class of the error may be the model's own
+        return "its text is not readable"
 
 
 class _Jobs:
@@ -59,12 +59,12 @@ class _Jobs:
         self._predictor: Predictor | None = None
 
     def prove(self, framework: Framework, limits: Limits, *arguments: Any) -> None:
-        """Answer with the proof; the body is the compiled form, where that is the one to serve."""
+        """Reply with the proof; the body is the compiled form if that is the one to serve."""
         try:
             self._prove(framework, limits, *arguments)
         except ModelMeshError:
             raise
-        except BaseException as error:  # the model is somebody's code
+        except BaseException as error:  # the model is untrusted code
             raise RegistrationRefused(f"the model cannot be proved: {explain_error(error)}") from error
 
     def _prove(self, framework: Framework, limits: Limits, *arguments: Any) -> None:
@@ -77,19 +77,19 @@ class _Jobs:
         send_reply(self._channel, {"proof": proof.model_dump(mode="json")}, body)
 
     def bound_memory(self) -> None:
-        """Answer with what is proved of the memory that the ONNX model takes. It is parsed for that, and not loaded."""
+        """Reply with the memory bound of the ONNX model, which is parsed, not loaded."""
         check_artifact(self._artifact, "onnx", allow_pickles=False, max_bytes=0)
         send_reply(self._channel, {"memory": memory_bound(self._artifact).model_dump()})
 
     def load(self, spec: VersionSpec, threads: int, limits: Limits) -> None:
-        """Load the one model of this process."""
+        """Load the model of this process."""
         self._predictor = load_checked(self._artifact, spec, threads, limits)
         if isinstance(self._predictor, OnnxPredictor):
             self._predictor.keep_no_memory()
         send_reply(self._channel, {})
 
     def predict(self, inputs: Tensors) -> None:
-        """Ask the model."""
+        """Reply with the model's outputs."""
         assert self._predictor is not None
         try:
             outputs, inside = self._predictor.predict(inputs), {}

@@ -1,4 +1,4 @@
-"""The system calls of Linux that Python 3.11 has no function for. Each raises OSError where the kernel refuses it."""
+"""Linux system calls without a function in Python 3.11. Each raises OSError if the kernel refuses it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _checked(result: int, what: str) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Leave namespaces that this process shares with others."""
+    """Move this process to new namespaces."""
     _checked(_libc.unshare(flags), "unshare")
 
 
@@ -47,7 +47,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 
 
 def pivot_root(new: str, old: str) -> None:
-    """Make `new` the root of this mount namespace, with what was the root at `old`."""
+    """Make `new` the root of this mount namespace, and put the old root at `old`."""
     number = _PIVOT_ROOT.get(platform.machine())
     if number is None:
         raise OSError(f"pivot_root has no known number on {platform.machine()}")
@@ -55,7 +55,7 @@ def pivot_root(new: str, old: str) -> None:
 
 
 def detach(target: str) -> None:
-    """Unmount a tree, whoever still uses it."""
+    """Unmount a tree, even if it is in use."""
     _checked(_libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
 
 
@@ -72,27 +72,27 @@ def mounts_below(folder: str, listing: str) -> list[tuple[str, int]]:
 
 
 def die_with_parent(signal: int) -> None:
-    """Get this signal when the parent is gone. A change of user undoes it."""
+    """Receive this signal when the parent dies. A change of user resets it."""
     _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "PR_SET_PDEATHSIG")
 
 
 def adopt_orphans() -> None:
-    """Processes below this one become its children when their parents are gone."""
+    """Make this process the subreaper: orphaned descendants become its children."""
     _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "PR_SET_CHILD_SUBREAPER")
 
 
 def allow_own_proc() -> None:
-    """After a change of user: this process may look into its own /proc again."""
+    """Let this process read its own /proc again after a change of user."""
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "PR_SET_DUMPABLE")
 
 
 def no_new_privileges() -> None:
-    """No program that is run from here on gains rights by a file's owner or capabilities."""
+    """Keep programs run from now on from gaining privileges by setuid bits or file capabilities."""
     _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
 
 
 def drop_bounding_set() -> None:
-    """No program that is run from here on can have a capability. Needs CAP_SETPCAP; without it there are none to drop."""
+    """Empty the capability bounding set. Needs CAP_SETPCAP; without it this does nothing."""
     for capability in range(64):
         if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             return

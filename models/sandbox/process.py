@@ -1,4 +1,4 @@
-"""The service's side of a model's process: start, call and end it. Its answers are untrusted."""
+"""The service's side of a model's process: start it, call it, kill it. Its replies are untrusted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .channel import BrokenMessage, Channel, ChannelClosed, read_reply, send_req
 from .confinement import SandboxSpec
 from .fork_server import SIZE
 
-_START_TIMEOUT = 120.0  # the first start imports for some seconds
+_START_TIMEOUT = 120.0  # the first start takes seconds for imports
 _END_TIMEOUT = 5.0
 _MAX_REPLY_BYTES = 1 << 28
 _REPORTABLE_ERRORS = {
@@ -35,49 +35,49 @@ _REPORTABLE_ERRORS = {
 
 
 class ProcessDied(Exception):
-    """The model's process is gone; the text says how it ended."""
+    """The model's process died; the text is its exit status."""
 
 
 class ForkServer:
-    """The process that models' processes are forked from. It ends with this one, however this one ends."""
+    """The process that models' processes are forked from. It ends when this process ends or dies."""
 
     def __init__(self, *, preload: bool = True) -> None:
-        """With `preload` it imports what models need first, so that their processes start in milliseconds."""
+        """With `preload` it imports what models need, so that their processes start in milliseconds."""
         self._preload = preload
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def launch(self, spec: SandboxSpec) -> tuple[socket.socket, socket.socket]:
-        """Return the sockets of a new process: to speak with it, and to hear how it ends. Raises Unavailable."""
+        """Return the sockets of a new process: its channel and its exit status. Raises Unavailable."""
         channel, its_channel = socket.socketpair()
         status, its_status = socket.socketpair()
         message = json.dumps(asdict(spec)).encode()
         with self._lock, its_channel, its_status:
-            for last in (False, True):
+            for is_retry in (False, True):
                 try:
                     control = self._control or self._start()
                     descriptors = [its_channel.fileno(), its_status.fileno()]
                     socket.send_fds(control, [len(message).to_bytes(SIZE, "big")], descriptors)
                     control.sendall(message)
                     return channel, status
-                except OSError as error:  # it died: another one
+                except OSError as error:  # the fork server died: start another one
                     self._stop()
-                    if last:
+                    if is_retry:
                         channel.close()
                         status.close()
                         raise Unavailable(f"no process can be started for a model: {error}") from error
         raise AssertionError
 
     def close(self) -> None:
-        """End it. Processes that were forked from it end with their sockets."""
+        """Stop it. Processes that were forked from it end when their sockets close."""
         with self._lock:
             self._stop()
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
-            # Not in the service's folder, whose files are nobody's modules (-P); with nothing of its environment.
+            # -P: modules must not be imported from the service's folder. The environment has none of the service's secrets.
             self._process = subprocess.Popen(
                 [
                     sys.executable, "-P", "-m", "modelmesh.models.sandbox.fork_server", str(theirs.fileno()),
@@ -104,10 +104,10 @@ _fork_server = ForkServer()
 
 
 class IsolatedProcess:
-    """One process for one artifact. Asked by one thread at a time; `close` may come from any."""
+    """One process for one artifact. One thread at a time may use it; `close` may be called from any."""
 
     def __init__(self, spec: SandboxSpec, *, whole: bool = False, server: ForkServer = _fork_server) -> None:
-        """Start it. `whole`: only with all that keeps it apart. Raises Unavailable."""
+        """Start it. `whole`: only with every sandbox restriction in force. Raises Unavailable."""
         sock, self._status = server.launch(spec)
         self._channel = Channel(sock)
         self._sock = sock
@@ -121,7 +121,7 @@ class IsolatedProcess:
         if whole and self.refused:
             self.close()
             raise Unavailable(
-                f"this machine cannot keep a model's process apart as MODELMESH_SANDBOX=whole asks: {'; '.join(self.refused)}"
+                f"this machine cannot isolate a model's process as MODELMESH_SANDBOX=whole requires: {'; '.join(self.refused)}"
             )
 
     def call(
@@ -131,9 +131,9 @@ class IsolatedProcess:
         max_bytes: int = _MAX_REPLY_BYTES,
         into: IO[bytes] | None = None,
     ) -> tuple[dict[str, Any], memoryview]:
-        """Return the answer's document and body; with `into`, the body (of at most `max_bytes` bytes) goes to that file.
+        """Return the reply's document and body; with `into`, the body (of at most `max_bytes` bytes) goes to that file.
 
-        Raises ProcessDied, TimeoutError, ModelFailed for what cannot be read, and what the process says it raised:
+        Raises ProcessDied, TimeoutError, ModelFailed for an unreadable reply, and the errors that the process reports:
         InvalidInput, ModelRefusedInput, ModelFailed, RegistrationRefused, PickleRefused, ValueError.
         """
         try:
@@ -144,13 +144,13 @@ class IsolatedProcess:
         except ChannelClosed:
             raise ProcessDied(self._exit_reason()) from None
         except BrokenMessage as error:
-            self.close()  # what it says next would be no better
-            raise ModelFailed(f"the model's process answers what nobody can read: {error}") from None
+            self.close()  # the stream cannot be resynchronized
+            raise ModelFailed(f"the model's process sent an unreadable reply: {error}") from None
         _raise_reported_error(document)
         return document, body
 
     def close(self) -> None:
-        """End it and all that it started. Whoever waits for its answer gets ProcessDied."""
+        """Kill it and all that it started. A pending `call` raises ProcessDied."""
         self._status.close()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -171,13 +171,13 @@ class IsolatedProcess:
             code = self._status.recv(16).decode()
         except (OSError, UnicodeDecodeError):
             code = ""
-        return f"exit code {code}" if code else "it was ended"
+        return f"exit code {code}" if code else "it was killed"
 
 
 def sandbox_spec(artifact: Path, memory_bytes: int, file_bytes: int, cpu_seconds: int = 0) -> SandboxSpec:
-    """Return the spec of a process for an artifact, which anybody who finds it may read from here on.
+    """Return the spec of a process for an artifact, and make the artifact readable for all users.
 
-    The process has a user of its own; the folders above keep others from finding it.
+    The process runs as another user; the permissions of the folders above the artifact keep others out.
     """
     with contextlib.suppress(OSError):
         artifact.chmod(0o444)
@@ -185,14 +185,14 @@ def sandbox_spec(artifact: Path, memory_bytes: int, file_bytes: int, cpu_seconds
 
 
 def prepare() -> list[str]:
-    """Have a model's process start in milliseconds from here on; return `refused_restrictions`. Raises Unavailable."""
+    """Warm up the fork server, so that models' processes start in milliseconds. Return and raise as `refused_restrictions`."""
     return _refused(_fork_server)
 
 
 def refused_restrictions() -> list[str]:
-    """Return in words what this machine does not let a model's process give up; nothing where it is kept apart whole.
+    """Return descriptions of the sandbox restrictions that this machine refuses; empty if all are in force.
 
-    Starts a process as for a model, and ends it: some tenths of a second. Raises Unavailable where none starts.
+    Starts and kills a process, which takes tenths of a second. Raises Unavailable if none starts.
     """
     server = ForkServer(preload=False)
     with contextlib.closing(server):
@@ -206,7 +206,7 @@ def _refused(server: ForkServer) -> list[str]:
 
 
 def _raise_reported_error(document: dict[str, Any]) -> None:
-    """Raise the error in an answer, if it is one: of the few kinds that a model can bring about."""
+    """Raise the error in a reply, if there is one. Only errors that a model can cause keep their class."""
     kind = document.get("error")
     if kind == "problem" and isinstance(problem := document.get("problem"), dict):
         field = text_in(problem, "field")[:200] or None

@@ -1,4 +1,4 @@
-"""Say in a role's log what keeps models' processes less apart than they should be."""
+"""Log the sandbox restrictions that the machine refuses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ...schemas.errors import Unavailable
 log = structlog.get_logger(__name__)
 
 
-def report(look: Callable[[], list[str]]) -> None:
-    """Log what `look` (`prepare` or `refused_restrictions`) finds; a machine that keeps them apart whole is no news."""
+def report(check: Callable[[], list[str]]) -> None:
+    """Log the result of `check` (`prepare` or `refused_restrictions`), unless all restrictions are in force."""
     try:
-        if refused := look():
+        if refused := check():
             log.warning("sandbox.incomplete", refused=refused)
     except Unavailable as error:
         log.error("sandbox.unavailable", detail=error.detail)
