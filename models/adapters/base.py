@@ -1,4 +1,4 @@
-"""The interface of a framework. A new framework is one file that implements `Adapter`."""
+"""The interface between ModelMesh and a framework. A new framework is one file that implements `Adapter`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Predictor(Protocol):
     signature: Signature
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """Return the outputs, one row for each row of the inputs. Must be safe to call from several threads."""
+        """Return the outputs, one row for each row of the inputs. Must be thread-safe."""
         ...
 
 
@@ -25,46 +25,46 @@ class Adapter(Protocol):
 
     framework: Framework
     suffix: str
-    # Whether a worker's own threads may run it: only where each of its formats is data (`formats.FORMATS`), and where predict()
-    # runs outside of the GIL for most of its time. All else runs in a process of its own.
+    # Whether models may run in the worker's process: only if every format is data (`formats.FORMATS`) and predict() releases
+    # the GIL for most of its time. All others run in an isolated process.
     runs_in_worker: bool
-    # How far numbers of a compiled form may lie from the model's, relative above 1.
+    # Maximum difference between numbers of a compiled form and the model's, relative above 1.
     tolerance: float
 
     def recognises(self, model: Any) -> bool:
-        """Whether the object is a model of this framework; must not import the framework for that."""
+        """Whether the object is a model of this framework. Must not import the framework."""
         ...
 
     def save(self, model: Any, path: Path, sample: Any | None) -> None:
-        """Write the model to a file. Raises InvalidInput when it is not one that the format can hold."""
+        """Write the model to a file. Raises InvalidInput if the format cannot hold it."""
         ...
 
     def load(self, path: Path, signature: Signature | None, sample: list[Any], threads: int) -> Predictor:
-        """Load from a file; without a signature, infer it from the model and the sample rows.
+        """Load a model from a file. Without a signature, infer it from the model and the sample rows.
 
-        Raises InvalidInput when the file is not what the format says or the signature cannot be inferred.
+        Raises InvalidInput if the file is invalid or the signature cannot be inferred.
         """
         ...
 
     def compile(self, predictor: Predictor, path: Path) -> list[bytes]:
-        """Return ONNX forms of the model at `path` to try in this order; none where there is no such form.
+        """Return ONNX forms of the model at `path`, to be tried in this order; may be empty.
 
-        Raises NotCompiled where it can say why.
+        Raises NotCompiled if the reason is known.
         """
         ...
 
     def libraries(self) -> list[str]:
-        """The packages whose versions belong to a model's lineage."""
+        """Return the packages whose versions belong to a model's lineage."""
         ...
 
 
 @runtime_checkable
 class SavesSafely(Protocol):
-    """An adapter that has, beside its usual form, one that is data."""
+    """An adapter that can also save models in a format that is data."""
 
     def save_safely(self, model: Any, folder: Path, sample: Any | None) -> tuple[Path, Framework]:
-        """Write the model to a file in the folder; return it and its framework, which may be another one.
+        """Write the model to a file in the folder. Return the file and its framework, which may differ.
 
-        Raises InvalidInput when there is no such form that holds this model.
+        Raises InvalidInput if no such format can hold this model.
         """
         ...

@@ -1,4 +1,4 @@
-"""ONNX models: how they are saved and opened."""
+"""The adapter for ONNX models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .onnx_predictor import OnnxPredictor
 
 
 class OnnxAdapter:
-    """Serves .onnx files as they are."""
+    """Saves and loads .onnx files."""
 
     framework: Framework = "onnx"
     suffix = ".onnx"
@@ -23,37 +23,37 @@ class OnnxAdapter:
     tolerance = TOLERANCE
 
     def recognises(self, model: Any) -> bool:
-        """A ModelProto."""
+        """Whether the object is a ModelProto."""
         return type(model).__module__.startswith("onnx.") and type(model).__name__ == "ModelProto"
 
     def save(self, model: Any, path: Path, sample: Any | None) -> None:
-        """Write a ModelProto, or its bytes. Raises InvalidInput where numbers of it lie elsewhere, or do not fit into a file."""
+        """Write a ModelProto, or its bytes. Raises InvalidInput if it has external data, or is too large for one file."""
         if isinstance(model, bytes):
             path.write_bytes(model)
             return
         if not self.recognises(model):
             raise InvalidInput(
-                f"{type(model).__name__} is no ONNX model: give a ModelProto or its bytes", field="model_object"
+                f"{type(model).__name__} is not an ONNX model: give a ModelProto or its bytes", field="model_object"
             )
         if (outside := outside_data(model)) is not None:
             raise InvalidInput(
-                f"the numbers of tensor {outside[0][:80]!r} lie in the file {outside[1][:80]!r}: load the model with them, "
+                f"the data of the tensor {outside[0][:80]!r} is in the file {outside[1][:80]!r}: load the model with it, "
                 "onnx.load(path) or onnx.load_external_data_for_model(model, folder)",
                 field="model_object",
             )
         try:
             path.write_bytes(model.SerializeToString())
-        except Exception as error:  # protobuf's own: a message ends at 2 GB
+        except Exception as error:  # protobuf limits a message to 2 GB
             raise InvalidInput(f"the model cannot be written as one file: {error}", field="model_object") from None
 
     def load(self, path: Path, signature: Signature | None, sample: list[Any], threads: int) -> Predictor:
-        """Open a session; the signature is in the model."""
+        """Create a session. Without a signature, the graph's own is used."""
         return OnnxPredictor(path, signature, threads)
 
     def compile(self, predictor: Predictor, path: Path) -> list[bytes]:
-        """Nothing to do: it is ONNX already."""
+        """Return no forms: the model is ONNX already."""
         return []
 
     def libraries(self) -> list[str]:
-        """ONNX Runtime."""
+        """Return ONNX Runtime and numpy."""
         return ["onnxruntime", "numpy"]

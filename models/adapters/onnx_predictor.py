@@ -1,4 +1,4 @@
-"""An ONNX model as ONNX Runtime runs it."""
+"""Run an ONNX model with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")
 
 
 def _by_class(name: str, rows: list[dict[Category, float]]) -> tuple[NDArray[Any], tuple[Category, ...]]:
-    """Return {class: probability} of each row as a matrix, and the classes of its columns, in order."""
+    """Return each row's {class: probability} as one matrix, and the classes of its columns."""
     classes = tuple(rows[0])
     if any(row.keys() != rows[0].keys() for row in rows):
         raise InvalidInput(f"the output {name} has other classes in some rows than in others", field=name)
@@ -30,9 +30,9 @@ def _by_class(name: str, rows: list[dict[Category, float]]) -> tuple[NDArray[Any
 class OnnxPredictor:
     """An ONNX Runtime session; `run` is thread-safe and releases the GIL.
 
-    The signature is the session's own, or that of the model it was compiled from: then columns are put together as the
-    session wants them, and integer or string columns become (rows, 1). A graph made for a fixed number of rows is run as
-    often as it takes, the last time filled up with the last row. `classes` are those of each ZipMap's columns, once it has run.
+    The signature is the session's own, or that of the model it was compiled from: then columns are joined as the session
+    requires, and integer or string columns become (rows, 1). A graph with a fixed number of rows is run as often as needed;
+    the last run is padded with the last row. `classes` holds the classes of each ZipMap's columns, after its first run.
     """
 
     def __init__(self, model: bytes | Path, signature: Signature | None, threads: int) -> None:
@@ -45,7 +45,7 @@ class OnnxPredictor:
         self._output_names = [output.name for output in outputs]
         self.guarded = SURE in self._output_names
         self.classes: dict[str, tuple[Category, ...]] = {}
-        self._at_once = fixed_rows(self._inputs)
+        self._fixed_rows = fixed_rows(self._inputs)
         self._own = signature is None
         if signature is None:
             signature = signature_of(self._inputs, outputs)
@@ -53,20 +53,20 @@ class OnnxPredictor:
         self._joins_columns = len(self._inputs) == 1 and len(self.signature.inputs) > 1
         self._shared_sizes = shared_sizes(self._inputs)
 
-    def keep_no_memory(self) -> None:
-        """Give back what a run took when it ends; else it stays for the next one, however much it was."""
+    def release_memory_after_runs(self) -> None:
+        """Release memory after each run. By default ONNX Runtime's arena keeps it for the next run."""
         import onnxruntime
 
         self._options = onnxruntime.RunOptions()
         self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """Run the session. Raises OutsideDomain for rows that a compiled form leaves to the model, InvalidInput for what the
-        graph does not take, ModelFailed where memory ends.
+        """Run the session. Raises OutsideDomain for rows that a compiled form leaves to the original model, InvalidInput for
+        inputs that the graph refuses, ModelFailed if memory is exhausted.
         """
         feeds = self._feeds(inputs)
-        if self._at_once is not None:
-            return self._in_parts(feeds, self._at_once)
+        if self._fixed_rows is not None:
+            return self._in_parts(feeds, self._fixed_rows)
         outputs = self._run(feeds)
         return self._as_signed(outputs if not self.guarded else only_sure(outputs))
 
@@ -79,17 +79,17 @@ class OnnxPredictor:
             raise InvalidInput(
                 f"the model does not take these inputs: {clean_message(error)[:400]}", field="inputs"
             ) from None
-        except Exception as error:  # ONNX Runtime raises its own classes straight from Exception
+        except Exception as error:  # ONNX Runtime's error classes derive from Exception directly
             if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
                 raise ModelFailed(
-                    "the model wants more memory for these inputs than it may have: give it smaller ones, or raise "
+                    "the model needs more memory for these inputs than its limit: send smaller ones, or raise "
                     "MODELMESH_MODEL_MEMORY_BYTES"
                 ) from None
             raise
         return {name: self._array(name, value) for name, value in zip(self._output_names, answers, strict=True)}
 
     def _array(self, name: str, value: Any) -> NDArray[Any]:
-        """Return an output as an array: ZipMap gives a list of {class: probability}, a sequence a list of arrays."""
+        """Return an output as an array. A ZipMap returns a list of {class: probability}, a sequence a list of arrays."""
         if isinstance(value, np.ndarray):
             return value
         if isinstance(value, dict):
@@ -108,10 +108,10 @@ class OnnxPredictor:
         parts = []
         for start in range(0, rows, size):
             part = {name: array[start : start + size] for name, array in feeds.items()}
-            lacking = start + size - rows
-            if lacking > 0:
+            padding = start + size - rows
+            if padding > 0:
                 part = {
-                    name: np.concatenate([array, np.repeat(array[-1:], lacking, 0)]) for name, array in part.items()
+                    name: np.concatenate([array, np.repeat(array[-1:], padding, 0)]) for name, array in part.items()
                 }
             parts.append(self._run(part))
             for name, array in parts[-1].items():
@@ -122,7 +122,9 @@ class OnnxPredictor:
         return {name: np.concatenate([part[name] for part in parts])[:rows] for name in self._output_names}
 
     def _as_signed(self, outputs: Tensors) -> Tensors:
-        """Converters turn true and false into 1 and 0, and one value a row into a column; the signature knows better."""
+        """Return the outputs with the types and shapes of the signature: converters turn booleans into integers and vectors into
+        columns.
+        """
         for spec in self.signature.outputs:
             if spec.name in outputs:
                 array = outputs[spec.name]
@@ -142,13 +144,13 @@ class OnnxPredictor:
             if array.ndim + 1 == len(tensor.shape):
                 array = array[:, None]
             if self._own and array.dtype.kind == "O" and None in array.ravel().tolist():
-                # ONNX has no missing text: ONNX Runtime would read the word "None".
+                # ONNX has no missing strings: ONNX Runtime would read the string "None".
                 raise InvalidInput(f"{spec.name}: the model takes no missing value", field=spec.name)
             feeds[tensor.name] = array.astype(NUMPY_DTYPES[dtype_of(tensor)], copy=False)
         for (one, axis), (other, place) in self._shared_sizes:
             if feeds[one].shape[axis] != feeds[other].shape[place]:
                 raise InvalidInput(
-                    f"{one} and {other} must have one length in dimensions {axis} and {place}, found "
+                    f"{one} and {other} must have the same length in dimensions {axis} and {place}, found "
                     f"{feeds[one].shape[axis]} and {feeds[other].shape[place]}",
                     field=other,
                 )
@@ -161,15 +163,15 @@ def _session(model: bytes | Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # an error is raised; on standard error it would stand between the lines of JSON
-    # A thread that spins for work takes a core from its neighbours.
+    options.log_severity_level = 4  # errors are raised; on standard error they would mix with the JSON log
+    # A spinning thread would take a core from other models.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Never ONNX Runtime's other format, which nothing here has checked.
+    # Never ONNX Runtime's other format (ORT), which is not checked here.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     source = model if isinstance(model, bytes) else str(model)
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises its own classes straight from Exception
+    except Exception as error:  # ONNX Runtime's error classes derive from Exception directly
         raise InvalidInput(
             f"this is not an ONNX model that ONNX Runtime can run: {explain_load_error(_document(model), error)}",
             field="artifact",

@@ -1,4 +1,4 @@
-"""What an ONNX graph says of its inputs and outputs, as a signature; refused where a batch of rows cannot be fed to it."""
+"""Derive a signature from an ONNX graph, and refuse graphs that cannot take a batch of rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DTYPES: dict[str, DType] = {
 
 
 def signature_of(inputs: list[Any], outputs: list[Any]) -> Signature:
-    """Return the signature of a session's inputs. Raises InvalidInput where these, or the outputs, cannot be served."""
+    """Return the signature of a session's inputs. Raises InvalidInput if the inputs or outputs cannot be served."""
     signature = Signature(inputs=tuple(map(_spec, inputs)))
     _check_outputs(outputs)
     _check_rows(inputs, outputs)
@@ -34,11 +34,11 @@ def signature_of(inputs: list[Any], outputs: list[Any]) -> Signature:
 
 
 def dtype_of(tensor: Any) -> DType:
-    """Return what an input's values travel as. Raises InvalidInput for a type that is not served."""
+    """Return the type of an input's values in a request. Raises InvalidInput for a type that is not supported."""
     if tensor.type not in _DTYPES:
         raise InvalidInput(
-            f"the ONNX input {tensor.name} has type {tensor.type}, which is not served: tensors of numbers, text or true and "
-            "false are",
+            f"the ONNX input {tensor.name} has type {tensor.type}, which is not supported: use a tensor of numbers, strings or "
+            "booleans",
             field=tensor.name,
         )
     return _DTYPES[tensor.type]
@@ -57,30 +57,30 @@ def _spec(tensor: Any) -> TensorSpec:
 
 
 def _check_outputs(outputs: list[Any]) -> None:
-    """Raise InvalidInput for outputs of types that have no numpy form: their bytes would pass for numbers."""
+    """Raise InvalidInput for outputs of types that numpy does not have: their bytes would be read as other numbers."""
     for output in outputs:
         for inner in re.findall(r"\b\w+\((?:\w+)\)", output.type):
             if inner not in _DTYPES:
                 raise InvalidInput(
-                    f"the ONNX output {output.name} has type {output.type}, which is not served: cast it to float or int64",
+                    f"the ONNX output {output.name} has type {output.type}, which is not supported: cast it to float or int64",
                     field=output.name,
                 )
 
 
 def _check_rows(inputs: list[Any], outputs: list[Any]) -> None:
-    """Raise InvalidInput where the dimension that counts rows counts something else as well."""
+    """Raise InvalidInput if the dimension that counts rows is also a size within a row."""
     rows = {tensor.shape[0] for tensor in inputs if isinstance(tensor.shape[0], str)}
     for tensor in [*inputs, *outputs]:
         again = [size for size in tensor.shape[1:] if size in rows and isinstance(size, str)]
         if again:
             raise InvalidInput(
-                f"{tensor.name} has shape {tensor.shape}: {again[0]!r} counts rows and cannot be a size within a row too",
+                f"{tensor.name} has shape {tensor.shape}: {again[0]!r} counts rows and cannot also be a size within a row",
                 field=tensor.name,
             )
 
 
 def fixed_rows(inputs: list[Any]) -> int | None:
-    """Return the number of rows that the graph is made for; None where it takes any."""
+    """Return the fixed number of rows of the graph; None if it takes any number."""
     fixed = {tensor.shape[0]: tensor.name for tensor in inputs if tensor.shape and isinstance(tensor.shape[0], int)}
     if len(fixed) > 1:
         (one, first), (two, second), *_ = fixed.items()
@@ -92,12 +92,12 @@ def fixed_rows(inputs: list[Any]) -> int | None:
     return next(iter(fixed), None)
 
 
-_Place = tuple[str, int]
+_Dimension = tuple[str, int]
 
 
-def shared_sizes(inputs: list[Any]) -> list[tuple[_Place, _Place]]:
-    """Return pairs of places, within rows, that the graph gives one name: their sizes must be equal in a request."""
-    first: dict[str, _Place] = {}
+def shared_sizes(inputs: list[Any]) -> list[tuple[_Dimension, _Dimension]]:
+    """Return pairs of dimensions within rows that have the same name in the graph, so that their sizes must be equal."""
+    first: dict[str, _Dimension] = {}
     pairs = []
     for tensor in inputs:
         for axis, size in enumerate(tensor.shape[1:], 1):

@@ -1,4 +1,4 @@
-"""Which adapters there are. Each is imported when it is asked for: torch alone takes seconds."""
+"""The available adapters. Each is imported on first use, since importing torch takes seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MODULES: dict[str, tuple[str, str]] = {
 
 
 def adapter_for(framework: str) -> Adapter:
-    """Return the adapter of a framework. Raises InvalidInput for an unknown one, SetupError where its libraries are missing."""
+    """Return the adapter of a framework. Raises InvalidInput if it is unknown, SetupError if its libraries are missing."""
     if not isinstance(framework, str) or framework not in _MODULES:
         raise InvalidInput(
             f"framework {str(framework)[:40]!r} is unknown: use one of {', '.join(get_args(Framework))}",
@@ -35,16 +35,18 @@ def adapter_for(framework: str) -> Adapter:
 
 
 def framework_of(model: Any) -> Framework:
-    """Return the framework of a model object. Raises InvalidInput when no adapter knows it."""
+    """Return the framework of a model object. Raises InvalidInput if no adapter recognises it."""
     for framework in get_args(Framework):
         if adapter_for(framework).recognises(model):
             return framework  # type: ignore[no-any-return]
     name = f"{type(model).__module__}.{type(model).__qualname__}"
     if isinstance(model, type):
-        raise InvalidInput(f"{model.__name__} is a class: give a trained model, an object of it", field="model_object")
+        raise InvalidInput(
+            f"{model.__name__} is a class: give a trained model, an instance of it", field="model_object"
+        )
     if isinstance(model, Mapping) and any("torch" in module_roots(value) for value in model.values()):
         raise InvalidInput(
-            "this is a state_dict, weights without their module: load them, module.load_state_dict(...), and give the module",
+            "this is a state_dict, weights without their module: load it with module.load_state_dict(...), and give the module",
             field="model_object",
         )
     raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Zip archives that come from outside: nothing may lie outside of them, and none may grow beyond measure."""
+"""Check untrusted zip archives: no paths out of them, no ambiguity, no decompression bombs."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import IO
 from ...schemas.errors import InvalidInput
 
 MAX_ENTRIES = 100_000
-# A model's numbers hardly shrink; what shrinks a thousandfold was made to.
+# A model's numbers compress little: a high ratio is a decompression bomb.
 MAX_RATIO = 200
 _END_OF_DIRECTORY = 22  # bytes, without a comment
-_BEGINS, _ENDS = b"PK\x03\x04", b"PK\x05\x06"
+_LOCAL_HEADER, _END_RECORD = b"PK\x03\x04", b"PK\x05\x06"
 
 
 def check_archive(path: Path, max_bytes: int) -> None:
-    """Raise InvalidInput for an archive that two readers could read in two ways, or that is not plain.
+    """Raise InvalidInput for an archive that is ambiguous, unsafe or too large.
 
-    Not plain is one with a path out of it, a link, a name twice, anything before its first or after its last byte (where another
-    format may hide), or more than `max_bytes` bytes when unpacked, with the archives in it, which may have none in them.
+    Refused are a path out of the archive, a link, a duplicate name, data before or after the archive (where another format may
+    hide), more than `max_bytes` when unpacked, nested archives included, and nesting deeper than one level.
     """
     with path.open("rb") as file:
-        _Check(max_bytes).look_at(file, nested=False)
+        _Check(max_bytes).check(file, nested=False)
 
 
 class _Check:
-    """What is left of the bytes and entries that an archive and those in it may have together. Nothing is unpacked to memory."""
+    """Counts the unpacked bytes and the entries of an archive and its nested archives. Nothing is unpacked to memory."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._unpacked = self._entries = 0
 
-    def look_at(self, file: IO[bytes], *, nested: bool) -> None:
-        """Look at an archive and at those in it. Raises InvalidInput."""
+    def check(self, file: IO[bytes], *, nested: bool) -> None:
+        """Check an archive and its nested archives. Raises InvalidInput."""
         try:
             with zipfile.ZipFile(file) as opened:
                 entries = opened.infolist()
@@ -46,13 +46,14 @@ class _Check:
                 self._count(entries)
                 for entry in entries:
                     with opened.open(entry) as content:
-                        if content.read(len(_BEGINS)) != _BEGINS:
+                        if content.read(len(_LOCAL_HEADER)) != _LOCAL_HEADER:
                             continue
                         if nested:
                             raise InvalidInput(
-                                f"{entry.filename[:80]!r} is an archive in an archive in the archive", field="artifact"
+                                f"{entry.filename[:80]!r} is an archive in a nested archive",
+                                field="artifact",
                             )
-                        self.look_at(content, nested=True)
+                        self.check(content, nested=True)
         except (
             zipfile.BadZipFile,
             zlib.error,
@@ -75,21 +76,21 @@ class _Check:
             self._unpacked += entry.file_size
         if self._unpacked > self._max_bytes:
             raise InvalidInput(
-                f"the archive unpacks to {self._unpacked} bytes or more, with those in it: more than {self._max_bytes}",
+                f"the archive unpacks to {self._unpacked} bytes or more, nested archives included: more than {self._max_bytes}",
                 field="artifact",
             )
 
 
 def _check_edges(file: IO[bytes], entries: list[zipfile.ZipInfo], comment: bytes) -> None:
     file.seek(0)
-    begins = file.read(len(_BEGINS))
+    begins = file.read(len(_LOCAL_HEADER))
     file.seek(0, 2)
     file.seek(max(0, file.tell() - _END_OF_DIRECTORY))
-    ends = file.read(len(_ENDS))
-    if begins != _BEGINS or not entries or min(entry.header_offset for entry in entries) != 0:
-        raise InvalidInput("something stands before the archive in the file", field="artifact")
-    if comment or ends != _ENDS:
-        raise InvalidInput("something stands behind the archive in the file", field="artifact")
+    ends = file.read(len(_END_RECORD))
+    if begins != _LOCAL_HEADER or not entries or min(entry.header_offset for entry in entries) != 0:
+        raise InvalidInput("the file has data before the archive", field="artifact")
+    if comment or ends != _END_RECORD:
+        raise InvalidInput("the file has data after the archive", field="artifact")
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:

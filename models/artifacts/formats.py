@@ -1,7 +1,7 @@
-"""Which formats a model file may have: data, proved by a parser that refuses what it does not know, or code.
+"""The formats of model files. Each is either data, whose parser refuses all unknown content, or code.
 
-Code is what a loader of the format can be made to run: a list of what is forbidden in it never ends. It is refused unless the
-deployment allows it, and then it is loaded in an isolated process alone.
+A format is code if its loader can be made to run code: no deny list could be complete. Code is refused unless the deployment
+allows it, and then it is loaded only in an isolated process.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from .skops_check import check_skops, is_skops
 class Format:
     """One format of a framework's files.
 
-    `holds(path)` says by the content, never by a name, whether a file is of it. `check(path, max_bytes)` raises InvalidInput, and
-    for data refuses all that it does not know. `way_out` is what to do where code is refused; empty for data.
+    `holds(path)` detects the format by the file's content, never by its name. `check(path, max_bytes)` raises InvalidInput; for
+    data it refuses all unknown content. `alternative` is what to do where code is refused; empty for data.
     """
 
     name: str
     framework: Framework
     holds: Callable[[Path], bool]
     check: Callable[[Path, int], None]
-    way_out: str = ""
+    alternative: str = ""
 
     @property
     def is_code(self) -> bool:
-        """Whether loading a file of it can run code of its maker's."""
-        return bool(self.way_out)
+        """Whether loading a file of this format can run code from the file."""
+        return bool(self.alternative)
 
 
 def _anything(_: Path) -> bool:
@@ -43,7 +43,7 @@ def _anything(_: Path) -> bool:
 
 
 def _unchecked(_: Path, __: int) -> None:
-    """A pickle is code from its first byte to its last: there is nothing to check in it."""
+    """Accept a pickle: it is all code, so no check can make it safe."""
 
 
 def _check_torch(path: Path, max_bytes: int) -> None:
@@ -52,30 +52,30 @@ def _check_torch(path: Path, max_bytes: int) -> None:
     check_archive(path, max_bytes)
 
 
-# In this order: a file is of the first format of its framework that holds it, so that the last of each takes the rest.
+# A file has the first format of its framework whose `holds` is true; the last one of each framework accepts the rest.
 FORMATS = (
     Format("an ONNX model", "onnx", _anything, check_onnx),
     Format("a skops file", "sklearn", is_skops, check_skops),
     Format(
-        "a joblib file, a pickle or a file of cloudpickle's",
+        "a joblib, pickle or cloudpickle file",
         "sklearn",
         _anything,
         _unchecked,
-        way_out="register the estimator itself, which the client then sends as skops, or register it as ONNX",
+        alternative="register the estimator itself, which the client then sends as skops, or register it as ONNX",
     ),
     Format(
-        # A .pt2 holds pickles, expressions that are evaluated and, of AOTInductor, native libraries; TorchScript reads and writes
-        # files; torch.save() writes a pickle.
-        "a file of PyTorch's (torch.export, TorchScript, AOTInductor or torch.save)",
+        # A .pt2 holds pickles, expressions that are evaluated and, from AOTInductor, native libraries. TorchScript can read and
+        # write files. torch.save() writes a pickle.
+        "a PyTorch file (torch.export, TorchScript, AOTInductor or torch.save)",
         "torch",
         _anything,
         _check_torch,
-        way_out="register the module itself with a sample, register_model(name, module, sample=x), which the client then "
+        alternative="register the module itself with a sample, register_model(name, module, sample=x), which the client then "
         "exports to ONNX, or register an ONNX file, torch.onnx.export(..., dynamo=True)",
     ),
 )
 
 
 def format_of(path: Path, framework: Framework) -> Format:
-    """Return the format that a file is taken for when it is loaded as the framework's."""
+    """Return the format of a file of the framework."""
     return next(each for each in FORMATS if each.framework == framework and each.holds(path))

@@ -1,6 +1,6 @@
-"""ONNX as data: a model is taken if each message, operator and function in it is known, and none of its numbers lie elsewhere.
+"""Check that an ONNX model is pure data: every message, operator and function is known, and all its tensors are in the file.
 
-ONNX Runtime checks much of this too, each version another part of it. What it is handed here has been checked already.
+ONNX Runtime checks parts of this too, but which parts depends on its version.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 from ...schemas.errors import InvalidInput
 
 SERVED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "com.microsoft"})
-# Operators of ONNX Runtime's that run what an accelerator's compiler made, read from a file or carried as bytes.
-_FOREIGN = {"EPContext", "Snpe"}
-# Functions are put in place of each of their calls. Real models have some thousand nodes.
+# ONNX Runtime operators that run compiled accelerator code, from a file or from bytes in the model.
+_NATIVE_CODE = {"EPContext", "Snpe"}
+# After functions are inlined. Real models have some thousand nodes.
 _MAX_NODES = 1_000_000
 
 
 def check_onnx(path: Path, _: int = 0) -> None:
-    """Raise InvalidInput for what is no ONNX model, or has anything in it that is not known here."""
+    """Raise InvalidInput if the file is not an ONNX model, or has unknown content."""
     import onnx
 
     try:
@@ -31,7 +31,7 @@ def check_onnx(path: Path, _: int = 0) -> None:
 
 
 def check_model(model: Any) -> None:
-    """Raise InvalidInput for a ModelProto with anything in it that is not known here, or whose numbers lie elsewhere."""
+    """Raise InvalidInput for a ModelProto with unknown content, or with tensors in other files."""
     from google.protobuf.unknown_fields import UnknownFieldSet
 
     if not model.HasField("graph"):
@@ -40,14 +40,14 @@ def check_model(model: Any) -> None:
         unknown = UnknownFieldSet(message)
         if len(unknown):
             raise InvalidInput(
-                f"the ONNX model has the field {unknown[0].field_number} in a {message.DESCRIPTOR.name}, which is not known "
-                "here: export it for an earlier version of ONNX",
+                f"the ONNX model has the unknown field {unknown[0].field_number} in a {message.DESCRIPTOR.name}: export it for "
+                "an earlier version of ONNX",
                 field="artifact",
             )
     if (outside := outside_data(model)) is not None:
         raise InvalidInput(
-            f"the tensor {outside[0][:80]!r} lies in another file, {outside[1][:80]!r}: hand over the model with its data "
-            "inside, as register_model(name, onnx.load(path)), or register_model(name, folder) with the folder that holds both",
+            f"the tensor {outside[0][:80]!r} is in another file, {outside[1][:80]!r}: register the model with its data inside, "
+            "register_model(name, onnx.load(path)), or the folder that holds both, register_model(name, folder)",
             field="artifact",
         )
     _check_operators(model)
@@ -55,7 +55,7 @@ def check_model(model: Any) -> None:
 
 
 def messages(message: Any) -> Iterator[Any]:
-    """Iterate over a protobuf message and all messages in it, at any depth and in whatever field."""
+    """Iterate over a protobuf message and all messages in it, at any depth and in any field."""
     waiting = [message]
     while waiting:
         message = waiting.pop()
@@ -66,43 +66,43 @@ def messages(message: Any) -> Iterator[Any]:
 
 
 def outside_tensors(model: Any) -> Iterator[tuple[str, str]]:
-    """Iterate over the tensors whose numbers lie in other files: their names, and the names of these files."""
+    """Iterate over the tensors with external data, as (tensor name, file name)."""
     import onnx
 
     for message in messages(model):
         if isinstance(message, onnx.TensorProto) and (
             message.data_location == onnx.TensorProto.EXTERNAL or message.external_data
         ):
-            # A key given twice: ONNX Runtime may take the one or the other, so each counts.
+            # If the key is given twice, ONNX Runtime may use either value, so all are returned.
             places = [entry.value for entry in message.external_data if entry.key == "location"]
             for place in places or [""]:
                 yield message.name, place
 
 
 def outside_data(model: Any) -> tuple[str, str] | None:
-    """Return a tensor whose numbers lie in another file, and that file's name; None where all lie within."""
+    """Return the name of a tensor with external data and its file name, or None."""
     return next(outside_tensors(model), None)
 
 
 def check_beside(model: Any, folder: Path) -> None:
-    """Raise InvalidInput where numbers of a model lie anywhere but in plain files in its own folder."""
+    """Raise InvalidInput unless all external data of a model is in plain files in its folder."""
     for name, place in outside_tensors(model):
         path = PurePosixPath(place.replace("\\", "/"))
         if not path.parts or path.is_absolute() or ".." in path.parts or ":" in place:
             raise InvalidInput(
-                f"the tensor {name[:80]!r} lies in {place[:80]!r}, which is not within the model's folder",
+                f"the tensor {name[:80]!r} is in {place[:80]!r}, which is not within the model's folder",
                 field="model_object",
             )
         steps = [folder.joinpath(*path.parts[: depth + 1]) for depth in range(len(path.parts))]
         if any(step.is_symlink() for step in steps) or (steps[-1].is_file() and steps[-1].stat().st_nlink > 1):
             raise InvalidInput(
-                f"the tensor {name[:80]!r} lies in {place[:80]!r}, which is a link: put the file itself beside the model",
+                f"the tensor {name[:80]!r} is in {place[:80]!r}, which is a link: put the file itself next to the model",
                 field="model_object",
             )
 
 
 def operators(model: Any) -> Iterator[Any]:
-    """Iterate over all nodes: those of the graph, of functions, and of the bodies and branches in them."""
+    """Iterate over all nodes of the graph, of functions, and of subgraphs."""
     import onnx
 
     return (message for message in messages(model) if isinstance(message, onnx.NodeProto))
@@ -157,11 +157,11 @@ def _of_onnx_runtime() -> frozenset[str]:
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     known = {schema.name for schema in state.get_all_operator_schema() if schema.domain == "com.microsoft"}
-    return frozenset(known - _FOREIGN)
+    return frozenset(known - _NATIVE_CODE)
 
 
 def _check_functions(model: Any) -> None:
-    """Raise InvalidInput for functions that call themselves, or that grow beyond measure when they are put in place of calls."""
+    """Raise InvalidInput for recursive functions, or if inlining the functions gives too many nodes."""
     import onnx
 
     bodies = {(function.domain, function.name): function for function in model.functions}
@@ -179,7 +179,7 @@ def _check_functions(model: Any) -> None:
     def called(key: tuple[str, str]) -> int:
         if key in open_calls or len(open_calls) > 100:
             raise InvalidInput(
-                f"the ONNX function {key[1][:80]!r} calls itself, or others more than 100 deep", field="artifact"
+                f"the ONNX function {key[1][:80]!r} calls itself, or nests calls more than 100 deep", field="artifact"
             )
         if key not in sizes:
             open_calls.append(key)
@@ -189,6 +189,6 @@ def _check_functions(model: Any) -> None:
 
     if bodies and size_of(model.graph) > _MAX_NODES:
         raise InvalidInput(
-            f"the ONNX model's functions grow to more than {_MAX_NODES} operators when they are put in place of their calls",
+            f"the ONNX model has more than {_MAX_NODES} operators once its functions are inlined",
             field="artifact",
         )

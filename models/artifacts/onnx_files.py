@@ -1,4 +1,4 @@
-"""ONNX models as documents: other files that they name, why ONNX Runtime does not take one, and bfloat16 at their edges."""
+"""Helpers for ONNX models: external data, errors of ONNX Runtime, and bfloat16 inputs and outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOISE = re.compile(
 
 
 def clean_message(error: Exception) -> str:
-    """Return what ONNX Runtime says, without its own places in source code."""
+    """Return an error message of ONNX Runtime without its source locations."""
     text = " ".join(str(error).split())
     while (shorter := _NOISE.sub("", text).strip()) != text:
         text = shorter
@@ -24,7 +24,7 @@ def clean_message(error: Exception) -> str:
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """Iterate over a graph and all within it: the branches of If, the bodies of Loop and Scan."""
+    """Iterate over a graph and its subgraphs: the branches of If, the bodies of Loop and Scan."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -33,7 +33,7 @@ def _graphs(graph: Any) -> Iterator[Any]:
 
 
 def names_other_files(path: Path) -> bool:
-    """Whether numbers of the model lie in other files; not for what is no ONNX model."""
+    """Whether the model has external data; False if the file is not an ONNX model."""
     import onnx
 
     try:
@@ -43,23 +43,25 @@ def names_other_files(path: Path) -> bool:
 
 
 def explain_load_error(model: Any, error: Exception) -> str:
-    """Return in words why ONNX Runtime does not take a model (a ModelProto), with what to do about it."""
-    said = clean_message(error)[:1000]
+    """Return why ONNX Runtime does not load a model (a ModelProto), and what to do about it."""
+    message = clean_message(error)[:1000]
     if custom := custom_operators(model):
         return f"ONNX Runtime does not know its operators {', '.join(custom)[:200]}: export it without custom operators"
-    if newest := re.search(r"till opset (\d+)", said):
+    if newest := re.search(r"till opset (\d+)", message):
         opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-        return f"it is of opset {opset}, ONNX Runtime here takes up to {newest[1]}: export it with opset_version={newest[1]}"
-    return said[:400]
+        return (
+            f"it has opset {opset}, this ONNX Runtime takes up to {newest[1]}: export it with opset_version={newest[1]}"
+        )
+    return message[:400]
 
 
 def with_float32_edges(model: Any) -> bytes:
-    """Return the model with float32 in place of each input and output in bfloat16, which numpy does not have."""
+    """Return the model with its bfloat16 inputs and outputs cast to float32, since numpy has no bfloat16."""
     from onnx import TensorProto, helper
 
     graph = model.graph
     filled = {tensor.name for tensor in graph.initializer}
-    for edge, comes_in in [(edge, True) for edge in graph.input if edge.name not in filled] + [
+    for edge, is_input in [(edge, True) for edge in graph.input if edge.name not in filled] + [
         (edge, False) for edge in graph.output
     ]:
         if edge.type.tensor_type.elem_type != TensorProto.BFLOAT16:
@@ -67,7 +69,7 @@ def with_float32_edges(model: Any) -> bytes:
         inner = f"{edge.name}.bfloat16"
         _rename(graph, edge.name, inner)
         edge.type.tensor_type.elem_type = TensorProto.FLOAT
-        if comes_in:
+        if is_input:
             graph.node.insert(0, helper.make_node("Cast", [edge.name], [inner], to=TensorProto.BFLOAT16))
         else:
             graph.node.append(helper.make_node("Cast", [inner], [edge.name], to=TensorProto.FLOAT))
@@ -82,7 +84,7 @@ def _rename(graph: Any, old: str, new: str) -> None:
                 for place, name in enumerate(names):
                     if name == old:
                         names[place] = new
-        if body is not graph:  # what a branch gives out
+        if body is not graph:  # outputs of a subgraph
             for output in body.output:
                 output.name = new if output.name == old else output.name
     for tensor in graph.initializer:

@@ -1,6 +1,6 @@
 """Seals: an ed25519 signature over a version's artifact, made when it is registered and verified before it is loaded.
 
-With them, whoever can write into the artifact store or onto the log still cannot have workers load something of theirs.
+An attacker with write access to the artifact store or to Kafka still cannot make workers load another artifact.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...schemas.errors import ModelFailed, SetupError
 
 
 def _message(model: str, version: str, digest: str) -> bytes:
-    # The name and the version are part of it: another model's sealed artifact must not pass for this one's.
+    # The name and the version are signed too, so that another model's sealed artifact cannot be used for this one.
     return f"modelmesh\n{model}\n{version}\n{digest}".encode()
 
 
@@ -41,7 +41,7 @@ class SealChecker:
     def check(self, model: str, version: str, digest: str, seal: str) -> None:
         """Raise ModelFailed unless the seal is this version's."""
         if not seal:
-            raise ModelFailed(f"{model} {version} has no seal, and this worker loads nothing without one")
+            raise ModelFailed(f"{model} {version} has no seal, and this worker requires one")
         try:
             self._key.verify(base64.b64decode(seal, validate=True), _message(model, version, digest))
         except (InvalidSignature, ValueError):
@@ -51,18 +51,18 @@ class SealChecker:
 
 
 def private_key(path: Path, setting: str) -> Ed25519PrivateKey:
-    """Return the key in a PEM file. Raises SetupError, which names the setting, for what is no ed25519 private key."""
+    """Return the key in a PEM file. Raises SetupError, which names the setting, if it is not an ed25519 private key."""
     key = _read(path, setting, lambda data: load_pem_private_key(data, None))
     if not isinstance(key, Ed25519PrivateKey):
-        raise SetupError(f"{setting}: {path} holds no ed25519 key: `openssl genpkey -algorithm ed25519`")
+        raise SetupError(f"{setting}: {path} is not an ed25519 key: `openssl genpkey -algorithm ed25519`")
     return key
 
 
 def public_key(path: Path, setting: str) -> Ed25519PublicKey:
-    """Return the key in a PEM file. Raises SetupError, which names the setting, for what is no ed25519 public key."""
+    """Return the key in a PEM file. Raises SetupError, which names the setting, if it is not an ed25519 public key."""
     key = _read(path, setting, load_pem_public_key)
     if not isinstance(key, Ed25519PublicKey):
-        raise SetupError(f"{setting}: {path} holds no ed25519 key: `openssl pkey -pubout`")
+        raise SetupError(f"{setting}: {path} is not an ed25519 key: `openssl pkey -pubout`")
     return key
 
 
@@ -72,4 +72,4 @@ def _read(path: Path, setting: str, load: Callable[[bytes], object]) -> object:
     except OSError as error:
         raise SetupError(f"{setting}: {path} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError) as error:
-        raise SetupError(f"{setting}: {path} is no key in PEM form: {error}") from None
+        raise SetupError(f"{setting}: {path} is not a key in PEM format: {error}") from None

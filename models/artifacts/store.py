@@ -1,4 +1,4 @@
-"""Artifacts by content: stored under their SHA-256 anywhere that fsspec reaches, never overwritten, checked when read."""
+"""A content-addressed artifact store at any fsspec URL: files are named by SHA-256, never overwritten, verified when read."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class ArtifactStore:
         return f"{self.url}/{digest[:2]}/{digest}"
 
     def put(self, path: Path) -> tuple[str, str]:
-        """Store a file; return (digest, url). The same bytes are stored once."""
+        """Store a file; return (digest, url). Equal files are stored once."""
         digest = digest_of(path)
         url = self.url_of(digest)
         files, target = url_to_fs(url)
         try:
             if not files.exists(target):
                 files.makedirs(files._parent(target), exist_ok=True)
-                # Under a temporary name first: a partial file must never be visible under its digest.
+                # Under a temporary name first: a partial file must never have the name of its digest.
                 partial = f"{target}.{os.getpid()}.partial"
                 files.put_file(str(path), partial)
                 files.mv(partial, target)
@@ -49,17 +49,17 @@ class ArtifactStore:
         return digest, url
 
     def restore(self, path: Path, digest: str) -> None:
-        """Store a file again if it went meanwhile: a model with the same bytes may just have been removed."""
+        """Store a file again if it was deleted concurrently, with the removal of a model that had the same bytes."""
         files, target = url_to_fs(self.url_of(digest))
         try:
             there = files.exists(target)
         except OSError:
-            return  # it was there a moment ago, and the store is down now
+            return  # the file was just stored, and the store is down now
         if not there:
             self.put(path)
 
     def delete(self, url: str) -> None:
-        """Delete a file; one that is gone already is no error. Raises Unavailable when the store cannot be reached."""
+        """Delete a file, if it exists. Raises Unavailable if the store cannot be reached."""
         files, target = url_to_fs(url)
         try:
             if files.exists(target):
@@ -71,15 +71,15 @@ class ArtifactStore:
 
 
 def fetch(url: str, digest: str, cache: Path) -> Path:
-    """Return a local copy of an artifact. Its digest is checked each time: a copy that was rewritten is fetched again.
+    """Return a local copy of an artifact. Its digest is verified each time; a modified copy is fetched again.
 
-    Raises NotFound when it is not there, Unavailable when the store cannot be reached or the bytes are not the right ones.
+    Raises NotFound if it does not exist, Unavailable if the store cannot be reached or the digest is wrong.
     """
     local = cache / digest
     if local.is_file() and not local.is_symlink() and digest_of(local) == digest:
         return local
     cache.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(PermissionError):  # a folder that somebody else made and shares
+    with contextlib.suppress(PermissionError):  # a shared folder of another user
         cache.chmod(0o700)
     handle, name = tempfile.mkstemp(dir=cache, prefix=".fetch-")
     partial = Path(name)
@@ -89,7 +89,7 @@ def fetch(url: str, digest: str, cache: Path) -> Path:
                 out.write(chunk)
         if (found := digest_of(partial)) != digest:
             raise Unavailable(f"the artifact at {url} has digest {found}, not {digest}: it was changed or cut short")
-        partial.chmod(0o444)  # nobody writes to it, and a model's own process, which has another user, reads it
+        partial.chmod(0o444)  # read-only, and readable for a model's process, which runs as another user
         partial.replace(local)
     except FileNotFoundError:
         raise NotFound(f"there is no artifact at {url}") from None

@@ -85,7 +85,7 @@ class _Jobs:
         """Load the model of this process."""
         self._predictor = load_checked(self._artifact, spec, threads, limits)
         if isinstance(self._predictor, OnnxPredictor):
-            self._predictor.keep_no_memory()
+            self._predictor.release_memory_after_runs()
         send_reply(self._channel, {})
 
     def predict(self, inputs: Tensors) -> None:

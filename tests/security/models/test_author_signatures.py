@@ -84,14 +84,14 @@ def bad_signatures(keys):
     raw[5] ^= 1
     return {
         "none": (None, "MODELMESH_SIGNERS"),
-        "a stranger's": (sign(stranger, "pid", digest), "by none of the keys"),
-        "another model's": (sign(ada, "other", digest), "by none of the keys"),
-        "of other bytes": (sign(ada, "pid", digest_of(b"other")), "by none of the keys"),
-        "a changed one": (base64.b64encode(raw).decode(), "by none of the keys"),
-        "a seal": (Sealer(ada).seal("pid", "1.0.0", digest), "by none of the keys"),
-        "cut short": (base64.b64encode(raw[:40]).decode(), "by none of the keys"),
-        "no base64": ("not base64!", "no base64"),
-        "odd": ("é" * 40, "no base64"),
+        "a stranger's": (sign(stranger, "pid", digest), "no key in MODELMESH_SIGNERS"),
+        "another model's": (sign(ada, "other", digest), "no key in MODELMESH_SIGNERS"),
+        "of other bytes": (sign(ada, "pid", digest_of(b"other")), "no key in MODELMESH_SIGNERS"),
+        "a changed one": (base64.b64encode(raw).decode(), "no key in MODELMESH_SIGNERS"),
+        "a seal": (Sealer(ada).seal("pid", "1.0.0", digest), "no key in MODELMESH_SIGNERS"),
+        "cut short": (base64.b64encode(raw[:40]).decode(), "no key in MODELMESH_SIGNERS"),
+        "no base64": ("not base64!", "not base64"),
+        "odd": ("é" * 40, "not base64"),
     }
 
 
@@ -119,7 +119,7 @@ async def test_a_signature_means_nothing_where_no_author_is_known(keys, tmp_path
     ):
         status, problem = await register(http, "pid", CODE, sign(keys["ada"][0], "pid", digest_of(CODE)))
     assert status == 422
-    assert "knows no author's key" in problem["detail"]
+    assert "has no author's key" in problem["detail"]
 
 
 def test_a_worker_looks_for_itself(keys, signers, tmp_path):
@@ -133,7 +133,7 @@ def test_a_worker_looks_for_itself(keys, signers, tmp_path):
             load_version(path, claimed, Signers(signers).limits_for(REFUSES, "pid", claimed), BUDGET)
         assert "1.0.0" in refused.value.detail or "refuses code" in refused.value.detail, what
     signed = spec.model_copy(update={"author_signature": sign(keys["ada"][0], "pid", digest_of(CODE))})
-    with pytest.raises(ModelFailed, match="knows no author's key"):
+    with pytest.raises(ModelFailed, match="has no author's key"):
         Signers("").limits_for(REFUSES, "pid", signed)
     with contextlib.closing(
         load_version(path, signed, Signers(signers).limits_for(REFUSES, "pid", signed), BUDGET)[0]

@@ -199,8 +199,8 @@ def test_a_pickle_is_code_however_it_is_written_and_named(write, protocol, trace
     ("how", "words"),
     [
         ("a pickle before it", "before the archive"),
-        ("a pickle behind it", "behind the archive"),
-        ("a comment", "behind the archive"),
+        ("a pickle behind it", "after the archive"),
+        ("a comment", "after the archive"),
         ("its schema twice", "twice"),
         ("a member twice, written otherwise", "twice"),
         ("a path out of it", "leads out"),

@@ -41,8 +41,8 @@ def test_a_sparse_matrix_in_an_archive_is_fine(tmp_path):
         (packed(**{f"part{n}": b"0123456789" * 100_000 for n in range(11)}), "grows|unpacks"),
         (packed(**{f"part{n}": bytes(range(256)) * 3900 for n in range(11)}), "unpacks"),
         (packed(**{"../a": b"x"}), "leads out"),
-        (packed(a=packed(b=b"x")), "archive in an archive"),
-        (packed(a=b"x") + b"behind", "behind"),
+        (packed(a=packed(b=b"x")), "in a nested archive"),
+        (packed(a=b"x") + b"behind", "after the archive"),
         (b"PK\x03\x04 and no archive", "cannot be read"),
     ],
 )
