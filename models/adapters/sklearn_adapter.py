@@ -1,4 +1,4 @@
-"""scikit-learn estimators and pipelines, as joblib files."""
+"""The adapter for scikit-learn estimators and pipelines, as joblib or skops files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .registry import module_roots
 
 class SklearnPredictor:
     """An estimator. Outputs: `label` and `probabilities` of a classifier, `label` of a clusterer or outlier detector, else
-    `value`: a regressor's numbers, or what a transformer that ends a pipeline makes of the rows.
+    `value`: the numbers of a regressor, or the output of a transformer at the end of a pipeline.
     """
 
     def __init__(self, model: Any, signature: Signature, examples: dict[str, Sequence[Any]] | None = None) -> None:
@@ -37,29 +37,29 @@ class SklearnPredictor:
 
         self.model = model
         self.signature = signature
-        self.examples = examples or {}  # values of columns that the model has seen, where nobody gave a sample
+        self.examples = examples or {}  # values from training by column, if there is no sample
         self.names_features = hasattr(model, "feature_names_in_")
         kinds = (is_classifier, is_clusterer, is_outlier_detector) if hasattr(model, "__sklearn_tags__") else ()
         self._answer = "label" if any(kind(model) for kind in kinds) else "value"
         self._has_probabilities = self._answer == "label" and hasattr(model, "predict_proba")
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """Call predict, and predict_proba where there is one; transform where there is no predict."""
+        """Call predict, and predict_proba if the model has it; transform if it has no predict."""
         features = self._features(inputs)
         if not hasattr(self.model, "predict"):
             values = array_of_answers(self.model.transform(features))
-            # Some give one row's numbers without the row around them.
-            alone = values.ndim == 1 and len(values) > 1 and len(next(iter(inputs.values()))) == 1
-            return {"value": values[None] if alone else values}
+            # Some transformers return the values of a single row without its dimension.
+            is_single_row = values.ndim == 1 and len(values) > 1 and len(next(iter(inputs.values()))) == 1
+            return {"value": values[None] if is_single_row else values}
         outputs: Tensors = {self._answer: array_of_answers(self.model.predict(features))}
         if self._has_probabilities:
             probabilities = self.model.predict_proba(features)
-            if isinstance(probabilities, np.ndarray):  # several outputs give a list; their labels must do
+            if isinstance(probabilities, np.ndarray):  # for several outputs it is a list, which is left out
                 outputs["probabilities"] = probabilities
         return outputs
 
     def _features(self, inputs: Tensors) -> Any:
-        """Return the rows as training had them: a table with its types, a matrix, or a list of texts."""
+        """Return the rows in the form of the training data: a DataFrame, a matrix, or an array of strings."""
         specs = self.signature.inputs
         if self.names_features:
             columns = [str(name) for name in self.model.feature_names_in_]
@@ -80,7 +80,7 @@ class SklearnPredictor:
 
 
 class SklearnAdapter:
-    """Serves estimators, and compiles those for which the compiled form is the same function."""
+    """Saves, loads and compiles estimators."""
 
     framework: Framework = "sklearn"
     suffix = ".joblib"
@@ -88,13 +88,13 @@ class SklearnAdapter:
     tolerance = TOLERANCE
 
     def recognises(self, model: Any) -> bool:
-        """Anything built on scikit-learn; what cannot answer is refused with a reason when it is saved."""
+        """Whether the object is built on scikit-learn. Models that cannot predict are refused by `save`."""
         return "sklearn" in module_roots(model) and hasattr(model, "fit")
 
     def save(self, model: Any, path: Path, sample: Any | None) -> None:
-        """Write a joblib file. Classes and functions of the script itself travel inside it, as their code.
+        """Write a joblib file. Classes and functions defined in `__main__` are included as code.
 
-        Raises InvalidInput for a model that cannot answer new rows, or cannot be pickled.
+        Raises InvalidInput for a model that cannot predict new rows, or cannot be pickled.
         """
         import joblib
 
@@ -107,25 +107,25 @@ class SklearnAdapter:
             pass
         try:
             path.write_bytes(cloudpickle.dumps(model))
-        except Exception as error:  # whatever somebody's object raises
+        except Exception as error:  # a user's class can raise anything
             raise InvalidInput(
                 f"this model cannot be written to a file: {type(error).__name__}: {error}", field="model"
             ) from error
 
     def save_safely(self, model: Any, folder: Path, sample: Any | None) -> tuple[Path, Framework]:
-        """Write a skops file, which cannot run code. Raises InvalidInput for an estimator that skops cannot hold."""
+        """Write a skops file, which is data. Raises InvalidInput for an estimator that skops does not support."""
         import skops.io
 
         path = folder / "model.skops"
         try:
             skops.io.dump(model, path)
-        except Exception as error:  # skops has no one error for it
+        except Exception as error:  # skops raises errors of several classes
             raise InvalidInput(f"skops cannot write this estimator: {type(error).__name__}: {error}") from error
         trusted_types(path)
         return path, "sklearn"
 
     def load(self, path: Path, signature: Signature | None, sample: list[Any], threads: int) -> Predictor:
-        """Load a skops or a joblib file. The latter is a pickle: `check_artifact` says whether it may be loaded."""
+        """Load a skops or a joblib file. The latter is a pickle: `check_artifact` must have allowed it."""
         try:
             if is_skops(path):
                 import skops.io
@@ -140,10 +140,10 @@ class SklearnAdapter:
         except (ModuleNotFoundError, AttributeError) as error:
             raise InvalidInput(
                 f"the file needs code that is not installed where models are served ({error}): install its package there, "
-                "or define the class in the script that registers the model, then it travels with the model",
+                "or define the class in the script that registers the model, so that the file includes it",
                 field="artifact",
             ) from error
-        except Exception as error:  # a file from outside can raise anything
+        except Exception as error:  # an untrusted file can raise anything
             raise InvalidInput(
                 f"the file does not load as joblib or pickle: {explain_error(error)}", field="artifact"
             ) from error
@@ -153,38 +153,40 @@ class SklearnAdapter:
         typed = () if signature is None else signature.inputs
         if sample or typed:
             return SklearnPredictor(model, Signature(inputs=_inputs(model, sample, typed)))
-        specs, examples = _inputs_seen(model)
+        specs, examples = _recorded_inputs(model)
         return SklearnPredictor(model, Signature(inputs=specs), examples)
 
     def compile(self, predictor: Predictor, path: Path) -> list[bytes]:
-        """Return the one form that is the same function. Raises NotCompiled with the reason where there is none."""
+        """Return the one form that is the same function. Raises NotCompiled with the reason if there is none."""
         assert isinstance(predictor, SklearnPredictor)
         return [compile_estimator(predictor.model, predictor.signature)]
 
     def libraries(self) -> list[str]:
-        """scikit-learn and what its arrays are."""
+        """Return scikit-learn and the libraries that it runs with."""
         return ["scikit-learn", "numpy", "joblib", "onnxruntime"]
 
 
 def _inputs(model: Any, sample: list[Any], typed: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Return a model's inputs by its sample and the types of the sample's columns."""
+    """Return a model's inputs, inferred from its sample and the types of the sample's columns."""
     names = getattr(model, "feature_names_in_", None)
     count = getattr(model, "n_features_in_", None)
     specs = infer_inputs(
         sample, names=None if names is None else list(map(str, names)), count=count, dtype=None, typed=typed
     )
     if len(specs) == count:
-        # Where training had None among its values, or an imputer that fills it, a missing value is None.
-        nones = {place for place, column in fitted_columns(model, count).items() if column.none}
+        # A missing value is None if training data had None, or an imputer fills None.
+        nones = {position for position, column in fitted_columns(model, count).items() if column.none}
         specs = tuple(
-            spec.model_copy(update={"none": True}) if place in nones else spec for place, spec in enumerate(specs)
+            spec.model_copy(update={"none": True}) if position in nones else spec for position, spec in enumerate(specs)
         )
     floats = as_floats(specs) if takes_numbers_by_value(model) else specs
-    return specs if floats != specs and _hands_on(model, specs, floats, sample) else floats
+    return specs if floats != specs and _output_depends_on_type(model, specs, floats, sample) else floats
 
 
-def _hands_on(model: Any, whole: tuple[TensorSpec, ...], floats: tuple[TensorSpec, ...], sample: list[Any]) -> bool:
-    """Whether a transformer's answers are other ones for whole numbers than for floating-point numbers equal to them."""
+def _output_depends_on_type(
+    model: Any, whole: tuple[TensorSpec, ...], floats: tuple[TensorSpec, ...], sample: list[Any]
+) -> bool:
+    """Whether a transformer's output differs between integers and equal floats."""
     if hasattr(model, "predict"):
         return False
     answers = []
@@ -192,13 +194,13 @@ def _hands_on(model: Any, whole: tuple[TensorSpec, ...], floats: tuple[TensorSpe
         signature = Signature(inputs=tuple(spec.model_copy(update={"missing": True}) for spec in specs))
         try:
             answers.append(SklearnPredictor(model, signature).predict(read_inputs(sample, signature)[0]))
-        except Exception:  # what is wrong with the sample is said elsewhere
+        except Exception:  # errors in the sample are reported by the proof
             return True
     return not compare(answers[0], answers[1], TOLERANCE).holds
 
 
-def _inputs_seen(model: Any) -> tuple[tuple[TensorSpec, ...], dict[str, Sequence[Any]]]:
-    """Return the inputs that a fitted estimator itself says it takes, and values that it has seen in them."""
+def _recorded_inputs(model: Any) -> tuple[tuple[TensorSpec, ...], dict[str, Sequence[Any]]]:
+    """Return the inputs of a fitted estimator as it records them, and values from training by column."""
     if takes_text(model):
         return (TensorSpec(name=INPUT, dtype="string"),), {}
     count = int(getattr(model, "n_features_in_", 0))
@@ -210,13 +212,13 @@ def _inputs_seen(model: Any) -> tuple[tuple[TensorSpec, ...], dict[str, Sequence
     typed = [column.spec(names[place]) for place, column in seen.items()]
     specs = infer_inputs([], names=names, count=count, typed=typed)
     examples: dict[str, Sequence[Any]] = {names[place]: column.examples for place, column in seen.items()}
-    # Nobody gave rows to see whether a transformer hands whole numbers on.
+    # Without a sample it is not known whether a transformer passes integers on.
     by_value = hasattr(model, "predict") and takes_numbers_by_value(model)
     return as_floats(specs) if by_value else specs, examples
 
 
 def _check_answers(model: Any) -> None:
-    """Raise InvalidInput for what cannot answer rows that it was not fitted on."""
+    """Raise InvalidInput for a model that cannot predict rows on which it was not fitted."""
     name = type(model).__name__
     if name in ("LabelEncoder", "LabelBinarizer", "MultiLabelBinarizer"):
         raise InvalidInput(f"{name} transforms labels, not rows: it cannot be served")
@@ -238,7 +240,7 @@ def _check_answers(model: Any) -> None:
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    """Iterate over an estimator and all estimators in it, as parameters and fitted."""
+    """Iterate over an estimator and all estimators in it, both parameters and fitted ones."""
     waiting, seen = [model], set()
     while waiting:
         part = waiting.pop()

@@ -1,4 +1,4 @@
-"""PyTorch models as torch.export programs (.pt2) or TorchScript (.pt), both of which are code; never as a pickled module."""
+"""The adapter for PyTorch: torch.export programs (.pt2) and TorchScript (.pt), both of which are code; no pickled modules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _import_torch() -> Any:
 
 
 class TorchAdapter:
-    """Serves exported programs; compiles those that are the same function in ONNX."""
+    """Saves, loads and compiles exported programs."""
 
     framework: Framework = "torch"
     suffix = ".pt2"
@@ -42,11 +42,11 @@ class TorchAdapter:
     tolerance = TOLERANCE
 
     def recognises(self, model: Any) -> bool:
-        """A module or an exported program."""
+        """Whether the object is a module or an exported program."""
         return "torch" in module_roots(model)
 
     def save(self, model: Any, path: Path, sample: Any | None) -> None:
-        """Export a module with a free number of rows, or write what is exported or scripted already."""
+        """Export a module with a free number of rows. Exported programs and TorchScript are written as they are."""
         torch = _import_torch()
         if isinstance(model, torch.jit.ScriptModule):
             torch.jit.save(model, str(path))
@@ -54,7 +54,7 @@ class TorchAdapter:
         model = _program(torch, model, sample)
         try:
             torch.export.save(model, str(path))
-        except Exception as error:  # torch has no one error for what its format cannot hold
+        except Exception as error:  # torch raises errors of several classes
             raise InvalidInput(
                 f"torch.export cannot write this program: {error}"[:300]
                 + " (forward() must return tensors, tuples or dicts)",
@@ -62,12 +62,12 @@ class TorchAdapter:
             ) from error
 
     def save_safely(self, model: Any, folder: Path, sample: Any | None) -> tuple[Path, Framework]:
-        """Write the module's ONNX form. Raises InvalidInput where it has none whose answers are the module's."""
+        """Write the module's ONNX form. Raises InvalidInput if there is none with the same answers."""
         torch = _import_torch()
         if isinstance(model, torch.jit.ScriptModule):
             raise InvalidInput(
-                "where files of PyTorch's are refused TorchScript cannot be registered: give the module that it was made from "
-                "with a sample, or an ONNX file",
+                "this deployment refuses PyTorch files, TorchScript included: give the module that it was made from with a sample, or "
+                "an ONNX file",
                 field="model_object",
             )
         program = _program(torch, model, sample)
@@ -96,7 +96,7 @@ class TorchAdapter:
             if scripted:
                 module = torch.jit.load(str(path), map_location="cpu").eval()
             else:
-                # A buffer: a path without .pt2 at its end, as the store has them, is warned about on standard error.
+                # From a buffer: for a path without the suffix .pt2 torch writes a warning to standard error.
                 exported = torch.export.load(io.BytesIO(path.read_bytes()))
                 module = exported.module()
         except Exception as error:  # torch raises RuntimeError, pickle errors and its own
@@ -106,20 +106,20 @@ class TorchAdapter:
         if exported is None:
             return _scripted(module, sample)
         _check_evaluating(exported)
-        return TorchPredictor(module, signature_of(exported), exported, watched=True)
+        return TorchPredictor(module, signature_of(exported), exported, check_buffers=True)
 
     def compile(self, predictor: Predictor, path: Path) -> list[bytes]:
-        """Return the ONNX form of an exported program. Raises NotCompiled where it is not the same function for sure."""
+        """Return the ONNX form of an exported program. Raises NotCompiled if it may not be the same function."""
         assert isinstance(predictor, TorchPredictor)
         return onnx_forms(_import_torch(), predictor)
 
     def libraries(self) -> list[str]:
-        """PyTorch and what its arrays become."""
+        """Return PyTorch and the libraries that it runs with."""
         return ["torch", "numpy", "onnxruntime"]
 
 
 def _program(torch: Any, model: Any, sample: Any | None) -> Any:
-    """Return a module as an ExportedProgram, and one that is given as it is."""
+    """Return the model as an ExportedProgram: export a module, return a program unchanged."""
     if isinstance(model, torch.export.ExportedProgram):
         return model
     if not isinstance(model, torch.nn.Module):
@@ -128,7 +128,7 @@ def _program(torch: Any, model: Any, sample: Any | None) -> Any:
         )
     if sample is None:
         raise InvalidInput(
-            "a torch module is exported by an example: give a few rows, register_model(..., sample=x), or a tuple or dict of "
+            "exporting a torch module needs an example: give a few rows, register_model(..., sample=x), or a tuple or dict of "
             "them for several inputs",
             field="sample",
         )
@@ -136,7 +136,7 @@ def _program(torch: Any, model: Any, sample: Any | None) -> Any:
 
 
 def _check_evaluating(exported: Any) -> None:
-    """Raise InvalidInput for a program that was exported as it is trained: it would draw by lot, and mix the rows of a batch."""
+    """Raise InvalidInput for a program in training mode: dropout would be random, and batch norm would mix rows."""
     for node in exported.graph.nodes:
         _, _, operator = str(node.target).partition("aten.")
         place = _TRAINING_ARGUMENT.get(operator.split(".")[0])
@@ -149,9 +149,9 @@ def _check_evaluating(exported: Any) -> None:
 
 
 def _scripted(module: Any, sample: list[Any]) -> TorchPredictor:
-    """Return TorchScript with the types of its sample; whole numbers are tried as such first, then as float32."""
+    """Return a predictor for TorchScript with the types of its sample; integers are tried first, then float32."""
     if not sample:
-        raise InvalidInput("TorchScript does not say what its inputs are: give a sample of a few rows", field="sample")
+        raise InvalidInput("TorchScript does not describe its inputs: give a sample of a few rows", field="sample")
     names = [argument.name for argument in module.forward.schema.arguments[1:]]
     columns: dict[str, list[Any]] = {INPUT: sample}
     if isinstance(sample[0], dict):
@@ -161,21 +161,23 @@ def _scripted(module: Any, sample: list[Any]) -> TorchPredictor:
         }
     elif len(names) > 1 and all(isinstance(row, list) and len(row) == len(names) for row in sample):
         columns = dict(zip(names, map(list, zip(*sample, strict=True)), strict=True))
-    tries = []
+    candidates = []
     for dtype in (None, "float32"):
         specs = []
         for name, rows in columns.items():
             (spec,) = infer_inputs(rows, names=None, count=None, dtype=None)
             kept = spec.dtype if spec.dtype != "float64" and dtype is None else "float32"
             specs.append(spec.model_copy(update={"name": name, "dtype": kept}))
-        tries.append(TorchPredictor(module, Signature(inputs=tuple(specs)), None, watched=True))
-    for tried in tries[:-1]:
-        arrays = {spec.name: np.array(columns[spec.name], NUMPY_DTYPES[spec.dtype]) for spec in tried.signature.inputs}
+        candidates.append(TorchPredictor(module, Signature(inputs=tuple(specs)), None, check_buffers=True))
+    for candidate in candidates[:-1]:
+        arrays = {
+            spec.name: np.array(columns[spec.name], NUMPY_DTYPES[spec.dtype]) for spec in candidate.signature.inputs
+        }
         try:
-            tried.predict(arrays)
+            candidate.predict(arrays)
         except InvalidInput:
             raise
-        except Exception:  # it takes no whole numbers
+        except Exception:  # it does not take integers
             continue
-        return tried
-    return tries[-1]
+        return candidate
+    return candidates[-1]

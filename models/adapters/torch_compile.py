@@ -1,8 +1,8 @@
-"""The ONNX form of a PyTorch program, for programs that are the same function there.
+"""Compile a PyTorch program to ONNX, if the ONNX form is the same function.
 
-Three conditions: all of the program's operators are on a list of smooth ones, whose rounding cannot flip an answer; its inputs
-and outputs are floating-point numbers of fixed shapes; and on rows of each magnitude up to a bound the two agree. Beyond the
-bound, and for NaN and infinities, the form says that it is not sure.
+Three conditions must hold: all operators are on a list of continuous ones, whose rounding cannot flip an answer; inputs and
+outputs are floats of fixed shapes; and the two agree on rows of every magnitude up to a bound. For rows beyond the bound, NaN
+and infinities, the form is not sure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..values.tensors import Tensors
 from .torch_onnx import exported_form
 from .torch_predictor import TorchPredictor
 
-_SAME = {
+_SUPPORTED = {
     *(
         "linear",
         "addmm",
@@ -78,19 +78,19 @@ _ROWS = 48
 
 
 def onnx_forms(torch: Any, predictor: TorchPredictor) -> list[bytes]:
-    """Return the form, guarded by the widest bound for which it agrees. Raises NotCompiled with the reason."""
+    """Return the form, guarded by the largest bound for which it agrees. Raises NotCompiled with the reason."""
     exported = predictor.exported
     if exported is None:
         raise NotCompiled("TorchScript is served as it is")
     _check_operators(exported)
     names = [spec.name for spec in predictor.signature.inputs]
     if any(spec.dtype not in ("float32", "float64") or -1 in spec.row_shape for spec in predictor.signature.inputs):
-        raise NotCompiled("inputs other than floating-point numbers of fixed shapes are served as they are")
+        raise NotCompiled("its inputs are not floats of fixed shapes")
     if any(value.dtype in (torch.bfloat16, torch.float16) for value in exported.state_dict.values()):
-        raise NotCompiled("half precision rounds otherwise in ONNX Runtime")
+        raise NotCompiled("ONNX Runtime rounds half precision differently")
     try:
         exported_bytes = exported_form(torch, exported, names)
-    except Exception as error:  # torch.onnx raises its own, and whatever its passes do
+    except Exception as error:  # torch.onnx and its passes raise errors of many classes
         raise NotCompiled(f"torch.onnx cannot export it: {error}"[:300]) from error
     for bound in _BOUNDS:
         form = _guarded(exported_bytes, predictor.output_names, bound)
@@ -105,15 +105,15 @@ def _check_operators(exported: Any) -> None:
             continue
         name = str(node.target).removeprefix("aten.").split(".")[0]
         name = getattr(node.target, "__name__", name).split(".")[0] if "aten." not in str(node.target) else name
-        if name not in _SAME:
+        if name not in _SUPPORTED:
             raise NotCompiled(f"{name} is not on the list of operators that are the same in ONNX")
         value = node.meta.get("val")
         if name not in ("sym_size", "getitem") and hasattr(value, "dtype") and not value.dtype.is_floating_point:
-            raise NotCompiled(f"{name} gives {value.dtype}: where rounding flips it, the forms would differ")
+            raise NotCompiled(f"{name} returns {value.dtype}, which rounding could change")
 
 
 def _guarded(form: bytes, outputs: list[str], bound: float) -> bytes:
-    """Give the outputs the program's own names, and add `SURE`: whether all numbers of a row lie within the bound."""
+    """Rename the outputs to the program's names, and add `SURE`: whether all numbers of a row are within the bound."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -153,12 +153,12 @@ def _guarded(form: bytes, outputs: list[str], bound: float) -> bytes:
 
 
 def _agrees(form: bytes, predictor: TorchPredictor, bound: float) -> bool:
-    """Whether the two agree on rows of each magnitude up to the bound: one row, two, and many."""
+    """Whether the two agree on batches of one row, two and many, of every magnitude up to the bound."""
     from .onnx_predictor import OnnxPredictor
 
     try:
         compiled = OnnxPredictor(form, predictor.signature, threads=1)
-    except InvalidInput:  # what the exporter made is no graph, as where an input goes out as it came
+    except InvalidInput:  # the exporter made an invalid graph, as for an input that is also an output
         return False
     generator = np.random.default_rng(0)
     for magnitude in (0.0, 1e-30, 1e-3, 1.0, 30.0, *(each for each in (1e3, 1e4, 1e5, 1e6) if each <= bound)):
@@ -171,6 +171,6 @@ def _agrees(form: bytes, predictor: TorchPredictor, bound: float) -> bool:
             try:
                 if not compare(predictor.predict(inputs), compiled.predict(inputs), TOLERANCE).holds:
                     return False
-            except Exception:  # either of them may not take it
+            except Exception:  # either of them may refuse the rows
                 return False
     return True

@@ -1,4 +1,4 @@
-"""A PyTorch module as ONNX, made on its owner's side: where files that are code are refused, this is how it is registered."""
+"""Convert a PyTorch module to ONNX in the client, for deployments that refuse files that are code."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..proof.parity import compare
 from ..values.tensors import Tensors
 from .torch_predictor import TorchPredictor
 
-# Between the module's answers and ONNX Runtime's, relative above 1: float32 sums in another order, of any depth of layers.
+# Between the module's answers and ONNX Runtime's, relative above 1: float32 sums differ in order, in every layer.
 _TOLERANCE = 1e-3
 
 
 def exported_form(torch: Any, program: Any, names: list[str]) -> bytes:
-    """Return an ExportedProgram as ONNX, its inputs named so. Raises whatever torch.onnx and its passes raise."""
+    """Return an ExportedProgram as ONNX with these input names. Raises any error of torch.onnx and its passes."""
     log = logging.getLogger("torch.onnx")
     level = log.level
-    log.setLevel(logging.ERROR)  # it warns of packages that are not installed
+    log.setLevel(logging.ERROR)  # it warns about packages that are not installed
     try:
         buffer = io.BytesIO()
         torch.onnx.export(program, dynamo=True, input_names=names, verbose=False).save(buffer)
@@ -32,9 +32,9 @@ def exported_form(torch: Any, program: Any, names: list[str]) -> bytes:
 
 
 def onnx_form(torch: Any, predictor: TorchPredictor) -> bytes:
-    """Return the ONNX form of an exported program, whose answers on its own example are the program's.
+    """Return the ONNX form of an exported program, checked on the program's example inputs.
 
-    Raises InvalidInput where there is none: an operator without a form in ONNX, more than 2 GB, other answers.
+    Raises InvalidInput if there is none: an operator is not in ONNX, the form has more than 2 GB, or its answers differ.
     """
     import onnx
 
@@ -46,11 +46,9 @@ def onnx_form(torch: Any, predictor: TorchPredictor) -> bytes:
     expected = predictor.predict(inputs)
     try:
         form = exported_form(torch, program, [spec.name for spec in predictor.signature.inputs])
-    except Exception as error:  # torch.onnx raises its own, and whatever its passes do
+    except Exception as error:  # torch.onnx and its passes raise errors of many classes
         raise InvalidInput(
-            f"torch.onnx cannot export this module, and where it is registered files of PyTorch's are refused: {error}"[
-                :400
-            ],
+            f"torch.onnx cannot export this module, and PyTorch files are refused by this deployment: {error}"[:400],
             field="model_object",
         ) from error
     model = onnx.load_from_string(form)
@@ -74,14 +72,14 @@ def _check_answers(form: bytes, inputs: Tensors, expected: Tensors) -> None:
     parity = compare(expected, answers, _TOLERANCE)
     if not parity.holds:
         raise InvalidInput(
-            f"the module's ONNX form answers otherwise than the module on the sample ({parity.why}): export it yourself, "
+            f"the module's ONNX form differs from the module on the sample ({parity.why}): export it yourself, "
             "torch.onnx.export(..., dynamo=True), and register that file",
             field="model_object",
         )
 
 
 def _example(torch: Any, predictor: TorchPredictor, program: Any) -> Tensors:
-    """Return the inputs that the program was exported with, as they travel."""
+    """Return the inputs that the program was exported with, in the types of requests."""
     from torch.utils._pytree import tree_leaves
 
     leaves = [leaf for leaf in tree_leaves(program.example_inputs) if isinstance(leaf, torch.Tensor)]

@@ -1,4 +1,4 @@
-"""A PyTorch program as it is served: what it takes, how it is called, and what comes out as arrays."""
+"""Run a PyTorch program: its signature, its call, and its outputs as arrays."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from .torch_export import EXPORT_LINE
 class TorchPredictor:
     """A program on the CPU.
 
-    Outputs are named `output`, or `output_0`, `output_1`, ... where there are several, or by their keys; those of containers
-    within have their place or key behind a point (`output_1.0`). None among them is left out.
+    Outputs are named `output`, or `output_0`, `output_1`, ... if there are several, or by their keys; those in nested
+    containers have their index or key after a point (`output_1.0`). None values are left out.
     """
 
-    def __init__(self, module: Any, signature: Signature, exported: Any | None, *, watched: bool = False) -> None:
+    def __init__(self, module: Any, signature: Signature, exported: Any | None, *, check_buffers: bool = False) -> None:
         self._module = module
         self.signature = signature
         self.exported = exported
         self.output_names: list[str] = []
-        # What the program computes in, where that is not what travels.
+        # The program's input types, which may differ from those of requests (bfloat16).
         self._types = [value.dtype for _, value in _placeholders(exported)] if exported is not None else None
         self._in_spec = exported.call_spec.in_spec if exported is not None else None
-        self._buffers = dict(module.named_buffers()) if watched else {}
+        self._buffers = dict(module.named_buffers()) if check_buffers else {}
 
     def predict(self, inputs: Tensors) -> Tensors:
         """Run the program without gradients.
 
-        Raises InvalidInput for an index out of range, a size that the program does not take, and, at registration, for a program
-        that changes itself.
+        Raises InvalidInput for an index out of range, a size that the program does not take, and, with `check_buffers`, for a
+        program that changes its buffers.
         """
         import torch
 
-        # Copies: what a program writes into its inputs is nobody else's business.
+        # Copies, since a program may modify its inputs in place.
         tensors = [torch.from_numpy(np.array(inputs[spec.name], order="C")) for spec in self.signature.inputs]
         if self._types is not None:
             tensors = [tensor.to(dtype) for tensor, dtype in zip(tensors, self._types, strict=True)]
@@ -74,7 +74,7 @@ class TorchPredictor:
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Iterate over the tensors in an answer, with their names."""
+    """Iterate over the tensors in an output, with their names."""
     if value is None:
         return
     if isinstance(value, dict):
@@ -95,7 +95,7 @@ def _array(torch: Any, name: str, value: Any) -> NDArray[Any]:
         return np.asarray(value)
     if value.is_complex():
         raise InvalidInput(
-            f"output {name} is complex, which JSON cannot say: return torch.view_as_real() of it, or its abs()",
+            f"output {name} is complex, which JSON does not have: return torch.view_as_real() of it, or its abs()",
             field=name,
         )
     value = value.detach()
@@ -110,7 +110,7 @@ def _array(torch: Any, name: str, value: Any) -> NDArray[Any]:
 
 
 def signature_of(exported: Any) -> Signature:
-    """Return the signature of an ExportedProgram. Raises InvalidInput where a batch of rows cannot be fed to it."""
+    """Return the signature of an ExportedProgram. Raises InvalidInput if it cannot take a batch of rows."""
     specs = []
     rows = set()
     for name, value in _placeholders(exported):
@@ -123,14 +123,15 @@ def signature_of(exported: Any) -> Signature:
         per_row = tuple(size if isinstance(size, int) else -1 for size in value.shape[1:])
         if any(str(size) in rows for size in value.shape[1:]):
             raise InvalidInput(
-                f"input {name} has shape {tuple(value.shape)}: what counts rows counts nothing else", field=name
+                f"input {name} has shape {tuple(value.shape)}: the dimension that counts rows cannot also be a size within a row",
+                field=name,
             )
         specs.append(TensorSpec(name=name, dtype=_dtype(name, value.dtype), shape=(-1, *per_row)))
     return Signature(inputs=tuple(specs))
 
 
 def _placeholders(exported: Any) -> list[tuple[str, Any]]:
-    """Return the inputs with their names: those of forward()'s parameters, or the keys where it takes one dict."""
+    """Return the inputs with their names: forward()'s parameters, or the keys if it takes one dict."""
     from torch.utils._pytree import tree_unflatten
 
     wanted = set(exported.graph_signature.user_inputs)
@@ -138,7 +139,7 @@ def _placeholders(exported: Any) -> list[tuple[str, Any]]:
     found = [(node.name, node.meta["val"]) for node in nodes if hasattr(node.meta["val"], "shape")]
     if len(found) != exported.call_spec.in_spec.num_leaves:
         raise InvalidInput(
-            "the program was exported with an input that is no tensor: give it a default in forward(), and export without it",
+            "the program was exported with an input that is not a tensor: give it a default in forward(), and export without it",
             field="artifact",
         )
     positional, named = tree_unflatten(list(range(len(found))), exported.call_spec.in_spec)
@@ -149,10 +150,10 @@ def _placeholders(exported: Any) -> list[tuple[str, Any]]:
 
 
 def _dtype(name: str, dtype: Any) -> DType:
-    """Return what an input travels as: numpy has no bfloat16, its values travel as float32."""
+    """Return the type of an input in requests: bfloat16, which numpy does not have, is sent as float32."""
     plain = str(dtype).removeprefix("torch.")
     if plain == "bfloat16":
         return "float32"
     if plain not in NUMPY_DTYPES:
-        raise InvalidInput(f"input {name} has type {dtype}, which is not served: cast it in forward()", field=name)
+        raise InvalidInput(f"input {name} has type {dtype}, which is not supported: cast it in forward()", field=name)
     return plain
