@@ -66,8 +66,8 @@ class TorchAdapter:
         torch = _import_torch()
         if isinstance(model, torch.jit.ScriptModule):
             raise InvalidInput(
-                "this deployment refuses PyTorch files, TorchScript included: give the module that it was made from with a sample, or "
-                "an ONNX file",
+                "this deployment refuses PyTorch files, TorchScript included: give the module that it was made from with a "
+                "sample, or an ONNX file",
                 field="model_object",
             )
         program = _program(torch, model, sample)

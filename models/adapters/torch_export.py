@@ -44,8 +44,8 @@ def export(model: Any, sample: Any) -> Any:
             except Exception as error:  # torch and the module can raise anything
                 first_error = first_error or " ".join(str(error).split())[:300]
     raise InvalidInput(
-        f"torch.export cannot export this module on its sample: {first_error} (the first dimension of each input must count rows, "
-        "and forward() must take any number of them)",
+        f"torch.export cannot export this module on its sample: {first_error} (the first dimension of each input must "
+        "count rows, and forward() must take any number of them)",
         field="sample",
     )
 

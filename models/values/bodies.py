@@ -1,4 +1,4 @@
-"""A request's body by its content type: what it asks, and how its answer is written."""
+"""Read a request's body by its content type, and choose how its answer is written."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .outputs import write_outputs
 from .tensors import Tensors, count_rows, parse_body, read_inputs
 
 log = structlog.get_logger(__name__)
-# Called with model, version, outputs and the rows that are this request's; returns the body and its content type.
+# Called with model, version, outputs, and the begin and end of this request's rows; returns the body and its content type.
 Write: TypeAlias = Callable[[str, str, Tensors, int, int], tuple[bytes, str]]
 
 
 @value_class
 class ParsedRequest:
-    """A request that was read: named arrays, their rows, and how the answer is to be written."""
+    """A parsed request: named arrays, the number of rows, and a function that writes the answer."""
 
     tensors: Tensors
     rows: int
@@ -31,16 +31,16 @@ class ParsedRequest:
 
 
 def parse_request(body: bytes, content_type: str, signature: Signature, request_id: str = "") -> ParsedRequest:
-    """Read a body; an answer that has an id, and was given none, has the request's.
+    """Read a body. `request_id` is the answer's id if the protocol has one and the body does not set it.
 
-    Raises MalformedRequest or InvalidInput naming what does not fit.
+    Raises MalformedRequest or InvalidInput, which name the invalid part.
     """
     try:
         return _read(body, content_type, signature, request_id)
     except ModelMeshError:
         raise
     except Exception as error:
-        # An unforeseen parser error is still an error of this body: only its caller gets it.
+        # An unexpected parser error concerns only this body: report it to its caller.
         log.exception("body.unreadable")
         raise MalformedRequest(
             f"the body cannot be read: {type(error).__name__}: {str(error)[:200]}", field="inputs"
@@ -52,9 +52,7 @@ def _read(body: bytes, content_type: str, signature: Signature, request_id: str)
         tensors, rows = read_inputs(parse_body(body), signature)
         return ParsedRequest(tensors, rows, _write_json)
     if not content_type.startswith(V2_JSON):
-        raise MalformedRequest(
-            f"the content type {content_type[:80]!r} is none that is read here", field="content-type"
-        )
+        raise MalformedRequest(f"the content type {content_type[:80]!r} is not supported", field="content-type")
     tensors, rows, wanted = read_request(body, v2_header_bytes(content_type), signature, request_id)
 
     def write(model: str, version: str, outputs: Tensors, begin: int, end: int) -> tuple[bytes, str]:
@@ -65,7 +63,7 @@ def _read(body: bytes, content_type: str, signature: Signature, request_id: str)
 
 
 def count_body_rows(body: bytes, content_type: str, signature: Signature | None) -> int:
-    """Return how many rows a body asks about, before it is read as a whole; 1 for what cannot be read."""
+    """Return the number of rows in a body without reading it completely; 1 if it cannot be read."""
     try:
         if content_type == JSON:
             return count_rows(parse_body(body), signature)

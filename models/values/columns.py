@@ -1,4 +1,4 @@
-"""Values as JSON has them, to arrays of a spec's type: what the type does not hold is refused by column, row and value."""
+"""Convert JSON values to arrays of a spec's type. Errors name the column, row and value."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NUMPY_DTYPES: dict[DType, Any] = {
     "object": np.object_,
 }
 _NUMBERS: frozenset[type] = frozenset({int, float})
-# The types of JSON values that go into an array as they are.
+# JSON types that are put into an array without conversion.
 _PLAIN: dict[DType, frozenset[type]] = {
     "float64": _NUMBERS,
     "float32": _NUMBERS,
@@ -45,19 +45,19 @@ _PLAIN: dict[DType, frozenset[type]] = {
 _WHOLE = frozenset({int})
 _EXACT = 2**53
 _ROUNDED = 2.0**63
-# From so many values on, a look at the type of each takes longer than to make an array of them.
-MANY = 256
+# From so many values on, checking the type of each takes longer than creating an array of them.
+MANY_VALUES = 256
 _UNIT = re.compile(r"^datetime64\[(\w+)(?:, (.+))?\]$")
-_MOMENT = re.compile(
+_TIMESTAMP = re.compile(
     r"(\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?)(?:(Z)|([+-])(\d{2}):?(\d{2}))?", re.ASCII
 )
 
 
 def numpy_dtype(spec: TensorSpec) -> np.dtype[Any]:
-    """Return the type of the spec's arrays; moments have the unit of the column that the model was trained on."""
+    """Return the type of the spec's arrays; timestamps have the unit of the training column."""
     if spec.dtype == "datetime" and (found := _UNIT.match(spec.pandas)):
-        moments: np.dtype[Any] = np.dtype(f"M8[{found[1]}]")
-        return moments
+        timestamps: np.dtype[Any] = np.dtype(f"M8[{found[1]}]")
+        return timestamps
     plain: np.dtype[Any] = np.dtype(NUMPY_DTYPES[spec.dtype])
     return plain
 
@@ -65,16 +65,16 @@ def numpy_dtype(spec: TensorSpec) -> np.dtype[Any]:
 def read_column(rows: list[Any], spec: TensorSpec) -> NDArray[Any]:
     """Return rows as one array of the spec's type, shape (len(rows), *row_shape).
 
-    A missing value is NaN among floating-point numbers, NaT among moments and None elsewhere; whole numbers with gaps become
-    float64 where that holds them, else objects. Raises InvalidInput naming column, row and value.
+    A missing value is NaN among floats, NaT among timestamps and None elsewhere. Integers with missing values become float64 if
+    that is exact, else objects. Raises InvalidInput, which names column, row and value.
     """
-    array = _many_numbers(rows, spec) if len(rows) * (spec.row_size or MANY) > MANY else None
+    array = _many_numbers(rows, spec) if len(rows) * (spec.row_size or MANY_VALUES) > MANY_VALUES else None
     if array is None:
         try:
             types = set(map(type, _leaves(rows, spec)))
         except TypeError:
             raise _wrong_shape(np.array(rows, dtype=object), spec) from None
-        array = _array(rows, spec) if types <= _PLAIN.get(spec.dtype, _WHOLE) else _with_care(rows, spec, types)
+        array = _array(rows, spec) if types <= _PLAIN.get(spec.dtype, _WHOLE) else _convert(rows, spec, types)
         if spec.dtype == "object" and float in types:
             _refuse_rounded(rows, spec)
     found = array.shape[1:]
@@ -86,23 +86,21 @@ def read_column(rows: list[Any], spec: TensorSpec) -> NDArray[Any]:
 
 
 def _refuse_rounded(rows: list[Any], spec: TensorSpec) -> None:
-    """Raise InvalidInput for floats so large that they may have been whole numbers: JSON's reader knows those of 64 bits."""
+    """Raise InvalidInput for floats so large that they may be rounded integers: the JSON parser keeps only 64-bit ones."""
     fits: Callable[[Any], bool] = lambda value: type(value) is not float or not abs(value) >= _ROUNDED  # noqa: E731
     if not all(map(fits, _leaves(rows, spec))):
-        raise _misfit(
-            rows, spec, fits, "a number beyond 64 bits is not told from one that was rounded: send it as a string"
-        )
+        raise _misfit(rows, spec, fits, "a number beyond 64 bits may have been rounded: send it as a string")
 
 
 def _many_numbers(rows: list[Any], spec: TensorSpec) -> NDArray[Any] | None:
-    """Return many numbers as an array, without a look at each one's type; None where that needs a closer look."""
+    """Return many numbers as an array without checking each type; None if the types must be checked."""
     if spec.dtype not in ("float64", "float32"):
         return None
     try:
         array = np.array(rows)
     except (ValueError, OverflowError):
         return None
-    # numpy makes 1 of true where it stands among numbers.
+    # numpy converts true among numbers to 1.
     if array.dtype.kind not in "fiu" or ((array == 0) | (array == 1)).any():
         return None
     with np.errstate(over="ignore"):
@@ -124,8 +122,8 @@ def _array(rows: list[Any], spec: TensorSpec) -> NDArray[Any]:
         ) from None
 
 
-def _with_care(rows: list[Any], spec: TensorSpec, types: set[type]) -> NDArray[Any]:
-    """Read what does not go into an array as it is: missing values, 2.0 for 2, moments."""
+def _convert(rows: list[Any], spec: TensorSpec, types: set[type]) -> NDArray[Any]:
+    """Read values that need conversion: missing values, 2.0 for 2, timestamps."""
     wanted, fits = _WANTED.get(spec.dtype, ("whole number", _is_whole))
     missing = not types.isdisjoint({type(None), float}) and any(map(_is_missing, _leaves(rows, spec)))
     if missing and not spec.missing:
@@ -148,7 +146,7 @@ def _with_care(rows: list[Any], spec: TensorSpec, types: set[type]) -> NDArray[A
         with np.errstate(over="ignore"):
             array = np.array(flat, numpy_dtype(spec))
     elif spec.dtype == "datetime":
-        array = _moments(rows, flat, spec)
+        array = _timestamps(rows, flat, spec)
     elif wanted == "whole number":
         array = _whole_numbers(rows, flat, spec)
     else:
@@ -172,44 +170,46 @@ def _whole_numbers(rows: list[Any], flat: list[Any], spec: TensorSpec) -> NDArra
     return array
 
 
-def _moments(rows: list[Any], flat: list[Any], spec: TensorSpec) -> NDArray[Any]:
+def _timestamps(rows: list[Any], flat: list[Any], spec: TensorSpec) -> NDArray[Any]:
     dtype = numpy_dtype(spec)
     found = _UNIT.match(spec.pandas)
     zoned = bool(found and found[2])
     array = np.full(len(flat), np.datetime64("NaT"), dtype)
     for number, value in enumerate(flat):
         if value is not None:
-            moment = _moment(value, dtype, zoned)
-            if isinstance(moment, str):
+            timestamp = _timestamp(value, dtype, zoned)
+            if isinstance(timestamp, str):
                 width = max(1, len(flat) // len(rows))
                 place = f"{spec.name}[{number % width}]" if spec.row_shape else spec.name
-                raise InvalidInput(f"row {number // width}: {place}: {_shown(value)} {moment}", field=place)
-            array[number] = moment
+                raise InvalidInput(f"row {number // width}: {place}: {_excerpt(value)} {timestamp}", field=place)
+            array[number] = timestamp
     return array
 
 
-def _moment(text: str, dtype: np.dtype[Any], zoned: bool) -> np.datetime64 | str:
-    """Return a moment of the type, in UTC where moments have a time zone, or why there is none."""
-    found = _MOMENT.fullmatch(text)
+def _timestamp(text: str, dtype: np.dtype[Any], zoned: bool) -> np.datetime64 | str:
+    """Return a timestamp of the type, in UTC if the column has a time zone, or the reason why it is invalid."""
+    found = _TIMESTAMP.fullmatch(text)
     if found is None:
-        return "is no moment in ISO 8601, like 2026-01-31T12:00:00"
+        return "is not a timestamp in ISO 8601, like 2026-01-31T12:00:00"
     base, utc, sign, hours, minutes = found.groups()
     if bool(utc or sign) != zoned:
         return (
-            "lacks its offset from UTC" if zoned else "has an offset from UTC, the model was trained on moments without"
+            "lacks its offset from UTC"
+            if zoned
+            else "has an offset from UTC, the model was trained on timestamps without"
         )
     try:
-        moment = np.datetime64(base.replace(" ", "T"))
+        timestamp = np.datetime64(base.replace(" ", "T"))
     except ValueError:
-        return "is no moment that there is"
+        return "is not a valid date or time"
     if sign:
         offset = np.timedelta64(int(hours) * 60 + int(minutes), "m")
-        moment = moment - offset if sign == "+" else moment + offset
-    fitted: np.datetime64 = moment.astype(dtype)
-    if np.datetime_as_string(fitted, "ns")[:4] != np.datetime_as_string(moment.astype("M8[us]"), "ns")[:4] or (
-        fitted.astype("M8[ns]") != moment.astype("M8[ns]")
+        timestamp = timestamp - offset if sign == "+" else timestamp + offset
+    fitted: np.datetime64 = timestamp.astype(dtype)
+    if np.datetime_as_string(fitted, "ns")[:4] != np.datetime_as_string(timestamp.astype("M8[us]"), "ns")[:4] or (
+        fitted.astype("M8[ns]") != timestamp.astype("M8[ns]")
     ):
-        return f"is finer than {dtype}, or beyond it"
+        return f"is finer than {dtype}, or out of its range"
     return fitted
 
 
@@ -222,7 +222,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    # Beyond 2^53 what was written in floating point may have been another whole number.
+    # Beyond 2^53 a float may be a rounded integer.
     return type(value) is int or (type(value) is float and abs(value) <= _EXACT and value.is_integer())
 
 
@@ -233,7 +233,7 @@ _WANTED: dict[DType, tuple[str, Callable[[Any], bool]]] = {
     "float16": _NUMBER,
     "bool": ("bool", lambda value: type(value) is bool),
     "string": ("string", lambda value: type(value) is str),
-    "datetime": ("moment in ISO 8601", lambda value: type(value) is str),
+    "datetime": ("timestamp in ISO 8601", lambda value: type(value) is str),
     "object": ("value", lambda value: type(value) in (int, float, bool, str)),
 }
 
@@ -259,16 +259,16 @@ def _leaves(rows: list[Any], spec: TensorSpec) -> Iterator[Any]:
 
 
 def _misfit(rows: list[Any], spec: TensorSpec, fits: Callable[[Any], bool], why: str) -> InvalidInput:
-    """Name the first value that does not fit."""
+    """Return an error that names the first value that does not fit."""
     for row_number, row in enumerate(rows):
         for position, value in enumerate(_leaves([row], spec)):
             if not fits(value):
                 place = f"{spec.name}[{position}]" if spec.row_shape else spec.name
-                return InvalidInput(f"row {row_number}: {place}: {why}, found {_shown(value)}", field=place)
+                return InvalidInput(f"row {row_number}: {place}: {why}, found {_excerpt(value)}", field=place)
     return InvalidInput(f"{spec.name}: {why}", field=spec.name)
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     return orjson.dumps(value, default=repr).decode()[:60]
 
 

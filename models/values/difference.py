@@ -1,4 +1,4 @@
-"""How two answers to one request differ: a shadow's from production's, a replay's from the recorded one."""
+"""Compare two answers to one request: the shadow's with production's, or a replay's with the recorded one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from .label_values import same_label
 
-# Numbers that differ by so little, relative to the first answer's above 1, agree.
+# Maximum difference between numbers that agree, relative to the first answer's above 1.
 TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`distance` is the largest between two numbers of theirs beside the labels; `measured` says whether there were any."""
+    """`distance` is the largest difference between numbers other than labels; `measured` is whether there were any."""
 
     agree: bool
     label_changed: bool
@@ -32,9 +32,9 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> Difference:
             close = close and same_label(ours[name], theirs[name])
         elif name != "label" and a.size:
             measured = True
-            apart = np.abs(a.astype(float) - b.astype(float))
-            distance = max(distance, float(apart.max()))
-            close = close and bool((apart <= TOLERANCE * np.maximum(1.0, np.abs(a.astype(float)))).all())
+            distances = np.abs(a.astype(float) - b.astype(float))
+            distance = max(distance, float(distances.max()))
+            close = close and bool((distances <= TOLERANCE * np.maximum(1.0, np.abs(a.astype(float)))).all())
     labelled = "label" in ours and "label" in theirs
     changed = labelled and not same_label(ours["label"], theirs["label"])
     return Difference(not changed if labelled else close, changed, distance, measured)

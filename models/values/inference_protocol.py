@@ -1,8 +1,8 @@
-"""The Open Inference Protocol (v2): its tensors, as JSON or as raw bytes behind a JSON header, to arrays and back.
+"""The Open Inference Protocol (v2): convert its tensors, in JSON or in raw bytes after a JSON header, to arrays and back.
 
-https://github.com/kserve/open-inference-protocol, and its binary tensor extension: a body is then a JSON document of so
-many bytes (`Inference-Header-Content-Length`), and after it the tensors' bytes, little-endian and row by row, in the order of
-the document; a BYTES element has its length before it, in four bytes.
+See https://github.com/kserve/open-inference-protocol and its binary tensor extension. With it, a body is a JSON document whose
+size is in `Inference-Header-Content-Length`, followed by the tensors' bytes, little-endian and row by row, in the order of the
+document. A BYTES element is prefixed by its length in four bytes.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .inference_tensors import (
 from .outputs import plain_array
 from .tensors import Tensors
 
-# As many as an array may have; and of rows without values, which take no bytes, not more than those that do.
+# numpy's maximum; and a limit on rows without values, which take no bytes in a body.
 MAX_DIMENSIONS = 64
 MAX_EMPTY_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseOptions:
-    """What a request wants back: its id, the outputs (none: all) and which of them in binary."""
+    """Options of a response: its id, the outputs (empty: all), and which of them are binary."""
 
     id: str = ""
     outputs: tuple[str, ...] = ()
@@ -48,10 +48,10 @@ class ResponseOptions:
 def read_request(
     body: bytes, header_bytes: int | None, signature: Signature, request_id: str = ""
 ) -> tuple[Tensors, int, ResponseOptions]:
-    """Return the tensors, the number of rows, and what is wanted back. `header_bytes` is None where all of it is JSON.
-    `request_id` is the answer's id where the body has none.
+    """Return the tensors, the number of rows, and the response options. `header_bytes` is None if the body is all JSON.
+    `request_id` is the response's id if the body has none.
 
-    Raises MalformedRequest for what is not the protocol, InvalidInput where the tensors do not fit the signature.
+    Raises MalformedRequest if the body violates the protocol, InvalidInput if the tensors do not fit the signature.
     """
     header, raw = (body, b"") if header_bytes is None else (body[:header_bytes], body[header_bytes:])
     if header_bytes is not None and header_bytes > len(body):
@@ -71,7 +71,7 @@ def read_request(
     at = 0
     for number, tensor in enumerate(inputs):
         name, shape, datatype = _described(tensor, number)
-        if len(specs) == len(inputs) == 1:  # which one is meant is clear, whatever it is called
+        if len(specs) == len(inputs) == 1:  # a single input may have any name
             (name,) = specs
         spec = specs.get(name)
         if spec is None or name in tensors:
@@ -84,7 +84,7 @@ def read_request(
             array, at = array_from_raw(raw, at, size, name, shape, datatype)
         tensors[name] = fitted(array, spec, datatype)
     if at != len(raw):
-        raise MalformedRequest(f"{len(raw) - at} bytes after the last tensor belong to none", field="inputs")
+        raise MalformedRequest(f"{len(raw) - at} bytes after the last tensor belong to no tensor", field="inputs")
     missing = [name for name in specs if name not in tensors]
     if missing:
         raise InvalidInput(f"the tensor {missing[0]!r} is missing", field=missing[0])
@@ -93,19 +93,19 @@ def read_request(
         raise InvalidInput(f"the tensors have different numbers of rows: {sorted(rows)}", field="inputs")
     if not (count := rows.pop()):
         raise InvalidInput("the tensors have no rows", field="inputs")
-    # In the signature's order: requests that share a batch are stacked by it.
-    return {name: tensors[name] for name in specs}, count, _wanted(document, signature, request_id)
+    # In the signature's order, which requests of one batch must share.
+    return {name: tensors[name] for name in specs}, count, _response_options(document, signature, request_id)
 
 
 def write_response(
-    model: str, version: str, outputs: Mapping[str, NDArray[Any]], begin: int, end: int, wanted: ResponseOptions
+    model: str, version: str, outputs: Mapping[str, NDArray[Any]], begin: int, end: int, options: ResponseOptions
 ) -> tuple[bytes, int | None]:
-    """Return the body with rows `begin` to `end`, and the length of its JSON where bytes follow it.
+    """Return the body with rows `begin` to `end`, and the length of its JSON header (None: it is all JSON).
 
-    Raises InvalidInput for a wanted output that there is not.
+    Raises InvalidInput if a requested output does not exist.
     """
     described, raw = [], []
-    for name in wanted.outputs or outputs:
+    for name in options.outputs or outputs:
         if name not in outputs:
             raise InvalidInput(
                 f"there is no output {name[:80]!r}: the model gives {', '.join(outputs)}", field=name[:80]
@@ -113,7 +113,7 @@ def write_response(
         part = plain_array(outputs[name][begin:end])
         datatype = DATATYPE_OF_ARRAY.get(part.dtype, "FP64")
         tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(part.shape)}
-        if wanted.all_binary or name in wanted.binary:
+        if options.all_binary or name in options.binary:
             data = raw_from_array(part, datatype)
             tensor["parameters"] = {"binary_data_size": len(data)}
             raw.append(data)
@@ -123,20 +123,22 @@ def write_response(
                 tensor["data"] = tensor["data"].tolist()
         described.append(tensor)
     document: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": described}
-    if wanted.id:
-        document["id"] = wanted.id
+    if options.id:
+        document["id"] = options.id
     header = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return (header + b"".join(raw), len(header)) if raw else (header, None)
 
 
 def tensor_document(spec: TensorSpec) -> dict[str, Any]:
-    """Return a tensor as the model metadata shows it."""
+    """Return a tensor's description for the model metadata."""
     return {"name": spec.name, "datatype": DATATYPE_OF[spec.dtype], "shape": list(spec.shape)}
 
 
 def _described(tensor: Any, number: int) -> tuple[str, tuple[int, ...], str]:
     if not isinstance(tensor, dict):
-        raise MalformedRequest(f"inputs[{number}] is no tensor: an object with name, shape, datatype", field="inputs")
+        raise MalformedRequest(
+            f"inputs[{number}] is not a tensor: an object with name, shape, datatype", field="inputs"
+        )
     name, shape, datatype = tensor.get("name"), tensor.get("shape"), tensor.get("datatype")
     if not isinstance(name, str) or not name:
         raise MalformedRequest(f"inputs[{number}] has no name", field="inputs")
@@ -160,7 +162,7 @@ def _parameters(holder: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _wanted(document: dict[str, Any], signature: Signature, request_id: str) -> ResponseOptions:
+def _response_options(document: dict[str, Any], signature: Signature, request_id: str) -> ResponseOptions:
     given = document.get("outputs") or []
     if not isinstance(given, list) or not all(
         isinstance(each, dict) and isinstance(each.get("name"), str) for each in given

@@ -215,14 +215,14 @@ def test_a_missing_value_is_refused_where_the_model_takes_none(tmp_path):
 @pytest.mark.parametrize(
     ("when", "says"),
     [
-        (20260101, "a moment in ISO 8601 is expected, found 20260101"),
-        ("yesterday", '"yesterday" is no moment'),
-        ("2026-02-30", "no moment that there is"),
+        (20260101, "a timestamp in ISO 8601 is expected, found 20260101"),
+        ("yesterday", '"yesterday" is not a timestamp'),
+        ("2026-02-30", "not a valid date or time"),
         ("2026-01-01T00:00:00Z", "has an offset from UTC"),
         ("2026-01-01T00:00:00.1234567", "finer than"),
     ],
 )
-def test_a_moment_that_cannot_be_is_refused(when, says, tmp_path):
+def test_an_invalid_timestamp_is_refused(when, says, tmp_path):
     table = pd.DataFrame({"when": pd.to_datetime(["2026-01-01", "2026-01-02"])})
     registered = Registered(Spy().fit(table), tmp_path, table)
     with pytest.raises(InvalidInput, match=says) as caught:

@@ -115,7 +115,7 @@ def test_each_request_gets_its_own_rows_and_only_what_it_wants():
         (b"{", MalformedRequest, "JSON"),
         (b"[]", MalformedRequest, "inputs"),
         (body(), MalformedRequest, "inputs"),
-        (body(1), MalformedRequest, "no tensor"),
+        (body(1), MalformedRequest, "not a tensor"),
         (body(tensor("image", [1, 2, 3], "FP12", [0] * 6)), MalformedRequest, "datatype"),
         (body(tensor("image", "x", "FP32", [0] * 6)), MalformedRequest, "shape"),
         (body(tensor("image", [1, -2, 3], "FP32", [0] * 6)), MalformedRequest, "shape"),
