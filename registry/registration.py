@@ -1,4 +1,4 @@
-"""The fields of a registration."""
+"""The fields of a registration request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..schemas.payloads.signatures import Signature
 
 
 class Registration(BaseModel):
-    """The fields beside the file. Without a version the major is raised; without a sample rows are made up."""
+    """The fields besides the file. The default version has the next major number; the default sample is synthetic."""
 
     model_config = ConfigDict(extra="forbid")
 

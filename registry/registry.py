@@ -26,7 +26,7 @@ _STORED_PROOF_FIELDS = {"load_ms", "row_ms", "batch_ms", "batch_rows", "sample_g
 
 
 def next_version(existing: list[str]) -> str:
-    """Return the version after all others: the major raised by one."""
+    """Return the next version: the highest major plus one."""
     majors = [parse_version(version)[0] for version in existing]
     return f"{max(majors, default=0) + 1}.0.0"
 
@@ -40,7 +40,7 @@ class Registry:
         self._sealer = sealer
 
     async def existing(self, name: str, version: str, digest: str) -> VersionRow | None:
-        """Return the version if it is there with the same bytes. Raises VersionExists if the bytes are others."""
+        """Return the version if it exists with the same bytes. Raises VersionExists if it has other bytes."""
         async with AsyncSession(self._engine) as session:
             row = await self._find(session, name, version)
             if row is not None and row.source_digest != digest:
@@ -56,8 +56,8 @@ class Registry:
     ) -> tuple[VersionRow, bool]:
         """Store the artifacts and the version; return it, and whether it is the model's first.
 
-        Raises VersionExists when somebody else registered the version meanwhile, and RegistrationRefused for one whose
-        description is too large for the records that workers learn of it by.
+        Raises VersionExists if the version was registered concurrently with other bytes, and RegistrationRefused if its
+        description is too large for the records that workers read.
         """
         check_size(registration, proof)
         source_digest, source_url = await asyncio.to_thread(self._store.put, source)
@@ -105,7 +105,7 @@ class Registry:
                     await asyncio.to_thread(self._store.restore, compiled, digest)
                 return row, not versions
             except IntegrityError:
-                # A concurrent registration took the number: `existing` settles a given one, else the next is tried.
+                # A concurrent registration took the version. If it was requested, compare the bytes; else try the next number.
                 if registration.version:
                     found = await self.existing(registration.name, registration.version, source_digest)
                     if found is not None:
@@ -116,7 +116,7 @@ class Registry:
         return self._sealer.seal(registration.name, version, digest) if self._sealer else ""
 
     async def check_parent(self, registration: Registration) -> None:
-        """Raise InvalidInput when the parent that a registration names is not there."""
+        """Raise InvalidInput if the parent of a registration does not exist."""
         if registration.parent is None:
             return
         async with AsyncSession(self._engine) as session:
@@ -128,7 +128,7 @@ class Registry:
     async def models(
         self, names: Collection[str] | None, *, page: int, per_page: int, framework: str | None
     ) -> tuple[list[ModelRow], int]:
-        """Return one page of these models (None: of all) by name, and how many there are."""
+        """Return one page of these models (None: all), by name, and their total number."""
         query = select(ModelRow)
         if names is not None:
             query = query.where(ModelRow.name.in_(names))
@@ -161,10 +161,10 @@ class Registry:
         return row
 
     async def delete_version(self, name: str, version: str) -> None:
-        """Forget a version, and its model with the last one.
+        """Delete a version, and with the last version the model.
 
-        The artifact stays: what was deleted by mistake can be registered again from it, under the digest that the history
-        names. It goes with the model.
+        The artifact is kept until the model is deleted: a version deleted by mistake can be registered again from it, by the
+        digest in the history.
         """
         row = await self.version(name, version)
         async with AsyncSession(self._engine) as session, session.begin():
@@ -173,10 +173,10 @@ class Registry:
             await session.execute(delete(ModelRow).where(ModelRow.id == row.model_id, ~others.exists()))
 
     async def delete_model(self, name: str) -> dict[str, str]:
-        """Forget a model with all its versions and the artifacts that no other model uses; what it did stays in the history.
+        """Delete a model with all its versions and the artifacts that no other model uses. Its history is kept.
 
-        Returns the digest of the file of each version; nothing where there is no such model. Raises Unavailable when the
-        artifact store does not answer; then nothing is forgotten, and files that are gone are no error the next time.
+        Return the digest of each version's file; empty if there is no such model. Raises Unavailable if the artifact store does
+        not answer: then no row is deleted, and the call can be repeated.
         """
         async with AsyncSession(self._engine) as session, session.begin():
             query = select(ModelRow).where(ModelRow.name == name).options(selectinload(ModelRow.versions))
@@ -188,13 +188,13 @@ class Registry:
             # By statements, not objects: the same rows may be deleted concurrently.
             await session.execute(delete(VersionRow).where(VersionRow.model_id == model.id))
             await session.execute(delete(ModelRow).where(ModelRow.id == model.id))
-            # Before the commit: a concurrent registration of the same bytes waits for it, and stores them again.
+            # Before the commit: a concurrent registration of the same bytes waits for it, and then stores the file again.
             for digest in files.keys() - await self._used(session, files):
                 await asyncio.to_thread(self._store.delete, files[digest])
         return versions
 
     async def _files_of(self, session: AsyncSession, model: ModelRow) -> dict[str, str]:
-        """Return where the files of a model's versions are by digest, of those deleted before too."""
+        """Return the URLs of the files of all versions of a model, deleted ones included, by digest."""
         events = select(DeploymentRow.data).where(
             DeploymentRow.model == model.name, DeploymentRow.kind == "model.registered"
         )
@@ -205,7 +205,7 @@ class Registry:
         return files
 
     async def _used(self, session: AsyncSession, files: Iterable[str]) -> set[str]:
-        """Return those of the digests that registered versions use."""
+        """Return the digests that registered versions use."""
         found: set[str] = set()
         for column in (VersionRow.source_digest, VersionRow.artifact_digest):
             found |= set(await session.scalars(select(column).where(column.in_(list(files)))))
@@ -214,7 +214,7 @@ class Registry:
     async def history(
         self, models: Collection[str] | None, *, page: int, per_page: int
     ) -> tuple[list[DeploymentRow], int]:
-        """Return one page of these models' history (None: of all that happened), newest first, and how many steps there are."""
+        """Return one page of the history of these models (None: all), newest first, and the total number of entries."""
         query = select(DeploymentRow)
         if models is not None:
             query = query.where(DeploymentRow.model.in_(models))
@@ -226,14 +226,14 @@ class Registry:
             return list(rows), total or 0
 
     async def events_of_trial(self, model: str, trial: TrialId | None, kinds: tuple[str, ...]) -> list[DeploymentRow]:
-        """Return how trials ended, newest first: the events of those kinds, of one trial or of all."""
+        """Return a model's events of these kinds, newest first, of one trial or of all."""
         query = select(DeploymentRow).where(DeploymentRow.model == model, DeploymentRow.kind.in_(kinds))
         async with AsyncSession(self._engine) as session:
             rows = list(await session.scalars(query.order_by(DeploymentRow.at.desc())))
         return [row for row in rows if trial is None or row.data.get("id") == str(trial)]
 
     async def experiments(self, models: Collection[str] | None) -> list[ExperimentRow]:
-        """Return the experiments with these models (None: with any), newest first."""
+        """Return the experiments of these models (None: all), newest first."""
         query = select(ExperimentRow).order_by(ExperimentRow.created_at.desc())
         if models is not None:
             query = query.where(ExperimentRow.model.in_(models))
@@ -241,7 +241,7 @@ class Registry:
             return list(await session.scalars(query))
 
     async def experiment(self, model: str, trial: TrialId | None) -> ExperimentRow | None:
-        """Return an experiment; without a trial the model's newest."""
+        """Return the experiment of a trial, or without a trial the model's newest."""
         rows = await self.experiments((model,))
         return next((row for row in rows if trial is None or row.id == str(trial)), None)
 

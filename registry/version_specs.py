@@ -1,4 +1,4 @@
-"""The spec of a registered version for workers."""
+"""Build the spec of a registered version for workers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .storage.database import VersionRow
 
 
 def spec_of(row: VersionRow) -> VersionSpec:
-    """Return what a worker needs to serve this version: its compiled form, unless that was seen to differ."""
+    """Return the spec that a worker serves: the compiled form, unless a difference from the model was found."""
     compiled = row.artifact_digest != row.source_digest
     original = {
         "framework": row.framework,
@@ -43,7 +43,7 @@ def spec_of(row: VersionRow) -> VersionSpec:
 
 
 def check_size(registration: Registration, proof: Proof) -> None:
-    """Raise RegistrationRefused where the description is larger than a record on the log may be."""
+    """Raise RegistrationRefused if the version's description is too large for a record."""
     described = VersionSpec(
         version="1.0.0",
         framework=registration.framework,
@@ -57,6 +57,6 @@ def check_size(registration: Registration, proof: Proof) -> None:
     size, parts = sizes_of(described)
     if size > SPEC_BYTES:
         raise RegistrationRefused(
-            f"what a worker must know of this version takes {size} bytes, more than may be ({SPEC_BYTES}); its largest parts, "
-            f"in bytes, are {parts}. Many columns are better given as one matrix"
+            f"the description of this version takes {size} bytes, more than the limit of {SPEC_BYTES}; its largest parts, in "
+            f"bytes, are {parts}. Register many columns as one matrix"
         )

@@ -1,4 +1,4 @@
-"""The data of the Open Inference Protocol's tensors, as lists of JSON or as raw bytes, to arrays and back."""
+"""Convert the data of Open Inference Protocol tensors, JSON lists or raw bytes, to arrays and back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DATATYPES: dict[str, Any] = {
     "BYTES": np.object_,
 }
 DATATYPE_OF_ARRAY = {np.dtype(kind): name for name, kind in DATATYPES.items()}
-# A moment is text in ISO 8601, and so is what a column of any values is called: this protocol has no name for either.
+# Timestamps (text in ISO 8601) and columns of any values are BYTES, since the protocol has no datatype for them.
 DATATYPE_OF: dict[DType, str] = {
     "float64": "FP64", "float32": "FP32", "float16": "FP16",
     "int64": "INT64", "int32": "INT32", "int16": "INT16", "int8": "INT8",
@@ -44,7 +44,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def array_from_json(data: Any, name: str, shape: tuple[int, ...], datatype: str) -> NDArray[Any]:
-    """Return the data as an array of the datatype; with null among them, as objects that the signature has a say in."""
+    """Return the data as an array of the datatype; with nulls, as objects, which `fitted` converts by the signature."""
     if not isinstance(data, list):
         raise MalformedRequest(f"the tensor {name[:80]!r} has neither data nor binary_data_size", field=name[:80])
     flat = data
@@ -67,7 +67,7 @@ def array_from_json(data: Any, name: str, shape: tuple[int, ...], datatype: str)
 def array_from_raw(
     raw: bytes, at: int, size: Any, name: str, shape: tuple[int, ...], datatype: str
 ) -> tuple[NDArray[Any], int]:
-    """Return the tensor whose `size` bytes begin at `at` of `raw`, and where they end."""
+    """Return the tensor in the `size` bytes at offset `at` of `raw`, and the offset of their end."""
     if type(size) is not int or size < 0 or at + size > len(raw):
         raise MalformedRequest(
             f"binary_data_size of {name[:80]!r} is {str(size)[:40]}, but {len(raw) - at} bytes are left",
@@ -112,7 +112,7 @@ def _shaped(flat: NDArray[Any], name: str, shape: tuple[int, ...]) -> NDArray[An
 
 
 def raw_from_array(array: NDArray[Any], datatype: str) -> bytes:
-    """Return an array's bytes, little-endian and row by row."""
+    """Return an array's bytes, little-endian, row by row."""
     if datatype == "BYTES":
         elements = [b"" if value is None else str(value).encode() for value in array.ravel()]
         return b"".join(_LENGTH.pack(len(element)) + element for element in elements)
@@ -121,12 +121,12 @@ def raw_from_array(array: NDArray[Any], datatype: str) -> bytes:
 
 
 def texts_of(array: NDArray[Any]) -> list[str | None]:
-    """Return the values of an array as texts, null where one is missing."""
+    """Return the values of an array as strings, None for a missing one."""
     return [None if value is None else str(value) for value in array.ravel().tolist()]
 
 
 def fitted(array: NDArray[Any], spec: TensorSpec, datatype: str) -> NDArray[Any]:
-    """Return the array as the model takes it: of its type where nothing is lost by that; a column may come as (rows, 1)."""
+    """Return the array in the type of the spec. Raises InvalidInput if that loses information. A column may be (rows, 1)."""
     if not spec.row_shape and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     found = array.shape[1:]
@@ -143,8 +143,8 @@ def fitted(array: NDArray[Any], spec: TensorSpec, datatype: str) -> NDArray[Any]
         return array
     safe = np.can_cast(array.dtype, wanted, "safe")
     if wanted.kind in "iu" and array.dtype.kind != "b" and not safe:
-        return _fitted_values(array, spec, datatype)  # whole numbers within its limits are
-    if not safe and not array.dtype.kind == wanted.kind == "f":  # among these, one may become narrower
+        return _fitted_values(array, spec, datatype)  # integers within the limits are accepted
+    if not safe and not array.dtype.kind == wanted.kind == "f":  # a float may be narrowed
         raise InvalidInput(f"{spec.name}: the model takes {DATATYPE_OF[spec.dtype]}, found {datatype}", field=spec.name)
     with np.errstate(over="ignore"):
         narrowed = array.astype(wanted)
@@ -154,7 +154,7 @@ def fitted(array: NDArray[Any], spec: TensorSpec, datatype: str) -> NDArray[Any]
 
 
 def _fitted_values(array: NDArray[Any], spec: TensorSpec, datatype: str) -> NDArray[Any]:
-    """Read the values one by one, as those of JSON are: what has gaps, moments, text, whole numbers in another type."""
+    """Convert the values one by one, like JSON values: missing values, timestamps, strings, integers of another type."""
     if (datatype == "BYTES") != (spec.dtype in ("string", "datetime")) and spec.dtype != "object":
         raise InvalidInput(f"{spec.name}: the model takes {DATATYPE_OF[spec.dtype]}, found {datatype}", field=spec.name)
     return read_column(array.tolist(), spec)

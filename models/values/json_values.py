@@ -1,4 +1,4 @@
-"""A caller's values as JSON: what JSON cannot say is refused by its place, and nothing is rounded."""
+"""Write a caller's values as JSON without rounding. Errors name the place of a value that JSON cannot represent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ...schemas.errors import InvalidInput
 def json_of(document: Any) -> bytes:
     """Return a document as JSON: NaN, NaT and NA are null, dates are text in ISO 8601.
 
-    Raises InvalidInput for what JSON cannot say, infinities among it, naming the place.
+    Raises InvalidInput, which names the place, for values that JSON cannot represent, infinities included.
     """
     try:
         body = orjson.dumps(document, default=plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
@@ -34,7 +34,7 @@ def json_of(document: Any) -> bytes:
                     f"{place or 'inputs'}: {value!r:.80} cannot be written as JSON: {why}", field=place
                 ) from None
         raise InvalidInput(f"the inputs cannot be written as JSON: {error}", field="inputs") from None
-    if b"null" in body:  # what an infinity becomes as well
+    if b"null" in body:  # orjson also writes infinities as null
         for place, value in _walk(document, ""):
             if isinstance(value, float | np.floating) and math.isinf(value):
                 raise InvalidInput(
@@ -44,7 +44,7 @@ def json_of(document: Any) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """Return one value as JSON has it. Raises TypeError for what JSON cannot say without a loss."""
+    """Return one value in a type that JSON has. Raises TypeError if that loses information."""
     if isinstance(value, np.ndarray):
         refuse_lossy(value)
         return value.tolist()
@@ -72,12 +72,12 @@ def plain(value: Any) -> Any:
         named = all(isinstance(name, str) for name in value.index)
         return dict(zip(value.index, value.tolist(), strict=True)) if named else value.tolist()
     if isinstance(value, bytes):
-        raise TypeError("bytes are no text: decode them")
-    raise TypeError(f"{type(value).__name__} is nothing that JSON has")
+        raise TypeError("bytes are not text: decode them")
+    raise TypeError(f"JSON has no type for {type(value).__name__}")
 
 
 def _number(value: Decimal) -> int | float | None:
-    """Return a Decimal as a number. Raises TypeError where it has more digits than a float64 keeps."""
+    """Return a Decimal as a number. Raises TypeError if it has more digits than a float64 keeps."""
     if value.is_nan():
         return None
     if value.is_finite() and value == value.to_integral_value():
@@ -89,18 +89,20 @@ def _number(value: Decimal) -> int | float | None:
 
 
 def refuse_lossy(data: Any) -> None:
-    """Raise InvalidInput for an array of what JSON has no form for."""
+    """Raise InvalidInput for an array of a type that JSON does not have."""
     kind = getattr(getattr(data, "dtype", None), "kind", "")
     if kind == "c":
         raise InvalidInput("complex numbers cannot be written as JSON", field="inputs")
     if kind == "S":
-        raise InvalidInput("an array of bytes is no text: decode it, as by numpy.char.decode", field="inputs")
+        raise InvalidInput(
+            "an array of bytes is not text: decode it, for example with numpy.char.decode", field="inputs"
+        )
     if kind == "m":
-        raise InvalidInput("spans of time cannot be written as JSON: make numbers of them", field="inputs")
+        raise InvalidInput("time spans cannot be written as JSON: convert them to numbers", field="inputs")
 
 
 def _walk(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Iterate over the values within, with their places."""
+    """Iterate over all nested values, with their places."""
     if isinstance(value, dict):
         for name, each in value.items():
             if not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""When two labels are the same: everywhere that labels are compared or counted, this says so."""
+"""Compare labels. All code that compares or counts labels uses these functions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 
 def same_label(one: Any, other: Any, *, lenient: bool = False) -> bool:
-    """Compare two labels by value and kind: 1 and 1.0 are the same, 1 and "1" or true are not. Lists are compared item by item.
+    """Whether two labels are equal in value and kind: 1 equals 1.0, but not "1" or true. Lists are compared item by item.
 
-    `lenient` is for truths that come out of tables, which rarely say what kind a value is: there "1" and true are also 1.
+    `lenient` is for labels from tables, whose values may have lost their type: then "1" and true also equal 1.
     """
     one, other = plain_label(one), plain_label(other)
     if isinstance(one, Sequence) and not isinstance(one, str):
@@ -30,7 +30,7 @@ def same_label(one: Any, other: Any, *, lenient: bool = False) -> bool:
 
 
 def label_key(label: Any) -> str:
-    """Return the text that labels are counted under: the same for those that are the same."""
+    """Return the key for counting a label; equal labels have the same key."""
     if type(label) in (str, int, bool):
         return str(label)
     label = plain_label(label)
@@ -38,7 +38,7 @@ def label_key(label: Any) -> str:
 
 
 def plain_label(label: Any) -> Any:
-    """Return a label as an answer in JSON has it: numpy's values as Python's, bytes as text, NaN as None."""
+    """Return a label as in a JSON answer: numpy values as Python values, bytes as text, NaN as None."""
     if isinstance(label, np.ndarray | np.generic):
         label = label.tolist()
     if isinstance(label, bytes):
@@ -51,7 +51,7 @@ def plain_label(label: Any) -> Any:
 
 
 def _loosely(label: Any) -> Any:
-    """Return what a label is when it is read as a table's cell: a number where it can be one, else its text."""
+    """Return a label as a number if it can be parsed as one, as in a table's cell, else its text."""
     if isinstance(label, bool):
         return int(label)
     if not isinstance(label, str):

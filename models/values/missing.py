@@ -1,4 +1,4 @@
-"""Which columns of a model take a missing value: found out by giving it rows with gaps."""
+"""Find out which columns of a model accept a missing value, by running it on rows with missing values."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ...schemas.payloads.signatures import TensorSpec
 from ..adapters.base import Predictor
 from .tensors import Tensors
 
-# Seconds for all columns together; columns that there was no time for take none.
-LONGEST = 10.0
-# Of a wider matrix only so many columns are tried one by one.
+# For all columns together; columns that were not tried in time accept none.
+MAX_SECONDS = 10.0
+# The columns of a wider matrix are not tried one by one.
 MAX_COLUMNS = 128
 
 
 def find_missing(predictor: Predictor, inputs: Tensors, specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Return the specs with `missing` set where the model answers a row with a gap, or the sample has gaps.
+    """Return the specs with `missing` set if the model answers a row with a missing value, or the sample has some.
 
-    To answer NaN because of a gap is not to take it. Of several columns of a matrix one that takes gaps is enough: for the
-    others the model's own error says so.
+    An answer of NaN because of the missing value does not count. One such column of a matrix is enough: for the others, the
+    model's own error is reported.
     """
-    until = time.monotonic() + LONGEST
+    deadline = time.monotonic() + MAX_SECONDS
     one = {name: array[:1] for name, array in inputs.items()}
     try:
         usual = predictor.predict(one)
-    except Exception:  # what fails on one row alone is found elsewhere
+    except Exception:  # an error on a single row is reported elsewhere
         return tuple(spec.model_copy(update={"missing": _has_gaps(inputs[spec.name])}) for spec in specs)
     gaps = {spec.name: _gaps(one[spec.name], spec) for spec in specs}
     all_at_once = {name: rows[0] for name, rows in gaps.items() if rows}
@@ -39,7 +39,7 @@ def find_missing(predictor: Predictor, inputs: Tensors, specs: Sequence[TensorSp
     for spec in specs:
         takes = spec.missing or _has_gaps(inputs[spec.name])
         for gap in [] if takes else gaps[spec.name]:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 break
             if takes := _answers(predictor, one | {spec.name: gap}, usual):
                 break
@@ -56,7 +56,7 @@ def _has_gaps(array: NDArray[Any]) -> bool:
 
 
 def _gaps(row: NDArray[Any], spec: TensorSpec) -> list[NDArray[Any]]:
-    """Return the row with all values missing, then with one at a time; nothing for types without a missing value."""
+    """Return the row with all values missing, then with one at a time; empty for types without a missing value."""
     if row.dtype.kind in "iub":
         if not spec.pandas or spec.pandas == "DataFrame":
             return []
@@ -73,7 +73,7 @@ def _gaps(row: NDArray[Any], spec: TensorSpec) -> list[NDArray[Any]]:
 def _answers(predictor: Predictor, row: Tensors, usual: Tensors) -> bool:
     try:
         outputs = predictor.predict(row)
-    except Exception:  # the model is somebody's code: it says no as it likes
+    except Exception:  # the model is untrusted code: it can raise anything
         return False
     for name, array in outputs.items():
         if len(array) != 1:
@@ -85,7 +85,7 @@ def _answers(predictor: Predictor, row: Tensors, usual: Tensors) -> bool:
 
 
 def _unanswered(array: NDArray[Any]) -> int:
-    """Return how many values of an answer are missing."""
+    """Return the number of missing values in an answer."""
     if array.dtype.kind == "f":
         return int(np.isnan(array).sum())
     if array.dtype.kind != "O":

@@ -1,4 +1,4 @@
-"""What a model answered, as JSON: values of numpy, pandas and Python as JSON has them."""
+"""Write a model's outputs as JSON: convert values of numpy, pandas and Python."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ _KINDS: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float64}
 
 
 def write_outputs(model: str, version: str, outputs: Mapping[str, NDArray[Any]], begin: int, end: int) -> bytes:
-    """Return the JSON body of an answer: rows `begin` to `end` of each output.
-
-    JSON has neither NaN nor infinities: they are null.
-    """
+    """Return the JSON body of an answer: rows `begin` to `end` of each output. NaN and infinities are null."""
     rows = {name: json_rows(array[begin:end]) for name, array in outputs.items()}
     return orjson.dumps(
         {"model": model, "version": version, "outputs": rows}, option=orjson.OPT_SERIALIZE_NUMPY, default=plain_value
@@ -26,16 +23,16 @@ def write_outputs(model: str, version: str, outputs: Mapping[str, NDArray[Any]],
 
 
 def json_rows(array: NDArray[Any]) -> Any:
-    """Return an array in a form that orjson writes."""
+    """Return an array in a form that orjson can write."""
     if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8:
         return np.ascontiguousarray(array)
     return plain_array(array).tolist()
 
 
 def plain_array(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of numbers, or of true and false, as it is; anything else as objects that JSON has.
+    """Return an array of numbers or booleans as it is; anything else as objects of types that JSON has.
 
-    Objects that are all numbers of one kind, or all true and false, become an array of that kind.
+    Objects that are all of one kind of number, or all booleans, become an array of that type.
     """
     if array.dtype.kind in "fiub":
         return array.astype(np.float64) if array.dtype.itemsize > 8 else array
@@ -56,7 +53,7 @@ def plain_array(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def plain_value(value: Any) -> Any:
-    """Return one value as JSON has it; what JSON does not know becomes its text."""
+    """Return one value in a type that JSON has; values of other types become text."""
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, np.generic | np.ndarray):

@@ -1,4 +1,4 @@
-"""Arrays, to what an estimator was trained on: a DataFrame with the types of its columns, or a matrix."""
+"""Convert arrays to the form of an estimator's training data: a DataFrame with typed columns, or a matrix."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .columns import numpy_dtype
 if TYPE_CHECKING:
     import pandas as pd
 
-# As a spec's `pandas`: a matrix that the model knows as a DataFrame whose columns are numbered.
+# The value of a spec's `pandas` for a matrix that was a DataFrame with numbered columns in training.
 FRAME = "DataFrame"
 
 
 def frame_of(inputs: dict[str, NDArray[Any]], specs: Sequence[TensorSpec], columns: Sequence[Any]) -> pd.DataFrame:
-    """Return the table with the columns named so, each of the type that training had."""
+    """Return a DataFrame with these column names, each column in the type of the training data."""
     import pandas as pd
 
     if len(specs) == 1 and specs[0].row_shape:
@@ -28,7 +28,7 @@ def frame_of(inputs: dict[str, NDArray[Any]], specs: Sequence[TensorSpec], colum
 
 
 def matrix_of(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    """Return an array whose missing values are those that training had: NaN, where None was not among the values."""
+    """Return the array with missing values as in training: NaN, unless training data had None."""
     if array.dtype.kind != "O" or spec.none:
         return array
     values = array.ravel().tolist()
@@ -43,29 +43,29 @@ def _series(array: NDArray[Any], spec: TensorSpec) -> Any:
     import pandas as pd
 
     if not spec.pandas:
-        # pandas makes text of a column of objects that looks like it; training had objects.
+        # pandas would convert a column of objects to strings; training had objects.
         return pd.Series(matrix_of(array, spec), dtype=object) if array.dtype.kind == "O" else array
     if spec.pandas == "object":
         return pd.Series(matrix_of(_as_objects(array, spec), spec), dtype=object)
     if spec.pandas == "category":
         values = _as_objects(array, spec)
-        # What training had not seen comes after what it had: codes stay what they were, and no value gets lost.
+        # Unseen categories are appended: the codes of known ones stay the same, and no value is lost.
         known = list(spec.categories)
         unseen = [value for value in dict.fromkeys(values.tolist()) if value is not None and value not in set(known)]
         return pd.Series(pd.Categorical(values, categories=known + unseen, ordered=spec.ordered))
     if spec.dtype == "datetime":
-        moments = pd.DatetimeIndex(array.astype(numpy_dtype(spec), copy=False))
+        timestamps = pd.DatetimeIndex(array.astype(numpy_dtype(spec), copy=False))
         _, zone, name = spec.pandas.rstrip("]").partition(", ")
-        return pd.Series(moments.tz_localize("UTC").tz_convert(name) if zone else moments)
+        return pd.Series(timestamps.tz_localize("UTC").tz_convert(name) if zone else timestamps)
     dtype: Any = spec.pandas
     return pd.Series(_as_objects(array, spec) if array.dtype.kind == "O" else array, dtype=dtype)
 
 
 def _as_objects(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    """Return the values as Python has them, None where one is missing."""
+    """Return the values as Python objects, None for a missing one."""
     if array.dtype.kind == "O":
         values = array.tolist()
-    elif array.dtype.kind == "f" and not spec.dtype.startswith("float"):  # whole numbers with gaps
+    elif array.dtype.kind == "f" and not spec.dtype.startswith("float"):  # integers with missing values
         values = [None if value != value else int(value) for value in array.tolist()]
     elif array.dtype.kind == "f":
         values = [None if value != value else value for value in array.tolist()]

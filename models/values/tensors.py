@@ -1,4 +1,4 @@
-"""Between JSON and numpy: read a request's inputs by a signature, and write a model's outputs."""
+"""Read a request's JSON inputs into arrays by a signature, and batch the arrays of several requests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_inputs(inputs: Any, signature: Signature) -> tuple[Tensors, int]:
     """Return named arrays of shape (rows, ...) and the number of rows.
 
     `inputs` is one row or a list of rows; a row is a list of values in the signature's order or an object of named
-    values. Raises InvalidInput naming the feature that does not fit.
+    values. Raises InvalidInput, which names the feature that does not fit.
     """
     if isinstance(inputs, dict):
         return _read_objects([inputs], signature)
@@ -76,7 +76,7 @@ def read_inputs(inputs: Any, signature: Signature) -> tuple[Tensors, int]:
 
 
 def count_rows(inputs: Any, signature: Signature | None) -> int:
-    """Return how many rows `read_inputs` would find, without reading them; 1 for what it would refuse."""
+    """Return the number of rows that `read_inputs` would find, without reading them; 1 if it would refuse them."""
     if not isinstance(inputs, list) or not inputs:
         return 1
     if isinstance(inputs[0], dict):
@@ -112,23 +112,23 @@ def _depth(value: Any) -> int:
 
 
 def stack(parts: Sequence[Tensors]) -> Tensors:
-    """Join the rows of several requests. All have the same names, types and row shapes."""
+    """Concatenate the rows of several requests, which must have the same names, types and row shapes."""
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def shape_key(tensors: Tensors) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Return what must be equal for requests to share a batch.
+    """Return a key that must be equal for requests to share a batch: the type and row shape of each tensor.
 
-    With free dimensions rows may differ in shape, and a whole number beside a gap is read as a float: joined, one request
-    would change the other's type.
+    With free dimensions, row shapes may differ. Integers with missing values are read as floats, and in one batch would change
+    the type of another request's integers.
     """
     return tuple((array.dtype.char, array.shape[1:]) for array in tensors.values())
 
 
 def row_bytes(tensors: Tensors, rows: int) -> int:
-    """Return how many bytes a row takes at most, text counted as numpy pads it: four bytes for each character."""
+    """Return the maximum bytes of a row, with strings as numpy pads them: four bytes for each character."""
     total = 0
     for array in tensors.values():
         if array.dtype.char == "O":

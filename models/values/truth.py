@@ -1,4 +1,4 @@
-"""Compare an answer with its label."""
+"""Compare answers with labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .label_values import same_label
 
 @dataclass(frozen=True, slots=True)
 class BatchAccuracy:
-    """Over `rows` rows: `right` of a classifier's labels (None: it gives none), the sum of a regressor's absolute errors."""
+    """Over `rows` rows: the number of correct labels (None: not a classifier), or the sum of a regressor's absolute errors."""
 
     rows: int
     right: int | None
@@ -30,7 +30,7 @@ class Tally:
     measured: int = 0
 
     def add(self, verdict: BatchAccuracy | None) -> None:
-        """Add one; an answer that the truth does not fit counts for nothing."""
+        """Add one comparison. None, for an answer that does not fit its labels, is ignored."""
         if verdict is None:
             return
         self.rows += verdict.rows
@@ -42,7 +42,7 @@ class Tally:
             self.measured += verdict.rows
 
     def figures(self) -> dict[str, Any]:
-        """Return rows, and of them accuracy with its 95 % interval or the mean absolute error."""
+        """Return the number of rows, and the accuracy with its 95 % interval or the mean absolute error."""
         figures: dict[str, Any] = {"rows": self.rows}
         if self.labelled:
             figures |= {"accuracy": self.right / self.labelled, "interval": list(wilson(self.right, self.labelled))}
@@ -52,10 +52,10 @@ class Tally:
 
 
 def compare_with_truth(outputs: dict[str, Any], truth: Sequence[Any]) -> BatchAccuracy | None:
-    """Compare an answer's outputs, one entry a row, with the truth; None where the two do not fit together.
+    """Compare an answer's outputs, one entry a row, with the true values; None if they do not fit together.
 
-    Labels are compared as `same_label` does where it is lenient: a table of truths rarely says whether 1 is a number. Without
-    an output named `label` the truth must be numbers, and is compared with the first output that has one number a row.
+    Labels are compared leniently (`same_label`), since tables of labels often lose types. Without an output named `label`,
+    the true values must be numbers, and are compared with the first output that has one number a row.
     """
     labels = outputs.get("label")
     if labels is not None:

@@ -54,7 +54,7 @@ BigKey = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Base(DeclarativeBase):
-    """All tables; constraints are named, so that a migration can find them on any database."""
+    """The base of all tables. Constraints are named, so that migrations can find them on any database."""
 
     metadata = MetaData(
         naming_convention={
@@ -113,7 +113,7 @@ class VersionRow(Base):
 
 
 class DeploymentRow(Base):
-    """One step in a release's history, projected from an event; the log is the truth."""
+    """One entry in a release's history, projected from an event. The topic `events` is the source of truth."""
 
     __tablename__ = "deployments"
     __table_args__ = (Index("ix_deployments_model_generation", "model", "generation"),)
@@ -147,7 +147,7 @@ class ExperimentRow(Base):
 
 
 class InferenceRow(Base):
-    """One request and its outcome; `status` is null until there is one.
+    """One request and its outcome; `status` is null until it is known.
 
     `request_id` is the caller's and need not be unique; `nonce` is unique.
     """
@@ -155,7 +155,7 @@ class InferenceRow(Base):
     __tablename__ = "inference_log"
     __table_args__ = (Index("ix_inference_log_model_at", "model", "at"),)
 
-    # The id comes first, so that a search by id alone needs no second index.
+    # The request id is the first key column, so that a search by it needs no second index.
     request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     nonce: Mapped[str] = mapped_column(String(128), primary_key=True)
     model: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -230,14 +230,14 @@ class LogOffsetRow(Base):
 
 
 def clip_to_column(column: InstrumentedAttribute[Any], text: str) -> str:
-    """Return a text from the log, cut to what the column can hold.
+    """Return a text from Kafka without NUL, cut to the length of the column.
 
-    PostgreSQL refuses NUL and texts that are too long, and one such row would block all rows behind it.
+    PostgreSQL refuses both, and one such row would block all later rows.
     """
     return text.replace("\0", "")[: _length_of(column)]
 
 
-@cache  # called for several columns of each request, and slow
+@cache  # slow, and called for several columns of each request
 def _length_of(column: InstrumentedAttribute[Any]) -> int | None:
     length: int | None = getattr(column.type, "length", None)
     return length
@@ -271,7 +271,7 @@ def make_engine(url: str) -> AsyncEngine:
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
-    """Allow readers beside one writer (WAL), and wait for locks instead of failing."""
+    """Allow concurrent readers and one writer (WAL), and wait for locks instead of failing."""
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "busy_timeout=10000", "foreign_keys=ON", "synchronous=NORMAL"):
         cursor.execute(f"PRAGMA {pragma}")

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from ...schemas.errors import InvalidInput, SetupError
 from .database import make_engine
 
-# Alembic's environment is a global of the process.
+# Alembic's environment is global to the process.
 _LOCK = threading.Lock()
 
 
@@ -46,12 +46,12 @@ def _migrate(action: Callable[[Config, str], None], url: str, revision: str) -> 
 
 
 def newest() -> str:
-    """Return the revision that this release's code is written for."""
+    """Return the revision that this code requires."""
     return ScriptDirectory.from_config(_config("sqlite://")).get_current_head() or "base"
 
 
 async def current(url: str) -> str:
-    """Return the revision that the database is at; `base` for an empty one."""
+    """Return the database's revision; `base` if it is empty."""
     engine = make_engine(url)
     try:
         async with engine.connect() as connection:
@@ -65,11 +65,13 @@ def _revision_of(connection: Any) -> str:
 
 
 def translate_errors(url: str, action: Callable[[], Any]) -> Any:
-    """Run `action` and return its result. Raises SetupError or InvalidInput for errors of Alembic and the driver."""
+    """Run `action` and return its result. Errors of Alembic become InvalidInput, errors of the driver SetupError."""
     try:
         return action()
     except CommandError as error:
-        raise InvalidInput(f"{error}: `modelmesh db current` shows where the database is", field="revision") from error
+        raise InvalidInput(
+            f"{error}: `modelmesh db current` shows the database's revision", field="revision"
+        ) from error
     except (DBAPIError, OSError) as error:
         where = make_url(url).render_as_string(hide_password=True)
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]

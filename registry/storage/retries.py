@@ -18,11 +18,11 @@ RETRY_AFTER = 1.0
 
 
 async def write_with_retries(
-    url: str, what: str, write: Callable[[AsyncEngine], Awaitable[None]], say: Callable[[str], None]
+    url: str, what: str, write: Callable[[AsyncEngine], Awaitable[None]], set_status: Callable[[str], None]
 ) -> None:
     """Run `write` with an engine until cancelled; restart it a second after the database or the broker failed.
 
-    `say` gets "waiting" with the reason; `write` must resume from the state in the database.
+    `set_status` is called with "waiting: " and the reason; `write` must resume from the state in the database.
     """
     while True:
         engine = make_engine(url)
@@ -30,7 +30,7 @@ async def write_with_retries(
             await upgrade(url)
             await write(engine)
         except (SQLAlchemyError, OSError, KafkaError) as error:
-            say(f"waiting: {error}"[:300])
+            set_status(f"waiting: {error}"[:300])
             log.warning(f"{what}.waiting", error=str(error)[:300])
             await asyncio.sleep(RETRY_AFTER)
         finally:

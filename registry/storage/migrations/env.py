@@ -17,7 +17,7 @@ def _run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
-            # Roles that start together migrate one after the other; the lock goes with the transaction.
+            # Roles that start together migrate one after the other; the lock is released with the transaction.
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK})
         context.run_migrations()
 

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 Key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-Moment = sa.DateTime(timezone=True)
+Timestamp = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("id", Key, nullable=False),
         sa.Column("name", sa.String(64), nullable=False),
         sa.Column("framework", sa.String(32), nullable=False),
-        sa.Column("created_at", Moment, nullable=False),
+        sa.Column("created_at", Timestamp, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_models"),
         sa.UniqueConstraint("name", name="uq_models_name"),
     )
@@ -47,7 +47,7 @@ def upgrade() -> None:
         sa.Column("author", sa.String(128), nullable=False),
         sa.Column("parent", sa.String(32)),
         sa.Column("data_digest", sa.String(64)),
-        sa.Column("created_at", Moment, nullable=False),
+        sa.Column("created_at", Timestamp, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_versions"),
         sa.ForeignKeyConstraint(["model_id"], ["models.id"], name="fk_versions_model_id"),
         sa.UniqueConstraint("model_id", "version", name="uq_versions_model_id_version"),
@@ -64,7 +64,7 @@ def upgrade() -> None:
         sa.Column("summary", sa.Text(), nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("problem", sa.JSON()),
-        sa.Column("at", Moment, nullable=False),
+        sa.Column("at", Timestamp, nullable=False),
         sa.PrimaryKeyConstraint("event_id", name="pk_deployments"),
     )
     op.create_index("ix_deployments_model_generation", "deployments", ["model", "generation"])
@@ -74,8 +74,8 @@ def upgrade() -> None:
         sa.Column("model", sa.String(64), nullable=False),
         sa.Column("variants", sa.JSON(), nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
-        sa.Column("created_at", Moment, nullable=False),
-        sa.Column("ended_at", Moment),
+        sa.Column("created_at", Timestamp, nullable=False),
+        sa.Column("ended_at", Timestamp),
         sa.PrimaryKeyConstraint("id", name="pk_experiments"),
     )
     op.create_index("ix_experiments_model", "experiments", ["model"])
@@ -89,7 +89,7 @@ def upgrade() -> None:
         sa.Column("latency_ms", sa.Float()),
         sa.Column("request", sa.LargeBinary()),
         sa.Column("reply", sa.LargeBinary()),
-        sa.Column("at", Moment, nullable=False),
+        sa.Column("at", Timestamp, nullable=False),
         sa.PrimaryKeyConstraint("request_id", name="pk_inference_log"),
     )
     op.create_index("ix_inference_log_model_at", "inference_log", ["model", "at"])

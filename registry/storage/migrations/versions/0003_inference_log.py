@@ -11,20 +11,20 @@ down_revision = "0002_releases"
 branch_labels = None
 depends_on = None
 
-Moment = sa.DateTime(timezone=True)
+Timestamp = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    # Nothing has ever been written to the first edition of the table.
+    # Nothing was ever written to the first version of the table.
     op.drop_table("inference_log")
     op.create_table(
         "inference_log",
         sa.Column("request_id", sa.String(128), nullable=False),
         sa.Column("model", sa.String(64), nullable=False),
-        sa.Column("at", Moment, nullable=False),
+        sa.Column("at", Timestamp, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("request", sa.LargeBinary()),
-        sa.Column("answered_at", Moment),
+        sa.Column("answered_at", Timestamp),
         sa.Column("status", sa.Integer()),
         sa.Column("version", sa.String(32)),
         sa.Column("variant", sa.String(64)),
@@ -56,7 +56,7 @@ def downgrade() -> None:
         sa.Column("latency_ms", sa.Float()),
         sa.Column("request", sa.LargeBinary()),
         sa.Column("reply", sa.LargeBinary()),
-        sa.Column("at", Moment, nullable=False),
+        sa.Column("at", Timestamp, nullable=False),
         sa.PrimaryKeyConstraint("request_id", name="pk_inference_log"),
     )
     op.create_index("ix_inference_log_model_at", "inference_log", ["model", "at"])

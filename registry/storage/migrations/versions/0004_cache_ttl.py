@@ -1,4 +1,4 @@
-"""How long a version's answers may be given again.
+"""The time to live of a version's cached answers.
 
 Revision ID: 0004_cache_ttl
 """

@@ -1,4 +1,4 @@
-"""Labels: what was right, and how right the answers were.
+"""Labels, and the accuracy of the answers.
 
 Revision ID: 0006_labels
 """
@@ -11,7 +11,7 @@ down_revision = "0005_seals"
 branch_labels = None
 depends_on = None
 
-Moment = sa.DateTime(timezone=True)
+Timestamp = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(128), nullable=False),
         sa.Column("model", sa.String(64), nullable=False),
         sa.Column("label", sa.JSON(), nullable=False),
-        sa.Column("at", Moment, nullable=False),
+        sa.Column("at", Timestamp, nullable=False),
         sa.Column("version", sa.String(32)),
         sa.Column("rows", sa.Integer()),
         sa.Column("right", sa.Integer()),

@@ -1,4 +1,4 @@
-"""Replays that are asked for over HTTP.
+"""Replays requested over HTTP.
 
 Revision ID: 0007_replays
 """
@@ -11,7 +11,7 @@ down_revision = "0006_labels"
 branch_labels = None
 depends_on = None
 
-Moment = sa.DateTime(timezone=True)
+Timestamp = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
@@ -25,8 +25,8 @@ def upgrade() -> None:
         sa.Column("progress", sa.JSON(), nullable=False),
         sa.Column("report", sa.JSON()),
         sa.Column("error", sa.Text(), nullable=False),
-        sa.Column("created_at", Moment, nullable=False),
-        sa.Column("updated_at", Moment, nullable=False),
+        sa.Column("created_at", Timestamp, nullable=False),
+        sa.Column("updated_at", Timestamp, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_replays"),
     )
     op.create_index("ix_replays_model", "replays", ["model"])

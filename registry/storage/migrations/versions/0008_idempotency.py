@@ -1,4 +1,4 @@
-"""Answers that are given again under the same key.
+"""Stored answers by idempotency key.
 
 Revision ID: 0008_idempotency
 """

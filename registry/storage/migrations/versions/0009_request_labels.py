@@ -1,4 +1,4 @@
-"""A request id is a label that many requests may have: rows are known by nonce and model, labels by model, id and caller.
+"""A request id need not be unique: inference rows are identified by nonce and model, labels by model, id and caller.
 
 Revision ID: 0009_request_labels
 """
