@@ -1,4 +1,4 @@
-"""ONNX models as people have them: odd types, fixed rows, ZipMap, data outside. Answered as the graph says, or refused."""
+"""Unusual ONNX models (odd types, fixed rows, ZipMap, external data) are served as the graph computes, or refused."""
 
 import numpy as np
 import onnx
@@ -165,7 +165,7 @@ def zipmap(**classes):
 
 @pytest.mark.parametrize("classes", [{"classlabels_strings": ["c", "a", "b"]}, {"classlabels_int64s": [10, -1, 2]}])
 def test_the_probabilities_of_a_zipmap_say_whose_they_are(classes, tmp_path):
-    """ONNX Runtime gives them in the order of the classes' own, not in that of the graph."""
+    """ONNX Runtime returns them sorted by class, not in the order of the graph."""
     proof = proved(zipmap(**classes), tmp_path)
     (given,) = classes.values()
     given = [each.encode() if isinstance(each, bytes) else each for each in given]
@@ -193,7 +193,7 @@ def test_a_sequence_with_a_tensor_for_each_row_is_a_table_and_another_is_refused
 
 
 def test_text_takes_no_missing_value(tmp_path):
-    """ONNX Runtime would read None as the word "None"."""
+    """ONNX Runtime would read None as the string "None"."""
     model = graph([node("Identity", "x", "y")], [("x", TEXT, [None, 1])], [("y", TEXT, [None, 1])])
     proof = proved(model, tmp_path, [["a"], [""]])
     assert not proof.signature.inputs[0].missing

@@ -1,4 +1,4 @@
-"""PyTorch modules as people have them: answered as the module itself answers in evaluation mode, or refused in words."""
+"""PyTorch modules are served with the answers of the module in evaluation mode, or refused with a reason."""
 
 import collections
 import re
@@ -58,7 +58,7 @@ def answers(served, rows):
     return served.predict(read_inputs(rows, served.signature)[0])
 
 
-# module, sample, and what the module itself says: name -> array
+# module, sample, and the module's own outputs: name -> array
 def cases():
     norm = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5)).train()
     bags = Does(lambda self, x: self.e(x), e=nn.EmbeddingBag(50, 4))

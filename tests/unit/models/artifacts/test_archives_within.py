@@ -1,4 +1,4 @@
-"""Archives in archives count together, and are looked at as strictly as the one that they are in."""
+"""Nested archives count towards the limits, and are checked as strictly as the outer one."""
 
 import io
 import zipfile
@@ -46,7 +46,7 @@ def test_a_sparse_matrix_in_an_archive_is_fine(tmp_path):
         (b"PK\x03\x04 and no archive", "cannot be read"),
     ],
 )
-def test_what_is_in_it_counts_and_is_looked_at(tmp_path, inner, says):
+def test_a_nested_archive_counts_and_is_checked(tmp_path, inner, says):
     whole = packed(schema=b"{}", inner=inner)
     if says is None:
         check(tmp_path, whole)
@@ -55,14 +55,14 @@ def test_what_is_in_it_counts_and_is_looked_at(tmp_path, inner, says):
         check(tmp_path, whole)
 
 
-def test_several_that_are_small_each_are_large_together(tmp_path):
+def test_several_small_nested_archives_count_together(tmp_path):
     part = packed(a=bytes(range(256)) * 3900)
     check(tmp_path, packed(one=part, two=part))
     with pytest.raises(InvalidInput, match="unpacks"):
         check(tmp_path, packed(**{f"part{n}": part for n in range(12)}))
 
 
-def test_an_entry_with_a_password_is_refused_in_words(tmp_path):
+def test_an_entry_with_a_password_is_refused(tmp_path):
     content = bytearray(packed(a=b"x" * 100))
     for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(mark) + at] |= 1

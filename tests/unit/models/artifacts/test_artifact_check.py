@@ -1,4 +1,4 @@
-"""Files that were made to do harm: real malicious pickles and archives, and the good ones beside them."""
+"""Malicious pickles and archives are refused, good files are accepted."""
 
 import os
 import stat
@@ -44,7 +44,7 @@ def zipped(path, entries, **options):
 
 @pytest.fixture
 def trace(tmp_path):
-    """A file that exists when the harm was done."""
+    """A file that the malicious code creates."""
     return tmp_path / "harm-was-done"
 
 
@@ -56,7 +56,7 @@ def test_a_joblib_file_is_refused_and_nothing_of_it_runs(tmp_path, trace, compre
         check(path, "sklearn")
     assert not trace.exists()
     joblib.load(path)
-    assert trace.exists(), "it is a real one"
+    assert trace.exists(), "the pickle is not malicious: the test shows nothing"
 
 
 def test_where_pickles_are_allowed_they_are_taken(tmp_path):
@@ -117,7 +117,7 @@ def test_a_link_in_an_archive_is_refused(tmp_path):
         check(zipped(tmp_path / "model.pt2", [(link, "/etc/passwd")]), "torch", allow_pickles=True)
 
 
-def test_an_archive_that_grows_beyond_measure_is_refused(tmp_path):
+def test_a_decompression_bomb_is_refused(tmp_path):
     bomb = zipped(tmp_path / "bomb.pt2", [("a", bytes(50 * MEGABYTE))], compression=zipfile.ZIP_DEFLATED)
     assert bomb.stat().st_size < MEGABYTE
     with pytest.raises(InvalidInput, match="grows"):

@@ -1,4 +1,4 @@
-"""Seals of artifacts, as the gateway makes them and the workers verify them."""
+"""Seals of artifacts, made by the gateway and verified by the workers."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""A compiled form answers as the model does wherever it says that it is sure, and is not sure where the model raises."""
+"""A compiled form's answers equal the model's where it is sure, and it is not sure of rows that the model refuses."""
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ from threadpoolctl import threadpool_limits
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """On a busy machine threads of OpenMP wait for one another longer than they work."""
+    """On a busy machine OpenMP threads spend more time on synchronization than on work."""
     with threadpool_limits(1):
         yield
 
@@ -63,8 +63,8 @@ NUMBER = ROWS[:, 0] * 1e6 + ROWS[:, 1]
 MATRIX = Signature(inputs=(TensorSpec(name="inputs", dtype="float64", shape=(-1, 6)),))
 
 
-def asked(model, signature, inputs):
-    """The form's answers, the mask of those that it is sure of, and the model's where it is sure."""
+def run_both(model, signature, inputs):
+    """Return the form's answers where it is sure, the mask of these rows, and the model's answers to them."""
     form = OnnxPredictor(compile_estimator(model, signature), signature, threads=1)
     try:
         found, sure = form.predict(inputs), np.ones(len(next(iter(inputs.values()))), bool)
@@ -113,7 +113,7 @@ def test_a_form_is_the_model_wherever_it_is_sure(model, target):
     inputs = {"inputs": ROWS}
     rows = probes(model, MATRIX, inputs, SklearnPredictor(model, MATRIX).predict)
     assert len(rows["inputs"]) > 700
-    found, sure, expected = asked(model, MATRIX, rows)
+    found, sure, expected = run_both(model, MATRIX, rows)
     parity = compare(expected, found, TOLERANCE)
     assert parity.holds, parity
     assert sure[: len(ROWS)].all()
@@ -124,7 +124,7 @@ def test_missing_values_go_where_training_sent_them(kind):
     rows, labels = ROWS.copy(), TWO.copy()
     rows[::4, 0], labels[::4] = np.nan, 0
     model = kind(random_state=0).fit(rows, labels)
-    found, sure, expected = asked(model, MATRIX, {"inputs": rows})
+    found, sure, expected = run_both(model, MATRIX, {"inputs": rows})
     assert sure.all()
     assert compare(expected, found, TOLERANCE).holds
     assert (found["label"][::4] == 0).all()
@@ -135,7 +135,7 @@ def test_missing_values_go_where_training_sent_them(kind):
 def test_a_form_is_not_sure_of_what_the_model_refuses(model, value):
     rows = ROWS[:3].copy()
     rows[1, 2] = value
-    _, sure, _ = asked(model.fit(ROWS, TWO), MATRIX, {"inputs": rows})
+    _, sure, _ = run_both(model.fit(ROWS, TWO), MATRIX, {"inputs": rows})
     try:
         model.predict(rows)
     except ValueError:
@@ -146,9 +146,9 @@ def test_scores_nearer_than_rounding_are_left_to_the_model():
     model = LogisticRegression().fit(ROWS, TWO)
     weights = model.coef_[0]
     on_the_border = ROWS - np.outer((ROWS @ weights + model.intercept_) / (weights @ weights), weights)
-    _, sure, _ = asked(model, MATRIX, {"inputs": on_the_border})
+    _, sure, _ = run_both(model, MATRIX, {"inputs": on_the_border})
     assert (~sure).sum() > 300
-    assert asked(model, MATRIX, {"inputs": ROWS})[1].all()
+    assert run_both(model, MATRIX, {"inputs": ROWS})[1].all()
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_scores_nearer_than_rounding_are_left_to_the_model():
 )
 def test_classes_keep_value_and_type(classes, model):
     model.fit(ROWS, classes[TWO])
-    found, _, _ = asked(model, MATRIX, {"inputs": ROWS})
+    found, _, _ = run_both(model, MATRIX, {"inputs": ROWS})
     want = model.predict(ROWS).tolist()
     assert [(type(a), a) for a in found["label"].tolist()] == [(type(a), a) for a in want]
 
@@ -184,10 +184,10 @@ def table_model(encoder, final):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("final", [LogisticRegression(max_iter=500), RandomForestClassifier(5, random_state=0)])
-def test_an_unseen_category_is_the_models_to_judge(encoder, final):
+def test_a_row_with_an_unseen_category_is_left_to_the_model(encoder, final):
     model, _, signature = table_model(encoder, final)
     cities = np.array(["Oslo", "Zürich", "zürich", "", "Oslo ", "Oslo\0", "Bern", "Z\u0075\u0308rich", "Paris"], object)
-    found, sure, expected = asked(model, signature, {"amount": np.full(9, 90.0), "city": cities})
+    found, sure, expected = run_both(model, signature, {"amount": np.full(9, 90.0), "city": cities})
     assert compare(expected, found, TOLERANCE).holds
     assert sure[[0, 1, 6]].all()
     assert sure.all() == (getattr(encoder, "handle_unknown", "") == "ignore")
@@ -228,11 +228,11 @@ def test_whole_numbers_beyond_doubles_are_left_to_the_model():
     signature = Signature(inputs=(TensorSpec(name="inputs", dtype="int64", shape=(-1, 6)),))
     rows = np.ones((3, 6), np.int64)
     rows[1, 1], rows[2, 2] = 2**53 + 1, 2**53 - 1
-    assert asked(model, signature, {"inputs": rows})[1].tolist() == [True, False, True]
+    assert run_both(model, signature, {"inputs": rows})[1].tolist() == [True, False, True]
 
 
 def test_the_proof_refuses_a_form_that_answers_otherwise(tmp_path, monkeypatch):
-    """The list may be wrong, or scikit-learn may change: then the probes see it, and the model is served as it is."""
+    """If the compiler is wrong or scikit-learn changes, the probes find the difference, and the model is served as it is."""
     model = DecisionTreeClassifier(random_state=0).fit(ROWS, TWO)
     other = DecisionTreeClassifier(random_state=0).fit(ROWS, TWO)
     # One threshold, as the form has it, moved by a float or two: no sample row sees it.
@@ -252,7 +252,7 @@ def test_the_proof_refuses_a_form_that_answers_otherwise(tmp_path, monkeypatch):
 
 def test_a_model_whose_sample_is_partly_outside_is_compiled_all_the_same(tmp_path):
     rows = ROWS[:40].copy()
-    rows[3] = 0  # scores that are all the intercept, which is none here
+    rows[3] = 0  # all scores are 0: there is no intercept
     path = tmp_path / "model.joblib"
     model = LogisticRegression(fit_intercept=False).fit(ROWS, THREE)
     adapter_for("sklearn").save(model, path, None)

@@ -1,4 +1,4 @@
-"""A compiled form says for which rows its answer is the model's."""
+"""A compiled form marks the rows of which it is sure."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_rows_inside_are_answered_without_the_guard():
     assert {name: array.tolist() for name, array in outputs.items()} == {"value": [1.0, 2.0]}
 
 
-def test_a_row_outside_is_no_answer_but_an_exception_that_says_which():
+def test_a_row_outside_raises_an_exception_that_names_it():
     with pytest.raises(OutsideDomain) as caught:
         OnnxPredictor(guarded_form(), None, threads=1).predict({"x": np.array([1.0, np.nan])})
     assert caught.value.inside.tolist() == [True, False]

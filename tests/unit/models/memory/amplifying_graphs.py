@@ -1,4 +1,4 @@
-"""ONNX graphs whose memory follows from values, or grows faster than their rows; each with a pattern of the reason."""
+"""ONNX graphs whose memory depends on values, or grows faster than their rows; each with a pattern of the reason."""
 
 import numpy as np
 from onnx import helper

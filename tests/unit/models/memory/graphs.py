@@ -1,4 +1,4 @@
-"""Small ONNX graphs, and those whose memory follows from their rows."""
+"""Helpers for small ONNX graphs, and graphs whose memory has a bound."""
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper

@@ -1,4 +1,4 @@
-"""A model whose answer to a row depends on the rows beside it is found out when it is registered."""
+"""A model whose answer to a row depends on the other rows of the batch is detected at registration."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ ROWS = np.random.default_rng(0).normal(size=(20, 4))
 
 
 class Function:
-    """A predictor out of a function of the matrix."""
+    """A predictor that applies a function to the matrix."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -33,7 +33,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_company_that_matters_is_found(name):
+def test_dependence_on_other_rows_is_found(name):
     assert batch_dependence(Function(CASES[name]), {"x": ROWS})
 
 
@@ -42,18 +42,18 @@ MODELS = [RandomForestClassifier(5), LogisticRegression(), MLPRegressor(hidden_l
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.filterwarnings("ignore")
-def test_rounding_is_no_company(model):
+def test_rounding_is_not_dependence(model):
     model.fit(ROWS, (ROWS[:, 0] > 0).astype(int))
     assert not batch_dependence(Function(model.predict), {"x": ROWS})
     assert not batch_dependence(Function(lambda x: x.astype(np.float32) @ np.ones((4, 3), np.float32)), {"x": ROWS})
 
 
-def test_texts_and_one_row_alone():
+def test_texts_and_a_single_row():
     texts = np.array(["a", "bb"], object)
     assert not batch_dependence(Function(lambda x: np.array([len(text) for text in x])), {"x": texts})
     assert batch_dependence(Function(lambda x: np.array([len(text) - len(x) for text in x])), {"x": texts[:1]})
 
 
-def test_a_model_that_draws_is_not_judged():
+def test_a_random_model_is_not_judged():
     generator = np.random.default_rng(0)
     assert not batch_dependence(Function(lambda x: generator.normal(size=len(x))), {"x": ROWS})

@@ -1,4 +1,4 @@
-"""What estimators of any make answer: each row's own value and type, alone as among others, or a refusal in words."""
+"""Estimators' answers keep the value and type of each row, alone and in a batch, or are refused with a reason."""
 
 import decimal
 
@@ -94,7 +94,7 @@ def test_an_answer_that_is_missing_is_null(tmp_path, positive, negative, form):
 
 
 @pytest.mark.parametrize("form", [np.array, objects, list])
-def test_bytes_that_are_no_text_are_refused_and_others_are_text(tmp_path, form):
+def test_bytes_become_text_and_others_than_utf8_are_refused(tmp_path, form):
     assert Registered(Answering(b"yes", b"no", form), tmp_path, ROWS).predict(ROWS)["value"] == ["yes", "no"] * 2
     with pytest.raises(RegistrationRefused, match="UTF-8"):
         Registered(Answering(b"\xff", b"no", form), tmp_path, ROWS)

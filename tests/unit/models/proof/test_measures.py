@@ -1,4 +1,4 @@
-"""What stands for texts and pictures: numbers of a fixed count, the same everywhere, whatever they are made of."""
+"""Measures of texts and images: a fixed number of finite numbers, the same in every process."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Somebody's model, as it is proved: within limits. What it can reach is in tests/security/models/test_sandbox.py."""
+"""An untrusted model is proved within limits. tests/security/models/test_sandbox.py tests what it can reach."""
 
 import joblib
 import pytest
@@ -41,7 +41,7 @@ async def test_what_takes_too_much_or_dies_is_refused_and_hurts_nobody(tmp_path,
     assert await prove(path, tmp_path, **limits)
 
 
-async def test_a_refused_pickle_is_said_to_be_one(tmp_path):
+async def test_the_refusal_of_a_pickle_names_it(tmp_path):
     path = tmp_path / "model.joblib"
     joblib.dump(Executes("raise SystemExit"), path)
     assert "pickle" in await prove(path, tmp_path, allow_pickles=False)

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: what comes in as JSON or as bytes is the same, and what does not fit is named."""
+"""Tensors of the Open Inference Protocol are the same from JSON and from bytes, and errors name what does not fit."""
 
 import numpy as np
 import orjson

@@ -1,4 +1,4 @@
-"""Labels are compared and counted by value and kind, and all who compare them do it in one way."""
+"""Labels are compared and counted by value and kind, in the same way by all code that compares them."""
 
 import datetime
 
@@ -13,7 +13,7 @@ from modelmesh.models.values.truth import BatchAccuracy, compare_with_truth
 from modelmesh.replay.report import ReplayReport
 from modelmesh.schemas.payloads.profiles import OutputBins
 
-# One label, another, whether they are the same, and whether they are to a table of truths.
+# Two labels, whether they are equal, and whether they are equal to a table of labels (lenient).
 PAIRS = [
     (0, 0.0, True, True),
     (1, 1.0, True, True),

@@ -1,4 +1,4 @@
-"""The types that a signature knows."""
+"""The types of a signature."""
 
 import numpy as np
 import pytest

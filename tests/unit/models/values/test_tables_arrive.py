@@ -1,4 +1,4 @@
-"""Whatever table a caller has, the model sees that table, or the caller is told which value it cannot be."""
+"""The model gets the same table that the caller sent, or the caller gets an error that names the value."""
 
 import numpy as np
 import orjson
@@ -31,13 +31,13 @@ def floating(width, nan=True):
     return st.floats(width=width, allow_nan=nan, allow_infinity=False) | st.sampled_from([-0.0, 0.0])
 
 
-def moments(unit, zone=None):
+def timestamps(unit, zone=None):
     bounds = {"ns": ("1700-01-01", "2250-01-01"), "us": ("0002-01-01", "9998-01-01"), "s": ("0002-01-01", "9998-01-01")}
     low, high = (int(np.datetime64(bound, unit).astype("int64")) for bound in bounds[unit])
-    moment = st.integers(low, high).map(lambda number: np.datetime64(number, unit)) | st.just(
+    timestamp = st.integers(low, high).map(lambda number: np.datetime64(number, unit)) | st.just(
         np.datetime64("NaT", unit)
     )
-    return lambda values: pd.Series(pd.DatetimeIndex(np.array(values, f"M8[{unit}]"))).dt.tz_localize(zone), moment
+    return lambda values: pd.Series(pd.DatetimeIndex(np.array(values, f"M8[{unit}]"))).dt.tz_localize(zone), timestamp
 
 
 def series(dtype):
@@ -45,7 +45,7 @@ def series(dtype):
 
 
 def categories(known):
-    """Training has seen one value at the least."""
+    """Training data had at least one value."""
     return lambda values: pd.Series([known, *values], dtype="category")[1:].reset_index(drop=True)
 
 
@@ -63,10 +63,10 @@ KINDS = {
     "mixed objects": (series(object), TEXT | st.booleans() | st.integers(-(2**63), 2**63) | st.none()),
     "category": (categories("a"), TEXT | st.none()),
     "category of numbers": (categories(0), st.integers(-5, 5) | st.none()),
-    "moments ns": moments("ns"),
-    "moments us": moments("us"),
-    "moments s": moments("s"),
-    "zoned": moments("ns", "UTC"),
+    "timestamps ns": timestamps("ns"),
+    "timestamps us": timestamps("us"),
+    "timestamps s": timestamps("s"),
+    "zoned": timestamps("ns", "UTC"),
 }
 for nullable in [name for name, kind in KINDS.items() if kind is None]:
     KINDS[nullable] = (series(nullable), whole(nullable) | st.none())
@@ -115,22 +115,22 @@ def seen_by_the_model(body, kind, signature):
     return frame_of(tensors, signature.inputs, [spec.name for spec in signature.inputs])
 
 
-@pytest.mark.parametrize("road", ["json", "v2", "v2 binary"])
+@pytest.mark.parametrize("protocol", ["json", "v2", "v2 binary"])
 @given(table=tables())
 @settings(max_examples=60, deadline=None, derandomize=True)
-def test_the_table_that_reaches_the_model_is_the_callers(road, table):
+def test_the_table_that_reaches_the_model_is_the_callers(protocol, table):
     signature = signed(table)
-    if road == "json":
+    if protocol == "json":
         body, kind = body_of(inputs_of(table)), "application/json"
     else:
-        # Any value in one column has no type of its own in that protocol.
+        # That protocol has no type for a column of values of any type.
         assume(not any(spec.dtype == "object" for spec in signature.inputs))
-        body, kind = v2_body(table, signature, road == "v2 binary")
+        body, kind = v2_body(table, signature, protocol == "v2 binary")
     found = seen_by_the_model(body, kind, signature)
     pd.testing.assert_frame_equal(found, table, check_exact=True, check_categorical=True)
     for name in table:
         if table[name].dtype in (np.float32, np.float64):
-            known = table[name].notna()  # NaN has a sign too, and nobody cares
+            known = table[name].notna()  # the sign of NaN does not matter
             np.testing.assert_array_equal(np.signbit(found[name][known]), np.signbit(table[name][known]))
 
 

@@ -1,4 +1,4 @@
-"""How right an answer was: labels by their text, numbers by their distance, and nothing where the two do not fit."""
+"""Answers are compared with labels by value, with numbers by absolute error; None if they do not fit."""
 
 import pytest
 from hypothesis import given
