@@ -1,4 +1,4 @@
-"""The clients: `ModelMeshClient`, its async twin, and the errors that they raise."""
+"""The clients: `ModelMeshClient`, `AsyncModelMeshClient`, and the base class of their errors."""
 
 from ..schemas.errors import ModelMeshError
 from .client import AsyncModelMeshClient

@@ -25,15 +25,15 @@ from .rows import body_of, inputs_of, rows_of
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-def address(url: str | None, base_url: str | None) -> str:
-    """Return the gateway's address by whichever of its two names was used. Raises InvalidInput where they differ."""
+def gateway_url(url: str | None, base_url: str | None) -> str:
+    """Return the gateway's URL from either parameter. Raises InvalidInput if they differ."""
     if url is not None and base_url is not None and url != base_url:
-        raise InvalidInput("url and base_url are two names of one address: give one", field="base_url")
+        raise InvalidInput("url and base_url are the same parameter: give one of them", field="base_url")
     return url or base_url or DEFAULT_URL
 
 
 class AsyncModelMeshClient(ModelCalls, ReleaseCalls, MonitoringCalls, RecordCalls):
-    """Talks to a gateway. Use it as an async context manager; errors are those of `modelmesh.schemas.errors`.
+    """A client of a gateway. Use it as an async context manager; errors are those of `modelmesh.schemas.errors`.
 
     async with AsyncModelMeshClient("http://127.0.0.1:8000") as client:
         await client.register_model("fraud", pipeline, sample=rows)
@@ -50,12 +50,12 @@ class AsyncModelMeshClient(ModelCalls, ReleaseCalls, MonitoringCalls, RecordCall
         api_key: str | None = None,
         ca: str | Path | None = None,
     ) -> None:
-        """Take the gateway's address (`base_url` is the same as `url`), an API key (else MODELMESH_API_KEY) and who signed
-        its certificate, if nobody known.
+        """`base_url` is another name of `url`. `api_key` defaults to MODELMESH_API_KEY, and `ca` (a PEM file with the CA of
+        the gateway's certificate, if it is not a public one) to MODELMESH_CA.
 
-        With `kafka` ("host:9092") predictions go straight over the log, without the gateway; all else still asks it.
+        With `kafka` ("host:9092") predictions go directly over Kafka, without the gateway; everything else uses the gateway.
         """
-        url = address(url, base_url)
+        url = gateway_url(url, base_url)
         self.url = url.rstrip("/")
         self._kafka = PredictionClient(kafka=kafka) if kafka else None
         self._http = GatewaySession(
@@ -95,8 +95,8 @@ class AsyncModelMeshClient(ModelCalls, ReleaseCalls, MonitoringCalls, RecordCall
     ) -> Prediction:
         """Return the prediction for one row, several rows or an object of named features.
 
-        `request_id` is a label, by which logs and labels speak of the prediction; any number of them may have the same.
-        Without one it gets an id of its own, which the prediction carries.
+        `request_id` identifies the prediction in logs and labels; it need not be unique. By default it is generated and
+        returned in the prediction. `timeout` is in seconds.
         """
         request_id = request_id or uuid4().hex
         if self._kafka is not None:
@@ -120,9 +120,9 @@ class AsyncModelMeshClient(ModelCalls, ReleaseCalls, MonitoringCalls, RecordCall
         on_progress: Callable[[int], None] | None = None,
         **options: Unpack[PredictOptions],
     ) -> AsyncGenerator[Prediction | ModelMeshError, None]:
-        """Iterate over the predictions for many rows, in their order, with so many in flight and no more in memory.
+        """Iterate over the predictions for many rows, in their order, with at most `in_flight` requests at a time.
 
-        A row that failed gives its error in place of a prediction. `on_progress` gets how many are answered.
+        A failed row yields its error instead of a prediction. `on_progress` is called with the number of answered rows.
         """
         rows = rows_of(rows) if hasattr(rows, "columns") or hasattr(rows, "detach") else rows
         waiting: deque[asyncio.Task[Prediction]] = deque()

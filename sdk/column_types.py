@@ -1,4 +1,4 @@
-"""The types of a table's columns, or of an array, as a registration names them: what the model was trained on is what it gets."""
+"""Infer an input signature from the types of a table or an array, so that a model gets the types of its training data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..schemas.errors import InvalidInput
 from ..schemas.payloads.signatures import DType, Signature, TensorSpec
 from .rows import is_table, numbered
 
-# Of more categories a version does not keep which there are.
+# With more categories than this, a version does not store them.
 MAX_CATEGORIES = 1000
 
 
 def signature_of(sample: Any) -> Signature | None:
-    """Return the inputs that the sample's types say, for a model whose file does not say them; None for lists."""
+    """Return the signature that a sample's types give, for models whose file has none; None for lists."""
     specs = _specs(sample)
     return Signature(inputs=specs, of_sample=True) if specs else None
 
@@ -47,26 +47,26 @@ def _specs(sample: Any) -> tuple[TensorSpec, ...]:
 
 
 def _column(name: str, series: Any) -> TensorSpec:
-    """Return a column's type: what travels, and what the column is to pandas where numpy has no such type."""
-    called = str(series.dtype)
-    if called == "category":
+    """Return a column's spec: the type that is sent, and the pandas type if numpy has no equivalent."""
+    dtype_name = str(series.dtype)
+    if dtype_name == "category":
         return _category(name, series)
     if isinstance(series.dtype, np.dtype):
-        if called in NUMPY_DTYPES and called != "object":
-            return TensorSpec(name=name, dtype=_named(called))
+        if dtype_name in NUMPY_DTYPES and dtype_name != "object":
+            return TensorSpec(name=name, dtype=_named(dtype_name))
         if series.dtype.kind == "M":
-            return TensorSpec(name=name, dtype="datetime", pandas=called)
-        if called == "object":
+            return TensorSpec(name=name, dtype="datetime", pandas=dtype_name)
+        if dtype_name == "object":
             return _objects(name, series)
     elif series.dtype.kind == "M":
-        return TensorSpec(name=name, dtype="datetime", pandas=called)
-    elif called in ("str", "string") or called.startswith("string["):
-        return TensorSpec(name=name, dtype="string", pandas="str" if called == "str" else "string")
-    elif (numeric := called.lower()) in NUMPY_DTYPES and numeric not in ("string", "object", "datetime"):
-        return TensorSpec(name=name, dtype=_named(numeric), pandas=called)
-    elif called == "boolean":
-        return TensorSpec(name=name, dtype="bool", pandas=called)
-    raise InvalidInput(f"{name}: a column of {called} cannot be sent: make numbers or text of it", field=name)
+        return TensorSpec(name=name, dtype="datetime", pandas=dtype_name)
+    elif dtype_name in ("str", "string") or dtype_name.startswith("string["):
+        return TensorSpec(name=name, dtype="string", pandas="str" if dtype_name == "str" else "string")
+    elif (numeric := dtype_name.lower()) in NUMPY_DTYPES and numeric not in ("string", "object", "datetime"):
+        return TensorSpec(name=name, dtype=_named(numeric), pandas=dtype_name)
+    elif dtype_name == "boolean":
+        return TensorSpec(name=name, dtype="bool", pandas=dtype_name)
+    raise InvalidInput(f"{name}: a column of {dtype_name} cannot be sent: convert it to numbers or text", field=name)
 
 
 def _category(name: str, series: Any) -> TensorSpec:
@@ -79,7 +79,7 @@ def _category(name: str, series: Any) -> TensorSpec:
 
 
 def _objects(name: str, series: Any) -> TensorSpec:
-    """A column of objects: text is the usual case; numbers stay the objects that they are, and Decimals become numbers."""
+    """Return the spec of a column of objects: text, mixed values, or Decimals, which are sent as float64."""
     known = series[~series.isna()].tolist()
     values = [value.item() if isinstance(value, np.generic) else value for value in known]
     none = any(value is None for value in series.tolist())

@@ -1,4 +1,4 @@
-"""HTTP to a gateway: one session whose connections are used again, answers as JSON, problems as typed errors, and retries."""
+"""HTTP requests to a gateway: connection reuse, JSON responses, typed errors, and retries."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ import orjson
 from ..schemas.errors import Unavailable, from_problem
 
 RETRIES = 3
-FIRST_DELAY = 0.1  # seconds; doubled each time, and a random part of it is waited for
+FIRST_DELAY = 0.1  # seconds; exponential backoff with full jitter
 
 
-def may_repeat(method: str, path: str) -> bool:
-    """Whether a request changes nothing, so that it may be sent again. Predictions change nothing."""
+def is_retryable(method: str, path: str) -> bool:
+    """Whether a request can be retried: it changes nothing, as a prediction does."""
     return method == "GET" or path.startswith("/predict/")
 
 
+def model_query(model: str | None) -> dict[str, str]:
+    """Return the query of a list that can be restricted to one model."""
+    return {"model": model} if model else {}
+
+
 class AllRowsFailed(Exception):
-    """Each row of a batch failed; `document` has an error for each."""
+    """Every row of a batch failed; `document` has an error for each."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -32,7 +37,7 @@ class AllRowsFailed(Exception):
 
 
 class GatewaySession:
-    """What may be asked twice without harm is asked again when the gateway cannot be reached; a change never is."""
+    """A session with one gateway. When it cannot be reached, requests that change nothing are retried; changes never are."""
 
     def __init__(self, url: str, *, timeout: float, api_key: str, ca: str | Path | None) -> None:
         self.url = url.rstrip("/")
@@ -42,7 +47,7 @@ class GatewaySession:
         self._session: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
-        """Open the session, in a running loop."""
+        """Open the session; needs a running event loop."""
         self._session = aiohttp.ClientSession(
             timeout=self._timeout,
             json_serialize=lambda document: orjson.dumps(document).decode(),
@@ -56,18 +61,18 @@ class GatewaySession:
             await self._session.close()
 
     async def request(self, method: str, path: str, *, accept: tuple[int, ...] = (), **options: Any) -> Any:
-        """Return the answer's JSON. Raises the typed error of a problem, or Unavailable.
+        """Return the response's JSON. Raises the typed error of an error response, or Unavailable.
 
-        A status in `accept` is no error.
+        A status in `accept` is not an error.
         """
-        repeatable = may_repeat(method, path)
-        for attempt in range(RETRIES + 1 if repeatable else 1):
+        retryable = is_retryable(method, path)
+        for attempt in range(RETRIES + 1 if retryable else 1):
             try:
                 async with self._opened().request(method, self.url + path, **options) as response:
                     body = await response.read()
                 break
             except aiohttp.ClientConnectionError as error:
-                if not repeatable or attempt == RETRIES:
+                if not retryable or attempt == RETRIES:
                     raise self._unavailable(f"cannot be reached ({error})") from error
                 await asyncio.sleep(random.uniform(0, FIRST_DELAY * 2**attempt))
             except TimeoutError as error:
@@ -80,10 +85,10 @@ class GatewaySession:
         raise from_problem(document if isinstance(document, dict) else {"detail": f"HTTP {response.status}"})
 
     async def events(self, path: str, **options: Any) -> AsyncGenerator[Any, None]:
-        """Iterate over the JSON of server-sent events, without end. Raises Unavailable when the gateway goes."""
-        forever = aiohttp.ClientTimeout(total=None)
+        """Iterate over the JSON of server-sent events, without end. Raises Unavailable if the connection breaks."""
+        no_timeout = aiohttp.ClientTimeout(total=None)
         try:
-            async with self._opened().get(self.url + path, timeout=forever, **options) as response:
+            async with self._opened().get(self.url + path, timeout=no_timeout, **options) as response:
                 if response.status != 200:
                     raise from_problem(orjson.loads(await response.read()))
                 async for line in response.content:

@@ -1,4 +1,4 @@
-"""Models and versions: what the client asks of `/models`."""
+"""The client's calls to `/models`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAMPLE_ROWS = 100
 
 
 class ModelCalls:
-    """Register, list and delete."""
+    """Register, list and delete models and versions."""
 
     _http: GatewaySession
 
@@ -46,16 +46,15 @@ class ModelCalls:
         idempotency_key: str | None = None,
         author_signature: str = "",
     ) -> Registered:
-        """Register a model object or the path of a file; return what was registered.
+        """Register a model object or a model file; return what was registered.
 
-        `sample` is a few input rows (a DataFrame, an array or a list): the signature is inferred from them and their types,
-        and the model proves itself on them; without them, on the first rows of `data`, or on what the model itself says it
-        has seen. `data` is the training data: its digest is kept, and its first 5,000 rows are what live rows are compared
-        with to see drift; without it the first live rows are. Of rows that take more than 32 MiB as JSON, large pictures say,
-        the first that fit are sent. Without a version the major is raised. With
-        `cache_ttl_seconds` an answer to the same inputs is given again for so long, which only a model that answers the same
-        rows the same way may ask for. `author_signature` is what `modelmesh sign` gave for the file, where the deployment takes
-        code from signers alone. Sent again with the same `idempotency_key`, within a day, it is not registered again.
+        `sample` is a few input rows (a DataFrame, an array or a list). The signature is inferred from them and their types,
+        and the model is tested on them; by default on the first rows of `data`, or on inputs that the model itself describes.
+        `data` is the training data: its digest is stored, and its first 5,000 rows are the reference for drift; without it,
+        the first live rows are. Of rows that take more than 32 MiB as JSON, such as large images, only the first are sent.
+        The default version raises the major number. With `cache_ttl_seconds` answers are cached for so long; the model must be
+        deterministic. `author_signature` is the output of `modelmesh sign` for the file, for deployments that accept code
+        only from known signers. A repeated call with the same `idempotency_key` within a day does not register it again.
         Raises RegistrationRefused, VersionExists, InvalidInput.
         """
         if sample is None and data is not None:
@@ -80,7 +79,7 @@ class ModelCalls:
     async def _save_and_send(
         self, model: Any, framework: str | None, sample: Any, fields: dict[str, str], folder: Path, key: str | None
     ) -> Registered:
-        """Send the model's file; where the deployment takes no code, the same model as data, if it can be written so."""
+        """Send the model's file. If the deployment refuses pickles, send the model in a safe format, if it has one."""
         path, kind = await asyncio.to_thread(save_model, model, framework, sample, folder)
         fields["framework"] = kind
         if kind == "sklearn" and sample is not None and (typed := signature_of(sample)) is not None:
@@ -91,7 +90,7 @@ class ModelCalls:
             adapter = adapter_for(kind)
             if isinstance(model, str | Path) or not isinstance(adapter, SavesSafely):
                 raise
-            # An estimator as skops, a torch module as ONNX.
+            # skops for an estimator, ONNX for a torch module.
             safe, fields["framework"] = await asyncio.to_thread(adapter.save_safely, model, folder, sample)
             return await self._send(safe, fields, key)
 
@@ -105,7 +104,7 @@ class ModelCalls:
             return Registered.received(await self._http.request("POST", "/models", data=form, headers=headers))
 
     async def models(self, *, page: int = 1, per_page: int = 50, framework: str | None = None) -> list[ModelDocument]:
-        """Return one page of models by name."""
+        """Return one page of the models, sorted by name."""
         query: dict[str, Any] = {"page": page, "per_page": per_page} | ({"framework": framework} if framework else {})
         found = await self._http.request("GET", "/models", params=query)
         return [ModelDocument.received(each) for each in found["models"]]
@@ -116,15 +115,15 @@ class ModelCalls:
         return [VersionDocument.received(each) for each in found["versions"]]
 
     async def delete_model(self, name: str) -> DeletedModel:
-        """Remove a model whole, live or not: release, versions and files, for good. What it did stays in the history.
+        """Delete a model, live or not, with its release, versions and files. Its events stay in the history.
 
-        Returns its name and its versions with their files' digests. Raises ModelNotFound; Unavailable where a part of it
-        has to wait, then ask again.
+        Returns its name and its versions with their files' digests. Raises ModelNotFound, or Unavailable if a step could not
+        be completed; then call it again.
         """
         return DeletedModel.received(await self._http.request("DELETE", f"/models/{name}", params={"confirm": name}))
 
     async def delete_version(self, name: str, version: str) -> None:
-        """Forget a version. Raises VersionInUse while a release sends requests to it."""
+        """Delete a version. Raises VersionInUse while it is part of a release."""
         await self._http.request("DELETE", f"/models/{name}/versions/{version}")
 
 

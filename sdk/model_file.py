@@ -1,4 +1,4 @@
-"""A model as a file: the one that was given, or one written from an object."""
+"""Get a model as a file: the given file, or one written from an object."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .rows import rows_of
 
 
 def save_model(model: Any, framework: str | None, sample: Any | None, folder: Path) -> tuple[Path, str]:
-    """Return the model's file and framework; an object is written into the folder.
+    """Return the model's file and framework; a model object is written into the folder.
 
-    Raises InvalidInput for what is no model, and for a file that is not whole.
+    Raises InvalidInput for anything else, and for a damaged file.
     """
     if isinstance(model, str | Path):
         path = Path(model)
@@ -35,10 +35,10 @@ def save_model(model: Any, framework: str | None, sample: Any | None, folder: Pa
 
 
 def sample_rows(model: Any, sample: Any | None) -> list[Any] | None:
-    """Return a sample as rows, as /predict takes them.
+    """Return a sample as rows in the form of /predict.
 
-    For a PyTorch module a tuple of arrays is its inputs in order, a dict its inputs by name, and of lists that differ in length
-    those as long as the longest stand for all. Raises InvalidInput where the inputs differ in their number of rows.
+    For a PyTorch module, a tuple of arrays is its inputs in order, and a dict its inputs by name. Of lists of different
+    lengths only the longest are kept. Raises InvalidInput if the inputs differ in their number of rows.
     """
     if sample is None or "torch" not in module_roots(model):
         return None if sample is None else rows_of(sample)
@@ -47,7 +47,8 @@ def sample_rows(model: Any, sample: Any | None) -> list[Any] | None:
         counts = sorted({len(column) for column in columns})
         if len(counts) > 1:
             raise InvalidInput(
-                f"sample: the inputs have {counts[0]} and {counts[-1]} rows, one number is wanted", field="sample"
+                f"sample: all inputs must have the same number of rows, not {counts[0]} and {counts[-1]}",
+                field="sample",
             )
         if isinstance(sample, tuple):
             return columns[0] if len(columns) == 1 else [list(row) for row in zip(*columns, strict=True)]
@@ -62,7 +63,7 @@ def sample_rows(model: Any, sample: Any | None) -> list[Any] | None:
 
 
 def input_names(model: Any) -> set[str]:
-    """Return the names of the parameters of a module's forward(); none where they are not known."""
+    """Return the names of the parameters of a module's forward(); empty if they are unknown."""
     try:
         return set(inspect.signature(model.forward).parameters)
     except (AttributeError, TypeError, ValueError):
@@ -70,32 +71,32 @@ def input_names(model: Any) -> set[str]:
 
 
 def _from_folder(source: Path, folder: Path) -> Path:
-    """Write the one ONNX model in a folder as one file."""
+    """Write the only ONNX model in a folder as one file."""
     found = sorted(source.glob("*.onnx"))
     if not found and (source / "MLmodel").is_file():
         raise InvalidInput(
-            f"{source} is a folder of MLflow's: modelmesh import mlflow:{source} takes it", field="model_object"
+            f"{source} is an MLflow model: register it by `modelmesh import mlflow:{source}`", field="model_object"
         )
     if len(found) != 1:
         raise InvalidInput(
-            f"{source} is a folder with {len(found)} ONNX models: name the file, or a folder with one and its data",
+            f"{source} is a folder with {len(found)} ONNX models: name the file, or a folder with one model and its data",
             field="model_object",
         )
     return _as_one_file(found[0], folder)
 
 
 def _as_one_file(source: Path, folder: Path) -> Path:
-    """Write an ONNX model as one file, with the numbers that lie in files beside it."""
+    """Write an ONNX model as one file, including its external data."""
     import onnx
 
     try:
-        named = onnx.load(str(source), load_external_data=False)
+        structure = onnx.load(str(source), load_external_data=False)
     except Exception as error:  # protobuf's errors
         raise InvalidInput(f"{source} does not load: {error}"[:300], field="model_object") from None
-    check_beside(named, source.parent)
+    check_beside(structure, source.parent)
     try:
         model = onnx.load(str(source))
-    except Exception as error:  # protobuf's errors, files that are not there
+    except Exception as error:  # protobuf's errors, missing files
         raise InvalidInput(f"{source} does not load: {error}"[:300], field="model_object") from None
     path = folder / "model.onnx"
     adapter_for("onnx").save(model, path, None)
@@ -103,7 +104,7 @@ def _as_one_file(source: Path, folder: Path) -> Path:
 
 
 def framework_of_file(path: Path) -> Framework:
-    """Return the framework that a file's name says. Raises InvalidInput where it says none."""
+    """Return the framework for a file's suffix. Raises InvalidInput for an unknown suffix."""
     kinds: dict[str, Framework] = {
         **dict.fromkeys((".joblib", ".pkl", ".pickle", ".skops"), "sklearn"),
         ".onnx": "onnx",
@@ -111,8 +112,8 @@ def framework_of_file(path: Path) -> Framework:
     }
     if path.suffix.lower() not in kinds:
         raise InvalidInput(
-            f"{path.name} does not say what it is: name the framework, as register_model(name, path, framework='sklearn'), or "
-            f"give the file one of the endings {', '.join(kinds)}",
+            f"{path.name} has no known suffix: name the framework, as in register_model(name, path, framework='sklearn'), or "
+            f"use one of the suffixes {', '.join(kinds)}",
             field="framework",
         )
     return kinds[path.suffix.lower()]

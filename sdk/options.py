@@ -1,4 +1,4 @@
-"""The options that calls share, by name, so that an editor completes them."""
+"""The keyword options of calls as typed dicts, so that editors and type checkers know them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict
 
 
 class PredictOptions(TypedDict, total=False):
-    """What each prediction of a stream is asked with, as `predict` is."""
+    """The options of `predict`, for each prediction of a stream."""
 
     routing_key: str | None
     request_id: str | None
@@ -16,7 +16,7 @@ class PredictOptions(TypedDict, total=False):
 
 
 class ChangeOptions(TypedDict, total=False):
-    """What any change of a release may say: the generation that it is based on (409 if that is gone), who asks, and why."""
+    """The options of any change of a release: the generation it is based on (409 if it is outdated), its author, the reason."""
 
     generation: int | None
     actor: str
@@ -33,23 +33,23 @@ class _Rules(TypedDict, total=False):
 
 
 class CanaryRules(_Rules, ChangeOptions, total=False):
-    """The rules of POST /deployments/canary: `schemas.payloads.releases.Rules` says what each means.
+    """The rules of POST /deployments/canary; `schemas.payloads.releases.Rules` describes them.
 
-    `steps` are shares in percent, each holding for `hold_seconds`, or objects with both.
+    `steps` are shares in percent, each held for `hold_seconds`, or objects with both.
     """
 
     hold_seconds: float
     on_drift: Literal["report", "rollback"]
 
 
-class OtherRules(_Rules, total=False):
-    """The rules of a counterfactual; what is not given is as it was."""
+class CounterfactualRules(_Rules, total=False):
+    """The rules of a counterfactual; the default of each is the canary's own rule."""
 
     auto_rollback_threshold: float | None
 
 
 class ReplayOptions(TypedDict, total=False):
-    """Until when, how many times the recorded rate (None: as fast as the model), and how many requests at most."""
+    """End of the time range, a factor of the recorded rate (None: as fast as possible), and maximum number of requests."""
 
     to: datetime | None
     speed: float | None

@@ -1,4 +1,4 @@
-"""What a model answered."""
+"""The prediction that a client returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An answer: the version that gave it, and its outputs by name, one entry a row.
+    """A prediction: the version that made it, and its outputs by name, one entry a row.
 
     >>> answer = Prediction("fraud", "1.0.0", {"label": [1], "probabilities": [[0.2, 0.8]]}, "order-17")
     >>> answer.label, answer.probabilities
@@ -24,18 +24,18 @@ class Prediction:
     model: str
     version: str
     outputs: dict[str, list[Any]]
-    request_id: str = ""  # what a label is sent for; a row of a batch has none
+    request_id: str = ""  # for labels; empty for a row of a batch
 
     @classmethod
     def from_document(cls, document: dict[str, Any], request_id: str = "") -> Prediction:
-        """Return the prediction that an answer's body describes."""
+        """Return the prediction in a response body."""
         return cls(document["model"], document["version"], document["outputs"], request_id)
 
     def to_numpy(self, name: str | None = None) -> NDArray[Any]:
-        """Return an output as an array with a row for each row that was asked; without a name the only one.
+        """Return an output as an array with one entry an input row; `name` may be omitted if there is only one output.
 
-        NaN and infinities, which JSON has not, are NaN. Raises KeyError for an output that there is not, and where several are
-        there to choose from.
+        NaN and infinities are NaN, since JSON has neither. Raises KeyError for an unknown name, and for none if there are
+        several outputs.
         """
         if name is None:
             if len(self.outputs) != 1:
@@ -47,8 +47,8 @@ class Prediction:
         return array
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return a table with a row for each row that was asked; an output of several numbers a row has a column for each."""
-        import pandas as pd  # half a second that whoever wants no table need not wait for
+        """Return a table with one row an input row; an output with several numbers a row gets a column for each."""
+        import pandas as pd  # takes half a second, so only when needed
 
         columns: dict[str, Any] = {}
         for name, values in self.outputs.items():
@@ -60,16 +60,16 @@ class Prediction:
 
     @property
     def label(self) -> Any:
-        """The label of the first row. Raises KeyError for a model that gives none."""
+        """The first row's label. Raises KeyError if the model has no such output."""
         return self.outputs["label"][0]
 
     @property
     def probabilities(self) -> list[float]:
-        """The first row's probabilities, in the order of the classes. Raises KeyError for a model that gives none."""
+        """The first row's probabilities, in the order of the classes. Raises KeyError if the model has no such output."""
         probabilities: list[float] = self.outputs["probabilities"][0]
         return probabilities
 
     @property
     def value(self) -> Any:
-        """The first row's value. Raises KeyError for a model that gives none."""
+        """The first row's value. Raises KeyError if the model has no such output."""
         return self.outputs["value"][0]

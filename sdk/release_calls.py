@@ -1,4 +1,4 @@
-"""Releases: what the client asks of `/deployments` and `/experiments`."""
+"""The client's calls to `/deployments` and `/experiments`."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ..schemas.documents.releases import (
     EventDocument,
     ExperimentDocument,
 )
-from .gateway_session import GatewaySession
-from .options import CanaryRules, ChangeOptions, OtherRules
+from .gateway_session import GatewaySession, model_query
+from .options import CanaryRules, ChangeOptions, CounterfactualRules
 
 
 class ReleaseCalls:
-    """Deploy, canaries, shadows, experiments, and what happened."""
+    """Deployments, canaries, shadows, experiments, and the history."""
 
     _http: GatewaySession
 
     async def deploy(
         self, name: str, version: str, *, generation: int | None = None, actor: str = "", reason: str = ""
     ) -> Deployed:
-        """Send all requests to a version; return what came of it.
+        """Send all requests to a version; return the new release.
 
-        Raises StaleGeneration when the release has moved on since `generation`, ControlPlaneUnavailable.
+        Raises StaleGeneration if the release has changed since `generation`, ControlPlaneUnavailable.
         """
         change = {"model": name, "version": version, "generation": generation, "actor": actor, "reason": reason}
-        return Deployed.received(await self._http.request("POST", "/deployments", json=change))
+        return await self._change("/deployments", change)
 
     async def create_canary(
         self,
@@ -40,11 +40,11 @@ class ReleaseCalls:
         auto_rollback_threshold: float | None = None,
         **rules: Unpack[CanaryRules],
     ) -> Deployed:
-        """Try a version on a share of the requests; the judge rolls it back when it is worse. Return what came of it.
+        """Send a share of the requests to a candidate; the judge rolls it back if it is worse. Return the new release.
 
         `rules` are those of POST /deployments/canary: steps, hold_seconds, window_seconds, min_requests, alpha,
-        latency_tolerance, on_output_drift, on_drift, generation, actor, reason. Raises IllegalTransition while something
-        else runs, SignatureDiffers, InvalidInput.
+        latency_tolerance, on_output_drift, on_drift, generation, actor, reason. Raises IllegalTransition while another
+        trial runs, SignatureDiffers, InvalidInput.
         """
         change = {
             "model": name,
@@ -64,18 +64,18 @@ class ReleaseCalls:
         return await self._change(f"/deployments/canary/{name}/percentage", {"percentage": percentage, **change})
 
     async def promote_canary(self, name: str, **change: Unpack[ChangeOptions]) -> Deployed:
-        """Send everything to the candidate."""
+        """Send all requests to the candidate."""
         return await self._change(f"/deployments/canary/{name}/promote", change)
 
     async def rollback_canary(self, name: str, **change: Unpack[ChangeOptions]) -> Deployed:
-        """Send everything to stable; needs no database."""
+        """Send all requests to the stable version; needs no database."""
         return await self._change(f"/deployments/canary/{name}/rollback", change)
 
-    async def counterfactual(self, name: str, **rules: Unpack[OtherRules]) -> Counterfactual:
+    async def counterfactual(self, name: str, **rules: Unpack[CounterfactualRules]) -> Counterfactual:
         """Return how a recorded canary would have ended under other rules, by the model's name (the newest) or its id.
 
         `rules` are those of a canary: auto_rollback_threshold, window_seconds, min_requests, alpha, latency_tolerance,
-        on_output_drift, steps; what is not given is as it was. Raises NotFound when its summaries are gone (after a day).
+        on_output_drift, steps; the default is the canary's own rule. Raises NotFound if its summaries have expired (a day).
         """
         return Counterfactual.received(
             await self._http.request("POST", f"/deployments/canary/{name}/counterfactual", json=rules)
@@ -89,7 +89,10 @@ class ReleaseCalls:
         percentage: float = 100.0,
         **change: Unpack[ChangeOptions],
     ) -> Deployed:
-        """Send copies of the requests to a version whose answers nobody gets. Raises Conflict if another is live."""
+        """Send copies of the requests to a version; callers do not get its answers.
+
+        Raises Conflict if `production_version` is not live.
+        """
         body = {
             "model": name,
             "production_version": production_version,
@@ -100,13 +103,13 @@ class ReleaseCalls:
         return await self._change("/deployments/shadow", body)
 
     async def stop_shadow(self, name: str, **change: Unpack[ChangeOptions]) -> Deployed:
-        """Send no more copies."""
+        """Stop sending copies to the shadow."""
         return await self._change(f"/deployments/shadow/{name}/stop", change)
 
     async def create_experiment(
         self, model: str, variants: list[dict[str, Any]], name: str = "", **change: Unpack[ChangeOptions]
     ) -> Deployed:
-        """Share the users out over versions: [{"name", "version", "weight"}, ...], the control first."""
+        """Split the users over variants: [{"name", "version", "weight"}, ...], the control first."""
         return await self._change("/experiments", {"model": model, "variants": variants, "name": name, **change})
 
     async def experiment(self, name: str) -> ExperimentDocument:
@@ -114,18 +117,17 @@ class ReleaseCalls:
         return ExperimentDocument.received(await self._http.request("GET", f"/experiments/{name}"))
 
     async def stop_experiment(self, name: str, winner: str = "", **change: Unpack[ChangeOptions]) -> Deployed:
-        """End an experiment; the winner goes live, without one the control."""
+        """End an experiment; the winner goes live, by default the control."""
         return await self._change(f"/experiments/{name}/stop", {"winner": winner, **change})
 
     async def deployments(self) -> list[DeploymentDocument]:
-        """Return every model's release as it is now."""
+        """Return every model's current release."""
         found = await self._http.request("GET", "/deployments")
         return [DeploymentDocument.received(each) for each in found["deployments"]]
 
     async def history(self, name: str | None = None) -> list[EventDocument]:
-        """Return what happened to the releases, newest first."""
-        query = {"model": name} if name else {}
-        found = await self._http.request("GET", "/deployments/history", params=query)
+        """Return the history of releases, newest first."""
+        found = await self._http.request("GET", "/deployments/history", params=model_query(name))
         return [EventDocument.received(each) for each in found["events"]]
 
     async def _change(self, path: str, change: Mapping[str, Any]) -> Deployed:

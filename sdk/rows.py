@@ -1,4 +1,4 @@
-"""DataFrames, arrays, tensors, lists and the values in them, as the JSON that travels."""
+"""Convert DataFrames, arrays, tensors and lists to JSON rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..schemas.payloads.registrations import LARGEST_FIELD
 def rows_of(data: Any) -> list[Any]:
     """Return a DataFrame, an array, a tensor or a list of rows as JSON rows; a dict is one row, or columns of equal length.
 
-    Raises InvalidInput for a table whose columns have no names of their own.
+    Raises InvalidInput for a table with empty, duplicate or mixed column names.
     """
     if isinstance(data, dict):
         return _rows_of_dict(data)
@@ -34,17 +34,17 @@ def rows_of(data: Any) -> list[Any]:
     return [_row(row) for row in data]
 
 
-def rows_json(rows: list[Any], most: int = LARGEST_FIELD) -> bytes:
-    """Return rows as JSON: all of them, or as many of the first as take no more than so many bytes, and one at least."""
-    whole = json_of(rows)
-    while len(whole) > most and len(rows) > 1:
-        rows = rows[: max(1, min(len(rows) - 1, len(rows) * most // len(whole)))]
-        whole = json_of(rows)
-    return whole
+def rows_json(rows: list[Any], max_bytes: int = LARGEST_FIELD) -> bytes:
+    """Return as many of the first rows as fit into `max_bytes` of JSON, at least one."""
+    text = json_of(rows)
+    while len(text) > max_bytes and len(rows) > 1:
+        rows = rows[: max(1, min(len(rows) - 1, len(rows) * max_bytes // len(text)))]
+        text = json_of(rows)
+    return text
 
 
 def inputs_of(inputs: Any) -> Any:
-    """Return inputs as /predict takes them: arrays, DataFrames and tensors become lists."""
+    """Return inputs in the form of /predict: arrays, DataFrames and tensors become lists."""
     if isinstance(inputs, dict):
         return inputs
     if isinstance(inputs, list):
@@ -67,9 +67,9 @@ def is_series(data: Any) -> bool:
 
 
 def numbered(columns: Any) -> bool:
-    """Whether a table's columns have no names, only places, as those of a DataFrame made of an array have.
+    """Whether a table's columns have numbers for names, like those of a DataFrame made from an array.
 
-    Raises InvalidInput for columns of the same name, and for names that are text in part.
+    Raises InvalidInput for empty and duplicate names, and if only some of the names are text.
     """
     names = list(columns)
     if all(isinstance(name, str) for name in names):
@@ -81,12 +81,12 @@ def numbered(columns: Any) -> bool:
         return False
     if any(isinstance(name, str) for name in names):
         odd = next(name for name in names if not isinstance(name, str))
-        raise InvalidInput(f"the column name {odd!r} is no text, as others are: rename it", field="inputs")
+        raise InvalidInput(f"the column name {odd!r} is not text, as other names are: rename it", field="inputs")
     return True
 
 
 def body_of(inputs: Any) -> bytes:
-    """Return the body of a prediction request. Raises InvalidInput naming the value that JSON does not have."""
+    """Return the body of a prediction request. Raises InvalidInput for a value that JSON cannot represent."""
     return json_of({"inputs": inputs})
 
 
@@ -105,12 +105,12 @@ def _for_digest(value: Any) -> Any:
 
 
 def _row(row: Any) -> Any:
-    """Return one row of many as JSON has it."""
+    """Return one of many rows as JSON values."""
     if is_series(row) or hasattr(row, "detach"):
         return plain(row)
     if isinstance(row, np.ndarray):
         refuse_lossy(row)
-        return _moments(row) if row.dtype.kind == "M" else row.tolist()
+        return _timestamps(row) if row.dtype.kind == "M" else row.tolist()
     return list(row) if isinstance(row, tuple) else row
 
 
@@ -131,17 +131,17 @@ def _rows_of_table(table: Any) -> list[Any]:
 
 
 def _values(series: Any) -> list[Any]:
-    """Return a column's values; a moment as text with all its digits, in UTC where it has a time zone."""
+    """Return a column's values; timestamps as ISO 8601 text at full precision, in UTC if they have a time zone."""
     if series.dtype.kind == "M":
         zone = getattr(series.dtype, "tz", None)
-        moments = _moments((series.dt.tz_convert("UTC").dt.tz_localize(None) if zone else series).to_numpy())
-        return [moment + "Z" if zone and moment else moment for moment in moments]
+        timestamps = _timestamps((series.dt.tz_convert("UTC").dt.tz_localize(None) if zone else series).to_numpy())
+        return [timestamp + "Z" if zone and timestamp else timestamp for timestamp in timestamps]
     if series.dtype.kind == "m":
         name = str(series.name)
-        raise InvalidInput(f"{name}: spans of time cannot be written as JSON: make numbers of them", field=name)
+        raise InvalidInput(f"{name}: JSON has no time differences: convert them to numbers", field=name)
     return list(series.tolist())
 
 
-def _moments(array: np.ndarray[Any, Any]) -> list[Any]:
+def _timestamps(array: np.ndarray[Any, Any]) -> list[Any]:
     texts = np.datetime_as_string(array).astype(object)
-    return [None if gap else text for gap, text in zip(np.isnat(array).tolist(), texts.tolist(), strict=True)]
+    return [None if missing else text for missing, text in zip(np.isnat(array).tolist(), texts.tolist(), strict=True)]

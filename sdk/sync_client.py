@@ -1,4 +1,4 @@
-"""`ModelMeshClient`: the async client without async, for scripts and notebooks."""
+"""`ModelMeshClient`: the synchronous client, for scripts and notebooks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.progress import track
 
 from ..schemas.documents.releases import EventDocument
 from ..schemas.errors import ModelMeshError
-from .client import AsyncModelMeshClient, address
+from .client import AsyncModelMeshClient, gateway_url
 from .options import PredictOptions
 from .prediction import Prediction
 
@@ -22,10 +22,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _waits(
+def _synchronous(
     call: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[ModelMeshClient, P], T]:
-    """Return the method of the client without async that does the same, with the same parameters."""
+    """Return a synchronous method that runs an async one, with the same parameters."""
 
     @wraps(call)
     def method(self: ModelMeshClient, /, *args: P.args, **options: P.kwargs) -> T:
@@ -35,7 +35,7 @@ def _waits(
 
 
 class ModelMeshClient:
-    """The same without async, for scripts and notebooks. Each method does what its async twin does.
+    """The synchronous client, for scripts and notebooks. Each method does the same as that of AsyncModelMeshClient.
 
     with ModelMeshClient() as client:
         client.register_model("fraud", pipeline, sample=rows)
@@ -52,8 +52,8 @@ class ModelMeshClient:
         api_key: str | None = None,
         ca: str | Path | None = None,
     ) -> None:
-        url = address(url, base_url)
-        # A loop of its own in a thread: it works where a loop runs already, as in a notebook.
+        url = gateway_url(url, base_url)
+        # Its event loop runs in a thread, so that it also works where a loop runs already, as in a notebook.
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="modelmesh-client", daemon=True)
         self._thread.start()
@@ -76,43 +76,43 @@ class ModelMeshClient:
         self._thread.join()
         self._loop.close()
 
-    register_model = _waits(AsyncModelMeshClient.register_model)
-    predict = _waits(AsyncModelMeshClient.predict)
-    predict_batch = _waits(AsyncModelMeshClient.predict_batch)
-    models = _waits(AsyncModelMeshClient.models)
-    versions = _waits(AsyncModelMeshClient.versions)
-    delete_model = _waits(AsyncModelMeshClient.delete_model)
-    delete_version = _waits(AsyncModelMeshClient.delete_version)
+    register_model = _synchronous(AsyncModelMeshClient.register_model)
+    predict = _synchronous(AsyncModelMeshClient.predict)
+    predict_batch = _synchronous(AsyncModelMeshClient.predict_batch)
+    models = _synchronous(AsyncModelMeshClient.models)
+    versions = _synchronous(AsyncModelMeshClient.versions)
+    delete_model = _synchronous(AsyncModelMeshClient.delete_model)
+    delete_version = _synchronous(AsyncModelMeshClient.delete_version)
 
-    deploy = _waits(AsyncModelMeshClient.deploy)
-    create_canary = _waits(AsyncModelMeshClient.create_canary)
-    canary = _waits(AsyncModelMeshClient.canary)
-    set_canary_percentage = _waits(AsyncModelMeshClient.set_canary_percentage)
-    promote_canary = _waits(AsyncModelMeshClient.promote_canary)
-    rollback_canary = _waits(AsyncModelMeshClient.rollback_canary)
-    counterfactual = _waits(AsyncModelMeshClient.counterfactual)
-    create_shadow = _waits(AsyncModelMeshClient.create_shadow)
-    stop_shadow = _waits(AsyncModelMeshClient.stop_shadow)
-    create_experiment = _waits(AsyncModelMeshClient.create_experiment)
-    experiment = _waits(AsyncModelMeshClient.experiment)
-    stop_experiment = _waits(AsyncModelMeshClient.stop_experiment)
-    deployments = _waits(AsyncModelMeshClient.deployments)
-    history = _waits(AsyncModelMeshClient.history)
+    deploy = _synchronous(AsyncModelMeshClient.deploy)
+    create_canary = _synchronous(AsyncModelMeshClient.create_canary)
+    canary = _synchronous(AsyncModelMeshClient.canary)
+    set_canary_percentage = _synchronous(AsyncModelMeshClient.set_canary_percentage)
+    promote_canary = _synchronous(AsyncModelMeshClient.promote_canary)
+    rollback_canary = _synchronous(AsyncModelMeshClient.rollback_canary)
+    counterfactual = _synchronous(AsyncModelMeshClient.counterfactual)
+    create_shadow = _synchronous(AsyncModelMeshClient.create_shadow)
+    stop_shadow = _synchronous(AsyncModelMeshClient.stop_shadow)
+    create_experiment = _synchronous(AsyncModelMeshClient.create_experiment)
+    experiment = _synchronous(AsyncModelMeshClient.experiment)
+    stop_experiment = _synchronous(AsyncModelMeshClient.stop_experiment)
+    deployments = _synchronous(AsyncModelMeshClient.deployments)
+    history = _synchronous(AsyncModelMeshClient.history)
 
-    drift = _waits(AsyncModelMeshClient.drift)
-    latency = _waits(AsyncModelMeshClient.latency)
-    accuracy = _waits(AsyncModelMeshClient.accuracy)
-    errors = _waits(AsyncModelMeshClient.errors)
-    shadow = _waits(AsyncModelMeshClient.shadow)
-    send_labels = _waits(AsyncModelMeshClient.send_labels)
-    dashboard_state = _waits(AsyncModelMeshClient.dashboard_state)
-    health = _waits(AsyncModelMeshClient.health)
+    drift = _synchronous(AsyncModelMeshClient.drift)
+    latency = _synchronous(AsyncModelMeshClient.latency)
+    accuracy = _synchronous(AsyncModelMeshClient.accuracy)
+    errors = _synchronous(AsyncModelMeshClient.errors)
+    shadow = _synchronous(AsyncModelMeshClient.shadow)
+    send_labels = _synchronous(AsyncModelMeshClient.send_labels)
+    dashboard_state = _synchronous(AsyncModelMeshClient.dashboard_state)
+    health = _synchronous(AsyncModelMeshClient.health)
 
-    inference_log = _waits(AsyncModelMeshClient.inference_log)
-    inference = _waits(AsyncModelMeshClient.inference)
-    start_replay = _waits(AsyncModelMeshClient.start_replay)
-    replay = _waits(AsyncModelMeshClient.replay)
-    replays = _waits(AsyncModelMeshClient.replays)
+    inference_log = _synchronous(AsyncModelMeshClient.inference_log)
+    inference = _synchronous(AsyncModelMeshClient.inference)
+    start_replay = _synchronous(AsyncModelMeshClient.start_replay)
+    replay = _synchronous(AsyncModelMeshClient.replay)
+    replays = _synchronous(AsyncModelMeshClient.replays)
 
     def predict_stream(
         self,
@@ -124,10 +124,10 @@ class ModelMeshClient:
         progress: bool = False,
         **options: Unpack[PredictOptions],
     ) -> Iterator[Prediction | ModelMeshError]:
-        """Iterate over the predictions for many rows, in their order, with so many in flight and no more in memory.
+        """Iterate over the predictions for many rows, in their order, with at most `in_flight` requests at a time.
 
-        A row that failed gives its error in place of a prediction. `progress` shows a bar, with the time left where the number
-        of rows is known; `on_progress` gets how many are answered.
+        A failed row yields its error instead of a prediction. `progress` shows a progress bar, with the remaining time if the
+        number of rows is known; `on_progress` is called with the number of answered rows.
         """
         if progress:
             answered = self.predict_stream(name, rows, in_flight=in_flight, on_progress=on_progress, **options)
@@ -159,7 +159,7 @@ class ModelMeshClient:
             self._wait(events.aclose())
 
     async def _open(self, url: str, **options: Any) -> AsyncModelMeshClient:
-        # In the client's own loop: the Kafka side looks for it when it is made.
+        # Created in the client's own loop, since the Kafka client binds to the running loop.
         return await AsyncModelMeshClient(url, **options).__aenter__()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:

@@ -69,7 +69,7 @@ async def test_the_async_client_has_both_names_for_the_address(mesh):
         async with client:
             assert client.url == mesh.url
             assert await client.models()
-    with pytest.raises(InvalidInput, match="two names of one address"):
+    with pytest.raises(InvalidInput, match="are the same parameter"):
         ModelMeshClient("http://a", base_url="http://b")
 
 

@@ -1,4 +1,4 @@
-"""The declarations of the routes, and what follows from them: the application, its document, and what the client asks again."""
+"""The routes' declarations and what is derived from them: the application, its OpenAPI document, and the client's retries."""
 
 import re
 
@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from modelmesh.gateway.openapi import docs_page, openapi_document
 from modelmesh.gateway.route import ROUTE_TABLE, Route, RouteTable
 from modelmesh.schemas.errors import Unavailable
-from modelmesh.sdk.gateway_session import may_repeat
+from modelmesh.sdk.gateway_session import is_retryable
 from sqlalchemy.exc import OperationalError
 
 from ..application import real_application
@@ -87,12 +87,12 @@ def test_the_document_says_what_each_route_needs(app):
     assert "servers" not in paths["/models"]
 
 
-def test_the_client_asks_again_what_changes_nothing_and_nothing_else(app):
-    """Of the routes that it speaks: the Open Inference Protocol has clients of its own."""
+def test_the_client_retries_exactly_what_changes_nothing(app):
+    """Without the routes of the Open Inference Protocol, which the client does not use."""
     spoken = [route for route in app[ROUTE_TABLE].routes if not route.inference_protocol]
     assert len(spoken) > 40
     for route in spoken:
-        assert may_repeat(route.method, route.path) == (route.repeat == "safe"), route
+        assert is_retryable(route.method, route.path) == (route.repeat == "safe"), route
 
 
 class Text:

@@ -1,4 +1,4 @@
-"""The bare install is the client: it imports nothing that only an extra brings, and what is missing names the extra."""
+"""The bare install is the client: it imports nothing from an extra, and errors about missing packages name the extra."""
 
 import subprocess
 import sys

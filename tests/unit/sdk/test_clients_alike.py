@@ -1,4 +1,4 @@
-"""The client without async has the methods of the async one, with the same parameters and answers, and help() shows them."""
+"""The synchronous client has the methods of the async one, with the same parameters and results, and help() shows them."""
 
 import inspect
 import pydoc

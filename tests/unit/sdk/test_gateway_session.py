@@ -1,4 +1,4 @@
-"""What may be asked twice without harm is asked again when the connection breaks; a change never is."""
+"""Requests that change nothing are retried when the connection breaks; changes never are."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ PROBLEM = b'{"code":"model_not_found","status":404,"detail":"no"}'
 
 @asynccontextmanager
 async def breaking(times, answer=b'{"well": 1}', status="200 OK"):
-    """A server that breaks so many connections before it answers; yields a session with it and the requests it has seen."""
+    """A server that breaks the first `times` connections; yields a session with it and the methods of the requests it saw."""
     seen = []
 
     async def serve(reader, writer):
@@ -43,11 +43,11 @@ async def test_reading_and_predicting_go_on_through_broken_connections(method, p
     assert seen == [method] * (RETRIES + 1)
 
 
-async def test_in_the_end_it_says_that_nobody_answers():
+async def test_after_the_last_retry_it_raises_unavailable():
     async with breaking(100) as (session, seen):
         with pytest.raises(Unavailable, match="cannot be reached"):
             await session.request("GET", "/models")
-    assert len(seen) > RETRIES  # aiohttp asks once more by itself
+    assert len(seen) > RETRIES  # aiohttp itself retries once
 
 
 async def test_a_change_is_not_sent_again():

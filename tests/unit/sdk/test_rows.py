@@ -1,4 +1,4 @@
-"""Rows on their way into a registration."""
+"""The rows of a registration are limited in bytes."""
 
 import orjson
 from hypothesis import given
@@ -7,9 +7,9 @@ from modelmesh.sdk.rows import rows_json
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=30), st.integers(1, 500))
-def test_of_rows_that_are_too_large_together_the_first_are_sent(rows, most):
-    sent = orjson.loads(rows_json(rows, most))
+def test_the_first_rows_that_fit_are_sent(rows, max_bytes):
+    sent = orjson.loads(rows_json(rows, max_bytes))
     assert sent == rows[: len(sent)]
-    assert len(sent) == 1 or len(orjson.dumps(sent)) <= most
+    assert len(sent) == 1 or len(orjson.dumps(sent)) <= max_bytes
     if len(sent) < len(rows):
-        assert len(orjson.dumps(rows)) > most
+        assert len(orjson.dumps(rows)) > max_bytes

@@ -1,4 +1,4 @@
-"""What callers have of rows and samples, as JSON."""
+"""Rows and samples in all accepted forms become JSON."""
 
 import datetime
 import decimal
@@ -94,7 +94,7 @@ def test_a_row_may_come_in_many_forms(given, sent):
 def test_columns_that_cannot_be_told_apart_are_refused():
     with pytest.raises(InvalidInput, match="two columns of the table are named 'a'"):
         rows_of(pd.DataFrame([[1, 2]], columns=["a", "a"]))
-    with pytest.raises(InvalidInput, match="the column name 3 is no text"):
+    with pytest.raises(InvalidInput, match="the column name 3 is not text"):
         rows_of(pd.DataFrame([[1, 2]], columns=["a", 3]))
 
 

@@ -1,4 +1,4 @@
-"""What a model was trained on is what it is given: each kind of column, through a registration and a request."""
+"""A model gets the column types that it was trained on, through a registration and a request."""
 
 import decimal
 
