@@ -1,4 +1,4 @@
-"""Answers that never end (server-sent events): each is ended when its key is over, and when the gateway stops."""
+"""Server-sent event streams. A stream ends when its key expires or is revoked, and when the gateway stops."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ..telemetry.http import FOR_CLIENT_KEY
 
 T = TypeVar("T")
 Write: TypeAlias = Callable[[bytes], Awaitable[None]]
-# How often the keys of open streams are looked at; each is also looked at before anything is written for it.
-EVERY = 0.5
+# Seconds between checks of the keys of open streams; a key is also checked before each write.
+CHECK_INTERVAL = 0.5
 RETRY_AFTER = 5.0
-# How long the word that a stream is over may take.
-LAST_WORD = 1.0
+# Seconds for writing the last event of a stream.
+END_EVENT_TIMEOUT = 1.0
 
 
 class EventStreams:
-    """The streams that are open, of all routes: so many at most for each key or token.
+    """The open streams of all routes, limited for each key or token.
 
-    `invalid_reason` says of a caller that was let in why it would not be any more.
+    `invalid_reason` returns why a caller's credentials are no longer valid, or None.
     """
 
-    def __init__(self, most: int, invalid_reason: Callable[[Caller], str | None]) -> None:
-        self._most = most
+    def __init__(self, max_per_key: int, invalid_reason: Callable[[Caller], str | None]) -> None:
+        self._max_per_key = max_per_key
         self._invalid_reason = invalid_reason
         self._open: dict[asyncio.Task[Any], tuple[Caller, asyncio.Timeout]] = {}
         self._count: Counter[str] = Counter()
@@ -43,15 +43,15 @@ class EventStreams:
         app.on_shutdown.append(self._end)
 
     async def serve(self, request: web.Request, feed: Callable[[Write], Awaitable[None]]) -> web.StreamResponse:
-        """Answer a request with what `feed` writes, until the caller's key is over, or the caller or the gateway goes.
+        """Stream what `feed` writes until the key becomes invalid, the caller disconnects, or the gateway stops.
 
-        Raises RateLimited where the key has as many streams as may be.
+        Raises RateLimited if the key has the maximum number of open streams.
         """
         who = caller.get()
-        if who.known and self._count[who.key] >= self._most:
+        if who.known and self._count[who.key] >= self._max_per_key:
             raise RateLimited(
-                f"{who.name!r} has {self._most} streams open, as many as may be for one key: close one first, or ask for "
-                "all models' events in one",
+                f"{who.name!r} has {self._max_per_key} open streams, the limit of a key: close one, or use one stream for all "
+                "models",
                 retry_after=RETRY_AFTER,
             )
         self._count[who.key] += 1
@@ -72,39 +72,39 @@ class EventStreams:
 
         async def write(data: bytes) -> None:
             if self._invalid_reason(who) is not None:
-                raise _Over
+                raise _KeyInvalid
             await response.write(data)
 
         await response.prepare(request)
-        until = asyncio.timeout(None if who.expires_at is None else max(0.0, who.expires_at - time.time()))
+        deadline = asyncio.timeout(None if who.expires_at is None else max(0.0, who.expires_at - time.time()))
         try:
-            async with until:
-                self._open[task] = who, until
+            async with deadline:
+                self._open[task] = who, deadline
                 self._watch()
                 await feed(write)
-        except _Over:
+        except _KeyInvalid:
             pass
         except TimeoutError:
-            if not until.expired():
+            if not deadline.expired():
                 raise
         finally:
             self._open.pop(task, None)
         document = {"detail": self._invalid_reason(who) or "this stream has ended"}
-        with contextlib.suppress(TimeoutError):  # who does not read is not waited for
-            async with asyncio.timeout(LAST_WORD):
+        with contextlib.suppress(TimeoutError):  # do not wait for a caller that does not read
+            async with asyncio.timeout(END_EVENT_TIMEOUT):
                 await response.write(b"event: end\ndata: " + orjson.dumps(document) + b"\n\n")
         return response
 
     def _watch(self) -> None:
         if self._watching is None or self._watching.done():
-            self._watching = asyncio.create_task(self._end_those_over())
+            self._watching = asyncio.create_task(self._end_invalid())
 
-    async def _end_those_over(self) -> None:
+    async def _end_invalid(self) -> None:
         while self._open:
-            await asyncio.sleep(EVERY)
-            for task, (who, until) in list(self._open.items()):
+            await asyncio.sleep(CHECK_INTERVAL)
+            for task, (who, deadline) in list(self._open.items()):
                 if self._invalid_reason(who) is not None:
-                    until.reschedule(0.0)
+                    deadline.reschedule(0.0)
                     del self._open[task]
 
     async def _end(self, app: web.Application) -> None:
@@ -114,14 +114,14 @@ class EventStreams:
             self._watching.cancel()
 
 
-class _Over(Exception):
-    """The stream's caller would not be let in any more."""
+class _KeyInvalid(Exception):
+    """The key of the stream's caller is no longer valid."""
 
 
 async def next_of(queue: asyncio.Queue[T], seconds: float) -> T | None:
-    """Return what comes next in a queue; None where nothing comes for so long.
+    """Return the next item of a queue, or None after a timeout.
 
-    Not by `asyncio.wait_for`: before Python 3.12 that may swallow the cancellation by which a stream is ended.
+    Not with `asyncio.wait_for`: before Python 3.12 it may swallow the cancellation that ends a stream.
     """
     wait = asyncio.timeout(seconds)
     try:

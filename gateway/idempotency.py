@@ -1,7 +1,6 @@
-"""A change that is asked for again under the same `Idempotency-Key` is answered as the first time, and not made again.
+"""Idempotency keys: a repeated request with the same `Idempotency-Key` gets the stored response and changes nothing.
 
-The answer is kept for a day, in the database, so any gateway gives it. Predictions need none of this: they
-change nothing, and may be asked for again.
+Responses are stored in the database for a day, so any gateway can return them. Predictions change nothing and need no key.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from ..access.caller import caller
 from ..registry.storage.database import Base, IdempotencyRow, now
 from ..schemas.errors import Conflict, InvalidInput
 from ..schemas.names import REQUEST_ID
-from .api.route_tools import database_there
+from .api.route_tools import require_database
 
 HEADER = "Idempotency-Key"
-KEPT = timedelta(days=1)
-# Whoever began a change and has not ended it after so long is gone.
-LONGEST_CHANGE = timedelta(minutes=15)
+RETENTION = timedelta(days=1)
+# A request that has not finished after this long is considered lost, and its key is free again.
+IN_PROGRESS_TIMEOUT = timedelta(minutes=15)
 _ROWS = Base.metadata.tables[IdempotencyRow.__tablename__]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """An answer that was given."""
+class StoredResponse:
+    """The stored response to a request."""
 
     status: int
     content_type: str
@@ -40,25 +39,25 @@ class Kept:
 
 
 class Idempotency:
-    """The answers that were given under a key, each key belonging to one caller."""
+    """The stored responses, by caller and key."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def begin(self, key: str, fingerprint: str) -> Kept | None:
-        """Return the answer to give again, or None for the first to come with this key.
+    async def begin(self, key: str, fingerprint: str) -> StoredResponse | None:
+        """Return the stored response, or None if this is the first request with the key.
 
-        Raises InvalidInput if the key was another request's, Conflict while the first is not done.
+        Raises InvalidInput if the key was used for another request, Conflict while the first request is in progress.
         """
         mine = (_ROWS.c.key == key) & (_ROWS.c.caller == caller.get().key)
-        moment = now()
+        current_time = now()
         async with self._engine.begin() as connection:
-            await connection.execute(delete(_ROWS).where(_ROWS.c.created_at < moment - KEPT))
-            unfinished = _ROWS.c.status.is_(None) & (_ROWS.c.created_at < moment - LONGEST_CHANGE)
+            await connection.execute(delete(_ROWS).where(_ROWS.c.created_at < current_time - RETENTION))
+            unfinished = _ROWS.c.status.is_(None) & (_ROWS.c.created_at < current_time - IN_PROGRESS_TIMEOUT)
             await connection.execute(delete(_ROWS).where(mine, unfinished))
             row = (await connection.execute(select(_ROWS).where(mine))).first()
         if row is None:
-            values = {"key": key, "caller": caller.get().key, "fingerprint": fingerprint, "created_at": moment}
+            values = {"key": key, "caller": caller.get().key, "fingerprint": fingerprint, "created_at": current_time}
             try:
                 async with self._engine.begin() as connection:
                     await connection.execute(_ROWS.insert().values(values))
@@ -66,29 +65,29 @@ class Idempotency:
                 raise self._in_progress() from None
             return None
         if row.fingerprint != fingerprint:
-            raise InvalidInput(f"this {HEADER} belongs to another request: take a new one", field=HEADER)
+            raise InvalidInput(f"this {HEADER} was used for another request: use a new one", field=HEADER)
         if row.status is None:
             raise self._in_progress()
-        return Kept(row.status, row.content_type, row.body)
+        return StoredResponse(row.status, row.content_type, row.body)
 
-    async def end(self, key: str, kept: Kept | None) -> None:
-        """Keep an answer; None: nothing was changed, and the key is free again."""
+    async def end(self, key: str, response: StoredResponse | None) -> None:
+        """Store the response; None: nothing was changed, and the key is free again."""
         mine = (_ROWS.c.key == key) & (_ROWS.c.caller == caller.get().key)
         async with self._engine.begin() as connection:
-            if kept is None:
+            if response is None:
                 await connection.execute(delete(_ROWS).where(mine))
             else:
-                values = {"status": kept.status, "content_type": kept.content_type, "body": kept.body}
+                values = {"status": response.status, "content_type": response.content_type, "body": response.body}
                 await connection.execute(update(_ROWS).where(mine).values(values))
 
     def _in_progress(self) -> Conflict:
-        return Conflict(f"the first request with this {HEADER} is not done yet: ask again in a moment", field=HEADER)
+        return Conflict(f"the first request with this {HEADER} is still in progress: try again later", field=HEADER)
 
 
-def idempotency_middleware(answers: Idempotency, takes_key: Callable[[web.Request], bool]) -> Middleware:
-    """Return the middleware; it stands behind the one that says who the caller is.
+def idempotency_middleware(store: Idempotency, takes_key: Callable[[web.Request], bool]) -> Middleware:
+    """Return the middleware, which must run after authentication.
 
-    `takes_key` says whether a request's route knows the header.
+    `takes_key` tells whether a request's route accepts the header.
     """
 
     @web.middleware
@@ -97,33 +96,35 @@ def idempotency_middleware(answers: Idempotency, takes_key: Callable[[web.Reques
         if key is None or not takes_key(request):
             return await handler(request)
         if not REQUEST_ID.fullmatch(key):
-            raise InvalidInput(f"{HEADER} has 1 to 128 letters, digits, '.', '_', ':' or '-'", field=HEADER)
+            raise InvalidInput(f"{HEADER} must be 1 to 128 letters, digits, '.', '_', ':' or '-'", field=HEADER)
         fingerprint = await _fingerprint(request)
-        with database_there():
-            kept = await answers.begin(key, fingerprint)
-        if kept is not None:
+        with require_database():
+            earlier = await store.begin(key, fingerprint)
+        if earlier is not None:
             headers = {"Idempotency-Replayed": "true"}
-            return web.Response(status=kept.status, body=kept.body, content_type=kept.content_type, headers=headers)
-        done = None
+            return web.Response(
+                status=earlier.status, body=earlier.body, content_type=earlier.content_type, headers=headers
+            )
+        stored = None
         try:
             response = await handler(request)
             if isinstance(response, web.Response) and response.status < 400:
-                done = Kept(response.status, response.content_type, bytes(response.body or b""))  # type: ignore[arg-type]
+                stored = StoredResponse(response.status, response.content_type, bytes(response.body or b""))  # type: ignore[arg-type]
             return response
         finally:
-            # A refused change changed nothing, and may be tried again under the same key.
-            with database_there():
-                await answers.end(key, done)
+            # A refused request changed nothing and can be repeated with the same key.
+            with require_database():
+                await store.end(key, stored)
 
     return check
 
 
 async def _fingerprint(request: web.Request) -> str:
-    """Return what makes it the same request; a file on its way to the disk is known by its length alone."""
+    """Return a digest that identifies a request. For an upload, which is streamed to disk, only its length counts."""
     parts = [request.method, request.path.removeprefix("/v1"), request.query_string]
-    whole = hashlib.sha256("\n".join(parts).encode())
+    digest = hashlib.sha256("\n".join(parts).encode())
     if request.content_type.startswith("multipart/"):
-        whole.update(str(request.content_length).encode())
+        digest.update(str(request.content_length).encode())
     else:
-        whole.update(await request.read())
-    return whole.hexdigest()
+        digest.update(await request.read())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Write API keys to the log, each with an event that says who did it, and from where."""
+"""Write API keys to the log, each with an audit event that has the actor and the source address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..schemas.settings.mesh import MeshSettings
 
 
 class KeyWriter:
-    """The keys topic's writer."""
+    """Writes API keys."""
 
     def __init__(self, settings: MeshSettings, outbox: Outbox) -> None:
         self._topic = settings.topics().keys.name
@@ -19,7 +19,7 @@ class KeyWriter:
         self._events = EventPublisher(settings, outbox)
 
     async def write(self, key: ApiKey, *, actor: str, source: str) -> None:
-        """Return once the log has it. Raises BrokerUnavailable."""
+        """Write a key; return once it is acknowledged. Raises BrokerUnavailable."""
         await self._outbox.write(self._topic, [(key.id, key.model_dump_json().encode())])
         kind, what = (KeyCreated, "made") if key.revoked_at is None else (KeyRevoked, "revoked")
         data = KeyData(key=key.id, scopes=key.scopes, source=source)

@@ -1,4 +1,4 @@
-"""The metrics of all roles of a local mesh, which its gateway shows as one page."""
+"""Collect the metrics of all roles of a local mesh; its gateway serves them as one page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import aiohttp
 import orjson
 
-# A role that is dead or stuck must not cost the page.
+# Short, since a dead or stuck role must not delay the page.
 TIMEOUT = aiohttp.ClientTimeout(total=0.5)
 
 
-async def others_metrics(state_file: Path, own_name: str) -> dict[str, str]:
-    """Return each other role's page of metrics by its name; whoever does not answer at once is left out."""
+async def metrics_of_others(state_file: Path, own_name: str) -> dict[str, str]:
+    """Return the metrics page of each other role, by name; roles that do not respond in time are left out."""
     try:
         state = orjson.loads(await asyncio.to_thread(state_file.read_bytes))
         ports = {member["name"]: int(member["admin_port"]) for member in state["members"] if member["name"] != own_name}

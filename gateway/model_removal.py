@@ -1,7 +1,7 @@
-"""Remove a model whole: its release, its topic, its versions and their files. What it did stays in the history.
+"""Delete a model: its release, topic, versions and their files. Its events stay in the history.
 
-Each step can be repeated, and the registry's rows go last: whatever fails on the way, the model is still there to be removed
-again, and nothing that is registered meanwhile goes live on a topic that is about to be deleted.
+Each step can be repeated, and the registry's rows are deleted last. So after a failure the model can be deleted again, and a
+version that is registered meanwhile does not go live on a topic that is about to be deleted.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..schemas.errors import BrokerUnavailable, ModelNotFound, Unavailable
 from ..schemas.settings.gateway import GatewaySettings
 from .deployer import Deployer
 
-ROUNDS = 3
+MAX_ROUNDS = 3
 
 
 class ModelRemoval:
-    """Removes models. Nobody else deletes a topic."""
+    """Deletes models. Only this class deletes topics."""
 
     def __init__(
         self,
@@ -39,16 +39,16 @@ class ModelRemoval:
         self._replicas = replicas
 
     async def remove(self, name: str) -> dict[str, str]:
-        """Remove a model; return the digest of the file of each version that it had.
+        """Delete a model; return the file digest of each deleted version.
 
-        Raises ModelNotFound, ControlPlaneUnavailable, or Unavailable where a part of it could not be done yet.
+        Raises ModelNotFound, ControlPlaneUnavailable, or Unavailable if a step could not be completed.
         """
         if name not in self._releases.releases:
             await self._registry.model(name)  # neither registered nor released: not found
         removed: dict[str, str] = {}
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ROUNDS):
             await self._deployer.remove(name)
-            await self._until_let_go(name)
+            await self._wait_until_unloaded(name)
             try:
                 await delete_topic(self._settings, self._settings.topics().model(name))
             except (KafkaError, BrokerUnavailable) as error:
@@ -58,19 +58,19 @@ class ModelRemoval:
             removed |= await self._registry.delete_model(name)
             if not await self._was_released_again(name):
                 return removed
-        raise Unavailable(f"{name} was deployed again and again while it was removed; delete it again")
+        raise Unavailable(f"{name} was deployed again each time it was deleted; delete it again")
 
-    async def _until_let_go(self, name: str) -> None:
-        """Return when every live router and worker has let the model go: requests in hand are answered first."""
+    async def _wait_until_unloaded(self, name: str) -> None:
+        """Wait until every live router and worker has unloaded the model; they answer their requests first."""
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + 2 * self._settings.drain_timeout
+        deadline = loop.time() + 2 * self._settings.drain_timeout
         while name in self._releases.releases or any(name in beat.models for beat in self._replicas.live()):
-            if loop.time() > give_up:
-                raise Unavailable(f"workers still finish requests for {name}; delete it again in a moment")
+            if loop.time() > deadline:
+                raise Unavailable(f"workers still process requests for {name}; delete it again later")
             await self._replicas.changed(timeout=self._settings.heartbeat_interval)
 
     async def _was_released_again(self, name: str) -> bool:
-        """Whether somebody deployed one of the versions that are gone, while they were going."""
+        """Whether a deleted version was deployed during the deletion."""
         release = self._releases.releases.get(name)
         if release is None:
             return False

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the declarations of the routes, and a page that shows it offline."""
+"""Build the OpenAPI 3.1 document from the route declarations, and an HTML page of it that works offline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..registry.registration import Registration
 from .idempotency import HEADER as IDEMPOTENCY
 from .route import Route
 
-# What every operation may answer that asks for a key.
+# Every operation that needs a key may return these.
 _ACCESS_ERRORS = (401, 403, 429)
 
 
@@ -27,18 +27,18 @@ class Problem(BaseModel):
     status: int
     code: str
     detail: str
-    field: str | None = Field(default=None, description="the feature, field or header that is wrong")
+    field: str | None = Field(default=None, description="the invalid feature, field or header")
     retry_after: float | None = None
 
 
 class InferenceProblem(BaseModel):
-    """An error, as the Open Inference Protocol has it."""
+    """An error of the Open Inference Protocol."""
 
     error: str
 
 
 def openapi_document(routes: Iterable[Route]) -> dict[str, Any]:
-    """Return the document of all routes that are no pages."""
+    """Return the document of all routes except pages."""
     shown = [route for route in routes if not route.page]
     kinds: set[type[BaseModel]] = {Problem, InferenceProblem}
     kinds |= {kind for route in shown for kind in (route.gives, route.takes) if kind}
@@ -48,7 +48,7 @@ def openapi_document(routes: Iterable[Route]) -> dict[str, Any]:
     )
     paths: dict[str, dict[str, Any]] = {}
     for route in shown:
-        # Where it is not under /v1, which is the first of the servers.
+        # A path that is not under /v1, the default server.
         item = paths.setdefault(route.path, {} if route.versioned else {"servers": [{"url": "/"}]})
         item[route.method.lower()] = _operation(route, names)
     return {
@@ -58,7 +58,7 @@ def openapi_document(routes: Iterable[Route]) -> dict[str, Any]:
             "version": __version__,
             "description": "Machine-learning models served over a Kafka log.",
         },
-        "servers": [{"url": "/v1"}, {"url": "/", "description": "the same by short paths"}],
+        "servers": [{"url": "/v1"}, {"url": "/", "description": "the same paths without /v1"}],
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
@@ -87,7 +87,7 @@ def _operation(route: Route, names: Any) -> dict[str, Any]:
     parameters += [{"name": name, "in": "header", "schema": {"type": "string"}} for name in headers]
     document: dict[str, Any] = {"summary": route.summary, "parameters": parameters, "responses": responses}
     if not public:
-        # {} as well: authentication may be off.
+        # {} too, since authentication may be off.
         document["security"] = [{"key": []}, {}]
     if route.takes is Registration:
         schema = _registration_form()
@@ -98,7 +98,7 @@ def _operation(route: Route, names: Any) -> dict[str, Any]:
 
 
 def _registration_form() -> dict[str, Any]:
-    """Return the fields of a registration with the file among them: it takes no others, so they can't be two schemas."""
+    """Return the schema of a registration with its file. One schema, since Registration allows no additional fields."""
     form = Registration.model_json_schema(ref_template="#/components/schemas/{model}")
     form.pop("$defs", None)
     form["properties"]["artifact"] = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -116,7 +116,7 @@ pre{overflow:auto;padding:.8rem;background:color-mix(in srgb,currentColor 8%,tra
 
 
 def docs_page(document: dict[str, Any]) -> str:
-    """Return a page that lists the operations and their schemas; it needs no script and no internet."""
+    """Return an HTML page that lists the operations and schemas; it has no scripts and loads nothing."""
     lines = [_PAGE_HEAD]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

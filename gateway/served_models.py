@@ -1,4 +1,4 @@
-"""What the log says can be asked: models with a release, their versions and tensors, and whether a worker has them loaded."""
+"""Metadata and readiness of the models that have a release, from the log, for the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ..schemas.names import MODEL_NAME
 from ..schemas.payloads.releases import Release
 from ..schemas.payloads.signatures import Signature
 
-# Of the Open Inference Protocol.
+# The supported extensions of the Open Inference Protocol.
 EXTENSIONS = ("binary_tensor_data", "model_repository")
 
 
 class ServedModels:
-    """Answers of the Open Inference Protocol about models, whichever way they are asked for."""
+    """The Open Inference Protocol's answers about models, for both HTTP and gRPC."""
 
     def __init__(self, releases: ReleasesView, replicas: ReplicaView) -> None:
         self._releases = releases
         self._replicas = replicas
 
     def ready(self) -> bool:
-        """Whether every release can be used."""
+        """Whether a worker has loaded the stable version of every release."""
         return all(self._usable(release) for release in self._releases.releases.values())
 
     def metadata(self, model: str, version: str) -> dict[str, Any]:
-        """Return a model's tensors; without a version those of stable. Raises ModelNotFound, VersionNotFound."""
-        release, version = self._named(model, version)
+        """Return a model's tensors, by default those of the stable version. Raises ModelNotFound, VersionNotFound."""
+        release, version = self._release_and_version(model, version)
         spec = release.versions[version]
         kinds = dict.fromkeys((spec.framework, spec.served_as))
         return {
@@ -42,17 +42,17 @@ class ServedModels:
         }
 
     def signature(self, model: str) -> Signature | None:
-        """Return what stable takes and gives; None for a model without a release."""
+        """Return the stable version's signature; None for a model without a release."""
         release = self._releases.releases.get(model)
         return release.versions[release.stable.version].signature if release is not None else None
 
     def model_ready(self, model: str, version: str) -> bool:
-        """Whether a model, or a version of it, can be asked. Raises ModelNotFound, VersionNotFound."""
-        release, found = self._named(model, version)
+        """Whether a model, or one of its versions, is ready. Raises ModelNotFound, VersionNotFound."""
+        release, found = self._release_and_version(model, version)
         return self._replicas.serves(release.model, release.versions[found]) if version else self._usable(release)
 
     def index(self, who: Caller, *, ready: bool) -> list[dict[str, Any]]:
-        """Return the versions in the releases of a caller's models, and whether each is loaded; `ready`: only those that are."""
+        """Return the versions in the releases of the caller's models, with their state; `ready`: only loaded versions."""
         found = []
         for name, release in sorted(self._releases.releases.items()):
             if not who.sees(name):
@@ -60,28 +60,28 @@ class ServedModels:
             for version, spec in release.versions.items():
                 loaded = self._replicas.serves(name, spec)
                 if loaded or not ready:
-                    state, reason = ("READY", "") if loaded else ("UNAVAILABLE", "no worker has it loaded")
+                    state, reason = ("READY", "") if loaded else ("UNAVAILABLE", "no worker has loaded it")
                     found.append({"name": name, "version": version, "state": state, "reason": reason})
         return found
 
     def load(self, model: str) -> None:
-        """Return if a model's workers have it loaded. Raises NoWorker while they are about to."""
-        release, _ = self._named(model, "")
+        """Check that a model is loaded. Raises NoWorker if it is not yet."""
+        release, _ = self._release_and_version(model, "")
         if not self._usable(release):
-            raise NoWorker(f"{release.model} is deployed, and no worker has it loaded yet")
+            raise NoWorker(f"{release.model} is deployed, but no worker has loaded it yet")
 
     def unload(self, model: str) -> None:
-        """Refuse: what is loaded follows from the releases."""
-        self._named(model, "")
+        """Raise MalformedRequest: the releases determine what is loaded."""
+        self._release_and_version(model, "")
         raise MalformedRequest(
-            "models are loaded and unloaded by their releases here: deploy another version (POST /deployments)",
+            "releases determine which models are loaded: deploy another version (POST /deployments)",
             field="model",
         )
 
     def _usable(self, release: Release) -> bool:
         return self._replicas.serves(release.model, release.versions[release.stable.version])
 
-    def _named(self, model: str, version: str) -> tuple[Release, str]:
+    def _release_and_version(self, model: str, version: str) -> tuple[Release, str]:
         release = self._releases.get(check_served_name(model))
         version = version or release.stable.version
         if version not in release.versions:
@@ -93,7 +93,7 @@ class ServedModels:
 
 
 def check_served_name(model: str) -> str:
-    """Return the name. Raises ModelNotFound for what no model can be named."""
+    """Return the name. Raises ModelNotFound if it is not a valid model name."""
     if not MODEL_NAME.fullmatch(model):
         raise ModelNotFound(f"there is no model named {model[:80]!r}", field="model")
     return model

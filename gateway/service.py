@@ -1,4 +1,4 @@
-"""The gateway role: the predict routes and the control plane's API in one aiohttp application."""
+"""The gateway role: the prediction routes and the management API in one aiohttp application."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ from .route import Resource, RouteTable
 from .served_models import ServedModels
 from .service_routes import ServiceRoutes
 
-# Connections that may wait to be accepted; the default of 128 drops a crowd, whose SYNs come back seconds later.
+# Connections that may wait to be accepted. With the default of 128 a burst of clients is dropped and reconnects seconds later.
 BACKLOG = 8192
 
 
@@ -75,7 +75,7 @@ class Gateway(Role):
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self.registry = CollectorRegistry()
-        # What can be wrong with the settings comes first, before anything is open.
+        # First, since these raise SetupError for invalid settings, and nothing is open yet.
         self._tls = tls_context(settings)
         self._sealer = Sealer(settings.seal_key) if settings.seal_key is not None else None
         self._guard = RequestGuard(settings, settings.host)
@@ -91,7 +91,7 @@ class Gateway(Role):
             self.registry,
             "counter",
             "replies_mismatched",
-            "Replies under a nonce in flight that fit its request in no other way; dropped",
+            "Replies with a nonce in flight that do not match its request; dropped",
             lambda: self._client.mismatched,
         )
         add_scraped_number(
@@ -110,7 +110,7 @@ class Gateway(Role):
         self._registry = Registry(self._engine, ArtifactStore(settings.artifacts_url), self._sealer)
 
     def health(self) -> dict[str, Any]:
-        """Ready once a prediction can be served: a router and a worker are alive, every release is loaded, and answers come."""
+        """Ready once predictions can be served: a router and a worker are alive, every release is loaded, and answers arrive."""
         live = list(self._replicas.live())
         checks = {
             "kafka": self._client.connected and self._releases.ready.is_set(),
@@ -126,14 +126,14 @@ class Gateway(Role):
             "at": time.time(),
             "ready": all(checks.values()),
             "checks": checks,
-            # Predictions go on without it; deployments wait.
+            # Not needed for predictions, only for deployments.
             "control_plane": any(beat.role == "control" for beat in live),
             "replicas": sorted(beat.replica for beat in live),
         }
 
     async def start(self, parts: Lifecycle) -> None:
-        """Serve HTTP, and gRPC where it has a port; at the end open requests are answered first."""
-        # In a thread: the server process that proofs are forked from imports for a second or two.
+        """Serve HTTP, and gRPC if a port is set; on stop, open requests are answered first."""
+        # In a thread: the fork server of the proofs takes a second or two to import its modules.
         preparing = asyncio.create_task(asyncio.to_thread(report, prepare))
         grpc = self._grpc_server()
         parts.at_end("traces", self._traces.close)
@@ -175,14 +175,14 @@ class Gateway(Role):
     def _grpc_server(self) -> Any:
         if self._settings.grpc_port is None:
             return None
-        # Its notes on standard error would stand between the lines of JSON; processes that are started here make no calls.
+        # gRPC's messages would mix with the JSON log lines; child processes make no gRPC calls, so fork support is not needed.
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         try:
             from .predict.grpc_service import GrpcService, make_server
         except ModuleNotFoundError as error:
             raise SetupError(
-                f"MODELMESH_GRPC_PORT needs {error.name}: pip install 'modelmesh[grpc]', or leave it out"
+                f"MODELMESH_GRPC_PORT needs {error.name}: pip install 'modelmesh[grpc]', or unset it"
             ) from error
         service = GrpcService(self._gatekeeper, self._client, self._served, self._predict)
         return make_server(self._settings, service)

@@ -209,7 +209,7 @@ class ReplyWriter:
             if sent.cancelled() or (error is not None and not is_permanent(error)):
                 delivery.acknowledged(sent)
             else:
-                self.reply(request, delivery, PoisonousRequest(f"the request was put aside: {reason[:1000]}"))
+                self.reply(request, delivery, PoisonousRequest(f"the request was dead-lettered: {reason[:1000]}"))
 
         self._dead_letters.put(record, reason, stack, then_reply)
 

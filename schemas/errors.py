@@ -190,7 +190,7 @@ class PickleRefused(RegistrationRefused):
 
 
 class PoisonousRequest(ModelMeshError):
-    """The request was put aside: its worker died on it twice."""
+    """The request was dead-lettered: its worker died on it twice."""
 
     code = "poisonous_request"
 

@@ -1,4 +1,4 @@
-"""The HTTP API for what other rules would have decided about a canary."""
+"""The HTTP API for counterfactuals: how a recorded canary would have ended under other rules."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ..route import Route
 from .route_tools import answer, parse_id, read_json
 from .upload import parse
 
-# Summaries come a moment after what they speak of.
-GRACE = 60.0
+# Seconds. Summaries are written after the requests that they cover.
+SUMMARY_DELAY = 60.0
 _KINDS = ("canary.started", "canary.promoted", "canary.rolled_back")
 
 
 class CounterfactualRequest(BaseModel):
-    """The rules to judge by; what is not given is as it was."""
+    """The rules to judge by; the default of each is the canary's own rule."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,8 +41,8 @@ class CounterfactualRequest(BaseModel):
     steps: list[Step] | None = Field(default=None, max_length=100)
 
     def applied_to(self, plan: CanaryPlan) -> CanaryPlan:
-        """Return the plan with these in place of its own. Raises InvalidInput."""
-        # Given and null means off: no threshold, or latency not judged.
+        """Return the plan with these rules in place of its own. Raises InvalidInput."""
+        # An explicit null switches a rule off: no threshold, or latency not judged.
         given = {name: getattr(self, name) for name in self.model_fields_set if name in Rules.model_fields}
         rules = parse(Rules, {**plan.rules.model_dump(), **given})
         steps = plan.steps if self.steps is None else tuple(self.steps)
@@ -57,17 +57,17 @@ class CounterfactualRoutes:
         self._registry = registry
 
     async def judge(self, request: web.Request) -> web.Response:
-        """Judge a canary again, by other rules."""
+        """Judge a canary again by other rules."""
         body: CounterfactualRequest = parse(CounterfactualRequest, await read_json(request))
         canary = await self._canary(*parse_id(request))
         plan = body.applied_to(canary.plan)
         summaries = await self._summaries(canary)
         if not summaries:
             raise NotFound(
-                f"no summary of {canary.id} is left: they are kept for {self._settings.topics().observations.kept}",
+                f"the summaries of {canary.id} have expired: they are kept for {self._settings.topics().observations.kept}",
                 field="id",
             )
-        # In a thread: a day of summaries is some seconds of arithmetic.
+        # In a thread: a day of summaries takes seconds of CPU time.
         found = await asyncio.to_thread(judge_again, canary, summaries, plan)
         ended = None if math.isinf(canary.ended_at) else canary.ended_at
         recorded = {
@@ -92,7 +92,7 @@ class CounterfactualRoutes:
     )  # fmt: skip
 
     async def _canary(self, model: str, trial: TrialId | None) -> RecordedCanary:
-        """Return a canary of the history; without a trial the newest."""
+        """Return a canary from the history; without a trial, the newest. Raises NotFound."""
         events = await self._registry.events_of_trial(model, trial, _KINDS)
         started = next((row for row in events if row.kind == "canary.started" and "canary" in row.data), None)
         if started is None:
@@ -109,17 +109,17 @@ class CounterfactualRoutes:
         )
 
     async def _summaries(self, canary: RecordedCanary) -> list[Summary]:
-        """Return the trial's summaries in the order in which the judge had them: one model's are in one partition."""
+        """Return the trial's summaries in the order in which the judge read them: a model's are in one partition."""
         found: list[Summary] = []
         key = canary.id.model.encode()
-        end = min(canary.ended_at, time.time()) + GRACE
+        end = min(canary.ended_at, time.time()) + SUMMARY_DELAY
         async for record in read_time_range(self._settings, self._settings.topics().observations, canary.began_at, end):
             if record.key != key:
                 continue
             try:
                 summary = Summary.model_validate_json(record.value or b"")
             except ValidationError:
-                continue  # the control plane put it aside
+                continue  # the control plane has dead-lettered it
             if summary.trial == canary.id.number:
                 found.append(summary)
         return found

@@ -1,4 +1,4 @@
-"""The HTTP API for dead letters: what was put aside, and sending it again."""
+"""The HTTP API for dead letters: list, show and redrive them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEWEST = 100
 
 
 class DeadLetterDocument(BaseModel):
-    """A record that could not be processed. `source` names topic, partition and offset; `number` is what it is called by."""
+    """A record that could not be processed. `source` is its topic, partition and offset; `number` identifies it."""
 
     number: int
     at: float
@@ -27,7 +27,7 @@ class DeadLetterDocument(BaseModel):
     stack: str
     redriven: bool
     cut: str = Field(
-        description="what of the record is missing here, in words; empty: nothing. What is cut is not sent again"
+        description="which parts of the record were cut off; empty: none. Cut parts are lost for a redrive"
     )
     key: str | None
     value: str | None
@@ -41,14 +41,14 @@ class DeadLetterList(BaseModel):
 
 
 class Redriven(BaseModel):
-    """What came of sending one again: the status and body of a prediction, or null for any other record."""
+    """The outcome of a redrive: status and body of the prediction, or null for any other record."""
 
     status: int | None
     reply: Any
 
 
 class DeadLetterRoutes:
-    """Reads Kafka when it is asked; nothing is kept here."""
+    """Reads dead letters from Kafka for each request; nothing is cached."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self._letters = DeadLetters(settings)
@@ -60,23 +60,23 @@ class DeadLetterRoutes:
         return json_response({"dead_letters": [letter.document() for letter in found[-NEWEST:]]})
 
     async def show(self, request: web.Request) -> web.Response:
-        """Return one."""
+        """Return one dead letter."""
         return json_response((await self._letter(request)).document())
 
     async def redrive(self, request: web.Request) -> web.Response:
-        """Send one on its way again."""
+        """Redrive one dead letter."""
         reply = await self._letters.redrive(await self._letter(request))
         if reply is None:
             return json_response({"status": None, "reply": None})
         return json_response({"status": reply.status, "reply": reply.body.decode(errors="replace")})
 
     routes = (
-        Route("GET", "/dead-letters", list_letters, "List the newest records that were put aside", scope="admin",
+        Route("GET", "/dead-letters", list_letters, "List the newest dead letters", scope="admin",
               gives=DeadLetterList, errors=(503,)),
-        Route("GET", "/dead-letters/{number}", show, "Show one", scope="admin", gives=DeadLetterDocument,
+        Route("GET", "/dead-letters/{number}", show, "Show a dead letter", scope="admin", gives=DeadLetterDocument,
               errors=(404, 422, 503)),
-        Route("POST", "/dead-letters/{number}/redrive", redrive, "Send one on its way again", scope="admin", repeat="with_key",
-              gives=Redriven, errors=(404, 422, 503, 504)),
+        Route("POST", "/dead-letters/{number}/redrive", redrive, "Redrive a dead letter: send its record again", scope="admin",
+              repeat="with_key", gives=Redriven, errors=(404, 422, 503, 504)),
     )  # fmt: skip
 
     async def _letter(self, request: web.Request) -> DeadLetter:
@@ -89,5 +89,5 @@ class DeadLetterRoutes:
 def _number(request: web.Request) -> int:
     text = request.match_info["number"]
     if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise InvalidInput("a dead letter is named by a whole number, as the list shows it", field="number")
+        raise InvalidInput("the number of a dead letter must be a whole number from the list", field="number")
     return int(text)

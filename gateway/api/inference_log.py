@@ -13,7 +13,7 @@ from ...schemas.documents.inference_log import Inference, InferencePage, Request
 from ...schemas.errors import InvalidInput, NotFound, SeveralRequests
 from ...schemas.settings.mesh import MeshSettings
 from ..route import Route
-from .request_records import records_of, shown
+from .request_records import body_document, records_of
 from .route_tools import PAGING, answer, paging
 
 
@@ -42,11 +42,11 @@ class InferenceRoutes:
         return answer(InferencePage(requests=list(map(_document, rows)), page=page, per_page=per_page, total=total))
 
     async def show_request(self, request: web.Request) -> web.Response:
-        """Return one request: where several have the id, that of `model`, or that with the `nonce`."""
+        """Return one request; if several have the id, the one that `model` or `nonce` selects."""
         return answer(_document(await self._row(request)))
 
     async def show_records(self, request: web.Request) -> web.Response:
-        """Return the records of one request, which is named as for itself."""
+        """Return the records of one request, which is selected as in `show_request`."""
         row = await self._row(request)
         ended = row.answered_at.timestamp() if row.answered_at is not None else time.time()
         records = await records_of(self._settings, row, row.at.timestamp(), ended)
@@ -74,7 +74,7 @@ class InferenceRoutes:
             models = sorted({row.model for row in rows})
             raise SeveralRequests(
                 f"{len(rows)}{' or more' if len(rows) == 100 else ''} requests have this id, for {', '.join(models)}: "
-                f"say which by {'?model= or ' if len(models) > 1 else ''}?nonce=; "
+                f"select one by {'?model= or ' if len(models) > 1 else ''}?nonce=; "
                 f"GET /inference-log?request_id={request_id} lists them",
                 field="request_id",
             )
@@ -95,6 +95,6 @@ def _document(row: InferenceRow) -> Inference:
         variant=row.variant,
         worker=row.worker,
         latency_ms=waited,
-        request=shown(row.request),
-        reply=shown(row.reply),
+        request=body_document(row.request),
+        reply=body_document(row.reply),
     )

@@ -1,4 +1,4 @@
-"""The HTTP API for labels: what was right, said after the fact."""
+"""The HTTP API for labels: true values that arrive after the predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .upload import parse
 
 
 class LabelsRequest(BaseModel):
-    """Truths by request id, each about the newest request under it: one value, or for a request of several rows one for each."""
+    """True values by request id, each for the newest request with that id: one value, or one for each row of the request."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -25,7 +25,7 @@ class LabelsRequest(BaseModel):
 
 
 class LabelsTaken(BaseModel):
-    """How many labels the log has taken; they are compared with the answers within seconds."""
+    """The number of labels written to the log; they are compared with the answers within seconds."""
 
     accepted: int
 
@@ -39,7 +39,7 @@ class LabelRoutes:
         self._releases = releases
 
     async def send(self, request: web.Request) -> web.Response:
-        """Write labels to the log; return once it has them."""
+        """Write labels to the log; respond once it has acknowledged them."""
         model = check_model_name(request.match_info["model"])
         self._releases.get(model)
         body: LabelsRequest = parse(LabelsRequest, await read_json(request))
@@ -56,6 +56,6 @@ class LabelRoutes:
         return answer(LabelsTaken(accepted=len(labels)), 202)
 
     routes = (
-        Route("POST", "/labels/{model}", send, "Say what was right, by request id", scope="predict", repeat="with_key",
+        Route("POST", "/labels/{model}", send, "Send true values by request id", scope="predict", repeat="with_key",
               takes=LabelsRequest, gives=LabelsTaken, status=202, errors=(400, 404, 422, 503)),
     )  # fmt: skip

@@ -33,18 +33,18 @@ from ...telemetry.http import json_response
 from ..deployer import Deployer
 from ..model_removal import ModelRemoval
 from ..route import Route
-from .registration_places import RegistrationPlaces, Turn
+from .registration_limiter import ProofSlot, RegistrationLimiter
 from .route_tools import PAGING, answer, paging
 from .row_documents import model_document, version_document
 from .upload import read_registration
 
 # Threads that fetch registered files from the store.
-DOWNLOADS = 4
+DOWNLOAD_THREADS = 4
 log = structlog.get_logger(__name__)
 
 
 class ModelRoutes:
-    """Models and their versions. What is live comes from the releases on the log."""
+    """Models and their versions. Which versions are live comes from the releases on the log."""
 
     def __init__(
         self,
@@ -57,11 +57,11 @@ class ModelRoutes:
     ) -> None:
         self._removal = ModelRemoval(settings, registry, deployer, releases, replicas)
         self._settings = settings
-        self._places = RegistrationPlaces(
+        self._limiter = RegistrationLimiter(
             settings.registrations_per_key, settings.proofs_at_once, settings.proof_timeout
         )
-        # Of its own: a slow store must not keep a thread from anything else.
-        self._downloads = ThreadPoolExecutor(DOWNLOADS, "download")
+        # A separate pool: a slow store must not occupy the threads of the default one.
+        self._downloads = ThreadPoolExecutor(DOWNLOAD_THREADS, "download")
         self._signers = Signers(settings.signers)
         self._registry = registry
         self._deployer = deployer
@@ -70,11 +70,11 @@ class ModelRoutes:
         self._events = events
 
     async def register(self, request: web.Request) -> web.Response:
-        """Prove a model and register it; the first version of a name goes live."""
-        async with self._places.place(caller.get()) as turn:
-            return await self._register(request, turn)
+        """Prove and register a model; the first version of a name goes live."""
+        async with self._limiter.slot(caller.get()) as proof_slot:
+            return await self._register(request, proof_slot)
 
-    async def _register(self, request: web.Request, turn: Turn) -> web.Response:
+    async def _register(self, request: web.Request, proof_slot: ProofSlot) -> web.Response:
         self._settings.data.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._settings.data, prefix="upload-") as folder:
             registration, source = await read_registration(request, Path(folder), self._settings.max_artifact_bytes)
@@ -93,7 +93,7 @@ class ModelRoutes:
                 if known is not None:
                     return self._registered(registration, known, None, None, status=200)
             compiled = Path(folder) / "compiled.onnx"
-            async with turn():
+            async with proof_slot():
                 proof = await prove_in_fresh_process(
                     source,
                     registration.framework,
@@ -107,7 +107,7 @@ class ModelRoutes:
                 )
             if registration.cache_ttl_seconds and not proof.deterministic:
                 raise RegistrationRefused(
-                    "the model gave the same rows different answers, so they may not be kept: leave cache_ttl_seconds at 0",
+                    "the model is not deterministic, so its answers cannot be cached: leave cache_ttl_seconds at 0",
                     field="cache_ttl_seconds",
                 )
             row, first = await self._registry.add(registration, proof, source, compiled)
@@ -176,7 +176,7 @@ class ModelRoutes:
         return web.FileResponse(path, headers=headers)
 
     async def delete_version(self, request: web.Request) -> web.Response:
-        """Forget a version that no release uses."""
+        """Delete a version that is not part of a release."""
         name, version = request.match_info["name"], request.match_info["version"]
         if version in self._live_versions(name):
             raise VersionInUse(
@@ -185,22 +185,22 @@ class ModelRoutes:
         row = await self._registry.version(name, version)
         await self._registry.delete_version(name, version)
         data = ModelDeletedData(source=caller.get().source, version=version, digest=row.source_digest)
-        self._tell_deleted(name, f"{name} {version} was deleted", data)
+        self._publish_deleted(name, f"{name} {version} was deleted", data)
         return web.Response(status=204)
 
     async def delete_model(self, request: web.Request) -> web.Response:
-        """Remove a model whole, live or not; the caller says its name twice."""
+        """Delete a model, live or not, with everything it has; `confirm` must repeat its name."""
         name = request.match_info["name"]
         if request.query.get("confirm") != name:
             raise InvalidInput(
-                f"this removes {name[:80]!r} with its release and all its versions, for good: repeat its name as "
+                f"this deletes {name[:80]!r} with its release and all its versions: to confirm, repeat its name as "
                 f"?confirm={name[:80]}",
                 field="confirm",
             )
         versions = await self._removal.remove(name)
         count = f"{len(versions)} version{'s' if len(versions) != 1 else ''}"
         data = ModelDeletedData(source=caller.get().source, versions=versions)
-        self._tell_deleted(name, f"{name} was deleted with {count}", data)
+        self._publish_deleted(name, f"{name} was deleted with {count}", data)
         log.info("model.deleted", model=name, versions=len(versions))
         return answer(DeletedModel(name=name, versions=versions))
 
@@ -219,11 +219,11 @@ class ModelRoutes:
               scope="deploy", errors=(404,), database=True),
         Route("DELETE", "/models/{name}/versions/{version}", delete_version, "Delete a version that is not in use",
               scope="deploy", repeat="never", status=204, errors=(404, 409), database=True),
-        Route("DELETE", "/models/{name}", delete_model, "Remove a model whole; confirm repeats its name", scope="deploy",
-              repeat="never", gives=DeletedModel, errors=(404, 422), query=("confirm",), database=True),
+        Route("DELETE", "/models/{name}", delete_model, "Delete a model with its release and versions; confirm repeats its name",
+              scope="deploy", repeat="never", gives=DeletedModel, errors=(404, 422), query=("confirm",), database=True),
     )  # fmt: skip
 
-    def _tell_deleted(self, name: str, summary: str, data: ModelDeletedData) -> None:
+    def _publish_deleted(self, name: str, summary: str, data: ModelDeletedData) -> None:
         self._events.publish(ModelDeleted, data, model=name, summary=summary, actor=caller.get().actor(""))
 
     def _live_version(self, model: str) -> str | None:

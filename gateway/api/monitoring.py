@@ -1,4 +1,4 @@
-"""The HTTP API for what the judge knows: drift, latency, shadow differences, and events as they come."""
+"""The HTTP API for monitoring: drift, latency, errors, accuracy, shadow differences, and live events."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..command_client import CommandClient
 from ..event_streams import EventStreams, Write, next_of
 from ..route import Route
 
-KEEP_ALIVE = 15.0
+KEEP_ALIVE_SECONDS = 15.0
 
 
 class MonitoringRoutes:
-    """Reads from the log alone: neither the database nor the control plane need be there."""
+    """Reads only from the log: needs neither the database nor the control plane."""
 
     def __init__(
         self, statistics: StatisticsView, releases: ReleasesView, events: CommandClient, streams: EventStreams
@@ -45,7 +45,7 @@ class MonitoringRoutes:
         return json_response({"model": request.match_info["name"], **self._document(request, "shadow")})
 
     async def errors(self, request: web.Request) -> web.Response:
-        """Return requests, failures and the failure rate of the present trial, by model and version."""
+        """Return requests, failures and the failure rate of the current trial, by model and version."""
         models = caller.get().models_to_list(request.query.get("model"))
         found = {
             name: self._statistics.of_trial(release, "release")
@@ -55,18 +55,18 @@ class MonitoringRoutes:
         return json_response({"models": {name: _errors(document) for name, document in found.items()}})
 
     async def accuracy(self, request: web.Request) -> web.Response:
-        """Return how right each version's answers were, where labels say so."""
+        """Return each version's accuracy on labelled requests."""
         return json_response({"model": request.match_info["name"], **self._document(request, "accuracy")})
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Send events as they come, as server-sent events."""
+        """Stream events as server-sent events."""
         models = caller.get().models_to_list(request.query.get("model"))
 
         async def feed(write: Write) -> None:
             with self._events.listening() as queue:
                 await write(b": listening\n\n")
                 while True:
-                    event = await next_of(queue, KEEP_ALIVE)
+                    event = await next_of(queue, KEEP_ALIVE_SECONDS)
                     if event is None:
                         await write(b": still here\n\n")
                     elif models is None or event.model in models:
@@ -81,11 +81,11 @@ class MonitoringRoutes:
               gives=Latencies, query=("model",)),
         Route("GET", "/monitoring/shadow/{name}", shadow, "Show how a shadow's answers differ", scope="deploy",
               gives=Monitored, errors=(404,)),
-        Route("GET", "/monitoring/errors", errors, "Show how many requests of the present trial failed, by version",
+        Route("GET", "/monitoring/errors", errors, "Show how many requests of the current trial failed, by version",
               scope="deploy", gives=Errors, query=("model",)),
-        Route("GET", "/monitoring/accuracy/{name}", accuracy, "Show how right each version was, where labels say so",
+        Route("GET", "/monitoring/accuracy/{name}", accuracy, "Show each version's accuracy on labelled requests",
               scope="deploy", gives=Monitored, errors=(404,)),
-        Route("GET", "/events", events, "Events as they come (server-sent events)", scope="deploy", query=("model",)),
+        Route("GET", "/events", events, "Stream events (server-sent events)", scope="deploy", query=("model",)),
     )  # fmt: skip
 
     def _document(self, request: web.Request, what: str) -> dict[str, Any]:
@@ -94,8 +94,8 @@ class MonitoringRoutes:
         if document is not None:
             return document
         self._releases.get(name, field="name")
-        comes = "labels: POST /labels/{model}" if what == "accuracy" else "requests"
-        raise NotFound(f"nothing is known of the {what} of {name} yet: it comes with the first {comes}", field="name")
+        source = "labels: POST /labels/{model}" if what == "accuracy" else "requests"
+        raise NotFound(f"there is no {what} of {name} yet: it needs {source}", field="name")
 
 
 def _errors(document: dict[str, Any] | None) -> dict[str, Any]:

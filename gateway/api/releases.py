@@ -52,11 +52,11 @@ from .row_documents import event_document, experiment_document
 from .upload import parse
 
 DEFAULT_PERCENTAGE = 10.0
-_ERRORS = (400, 404, 409, 422, 503)  # of all that changes a release
+_ERRORS = (400, 404, 409, 422, 503)  # of every change of a release
 
 
 class ReleaseRoutes:
-    """Changes go by commands to the control plane. What ends something needs neither the registry nor the database."""
+    """Changes are commands to the control plane. Ending a trial needs neither the registry nor the database."""
 
     def __init__(
         self, registry: Registry, deployer: Deployer, releases: ReleasesView, statistics: StatisticsView
@@ -73,11 +73,11 @@ class ReleaseRoutes:
         return await self._execute(Deploy(**await self._fields(body.model, body), version=spec))
 
     async def list_deployments(self, request: web.Request) -> web.Response:
-        """Return every model's release, as the log has it."""
+        """Return every model's current release, from the log."""
         return self._list(request, request.query.get("strategy"))
 
     async def list_canaries(self, request: web.Request) -> web.Response:
-        """Return the canaries that are running."""
+        """Return the running canaries."""
         return self._list(request, "canary")
 
     def _list(self, request: web.Request, strategy: str | None) -> web.Response:
@@ -90,14 +90,14 @@ class ReleaseRoutes:
         return json_response({"deployments": documents})
 
     async def history(self, request: web.Request) -> web.Response:
-        """Return what happened to the releases, newest first."""
+        """Return the history of releases, newest first."""
         page, per_page = paging(request)
         models = caller.get().models_to_list(request.query.get("model"))
         rows, total = await self._registry.history(models, page=page, per_page=per_page)
         return answer(HistoryPage(events=list(map(event_document, rows)), page=page, per_page=per_page, total=total))
 
     async def start_canary(self, request: web.Request) -> web.Response:
-        """Send a share of the requests to a candidate and judge it."""
+        """Start a canary: send a share of the requests to a candidate and judge it."""
         body: CanaryRequest = parse(CanaryRequest, await read_json(request))
         spec = await self._spec(body.model, body.candidate_version)
         percentage = body.initial_percentage or DEFAULT_PERCENTAGE
@@ -105,7 +105,7 @@ class ReleaseRoutes:
         return await self._execute(StartCanary(**fields, version=spec, canary=body.plan(), percentage=percentage))
 
     async def get_canary(self, request: web.Request) -> web.Response:
-        """Return a canary: its evidence while it runs, how it ended after that."""
+        """Return a canary: its evidence while it runs, its outcome afterwards."""
         name, trial = parse_id(request)
         release = self._releases.releases.get(name)
         if release is not None and release.strategy == "canary" and trial in (None, release.id):
@@ -135,17 +135,17 @@ class ReleaseRoutes:
         return await self._execute(StepCanary(**fields, trial=trial, percentage=body.percentage), 200)
 
     async def promote(self, request: web.Request) -> web.Response:
-        """Send everything to the candidate."""
+        """Promote a canary: send all requests to the candidate."""
         fields, trial = await self._trial_fields(request, "canary", await self._change(request))
         return await self._execute(Promote(**fields, trial=trial), 200)
 
     async def rollback(self, request: web.Request) -> web.Response:
-        """Send everything to stable."""
+        """Roll a canary back: send all requests to the stable version."""
         fields, trial = await self._trial_fields(request, "canary", await self._change(request))
         return await self._execute(Rollback(**fields, trial=trial), 200)
 
     async def start_shadow(self, request: web.Request) -> web.Response:
-        """Send copies of the requests to a version whose answers nobody gets."""
+        """Start a shadow: send copies of the requests to a version; callers do not get its answers."""
         body: ShadowRequest = parse(ShadowRequest, await read_json(request))
         spec = await self._spec(body.model, body.shadow_version)
         release = self._releases.releases.get(body.model)
@@ -157,12 +157,12 @@ class ReleaseRoutes:
         return await self._execute(StartShadow(**fields, version=spec, percentage=body.percentage))
 
     async def stop_shadow(self, request: web.Request) -> web.Response:
-        """Send no more copies."""
+        """Stop a shadow."""
         fields, trial = await self._trial_fields(request, "shadow", await self._change(request))
         return await self._execute(StopShadow(**fields, trial=trial), 200)
 
     async def start_experiment(self, request: web.Request) -> web.Response:
-        """Share the users out over several versions."""
+        """Start an experiment: split the users over several versions."""
         body: ExperimentRequest = parse(ExperimentRequest, await read_json(request))
         arms = body.arms()
         versions = {arm.version: await self._spec(body.model, arm.version) for arm in arms}
@@ -193,7 +193,7 @@ class ReleaseRoutes:
             return answer(document)
         if row is None:
             raise NotFound(f"there is no experiment {request.match_info['id'][:80]!r}", field="id")
-        # As the history has it, which may be a moment behind.
+        # From the history, which may lag a little.
         return answer(experiment_document(row, row.results))
 
     async def stop_experiment(self, request: web.Request) -> web.Response:
@@ -208,27 +208,28 @@ class ReleaseRoutes:
     routes = (
         Route("POST", "/deployments", deploy, "Send all requests to a version", scope="deploy", repeat="with_key",
               takes=DeploymentRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
-        Route("GET", "/deployments", list_deployments, "List the releases as they are now", scope="deploy",
+        Route("GET", "/deployments", list_deployments, "List the current releases", scope="deploy",
               gives=DeploymentList, query=("model", "strategy")),
-        Route("GET", "/deployments/history", history, "List what happened to the releases", scope="deploy",
+        Route("GET", "/deployments/history", history, "List the history of releases", scope="deploy",
               gives=HistoryPage, errors=(422,), query=(*PAGING, "model"), database=True),
-        Route("POST", "/deployments/canary", start_canary, "Try a version on a share of the requests, and judge it",
+        Route("POST", "/deployments/canary", start_canary,
+              "Start a canary: send a share of the requests to a version and judge it",
               scope="deploy", repeat="with_key", takes=CanaryRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
-        Route("GET", "/deployments/canary", list_canaries, "List the canaries that are running", scope="deploy",
+        Route("GET", "/deployments/canary", list_canaries, "List the running canaries", scope="deploy",
               gives=DeploymentList, query=("model",)),
         Route("GET", "/deployments/canary/{id}", get_canary, "Show a canary with its evidence", scope="deploy",
               gives=CanaryDocument, errors=(404,), database=True),
         Route("POST", "/deployments/canary/{id}/percentage", step_canary, "Change a canary's share", scope="deploy",
               repeat="with_key", takes=PercentageRequest, gives=Deployed, errors=_ERRORS),
-        Route("POST", "/deployments/canary/{id}/promote", promote, "Send everything to the candidate", scope="deploy",
+        Route("POST", "/deployments/canary/{id}/promote", promote, "Send all requests to the candidate", scope="deploy",
               repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=_ERRORS),
-        Route("POST", "/deployments/canary/{id}/rollback", rollback, "Send everything to stable", scope="deploy",
+        Route("POST", "/deployments/canary/{id}/rollback", rollback, "Send all requests to the stable version", scope="deploy",
               repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=_ERRORS),
-        Route("POST", "/deployments/shadow", start_shadow, "Send copies of the requests to a version", scope="deploy",
-              repeat="with_key", takes=ShadowRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
-        Route("POST", "/deployments/shadow/{id}/stop", stop_shadow, "Send no more copies", scope="deploy",
+        Route("POST", "/deployments/shadow", start_shadow, "Start a shadow: send copies of the requests to a version",
+              scope="deploy", repeat="with_key", takes=ShadowRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
+        Route("POST", "/deployments/shadow/{id}/stop", stop_shadow, "Stop a shadow", scope="deploy",
               repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=_ERRORS),
-        Route("POST", "/experiments", start_experiment, "Compare versions, each with users of its own", scope="deploy",
+        Route("POST", "/experiments", start_experiment, "Start an experiment: split the users over versions", scope="deploy",
               repeat="with_key", takes=ExperimentRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
         Route("GET", "/experiments", list_experiments, "List the experiments", scope="deploy", gives=ExperimentList,
               query=("model",), database=True),

@@ -1,4 +1,4 @@
-"""The HTTP API for replays: recorded requests against another version, away from production."""
+"""The HTTP API for replays: recorded requests run against another version, outside production."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ from .upload import parse
 
 
 class ReplayRequest(BaseModel):
-    """Which requests, and the registered version to ask. Moments without a zone are UTC."""
+    """Which requests to replay against which registered version. Times without a zone are UTC."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str
     version: str
-    begin: datetime = Field(alias="from", description="from this moment")
-    end: datetime | None = Field(default=None, alias="to", description="to this moment; else to now")
-    speed: float | None = Field(default=None, gt=0, description="times the recorded rate; null: as fast as the model")
-    limit: int | None = Field(default=None, ge=1, description="so many requests at most")
+    begin: datetime = Field(alias="from", description="start of the time range")
+    end: datetime | None = Field(default=None, alias="to", description="end of the time range; default: now")
+    speed: float | None = Field(
+        default=None, gt=0, description="factor of the recorded rate; null: as fast as possible"
+    )
+    limit: int | None = Field(default=None, ge=1, description="maximum number of requests")
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> ReplayRequest:
@@ -64,7 +66,7 @@ class ReplayRoutes:
         self._page = page
 
     async def start(self, request: web.Request) -> web.Response:
-        """Put a replay behind those that wait."""
+        """Add a replay to the queue."""
         body: ReplayRequest = parse(ReplayRequest, await read_json(request))
         caller.get().check_model(check_model_name(body.model))
         await self._registry.version(body.model, body.version)
@@ -85,26 +87,26 @@ class ReplayRoutes:
         return answer(_document(await self._row(request)))
 
     async def page(self, request: web.Request) -> web.Response:
-        """Return a replay's report as a page."""
+        """Return a replay's report as an HTML page."""
         row = await self._row(request)
         if row.report is None:
             raise NotFound(f"the replay has no report: it is {state_of(row)}", field="replay")
         return web.Response(text=self._page(row.report), content_type="text/html")
 
     routes = (
-        Route("POST", "/replays", start, "Run recorded requests against a version, away from production", scope="deploy",
+        Route("POST", "/replays", start, "Run recorded requests against a version, outside production", scope="deploy",
               repeat="with_key", takes=ReplayRequest, gives=ReplayDocument, status=202, errors=(400, 404, 422), database=True),
         Route("GET", "/replays", list_replays, "List the replays, newest first, without their reports", scope="deploy",
               gives=ReplayPage, errors=(422,), query=(*PAGING, "model"), database=True),
-        Route("GET", "/replays/{replay}", show, "Show how far a replay is, and its report", scope="deploy",
+        Route("GET", "/replays/{replay}", show, "Show a replay's progress and report", scope="deploy",
               gives=ReplayDocument, errors=(404,), database=True),
-        Route("GET", "/replays/{replay}/page", page, "A replay's report as a page", scope="deploy", errors=(404,),
+        Route("GET", "/replays/{replay}/page", page, "Show a replay's report as an HTML page", scope="deploy", errors=(404,),
               database=True),
     )  # fmt: skip
 
     async def _row(self, request: web.Request) -> ReplayRow:
         name = request.match_info["replay"]
-        # By the name first: whether others' replays are there is not told either.
+        # Checked before the lookup, so that a caller cannot find out which replays of other models exist.
         caller.get().check_model(name.partition(".")[0])
         row = await self._store.get(name[:96])
         if row is None:
@@ -113,8 +115,8 @@ class ReplayRoutes:
         return row
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _utc(timestamp: datetime) -> datetime:
+    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
 
 
 def _document(row: ReplayRow) -> ReplayDocument:

@@ -1,4 +1,4 @@
-"""The database's rows as the documents that the HTTP API gives."""
+"""Convert database rows to the documents of the HTTP API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...schemas.trial_id import TrialId
 
 
 def version_document(row: VersionRow, live_versions: set[str]) -> VersionDocument:
-    """Return a row of the registry as a document."""
+    """Return a version as a document."""
     return VersionDocument(
         version=row.version,
         framework=row.framework,  # type: ignore[arg-type]
@@ -37,7 +37,7 @@ def version_document(row: VersionRow, live_versions: set[str]) -> VersionDocumen
 
 
 def model_document(row: ModelRow, live_version: str | None) -> ModelDocument:
-    """Return a row of the registry as a document."""
+    """Return a model as a document."""
     return ModelDocument(
         name=row.name,
         framework=row.framework,  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The dashboard: a page that needs no internet, and the state that it shows, once or as it changes."""
+"""The dashboard: a page that loads nothing from the internet, and its state, once or as a stream."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from ..event_streams import EventStreams, Write, next_of
 from ..route import Route
 from .state import dashboard_state
 
-EVERY = 1.0
-# States that are kept for half of that: one for each set of models that keys are for.
-REMEMBERED = 64
+# Seconds between two states of a stream.
+STATE_INTERVAL = 1.0
+# Cached states: one for each set of models that keys are restricted to.
+CACHED_STATES = 64
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-# Everything the page loads comes from here.
+# The page loads everything from this server.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
@@ -33,7 +34,7 @@ _POLICY = (
 
 
 class DashboardRoutes:
-    """One state is made for all who watch the same models, however many there are."""
+    """All viewers of the same models share one cached state."""
 
     def __init__(
         self,
@@ -48,35 +49,35 @@ class DashboardRoutes:
         self._replicas = replicas
         self._events = events
         self._streams = streams
-        self._made: TTLCache[frozenset[str], bytes] = TTLCache(REMEMBERED, EVERY / 2)
+        self._cache: TTLCache[frozenset[str], bytes] = TTLCache(CACHED_STATES, STATE_INTERVAL / 2)
         self._files = {
             path.name: path.read_bytes() for path in files(__package__).joinpath("files").iterdir() if path.is_file()
         }
 
     async def page(self, request: web.Request) -> web.Response:
         """Return the page."""
-        return self._answer("index.html")
+        return self._file_response("index.html")
 
     async def file(self, request: web.Request) -> web.Response:
         """Return the page's style or script."""
         name = request.match_info["file"]
         if name not in self._files:
             raise web.HTTPNotFound
-        return self._answer(name)
+        return self._file_response(name)
 
     async def state(self, request: web.Request) -> web.Response:
-        """Return the state as it is now."""
+        """Return the current state."""
         return json_response(self._state(caller.get()))
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Send the state every second, and events as they come (server-sent events)."""
+        """Stream the state every second, and events (server-sent events)."""
         who = caller.get()
 
         async def feed(write: Write) -> None:
             with self._events.listening() as queue:
                 while True:
-                    await write(b"event: state\ndata: " + self._state_text(who) + b"\n\n")
-                    due = time.monotonic() + EVERY
+                    await write(b"event: state\ndata: " + self._state_json(who) + b"\n\n")
+                    due = time.monotonic() + STATE_INTERVAL
                     while (left := due - time.monotonic()) > 0 and (event := await next_of(queue, left)) is not None:
                         if who.sees(event.model):
                             await write(b"event: event\ndata: " + event.model_dump_json().encode() + b"\n\n")
@@ -84,24 +85,24 @@ class DashboardRoutes:
         return await self._streams.serve(request, feed)
 
     routes = (
-        Route("GET", "/ui", page, "The dashboard", scope="public", page=True),
-        Route("GET", "/ui/files/{file}", file, "Its style and script", scope="public", page=True),
-        Route("GET", "/ui/state", state, "What the dashboard shows: models with what the judge knows, and replicas",
+        Route("GET", "/ui", page, "Show the dashboard", scope="public", page=True),
+        Route("GET", "/ui/files/{file}", file, "The dashboard's style or script", scope="public", page=True),
+        Route("GET", "/ui/state", state, "Show the dashboard's state: models with monitoring results, and replicas",
               scope="deploy", gives=State),
-        Route("GET", "/ui/stream", stream, "The same every second, and events as they come (server-sent events)",
+        Route("GET", "/ui/stream", stream, "Stream the dashboard's state every second, and events (server-sent events)",
               scope="deploy"),
     )  # fmt: skip
 
     def _state(self, who: Caller) -> dict[str, Any]:
         return dashboard_state(self._releases.releases, self._statistics, self._replicas.live(), time.time(), who.sees)
 
-    def _state_text(self, who: Caller) -> bytes:
-        text = self._made.get(who.models)
+    def _state_json(self, who: Caller) -> bytes:
+        text = self._cache.get(who.models)
         if text is None:
-            text = self._made[who.models] = orjson.dumps(self._state(who))
+            text = self._cache[who.models] = orjson.dumps(self._state(who))
         return text
 
-    def _answer(self, name: str) -> web.Response:
+    def _file_response(self, name: str) -> web.Response:
         headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
         kind = _KINDS[name.rpartition(".")[2]]
         return web.Response(body=self._files[name], content_type=kind, charset="utf-8", headers=headers)

@@ -1,4 +1,4 @@
-"""What the dashboard shows at one moment, put together from the topics that the gateway follows."""
+"""Build the dashboard's state from the topics that the gateway follows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def dashboard_state(
     now: float,
     sees: Callable[[str], bool],
 ) -> dict[str, Any]:
-    """Return the document: every model with what the judge knows of it, and every live replica.
+    """Return the state: every model with its monitoring results, and every live replica.
 
-    `sees` says of which models: what a replica does for others is not in its figures either.
+    Only models for which `sees` is true are included, in the figures of replicas too.
     """
     return {
         "at": now,
@@ -30,7 +30,7 @@ def dashboard_state(
 
 def _model(release: Release, statistics: StatisticsView) -> dict[str, Any]:
     name = release.model
-    judged = statistics.of_trial(release, "release")
+    trial_statistics = statistics.of_trial(release, "release")
     return {
         "name": name,
         "id": str(release.id),
@@ -39,9 +39,9 @@ def _model(release: Release, statistics: StatisticsView) -> dict[str, Any]:
         "variants": [
             {"name": v.name, "role": v.role, "version": v.version, "weight": v.weight} for v in release.variants
         ],
-        "versions": judged["versions"] if judged else {},
-        "comparisons": judged.get("comparisons", {}) if judged else {},
-        "decision": judged.get("decision") if judged else None,
+        "versions": trial_statistics["versions"] if trial_statistics else {},
+        "comparisons": trial_statistics.get("comparisons", {}) if trial_statistics else {},
+        "decision": trial_statistics.get("decision") if trial_statistics else None,
         "latency": (statistics.get(name, "latency") or {}).get("versions", {}),
         "drift": (statistics.get(name, "drift") or {}).get("versions", {}),
         "accuracy": {

@@ -1,4 +1,4 @@
-"""The documents of predictions over HTTP: the service's own, and those of the Open Inference Protocol."""
+"""Request and response types of predictions over HTTP: ModelMesh's own and those of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PredictBody(BaseModel):
 
 
 class Prediction(BaseModel):
-    """The answer to one request; each output has one entry a row."""
+    """The response to one request; each output has one entry a row."""
 
     model: str
     version: str
@@ -24,14 +24,14 @@ class Prediction(BaseModel):
 
 
 class BatchPrediction(BaseModel):
-    """The answers in the order of the rows; a row that failed has {"error": problem} in its place."""
+    """The predictions in the order of the rows; a failed row has {"error": problem} instead."""
 
     predictions: list[Any]
     failed: int
 
 
 class TensorMetadata(BaseModel):
-    """A tensor that a model takes or gives; a length of -1 is free."""
+    """An input or output tensor of a model; a dimension of -1 may have any length."""
 
     name: str
     datatype: str
@@ -39,23 +39,23 @@ class TensorMetadata(BaseModel):
 
 
 class InferenceTensor(TensorMetadata):
-    """A tensor with its values: as `data`, or behind the JSON with their number of bytes in `parameters`."""
+    """A tensor with its values: in `data`, or as raw bytes after the JSON with their size in `parameters`."""
 
     data: list[Any] | None = None
     parameters: dict[str, Any] = Field(default={}, description="binary_data_size, binary_data")
 
 
 class InferenceRequest(BaseModel):
-    """What a model is asked. With raw values behind it, Inference-Header-Content-Length says how long the JSON is."""
+    """An inference request. If raw values follow the JSON, Inference-Header-Content-Length is the length of the JSON."""
 
     id: str = ""
     inputs: list[InferenceTensor]
-    outputs: list[dict[str, Any]] | None = Field(default=None, description="the outputs that are wanted; else all")
+    outputs: list[dict[str, Any]] | None = Field(default=None, description="the requested outputs; default: all")
     parameters: dict[str, Any] = Field(default={}, description="binary_data_output")
 
 
 class InferenceResponse(BaseModel):
-    """What a model answers."""
+    """An inference response."""
 
     model_name: str
     model_version: str
@@ -64,7 +64,7 @@ class InferenceResponse(BaseModel):
 
 
 class ServerMetadata(BaseModel):
-    """Who this is."""
+    """Name, version and extensions of the server."""
 
     name: str
     version: str
@@ -78,13 +78,13 @@ class ServerLive(BaseModel):
 
 
 class ServerReady(BaseModel):
-    """Whether every release can be used."""
+    """Whether every release is ready."""
 
     ready: bool
 
 
 class ModelReady(BaseModel):
-    """Whether a model, or a version of it, can be asked."""
+    """Whether a model, or one of its versions, is ready."""
 
     name: str
     ready: bool
@@ -101,9 +101,9 @@ class ModelMetadata(BaseModel):
 
 
 class IndexRequest(BaseModel):
-    """Which versions are listed."""
+    """Which versions to list."""
 
-    ready: bool = Field(default=False, description="only those that a worker has loaded")
+    ready: bool = Field(default=False, description="only versions that a worker has loaded")
 
 
 class IndexEntry(BaseModel):
@@ -116,4 +116,4 @@ class IndexEntry(BaseModel):
 
 
 class RepositoryIndex(RootModel[list[IndexEntry]]):
-    """The versions that the releases name."""
+    """The versions in all releases."""

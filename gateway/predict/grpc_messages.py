@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's gRPC messages, to what travels on the log and back: the same raw tensors behind a JSON header."""
+"""Convert gRPC messages of the Open Inference Protocol to the form on the log (a JSON header and raw tensors) and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2 as pb
 from ...models.values.inference_tensors import DATATYPES
 from ...schemas.errors import InvalidInput, MalformedRequest
 
-# Which typed field of a tensor's contents holds a datatype's values.
+# The typed field of a tensor's contents for each datatype.
 _CONTENTS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents",
@@ -29,7 +29,7 @@ _CONTENTS = {
 
 
 def to_body(request: Any) -> tuple[bytes, int]:
-    """Return a ModelInferRequest as a v2 body, and the length of its JSON. Raises MalformedRequest, InvalidInput."""
+    """Return a ModelInferRequest as a v2 body, and the length of its JSON header. Raises MalformedRequest, InvalidInput."""
     raw = list(request.raw_input_contents)
     if not raw:
         raw = [_raw(tensor) for tensor in request.inputs]
@@ -59,7 +59,7 @@ def to_body(request: Any) -> tuple[bytes, int]:
 
 
 def to_response(body: bytes, header_bytes: int | None) -> Any:
-    """Return a worker's v2 answer as a ModelInferResponse."""
+    """Return a worker's v2 response as a ModelInferResponse."""
     end = len(body) if header_bytes is None else header_bytes
     document = orjson.loads(body[:end])
     response = pb.ModelInferResponse(
@@ -74,7 +74,7 @@ def to_response(body: bytes, header_bytes: int | None) -> Any:
 
 
 def _raw(tensor: Any) -> bytes:
-    """Return the values of a tensor's typed field as raw_input_contents would have them."""
+    """Return the values of a tensor's typed field in the format of raw_input_contents."""
     name, datatype = tensor.name[:80], tensor.datatype
     field = _CONTENTS.get(datatype)
     if field is None:

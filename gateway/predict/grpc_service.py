@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC. The official messages come with Triton's client: `pip install 'modelmesh[grpc]'`."""
+"""The Open Inference Protocol over gRPC. Its message classes come from Triton's client: `pip install 'modelmesh[grpc]'`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .routes import PredictRoutes
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-_READ = frozenset(("authorization", "x-api-key", "x-request-id", "x-routing-key", "traceparent"))
+_READ_METADATA = frozenset(("authorization", "x-api-key", "x-request-id", "x-routing-key", "traceparent"))
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -45,10 +45,10 @@ CODES = {
 }
 
 
-def _plainly(
+def _abort_on_error(
     call: Callable[[GrpcService, Any, Any], Awaitable[T]],
 ) -> Callable[[GrpcService, Any, Any], Awaitable[T]]:
-    """Answer a known error by its status, and any other without its traceback."""
+    """Abort the call with the status of a ModelMeshError, or with INTERNAL and no details for any other exception."""
 
     @functools.wraps(call)
     async def guarded(self: GrpcService, request: Any, context: Any) -> T:
@@ -60,14 +60,14 @@ def _plainly(
             raise
         except Exception:
             log.exception("grpc.failed", call=call.__name__)
-            await context.abort(grpc.StatusCode.INTERNAL, "something went wrong here; the log says what")
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the gateway's log")
         raise AssertionError("abort raises")
 
     return guarded
 
 
 class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """Asks the same way as the HTTP routes do; shared memory, statistics and settings of Triton's own are not there."""
+    """The same service as the HTTP routes. Triton's own extensions (shared memory, statistics, settings) are not implemented."""
 
     def __init__(
         self,
@@ -90,14 +90,14 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
         return pb.ServerMetadataResponse(name="modelmesh", version=__version__, extensions=EXTENSIONS)
 
-    @_plainly
+    @_abort_on_error
     async def ModelReady(self, request: Any, context: Any) -> Any:
-        await self._admit(context, request.name)
+        await self._authenticate(context, request.name)
         return pb.ModelReadyResponse(ready=self._models.model_ready(request.name, request.version))
 
-    @_plainly
+    @_abort_on_error
     async def ModelMetadata(self, request: Any, context: Any) -> Any:
-        await self._admit(context, request.name)
+        await self._authenticate(context, request.name)
         document = self._models.metadata(request.name, request.version)
         tensor = pb.ModelMetadataResponse.TensorMetadata
         return pb.ModelMetadataResponse(
@@ -108,7 +108,7 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
             outputs=[tensor(**one) for one in document["outputs"]],
         )
 
-    @_plainly
+    @_abort_on_error
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         return await self._infer(request, context)
 
@@ -120,28 +120,28 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
                 yield pb.ModelStreamInferResponse(error_message=error.detail)
             except Exception:
                 log.exception("grpc.failed", call="ModelStreamInfer")
-                yield pb.ModelStreamInferResponse(error_message="something went wrong here; the log says what")
+                yield pb.ModelStreamInferResponse(error_message="internal error; see the gateway's log")
 
-    @_plainly
+    @_abort_on_error
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:
-        _, found = await self._admit(context)
+        _, found = await self._authenticate(context)
         index = self._models.index(found, ready=request.ready)
         return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**one) for one in index])
 
-    @_plainly
+    @_abort_on_error
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
-        await self._admit(context, request.model_name, "deploy")
+        await self._authenticate(context, request.model_name, "deploy")
         self._models.load(request.model_name)
         return pb.RepositoryModelLoadResponse()
 
-    @_plainly
+    @_abort_on_error
     async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
-        await self._admit(context, request.model_name, "deploy")
+        await self._authenticate(context, request.model_name, "deploy")
         self._models.unload(request.model_name)
         return pb.RepositoryModelUnloadResponse()
 
     async def _infer(self, request: Any, context: Any) -> Any:
-        metadata, found = await self._admit(context, request.model_name)
+        metadata, found = await self._authenticate(context, request.model_name)
         request_id = metadata.get("x-request-id") or (request.id if REQUEST_ID.fullmatch(request.id) else uuid4().hex)
         if not request.id:
             request.id = request_id
@@ -167,12 +167,14 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
             raise from_problem(orjson.loads(reply.body))
         return to_response(reply.body, v2_header_bytes(reply.content_type))
 
-    async def _admit(self, context: Any, model: str = "", scope: Scope = "predict") -> tuple[dict[str, str], Caller]:
+    async def _authenticate(
+        self, context: Any, model: str = "", scope: Scope = "predict"
+    ) -> tuple[dict[str, str], Caller]:
         """Return the call's metadata, and its caller. Raises MalformedRequest, Unauthorized, Forbidden or RateLimited."""
         given = context.invocation_metadata()
         metadata = {name: value for name, value in given if isinstance(value, str)}
         if len(metadata) != len(given):
-            _check_once(given)
+            _check_not_duplicated(given)
         found = ANONYMOUS
         if not self._gatekeeper.open:
             found = await self._gatekeeper.identify(metadata.get("authorization", ""), metadata.get("x-api-key", ""))
@@ -183,18 +185,18 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
         return metadata, found
 
 
-def _check_once(metadata: Sequence[tuple[str, str | bytes]]) -> None:
-    """Raise MalformedRequest where what is read here is given twice: the two may differ."""
-    names = [name for name, _ in metadata if name in _READ]
+def _check_not_duplicated(metadata: Sequence[tuple[str, str | bytes]]) -> None:
+    """Raise MalformedRequest if metadata that is read here is duplicated: the values may differ."""
+    names = [name for name, _ in metadata if name in _READ_METADATA]
     for name in names:
         if names.count(name) > 1:
             raise MalformedRequest(f"the metadata has {name} twice", field=name)
 
 
 def make_server(settings: GatewaySettings, service: GrpcService) -> grpc.aio.Server:
-    """Return a server for the service on `grpc_port`, not started yet; with the gateway's certificate where it has one.
+    """Return a server on `grpc_port`, not started yet; it uses the gateway's certificate if there is one.
 
-    Raises SetupError when the port cannot be opened.
+    Raises SetupError if the port cannot be opened.
     """
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", settings.max_body_bytes)])
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
@@ -206,5 +208,7 @@ def make_server(settings: GatewaySettings, service: GrpcService) -> grpc.aio.Ser
         else:
             server.add_insecure_port(address)
     except RuntimeError as error:
-        raise SetupError(f"{address} cannot be opened for gRPC: choose another port by MODELMESH_GRPC_PORT") from error
+        raise SetupError(
+            f"{address} cannot be opened for gRPC: choose another port with MODELMESH_GRPC_PORT"
+        ) from error
     return server

@@ -1,4 +1,4 @@
-"""What prediction requests over HTTP have in common: a bounded body, a deadline."""
+"""Read the body and the deadline of HTTP prediction requests."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from aiohttp import web
 from ...producers.room import Room
 from ...schemas.errors import BodyTooSlow, MalformedRequest, RequestTooLarge
 
-# An upload of a prediction may take so many seconds: it holds memory meanwhile.
-BODY_SECONDS = 60.0
-# What a float holds; a number of more digits is no time.
+# Seconds within which the whole body must arrive, since it holds memory.
+BODY_TIMEOUT = 60.0
+# A float cannot represent longer integers.
 MAX_DIGITS = 300
 
 
-async def read_body(request: web.Request, most: int, room: Room) -> bytes:
-    """Return the body; its bytes count as in flight in `room` while it comes.
+async def read_body(request: web.Request, max_bytes: int, room: Room) -> bytes:
+    """Return the body; its bytes count as in flight in `room` while it is read.
 
-    Raises RequestTooLarge as soon as it has more than `most` bytes, Overloaded, or BodyTooSlow.
+    Raises RequestTooLarge as soon as it exceeds `max_bytes`, Overloaded, or BodyTooSlow.
     """
-    if request.content_length is not None and request.content_length > most:
-        raise RequestTooLarge(f"the body has {request.content_length} bytes: at most {most} are taken")
-    if request.content.is_eof():  # all of it has come with the headers, as most do
-        return await _read(request, most, room)
+    if request.content_length is not None and request.content_length > max_bytes:
+        raise RequestTooLarge(f"the body has {request.content_length} bytes, more than the limit of {max_bytes}")
+    if request.content.is_eof():  # the whole body has arrived with the headers, the usual case
+        return await _read(request, max_bytes, room)
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _read(request, most, room)
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await _read(request, max_bytes, room)
     except TimeoutError:
-        raise BodyTooSlow(f"the body did not come within {BODY_SECONDS:.0f} s") from None
+        raise BodyTooSlow(f"the body did not arrive within {BODY_TIMEOUT:.0f} s") from None
 
 
-async def _read(request: web.Request, most: int, room: Room) -> bytes:
+async def _read(request: web.Request, max_bytes: int, room: Room) -> bytes:
     body = bytearray()
     try:
         async for chunk in request.content.iter_any():
             room.take_bytes(len(chunk))
             body += chunk
-            if len(body) > most:
-                raise RequestTooLarge(f"the body has more than {most} bytes")
+            if len(body) > max_bytes:
+                raise RequestTooLarge(f"the body has more than {max_bytes} bytes")
         return bytes(body)
     finally:
         room.give_back_bytes(len(body))
 
 
 def read_deadline(request: web.Request) -> float | None:
-    """Return the seconds that the caller gives, or None. Raises MalformedRequest."""
+    """Return the caller's deadline in seconds, or None. Raises MalformedRequest."""
     given = request.headers.get("X-Timeout-Ms")
     if given is None:
         return None

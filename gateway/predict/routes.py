@@ -1,4 +1,4 @@
-"""The bridge from HTTP to the log: a request in, a record out; the reply's record in, an answer out."""
+"""The prediction routes: an HTTP request becomes a record on the log, and its reply record the HTTP response."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .documents import BatchPrediction, PredictBody, Prediction
 from .http_requests import read_body, read_deadline
 
 _ERRORS = (400, 404, 413, 422, 500, 503, 504)
-# What a prediction may come with.
+# The request headers of a prediction.
 HEADERS = ("X-Request-Id", "X-Routing-Key", "X-Timeout-Ms")
 
 
@@ -57,21 +57,21 @@ class PredictRoutes:
         self._latency_of = cache(latency.labels)
 
     async def predict(self, request: web.Request) -> web.Response:
-        """Pass the body on unopened; the worker reads it."""
+        """Send the body unparsed; the worker parses it."""
         model, deadline = check_served_name(request.match_info["model"]), read_deadline(request)
         body = await self.body_of(request)
         allowance = await self.count_rows(model, body, JSON)
         return _response(await self.send(request, model, body, deadline=deadline), allowance)
 
     async def body_of(self, request: web.Request) -> bytes:
-        """Return a request's body, which counts as in flight while it comes; who leaves then waits for nothing more."""
+        """Return a request's body; its bytes count as in flight. From here on, a disconnect of the client cancels the request."""
         request[FOR_CLIENT_KEY] = True
         return await read_body(request, self._settings.max_body_bytes, self._client.room)
 
     async def count_rows(self, model: str, body: bytes, content_type: str) -> dict[str, str]:
-        """Count the rows behind the first of a body to the caller's rate; return the headers that say what is left.
+        """Count all rows of a body but the first against the caller's rate limit; return the RateLimit headers.
 
-        The access middleware has counted the first. Only a caller with a limit has its body looked into. Raises RateLimited.
+        The access middleware has counted the first. The body is parsed only for callers with a limit. Raises RateLimited.
         """
         who = caller.get()
         if who.limit is None:
@@ -89,7 +89,7 @@ class PredictRoutes:
         content_type: str = JSON,
         pin: str = "",
     ) -> Reply:
-        """Send a body in the name of an HTTP request, and measure how long its answer takes."""
+        """Send a body for an HTTP request, and measure the time to its reply."""
         began = time.perf_counter()
         reply = await self._client.send(
             model,
@@ -106,23 +106,23 @@ class PredictRoutes:
         return reply
 
     async def predict_batch(self, request: web.Request) -> web.Response:
-        """Make each row a request of its own: a bad row costs only itself, and the rows spread over the workers."""
+        """Send each row as its own request: a bad row fails alone, and the rows are spread over the workers."""
         model, deadline = check_served_name(request.match_info["model"]), read_deadline(request)
         rows = parse_body(await self.body_of(request))
         if not isinstance(rows, list) or not rows:
-            raise InvalidInput("inputs must be a list of rows, one at least", field="inputs")
+            raise InvalidInput("inputs must be a list of at least one row", field="inputs")
         if len(rows) > self._settings.max_batch_rows:
             raise RequestTooLarge(f"{len(rows)} rows: at most {self._settings.max_batch_rows} at once", field="inputs")
         # Before the rows are sent: each is a request, and the access middleware has counted the first.
         allowance = await self._gatekeeper.count(caller.get(), len(rows) - 1) if len(rows) > 1 else {}
-        batch_id, asker = request[REQUEST_ID_KEY], caller.get().name
-        # One batch must not take all the room that there is for requests in flight.
-        room = asyncio.Semaphore(max(1, self._settings.max_in_flight // 8))
+        batch_id, caller_name = request[REQUEST_ID_KEY], caller.get().name
+        # One batch must not use up the whole limit of requests in flight.
+        in_flight = asyncio.Semaphore(max(1, self._settings.max_in_flight // 8))
 
         async def one(number: int, row: Any) -> dict[str, Any]:
             began = time.perf_counter()
             try:
-                async with room:
+                async with in_flight:
                     reply = await self._client.send(
                         model,
                         orjson.dumps({"inputs": row}),
@@ -131,7 +131,7 @@ class PredictRoutes:
                         request_id=row_id(batch_id, number),
                         priority="batch",
                         traceparent=request[TRACEPARENT_KEY],
-                        caller=asker,
+                        caller=caller_name,
                     )
             except ModelMeshError as error:
                 return {"error": error.problem()}
@@ -141,7 +141,7 @@ class PredictRoutes:
 
         answers = await asyncio.gather(*(one(number, row) for number, row in enumerate(rows)))
         failed = sum("error" in answer for answer in answers)
-        # Where nothing worked, the status says so, as a single request's would.
+        # If every row failed, the response has the status of the first error.
         status = answers[0]["error"]["status"] if failed == len(answers) else 200
         response = json_response({"predictions": answers, "failed": failed}, status)
         response.headers.update(allowance)
@@ -150,18 +150,18 @@ class PredictRoutes:
     routes = (
         Route("POST", "/predict/{model}", predict, "Predict one row, or several as one request", scope="predict",
               repeat="safe", takes=PredictBody, gives=Prediction, errors=_ERRORS, headers=HEADERS),
-        Route("POST", "/predict/{model}/batch", predict_batch, "Predict many rows, each for itself", scope="predict",
+        Route("POST", "/predict/{model}/batch", predict_batch, "Predict many rows, each as its own request", scope="predict",
               repeat="safe", takes=PredictBody, gives=BatchPrediction, errors=_ERRORS, headers=HEADERS),
     )  # fmt: skip
 
     def observe(self, reply: Reply, began: float) -> None:
-        """Note how long an answer took."""
-        if reply.version:  # else nobody served it, and its model may not exist
+        """Record the latency of a reply."""
+        if reply.version:  # without a version no worker served it, and the model may not exist
             self._latency_of(reply.model, reply.version).observe(time.perf_counter() - began)
 
 
 def row_id(batch_id: str, number: int) -> str:
-    """Return the request id of one row of a batch: the batch's and the number; of a long one, its beginning and a digest."""
+    """Return the request id of a row of a batch: the batch's id (shortened with a digest if it is long) and the row's number."""
     name = f"{batch_id}.{number}"
     if len(name) <= 128:
         return name

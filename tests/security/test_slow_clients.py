@@ -50,7 +50,7 @@ async def test_half_a_header_ends(tmp_path, monkeypatch):
 
 
 async def test_a_body_that_drips_in_ends_and_counts_while_it_comes(alone, monkeypatch):
-    monkeypatch.setattr("modelmesh.gateway.predict.http_requests.BODY_SECONDS", 0.3)
+    monkeypatch.setattr("modelmesh.gateway.predict.http_requests.BODY_TIMEOUT", 0.3)
     head = (
         b"POST /predict/m HTTP/1.1\r\nHost: x\r\n"
         + b"X-API-Key: "

@@ -1,5 +1,5 @@
 "use strict";
-// Small SVG charts: lines over time, and two histograms side by side. A title and a description say them to a screen reader.
+// Small SVG charts: lines over time, and two histograms side by side. An aria-label describes each to screen readers.
 
 const Charts = (() => {
   const NS = "http://www.w3.org/2000/svg";
@@ -21,7 +21,7 @@ const Charts = (() => {
     return svg;
   }
 
-  // `series` is a list of {name, points: [[x, y], ...]}; `limit` a level to stay under, drawn where it is in sight.
+  // `series` is a list of {name, points: [[x, y], ...]}; `limit` a threshold, drawn if it is in range.
   function lines(label, series, { limit = null, unit = "", log = false } = {}) {
     const scale = log ? (y) => Math.log10(Math.max(1, y)) : (y) => y;
     const all = series.flatMap((one) => one.points);

@@ -1,10 +1,10 @@
 "use strict";
-// Follows /ui/stream and draws what it says. Nothing is kept but the last few minutes of each line.
+// Follows /ui/stream and draws each state. Only the last minutes of each line are kept.
 
-const KEPT = 300; // points of a line: at one a second, five minutes
+const MAX_POINTS = 300; // points of a line: at one a second, five minutes
 const MOST_MODELS = 60, MOST_EVENTS = 200, MOST_DRIFTS = 3;
 const history = new Map(); // "model|version|what" -> [[seconds, value], ...]
-const before = new Map(); // counters as they were a state ago
+const before = new Map(); // counters of the previous state
 const $ = (id) => document.getElementById(id);
 const key = () => sessionStorage.getItem("modelmesh-key") || "";
 const headers = () => (key() ? { Authorization: `Bearer ${key()}` } : {});
@@ -22,7 +22,7 @@ function make(name, attributes = {}, ...children) {
 function remember(name, at, value) {
   const points = history.get(name) || [];
   points.push([at, value]);
-  if (points.length > KEPT) points.shift();
+  if (points.length > MAX_POINTS) points.shift();
   history.set(name, points);
   return points;
 }
@@ -125,7 +125,7 @@ function draw(state) {
   if (!document.hidden) {
     const opened = new Set([...document.querySelectorAll("details[open] summary")].map((one) => one.textContent));
     const focused = document.activeElement;
-    // A button that has the focus must not vanish under a finger or a key.
+    // Do not redraw while a button has the focus: it would disappear before the click.
     if (!focused || !$("models").contains(focused)) {
       if (state.models.length) $("models").replaceChildren(...state.models.slice(0, MOST_MODELS).map((model) => drawModel(model, state.at)));
       for (const summary of document.querySelectorAll("details summary")) if (opened.has(summary.textContent)) summary.parentElement.open = true;
@@ -203,7 +203,7 @@ $("log-form").addEventListener("submit", async (submitted) => {
   const id = encodeURIComponent($("request-id").value.trim());
   const get = async (path) => (await fetch(path, { headers: headers() })).json();
   const found = await Promise.all([`/inference-log/${id}`, `/inference-log/${id}/records`].map(get));
-  // Where several requests have the id, all of them are shown.
+  // If several requests have the id, all are shown.
   if (found[0].code === "several_requests") found[1] = await get(`/inference-log?request_id=${id}`);
   $("log").textContent = found.map((one) => JSON.stringify(one, null, 2)).join("\n");
 });

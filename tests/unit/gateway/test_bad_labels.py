@@ -1,4 +1,4 @@
-"""What no label can be is refused in one sentence that names the request."""
+"""An invalid label is refused with an error that names the request."""
 
 import pytest
 from modelmesh.gateway.api.labels import LabelsRequest
@@ -9,7 +9,7 @@ from modelmesh.schemas.errors import InvalidInput
 @pytest.mark.parametrize(
     ("label", "shown"), [(None, "None"), ({}, "{}"), ([1, None], "None"), ([[1]], "[1]"), ({"a": 1}, "{'a': 1}")]
 )
-def test_what_no_label_can_be_is_refused_in_words(label, shown):
+def test_an_invalid_label_is_refused(label, shown):
     with pytest.raises(InvalidInput) as refused:
         parse(LabelsRequest, {"labels": {"r-1": label}})
     said = f"labels.r-1: a label is a boolean, a number or a text, or a list of them, not {shown!r}"
@@ -18,7 +18,7 @@ def test_what_no_label_can_be_is_refused_in_words(label, shown):
 
 
 @pytest.mark.parametrize("label", [True, 3, 2**70, 0.5, "yes", "", [], [1, "a", True]])
-def test_what_can_be_one_is_kept_as_it_is(label):
+def test_a_valid_label_is_unchanged(label):
     kept = parse(LabelsRequest, {"labels": {"r-1": label}}).labels["r-1"]
     assert kept == label
     assert type(kept) is type(label)

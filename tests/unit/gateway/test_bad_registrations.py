@@ -1,4 +1,4 @@
-"""Registrations as they go wrong: each is refused by a typed error that names the field, in words and not in Python's."""
+"""Each invalid registration is refused by a typed error that names the field, without raw Python messages."""
 
 import json
 import pickle
