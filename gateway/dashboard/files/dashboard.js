@@ -2,7 +2,7 @@
 // Follows /ui/stream and draws each state. Only the last minutes of each line are kept.
 
 const MAX_POINTS = 300; // points of a line: at one a second, five minutes
-const MOST_MODELS = 60, MOST_EVENTS = 200, MOST_DRIFTS = 3;
+const MAX_MODELS = 60, MOST_EVENTS = 200, MOST_DRIFTS = 3;
 const history = new Map(); // "model|version|what" -> [[seconds, value], ...]
 const before = new Map(); // counters of the previous state
 const $ = (id) => document.getElementById(id);
@@ -127,7 +127,7 @@ function draw(state) {
     const focused = document.activeElement;
     // Do not redraw while a button has the focus: it would disappear before the click.
     if (!focused || !$("models").contains(focused)) {
-      if (state.models.length) $("models").replaceChildren(...state.models.slice(0, MOST_MODELS).map((model) => drawModel(model, state.at)));
+      if (state.models.length) $("models").replaceChildren(...state.models.slice(0, MAX_MODELS).map((model) => drawModel(model, state.at)));
       for (const summary of document.querySelectorAll("details summary")) if (opened.has(summary.textContent)) summary.parentElement.open = true;
     }
     $("replicas").replaceChildren(...state.replicas.map((replica) => make("tr", {},
