@@ -169,7 +169,7 @@ def test_each_field_that_can_hold_a_tensor_is_looked_into():
                 call("F9"),
                 functions=[function([call(f"F{n - 1}")] * 9 if n else [constant()], f"F{n}") for n in range(10)],
             ),
-            "grow to more than",
+            "once its functions are inlined",
         ),
         (
             model(functions=[helper.make_function("", "Add", ["x", "w"], ["y"], [], [helper.make_opsetid("", 18)])]),

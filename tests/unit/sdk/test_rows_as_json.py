@@ -52,7 +52,7 @@ def test_values_of_other_libraries_are_sent_as_what_they_are():
         (1j, "JSON has no type for complex"),
         (b"bytes", "bytes are not text"),
         (decimal.Decimal("0.12345678901234567890"), "more digits than a float64 keeps"),
-        (datetime.timedelta(1), "timedelta is nothing"),
+        (datetime.timedelta(1), "no type for timedelta"),
         ({1: 2}, "must be str"),
     ],
 )
