@@ -1,4 +1,4 @@
-"""A CSV of what was right: the columns request_id and label."""
+"""Read a CSV file of labels, with the columns request_id and label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..schemas.errors import InvalidInput
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Return the label of each request id. Raises InvalidInput."""
+    """Return the labels by request id. Raises InvalidInput."""
     try:
         with path.open(newline="") as file:
             reader = csv.DictReader(file)

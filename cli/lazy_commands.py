@@ -1,4 +1,4 @@
-"""Import a command's module when somebody calls it: a role must be up again in no time, and a command answer at once."""
+"""Import a command's module only when it is called, so that roles and commands start fast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from ..schemas.errors import SetupError
 from ..schemas.extras import not_installed
 
-# In the order in which the help shows them.
+# In the order of the help.
 COMMANDS = {
     "local.commands": ("up", "status", "settings"),
     "commands.models": ("register", "predict", "models", "versions", "deploy", "delete"),
@@ -20,8 +20,7 @@ COMMANDS = {
     "commands.load": ("load",),
     "demo.command": ("demo",),
     "commands.doctor": ("doctor",),
-    "commands.import_model": ("import",),
-    "commands.sign": ("sign",),
+    "commands.model_files": ("import", "sign"),
     "commands.dead_letters": ("dead-letters",),
     "commands.database": ("db",),
     "commands.keys": ("keys",),
@@ -32,21 +31,21 @@ COMMANDS = {
     "commands.chaos": ("chaos",),
     "commands.roles": ("gateway", "router", "worker", "control", "recorder", "broker"),
 }
-# Modules whose commands bring up a mesh of their own, or look at one.
+# Modules whose commands start or inspect a local mesh.
 _LOCAL = ("local.commands", "demo.command")
 NAMES = tuple(name for names in COMMANDS.values() for name in names)
 _MODULES = {name: module for module, names in COMMANDS.items() for name in names}
 
 
 class LazyCommands(TyperGroup):
-    """The commands, each imported from its module when it is looked up."""
+    """The commands; each is imported from its module on first use."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return their names."""
+        """Return the names of the commands."""
         return list(NAMES)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return one, or None if there is none of the name."""
+        """Return a command, or None if there is none of this name."""
         module = _MODULES.get(cmd_name)
         if module is None:
             return None

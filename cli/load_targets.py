@@ -1,4 +1,4 @@
-"""Where a load goes: over HTTP, or straight over Kafka."""
+"""Targets for generated load: a gateway over HTTP, or Kafka directly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bodies_of(rows: list[Any]) -> list[bytes]:
 
 @contextlib.asynccontextmanager
 async def http_target(url: str, model: str, bodies: list[bytes]) -> AsyncIterator[Ask]:
-    """Send through a gateway; the bodies are sent in turn."""
+    """Yield a function that sends a request through a gateway; the bodies are sent in turn."""
     address = f"{url.rstrip('/')}/predict/{model}"
     headers = {"Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -42,7 +42,7 @@ async def http_target(url: str, model: str, bodies: list[bytes]) -> AsyncIterato
 
 @contextlib.asynccontextmanager
 async def kafka_target(settings: ClientSettings, model: str, bodies: list[bytes]) -> AsyncIterator[Ask]:
-    """Send over Kafka; the bodies are sent in turn."""
+    """Yield a function that sends a request over Kafka; the bodies are sent in turn."""
     async with PredictionClient(settings) as client:
 
         async def ask(number: int) -> int:

@@ -26,12 +26,12 @@ app = typer.Typer(
 
 @app.callback(help="Serve machine-learning models over a Kafka log.")
 def _quiet() -> None:
-    """What a command has to say goes to standard output; logs are a role's, which configures them itself."""
+    """Only errors are logged; a role configures its own logs."""
     configure_logs("error", "cli", "cli")
 
 
 def main() -> None:
-    """Run the command; a known error is one line, not a traceback."""
+    """Run the command; an error is printed as one line, not as a traceback."""
     take_over()
     try:
         app()
@@ -47,7 +47,7 @@ def main() -> None:
             _fail(missing.detail)
         if os.environ.get("MODELMESH_LOG_LEVEL", "").lower() == "debug":
             raise
-        _fail(f"this was not foreseen: {type(error).__name__}: {error} (MODELMESH_LOG_LEVEL=debug shows where)")
+        _fail(f"unexpected error: {type(error).__name__}: {error} (MODELMESH_LOG_LEVEL=debug shows where)")
 
 
 def _fail(message: str) -> None:

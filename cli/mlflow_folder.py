@@ -1,4 +1,4 @@
-"""A folder that MLflow saved, read without MLflow: the model's file, and its example as the rows that it was trained on."""
+"""Read a model folder of MLflow without MLflow: the model's file, and its input example with the types of the signature."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..schemas.errors import InvalidInput
 if TYPE_CHECKING:
     import pandas as pd
 
-# MLflow's types of columns, as pandas has them; others are left as the example has them.
+# pandas dtypes of MLflow's column types; columns of other types keep the dtype of the example.
 _TYPES = {
     "double": "float64",
     "float": "float32",
@@ -26,31 +26,31 @@ _TYPES = {
 }
 _PYTORCH = (
     "MLflow's pytorch flavour is a pickled module, which is not accepted: load it with mlflow.pytorch.load_model(folder) and "
-    "hand it over, ModelMeshClient().register_model(name, module, sample=x)"
+    "register the module: ModelMeshClient().register_model(name, module, sample=x)"
 )
 
 
 def read_mlflow(folder: Path) -> tuple[Path, str, Any | None, dict[str, Any]]:
-    """Return the model's file (or its folder, where its data lies in files beside it), framework, sample and what is known of it.
+    """Return the model's file (its folder, if an ONNX model has external data), framework, sample and metadata.
 
-    The sample is a DataFrame of the signature's types, or rows, arrays by name; None without an example. Raises InvalidInput for
-    a folder that is none of MLflow's or names files elsewhere, and for a flavour that is not served here.
+    The sample is a DataFrame with the signature's types, rows, or arrays by name; None without an example. Raises InvalidInput
+    if it is not an MLflow folder, if it names files outside itself, and for an unsupported flavour.
     """
     try:
         document = yaml.safe_load((folder / "MLmodel").read_text())
         flavors = dict(document["flavors"])
     except OSError:
         raise InvalidInput(
-            f"{folder} is no model that MLflow saved: it has no file MLmodel (name the folder that has it)",
+            f"{folder} is not a model that MLflow saved: it has no file MLmodel",
             field="source",
         ) from None
     except (yaml.YAMLError, TypeError, KeyError, ValueError):
         raise InvalidInput(
-            f"{folder / 'MLmodel'} is no model that MLflow saved: it names no flavors", field="source"
+            f"{folder / 'MLmodel'} is not a model that MLflow saved: it names no flavors", field="source"
         ) from None
     path, framework = _file(folder, {name: about or {} for name, about in flavors.items()})
     if not path.exists():
-        raise InvalidInput(f"{path} is named by {folder / 'MLmodel'}, and is not there", field="source")
+        raise InvalidInput(f"{path} is named by {folder / 'MLmodel'}, but is not there", field="source")
     known = {
         key: document[key] for key in ("run_id", "mlflow_version", "model_uuid", "utc_time_created") if key in document
     }
@@ -60,11 +60,11 @@ def read_mlflow(folder: Path) -> tuple[Path, str, Any | None, dict[str, Any]]:
 
 
 def _inside(folder: Path, name: object) -> Path:
-    """Return the path of what MLmodel names. Raises InvalidInput where that lies elsewhere: it would be sent to the gateway."""
+    """Return the path of a file that MLmodel names. Raises InvalidInput if it is outside the folder: it would be uploaded."""
     path = folder / str(name)
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InvalidInput(
-            f"{folder / 'MLmodel'} names {str(name)[:200]!r}, which is not in its folder: only what is there is sent",
+            f"{folder / 'MLmodel'} names {str(name)[:200]!r}, which is not in its folder: only files in the folder are sent",
             field="source",
         )
     return path
@@ -83,7 +83,7 @@ def _file(folder: Path, flavors: Mapping[str, Any]) -> tuple[Path, str]:
         raise InvalidInput(_PYTORCH, field="source")
     others = ", ".join(name for name in flavors if name != "python_function") or "python_function"
     raise InvalidInput(
-        f"MLflow's flavour {others} is not served here: sklearn and onnx are (convert the model to ONNX and save it with "
+        f"MLflow's flavour {others} is not supported: sklearn and onnx are (convert the model to ONNX and save it with "
         "mlflow.onnx.save_model, or wrap it as a scikit-learn estimator)",
         field="source",
     )
@@ -95,7 +95,7 @@ def _columns(signature: Mapping[str, Any]) -> list[dict[str, Any]]:
     try:
         found = json.loads(inputs) if isinstance(inputs, str) else inputs
     except json.JSONDecodeError:
-        raise InvalidInput("the signature's inputs in MLmodel are no JSON", field="source") from None
+        raise InvalidInput("the signature's inputs in MLmodel are not JSON", field="source") from None
     return [column for column in found if isinstance(column, dict)] if isinstance(found, list) else []
 
 
@@ -107,7 +107,7 @@ def _example(folder: Path, described: Mapping[str, Any]) -> Any | None:
         example = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise InvalidInput(
-            f"{path} is no JSON: mend it, or remove it to import without an example", field="source"
+            f"{path} is not JSON: repair it, or remove it to import without an example", field="source"
         ) from None
     for wrapper in ("dataframe_split", "dataframe_records", "instances", "inputs"):
         if isinstance(example, dict) and len(example) == 1 and wrapper in example:
@@ -116,7 +116,7 @@ def _example(folder: Path, described: Mapping[str, Any]) -> Any | None:
 
 
 def _sample(example: Any, columns: list[dict[str, Any]]) -> Any | None:
-    """Return the example as rows; as a table of the signature's types where it has one."""
+    """Return the example as rows, or as a table with the signature's types if there is a signature."""
     names = [str(column["name"]) for column in columns if "name" in column]
     if not isinstance(example, list | dict) or not example:
         return None
@@ -142,7 +142,7 @@ def _sample(example: Any, columns: list[dict[str, Any]]) -> Any | None:
 
 
 def _by_columns(example: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return {column: values} as rows; values by row number are pandas' own form, and single values one row."""
+    """Return {column: values} as rows. Values may be by row number, as pandas writes them; single values are one row."""
     columns = {str(name): list(value.values()) if isinstance(value, dict) else value for name, value in example.items()}
     if not all(isinstance(value, list) for value in columns.values()):
         return [columns]
@@ -152,43 +152,43 @@ def _by_columns(example: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _matrix(rows: list[Any], tensors: list[dict[str, Any]]) -> Any:
-    """Return rows without names: as an array of the type that the signature says."""
+    """Return rows without column names, as an array of the signature's dtype."""
     import numpy as np
 
-    wanted = tensors[0].get("tensor-spec", {}).get("dtype") if len(tensors) == 1 else None
-    if wanted is None or str(wanted) in ("object", "str", "string"):
+    dtype = tensors[0].get("tensor-spec", {}).get("dtype") if len(tensors) == 1 else None
+    if dtype is None or str(dtype) in ("object", "str", "string"):
         return rows
     try:
-        return np.array(rows, dtype=wanted)
+        return np.array(rows, dtype=dtype)
     except (TypeError, ValueError):
-        raise InvalidInput(f"the example is no array of {wanted}, as the signature says", field="source") from None
+        raise InvalidInput(f"the example is not an array of {dtype}, as the signature says", field="source") from None
 
 
 def _typed(records: list[dict[str, Any]], columns: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return rows as a table of the signature's types; whole numbers with gaps are floating-point, as pandas has them."""
+    """Return rows as a table with the signature's types; integers with missing values become float64, as in pandas."""
     import pandas as pd
 
     table = pd.DataFrame(records)
     for column in columns:
-        name, wanted = str(column.get("name")), _TYPES.get(str(column.get("type")))
-        if name not in table or wanted is None:
+        name, dtype = str(column.get("name")), _TYPES.get(str(column.get("type")))
+        if name not in table or dtype is None:
             continue
         values: Any = table[name]
-        gaps = bool(values.isna().any())
+        has_missing = bool(values.isna().any())
         try:
-            if wanted.startswith("datetime"):
-                table[name] = pd.to_datetime(values).astype(wanted)
-            elif wanted == "bool" and gaps:
+            if dtype.startswith("datetime"):
+                table[name] = pd.to_datetime(values).astype(dtype)
+            elif dtype == "bool" and has_missing:
                 table[name] = values.astype(object)
             else:
-                table[name] = values.astype("float64" if gaps and wanted.startswith("int") else wanted)
+                table[name] = values.astype("float64" if has_missing and dtype.startswith("int") else dtype)
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidInput(f"the example's column {name} is not {column['type']}: {error}", field=name) from None
     return table
 
 
-def typed_alone(folder: Path) -> Any | None:
-    """Return one made-up row of the signature's types, for a model with moments that says nothing of them itself."""
+def made_up_sample(folder: Path) -> Any | None:
+    """Return one made-up row with the signature's types if a column is a datetime, a type that the model's file does not have."""
     document = yaml.safe_load((folder / "MLmodel").read_text())
     columns = [column for column in _columns(document.get("signature") or {}) if "name" in column]
     if not any(column.get("type") == "datetime" for column in columns):

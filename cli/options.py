@@ -1,4 +1,4 @@
-"""Options that many commands share, and how a command says what it did."""
+"""Shared options and output functions of the commands."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _console = Console()
 
 
 def json_text(found: Any) -> str:
-    """Return as JSON what the client answered: documents, or what is made of them."""
+    """Return a client's result, documents included, as JSON."""
     return json.dumps(found, default=Document.as_json)
 
 
 def say(text: str, document: Any, *, as_json: bool) -> None:
-    """Print what was done: as JSON for programs, else in words."""
+    """Print a result: the document as JSON, or the text."""
     if as_json:
         print(json_text(document), flush=True)
     else:

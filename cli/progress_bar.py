@@ -1,4 +1,4 @@
-"""Progress on a terminal: a bar where the end is known, a line where it is not."""
+"""Show progress on a terminal: a bar if the total is known, otherwise a line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 
 class TerminalProgress:
-    """Call it as a `broker.progress.Progress`."""
+    """Implements `broker.embedded.progress.Progress`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -15,7 +15,7 @@ class TerminalProgress:
         self._step = ""
 
     def __call__(self, step: str, done: float, total: float | None) -> None:
-        """Show how far a step is."""
+        """Show the progress of a step."""
         if step != self._step:
             self._close()
             self._step = step

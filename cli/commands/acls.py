@@ -1,4 +1,4 @@
-"""`modelmesh acls`: what each role may do on Kafka, as commands for kafka-acls.sh."""
+"""`modelmesh acls`: the Kafka ACLs that each role needs, as kafka-acls.sh commands or Strimzi KafkaUsers."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from ..options import JsonOption, say
 
 def print_acls(
     prefix: Annotated[
-        str | None, typer.Option(help="The mesh's prefix; MODELMESH_PREFIX where it is left out.", show_default=False)
+        str | None, typer.Option(help="The mesh's prefix; default: MODELMESH_PREFIX.", show_default=False)
     ] = None,
-    user: Annotated[
-        list[str] | None, typer.Option(help="ROLE=NAME: the role's user in Kafka; may be given several times.")
-    ] = None,
-    user_prefix: Annotated[str, typer.Option(help="Of the names of all other roles' users.")] = "modelmesh-",
-    role: Annotated[list[str] | None, typer.Option(help="This role alone; may be given several times.")] = None,
-    bootstrap: Annotated[str | None, typer.Option(help="Kafka; MODELMESH_KAFKA where it is left out.")] = None,
-    command_config: Annotated[str, typer.Option(help="The file by which kafka-acls.sh logs in.")] = "admin.properties",
+    user: Annotated[list[str] | None, typer.Option(help="ROLE=NAME: the role's Kafka user; can be repeated.")] = None,
+    user_prefix: Annotated[str, typer.Option(help="Prefix of the other roles' Kafka users.")] = "modelmesh-",
+    role: Annotated[list[str] | None, typer.Option(help="Only this role; can be repeated.")] = None,
+    bootstrap: Annotated[str | None, typer.Option(help="Kafka's address; default: MODELMESH_KAFKA.")] = None,
+    command_config: Annotated[
+        str, typer.Option(help="The client configuration file for kafka-acls.sh.")
+    ] = "admin.properties",
     strimzi: Annotated[
-        str | None, typer.Option(help="As KafkaUsers of the Strimzi cluster of this name.", show_default=False)
+        str | None, typer.Option(help="Print KafkaUsers for the Strimzi cluster with this name.", show_default=False)
     ] = None,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Give these rights now, as MODELMESH_KAFKA_USER, and print none.")
+        bool, typer.Option("--apply", help="Create the ACLs now, as MODELMESH_KAFKA_USER, instead of printing them.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the Kafka rights that each role needs, as commands; without --apply nothing is asked and nothing changed."""
+    """Print the Kafka ACLs that each role needs, as commands. Kafka is only contacted with --apply."""
     if apply and strimzi is not None:
-        raise InvalidInput("--apply gives rights, --strimzi prints them: take one of them", field="apply")
+        raise InvalidInput("--apply and --strimzi cannot be combined", field="apply")
     settings = MeshSettings()
     if prefix is not None:
         settings = settings.model_copy(update={"prefix": prefix})
@@ -59,12 +59,12 @@ def print_acls(
         for name in dict.fromkeys(acl.role for acl in chosen):
             print(kafka_user(users[name], strimzi, [acl for acl in chosen if acl.role == name]))
         return
-    for alike in _alike(chosen):
-        print(command(alike, users[alike[0].role], bootstrap or settings.kafka, command_config))
+    for group in _groups(chosen):
+        print(command(group, users[group[0].role], bootstrap or settings.kafka, command_config))
 
 
-def _alike(rights: list[Acl]) -> list[list[Acl]]:
-    """Group rights that differ in the name alone: one command gives them all, and each command starts a JVM."""
+def _groups(rights: list[Acl]) -> list[list[Acl]]:
+    """Group ACLs that differ only in the name, for one command each, since every command starts a JVM."""
 
     def kind(acl: Acl) -> tuple[int, str, bool, tuple[str, ...]]:
         return ROLES.index(acl.role), acl.resource, acl.prefixed, acl.operations
@@ -73,7 +73,7 @@ def _alike(rights: list[Acl]) -> list[list[Acl]]:
 
 
 def command(rights: list[Acl], user: str, bootstrap: str, config: str) -> str:
-    """Return the command that gives a user rights that differ in the name alone; repeated, it changes nothing."""
+    """Return the idempotent command that adds ACLs of a user which differ only in the name."""
     first = rights[0]
     words = ["kafka-acls.sh", "--bootstrap-server", bootstrap, "--command-config", config, "--add"]
     words += ["--allow-principal", f"User:{user}"]
@@ -84,7 +84,7 @@ def command(rights: list[Acl], user: str, bootstrap: str, config: str) -> str:
 
 
 def kafka_user(user: str, cluster: str, rights: list[Acl]) -> str:
-    """Return a YAML document: Strimzi makes the user, its password in a secret of the same name, and its rights."""
+    """Return a YAML document from which Strimzi creates the user, a secret of the same name with its password, and its ACLs."""
     lines = [
         "---",
         "apiVersion: kafka.strimzi.io/v1beta2",

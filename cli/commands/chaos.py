@@ -1,4 +1,4 @@
-"""`modelmesh chaos start|list|stop`: faults on purpose, to see how a mesh takes them."""
+"""`modelmesh chaos start|list|stop`: fault injection."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def start(
     routing_key: Annotated[str, typer.Option(help="Only requests with this routing key.")] = "",
     replica: Annotated[str, typer.Option(help="Only in this replica.")] = "",
     topic: Annotated[str, typer.Option(help="latency, drop-replies: only records to this topic.")] = "",
-    share: Annotated[float, typer.Option(help="Share of what matches, above 0 and up to 1.")] = 1.0,
-    milliseconds: Annotated[float, typer.Option(help="latency: so much is added.")] = 100.0,
-    seconds: Annotated[float, typer.Option("--for", min=0.1, max=3600, help="Seconds until it ends by itself.")] = 30.0,
+    share: Annotated[float, typer.Option(help="Share of the matching requests, above 0 and up to 1.")] = 1.0,
+    milliseconds: Annotated[float, typer.Option(help="latency: milliseconds to add.")] = 100.0,
+    seconds: Annotated[float, typer.Option("--for", min=0.1, max=3600, help="Seconds until it ends.")] = 30.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Switch a fault on for a while."""
+    """Start a fault for a limited time."""
     if kind not in FAULT_KINDS:
         raise InvalidInput(f"kind must be one of {', '.join(FAULT_KINDS)}, not {kind[:40]!r}", field="kind")
     if not 0 < share <= 1:
@@ -70,7 +70,7 @@ async def _start(fault: Fault) -> None:
 
 @app.command("list")
 def list_faults(as_json: JsonOption = False) -> None:
-    """List the faults that are on."""
+    """List the active faults."""
     faults = asyncio.run(_active())
     if as_json:
         print(json.dumps([fault.model_dump() for fault in faults]))
@@ -86,7 +86,7 @@ def list_faults(as_json: JsonOption = False) -> None:
             f"{fault.milliseconds:g}",
             f"{fault.until - time.time():.0f}",
         )
-    console.print(table if faults else "no fault is on")
+    console.print(table if faults else "no fault is active")
 
 
 async def _active() -> list[Fault]:
@@ -97,14 +97,16 @@ async def _active() -> list[Fault]:
 @app.command()
 def stop(
     fault_id: Annotated[str | None, typer.Argument(help="The fault, as the list shows it.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All that are on.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All active faults.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Switch a fault off."""
+    """Stop a fault."""
     if (fault_id is None) != every:
-        raise InvalidInput("give either a fault or --all", field="fault_id")
+        raise InvalidInput("give either a fault id or --all", field="fault_id")
     stopped = asyncio.run(_stop(fault_id))
-    say("\n".join(f"{one} is off" for one in stopped) or "no fault is on", {"stopped": stopped}, as_json=as_json)
+    say(
+        "\n".join(f"{one} is stopped" for one in stopped) or "no fault is active", {"stopped": stopped}, as_json=as_json
+    )
 
 
 async def _stop(fault_id: str | None) -> list[str]:

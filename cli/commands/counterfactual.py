@@ -17,18 +17,20 @@ console = Console()
 def counterfactual(
     name: Annotated[str, typer.Argument(help="The model's name, for its newest canary, or a canary's id.")],
     threshold: Annotated[
-        str | None, typer.Option("--rollback-at", help="Roll back above this share of failures; none: never.")
+        str | None, typer.Option("--rollback-at", help="Roll back above this failure rate; none: never.")
     ] = None,
-    min_requests: Annotated[int | None, typer.Option(help="The candidate's requests before that counts.")] = None,
-    window: Annotated[float | None, typer.Option(help="Seconds over which the share is taken.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="The chance of a false alarm.")] = None,
+    min_requests: Annotated[
+        int | None, typer.Option(help="Minimum number of the candidate's requests for that rule.")
+    ] = None,
+    window: Annotated[float | None, typer.Option(help="Seconds over which the failure rate is measured.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="The probability of a false alarm.")] = None,
     latency_tolerance: Annotated[
-        str | None, typer.Option(help="p95 and p99 may be so many times stable's; none: not judged.")
+        str | None, typer.Option(help="Maximum p95 and p99 as a factor of stable's; none: not judged.")
     ] = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a recorded canary again by other rules; what is not given is as it was."""
+    """Judge a recorded canary again by other rules; the default of each is the canary's own rule."""
     rules: dict[str, Any] = {"min_requests": min_requests, "window_seconds": window, "alpha": alpha}
     rules = {rule: value for rule, value in rules.items() if value is not None}
     for rule, text in (("auto_rollback_threshold", threshold), ("latency_tolerance", latency_tolerance)):
@@ -57,7 +59,7 @@ def _number(rule: str, text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise InvalidInput(f"{rule} is a number or none, not {text[:20]!r}", field=rule) from None
+        raise InvalidInput(f"{rule} must be a number or none, not {text[:20]!r}", field=rule) from None
 
 
 def add_to(app: typer.Typer) -> None:

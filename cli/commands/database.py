@@ -21,38 +21,38 @@ def _run(url: str, action: Coroutine[Any, Any, Any]) -> Any:
 
 @app.command()
 def upgrade(
-    revision: Annotated[str, typer.Argument(help="Up to this revision.")] = "head", as_json: JsonOption = False
+    revision: Annotated[str, typer.Argument(help="The target revision.")] = "head", as_json: JsonOption = False
 ) -> None:
-    """Bring the schema up to date. Roles do so when they start; this does it before."""
+    """Upgrade the schema. Roles also do so when they start."""
     url = StorageSettings().database_url
     _run(url, migrate.upgrade(url, revision))
-    _say_where(url, as_json=as_json)
+    _show_revision(url, as_json=as_json)
 
 
 @app.command()
 def downgrade(
-    revision: Annotated[str, typer.Argument(help="Down to this revision; 'base' drops every table.")],
+    revision: Annotated[str, typer.Argument(help="The target revision; 'base' drops every table.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Take the schema back. What the dropped columns and tables held is lost."""
+    """Downgrade the schema. The data of dropped columns and tables is lost."""
     url = StorageSettings().database_url
     _run(url, migrate.downgrade(url, revision))
-    _say_where(url, as_json=as_json)
+    _show_revision(url, as_json=as_json)
 
 
 @app.command()
 def current(as_json: JsonOption = False) -> None:
-    """Say at which revision the database is. Exit code 1 when that is not the newest."""
-    found, newest = _say_where(StorageSettings().database_url, as_json=as_json)
+    """Show the database's revision. Exit code 1 if it is not the newest."""
+    found, newest = _show_revision(StorageSettings().database_url, as_json=as_json)
     if found != newest:
         raise typer.Exit(1)
 
 
-def _say_where(url: str, *, as_json: bool) -> tuple[str, str]:
+def _show_revision(url: str, *, as_json: bool) -> tuple[str, str]:
     found, newest = _run(url, migrate.current(url)), migrate.newest()
     text = f"the database is at {found}, the newest is {newest}"
     if found != newest:
-        text += ": `modelmesh db upgrade` brings it there"
+        text += ": upgrade it with `modelmesh db upgrade`"
     say(text, {"revision": found, "newest": newest}, as_json=as_json)
     return found, newest
 

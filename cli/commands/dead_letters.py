@@ -1,4 +1,4 @@
-"""`modelmesh dead-letters list|show|redrive`: the records that were put aside, straight from MODELMESH_KAFKA."""
+"""`modelmesh dead-letters list|show|redrive`: dead letters, read directly from MODELMESH_KAFKA."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Number = Annotated[int, typer.Argument(min=0, help="The dead letter's number, as
 
 @app.command("list")
 def list_letters(
-    newest: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 50, as_json: JsonOption = False
+    newest: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 50, as_json: JsonOption = False
 ) -> None:
-    """List what was put aside, with the reason."""
+    """List the newest dead letters with their reasons."""
     letters = asyncio.run(DeadLetters(ClientSettings()).list(newest))
     if as_json:
         print(json.dumps([letter.document() for letter in letters]))
         return
     if not letters:
-        console.print("nothing was put aside")
+        console.print("there are no dead letters")
         return
     table = Table("number", "at", "from", "reason", "redriven")
     for letter in letters:
@@ -48,7 +48,7 @@ def list_letters(
 
 @app.command()
 def show(number: Number, as_json: JsonOption = False) -> None:
-    """Show one with its headers, value and stack."""
+    """Show a dead letter with its headers, value and stack trace."""
     letter = asyncio.run(DeadLetters(ClientSettings()).get(number))
     document = letter.document()
     if as_json:
@@ -65,15 +65,15 @@ def show(number: Number, as_json: JsonOption = False) -> None:
 @app.command()
 def redrive(
     number: Annotated[int | None, typer.Argument(min=0, help="The dead letter's number, as the list shows it.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All that have not been sent again yet.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All that have not been redriven yet.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a record on its way again. A request goes in under a new id, and its answer is shown."""
+    """Redrive a dead letter: send its record again. A request gets a new id, and its answer is shown."""
     if (number is None) != every:
         raise InvalidInput("give either the number of a dead letter or --all", field="number")
     outcomes = asyncio.run(_redrive(number))
     text = "\n".join(f"{outcome['number']}: {outcome['outcome']}" for outcome in outcomes)
-    say(text or "there is nothing to send again", outcomes, as_json=as_json)
+    say(text or "there is nothing to redrive", outcomes, as_json=as_json)
     if any(outcome["failed"] for outcome in outcomes):
         raise typer.Exit(1)
 

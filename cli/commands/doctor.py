@@ -1,4 +1,4 @@
-"""`modelmesh doctor`: whether this machine and the parts around it are fit, and what to do where not."""
+"""`modelmesh doctor`: check this machine and the services around it, and tell what to do about problems."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ console = Console()
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, how it is, and what that means."""
+    """The result of one check. The JSON output has these field names."""
 
     what: str
     state: Literal["good", "note", "bad"]
@@ -40,8 +40,8 @@ class Finding:
 
 
 def doctor(url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
-    """Look at Python, Java, Kafka, database, cache, models' sandbox, disk and clock. Exit code 1 where something is bad."""
-    findings = asyncio.run(_look(Settings(), url))
+    """Check Python, Java, Kafka, database, cache, sandbox, disk and clock. Exit code 1 if a check is bad."""
+    findings = asyncio.run(_check_all(Settings(), url))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -54,8 +54,8 @@ def doctor(url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-async def _look(settings: Settings, url: str) -> list[Finding]:
-    looks: list[tuple[str, Callable[[], Awaitable[Finding]]]] = [
+async def _check_all(settings: Settings, url: str) -> list[Finding]:
+    checks: list[tuple[str, Callable[[], Awaitable[Finding]]]] = [
         ("Python", _python),
         ("Java", _java),
         ("Kafka", lambda: _kafka(settings)),
@@ -66,9 +66,9 @@ async def _look(settings: Settings, url: str) -> list[Finding]:
         ("gateway and clock", lambda: _gateway(url)),
     ]
     found = []
-    for what, look in looks:
+    for what, check in checks:
         try:
-            found.append(await look())
+            found.append(await check())
         except ModelMeshError as error:
             found.append(Finding(what, "bad", error.detail))
     return found
@@ -83,7 +83,7 @@ async def _java() -> Finding:
     try:
         return Finding("Java", "good", f"{await asyncio.to_thread(find_java)}, for the embedded Kafka")
     except ModelMeshError as error:
-        return Finding("Java", "note", f"{error.detail}; not needed where MODELMESH_KAFKA names a Kafka")
+        return Finding("Java", "note", f"{error.detail}; not needed if MODELMESH_KAFKA is set")
 
 
 async def _kafka(settings: Settings) -> Finding:
@@ -91,7 +91,7 @@ async def _kafka(settings: Settings) -> Finding:
         async with admin_client(settings) as admin:
             brokers = len((await admin.describe_cluster())["brokers"])
     except ModelMeshError as error:
-        return Finding("Kafka", "note", f"{error.detail}; `modelmesh up` brings its own")
+        return Finding("Kafka", "note", f"{error.detail}; `modelmesh up` starts its own")
     enough = brokers >= settings.replication
     said = f"{brokers} brokers at {settings.kafka}"
     return Finding(
@@ -103,7 +103,7 @@ async def _kafka(settings: Settings) -> Finding:
 
 async def _database(settings: Settings) -> Finding:
     if not settings.database and not (settings.data / "modelmesh.db").exists():
-        return Finding("database", "note", f"SQLite in {settings.data}, not made yet")
+        return Finding("database", "note", f"SQLite in {settings.data}, not created yet")
     url = settings.database_url
     revision = await asyncio.to_thread(migrate.translate_errors, url, lambda: asyncio.run(migrate.current(url)))
     newest = migrate.newest()
@@ -114,7 +114,7 @@ async def _database(settings: Settings) -> Finding:
 
 async def _cache(settings: Settings) -> Finding:
     if not settings.redis:
-        return Finding("cache", "good", "in the routers' memory; MODELMESH_REDIS would share it")
+        return Finding("cache", "good", "in the routers' memory; set MODELMESH_REDIS to share it")
     from ...router.redis_answers import open_redis
 
     client = open_redis(settings.redis)
@@ -123,7 +123,7 @@ async def _cache(settings: Settings) -> Finding:
         await client.ping()
         milliseconds = 1000 * (time.perf_counter() - began)
     except (RedisError, OSError) as error:
-        return Finding("cache", "bad", f"Redis does not answer: {error}; predictions go on without it")
+        return Finding("cache", "bad", f"Redis does not answer: {error}; predictions work without it")
     finally:
         await client.aclose()
     slow = milliseconds > 1000 * settings.cache_patience
@@ -133,11 +133,13 @@ async def _cache(settings: Settings) -> Finding:
 async def _sandbox(settings: Settings) -> Finding:
     refused = await asyncio.to_thread(refused_restrictions)
     if not refused:
-        return Finding("models' processes", "good", "kept apart: own user, processes, network and files")
-    said = f"not kept apart whole, this machine refuses {'; '.join(refused)}"
+        return Finding("models' processes", "good", "isolated: own user, processes, network and files")
+    said = f"not fully isolated: this machine refuses {'; '.join(refused)}"
     if settings.sandbox == "whole":
-        return Finding("models' processes", "bad", f"{said}: models that are code do not run (MODELMESH_SANDBOX=whole)")
-    return Finding("models' processes", "note", f"{said}: take models that are code from those alone whom you trust")
+        return Finding(
+            "models' processes", "bad", f"{said}: models that contain code do not run (MODELMESH_SANDBOX=whole)"
+        )
+    return Finding("models' processes", "note", f"{said}: accept models that contain code only from people you trust")
 
 
 async def _disk(settings: Settings) -> Finding:
@@ -149,16 +151,16 @@ async def _disk(settings: Settings) -> Finding:
 async def _gateway(url: str) -> Finding:
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
-            asked = time.time()
+            sent_at = time.time()
             async with session.get(f"{url.rstrip('/')}/health") as answer:
                 document = await answer.json()
-            between = (asked + time.time()) / 2
+            midpoint = (sent_at + time.time()) / 2
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         return Finding("gateway and clock", "note", f"no gateway at {url}: {error or type(error).__name__}")
-    apart = abs(document["at"] - between)
+    apart = abs(document["at"] - midpoint)
     if apart > MAX_CLOCK_OFFSET_SECONDS:
         return Finding(
-            "gateway and clock", "bad", f"the clocks are {apart:.1f} s apart: deadlines would be wrong, use NTP"
+            "gateway and clock", "bad", f"the clocks are {apart:.1f} s apart, which makes deadlines wrong: use NTP"
         )
     state: Literal["good", "bad"] = "good" if document["ready"] else "bad"
     missing = ", ".join(name for name, fine in document["checks"].items() if not fine)

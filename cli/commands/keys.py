@@ -1,4 +1,4 @@
-"""`modelmesh keys create|list|revoke`: API keys, straight on MODELMESH_KAFKA, since the first one has nobody to ask for it."""
+"""`modelmesh keys create|list|revoke`: API keys, written directly to MODELMESH_KAFKA; the first key cannot come from the API."""
 
 from __future__ import annotations
 
@@ -36,44 +36,40 @@ app = typer.Typer(no_args_is_help=True, help="API keys.", rich_markup_mode=None)
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is.")],
-    scope: Annotated[
-        list[str] | None, typer.Option(help="predict, deploy or admin; may be given several times.")
-    ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(help="Good for this model alone; may be given several times.")
-    ] = None,
-    per_minute: Annotated[int | None, typer.Option(min=1, help="Requests a minute.")] = None,
-    days: Annotated[float | None, typer.Option(min=0.0, help="Good for so many days.")] = None,
+    name: Annotated[str, typer.Argument(help="The name of the key's holder.")],
+    scope: Annotated[list[str] | None, typer.Option(help="predict, deploy or admin; can be repeated.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only for this model; can be repeated.")] = None,
+    per_minute: Annotated[int | None, typer.Option(min=1, help="Maximum number of requests a minute.")] = None,
+    days: Annotated[float | None, typer.Option(min=0.0, help="Days until it expires.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key and show it, this once."""
+    """Create a key and show it once."""
     if not scope:
-        raise InvalidInput("a key without a scope may do nothing: give --scope predict, deploy or admin", field="scope")
+        raise InvalidInput("a key needs a scope: give --scope predict, deploy or admin", field="scope")
     unknown = [word for word in scope if word not in get_args(Scope)]
     if unknown:
         raise InvalidInput(f"there is no scope {unknown[0]!r}: predict, deploy or admin", field="scope")
     now = time.time()
     try:
-        key, shown = make_key(
+        key, token = make_key(
             name,
             tuple(scope),  # type: ignore[arg-type]
             now=now,
             models=tuple(model or ()),
             requests_per_minute=per_minute,
             expires_at=now + 86400 * days if days is not None else None,
-            created_by=_me(),
+            created_by=_user_name(),
         )
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidInput(f"{first['loc'][0]}: {first['msg']}", field=str(first["loc"][0])) from None
     asyncio.run(_write(key))
     if as_json:
-        print(json.dumps({**KeyDocument.of(key).model_dump(), "key": shown}))
+        print(json.dumps({**KeyDocument.of(key).model_dump(), "key": token}))
         return
-    console.print(shown, highlight=False, markup=False, soft_wrap=True)
+    console.print(token, highlight=False, markup=False, soft_wrap=True)
     Console(stderr=True).print(
-        "Keep it now: only its hash is stored. Use it as `Authorization: Bearer mm_...`", markup=False
+        "Save it now: only its hash is stored. Use it as `Authorization: Bearer mm_...`", markup=False
     )
 
 
@@ -85,7 +81,7 @@ def list_keys(as_json: JsonOption = False) -> None:
         print(json.dumps([document.model_dump() for document in documents]))
         return
     if not documents:
-        console.print("there are no keys: `modelmesh keys create NAME --scope predict` makes one")
+        console.print("there are no keys: create one with `modelmesh keys create NAME --scope predict`")
         return
     table = Table("id", "name", "scopes", "models", "a minute", "expires", "state")
     for document in documents:
@@ -103,14 +99,14 @@ def list_keys(as_json: JsonOption = False) -> None:
 
 @app.command()
 def revoke(
-    key: Annotated[str, typer.Argument(help="The key's id, or its name where that is one key's alone.")],
+    key: Annotated[str, typer.Argument(help="The key's id, or its name if it is unique.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Revoke a key: every gateway refuses it from now on."""
+    """Revoke a key: every gateway refuses it from then on."""
     found = [known for known in asyncio.run(_read()).values() if key in (known.id, known.name)]
     found = [known for known in found if known.revoked_at is None] or found
     if not found:
-        raise NotFound(f"there is no key {key[:80]!r}: `modelmesh keys list` shows them", field="key")
+        raise NotFound(f"there is no key {key[:80]!r}: `modelmesh keys list` lists the keys", field="key")
     if len(found) > 1:
         raise InvalidInput(f"{len(found)} keys are named {key!r}: give the id", field="key")
     revoked = found[0].model_copy(update={"revoked_at": time.time()})
@@ -118,7 +114,7 @@ def revoke(
     say(f"{revoked.name} ({revoked.id}) is revoked", KeyDocument.of(revoked).model_dump(), as_json=as_json)
 
 
-def _me() -> str:
+def _user_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
@@ -143,7 +139,7 @@ async def _read() -> dict[str, ApiKey]:
 async def _write(key: ApiKey) -> None:
     settings = await _settings()
     async with _outbox(settings) as outbox:
-        await KeyWriter(settings, outbox).write(key, actor=_me(), source="cli")
+        await KeyWriter(settings, outbox).write(key, actor=_user_name(), source="cli")
         await outbox.flushed()
 
 

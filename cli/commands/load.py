@@ -1,4 +1,4 @@
-"""`modelmesh load`: ask a model for many predictions and report how it went."""
+"""`modelmesh load`: generate load on a model and report rate, latencies and errors."""
 
 from __future__ import annotations
 
@@ -29,15 +29,19 @@ console = Console(stderr=True)
 
 def load(
     model: Annotated[str, typer.Argument(help="The model's name.")],
-    rate: Annotated[float | None, typer.Option(min=0.1, help="Requests a second, whatever the answers do.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Without --rate: requests in flight.")] = 64,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Requests a second, independent of the answers (open loop).")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight, without --rate.")] = 64,
     duration: Annotated[float, typer.Option(min=0.1, help="Seconds.")] = 10.0,
-    inputs: Annotated[str | None, typer.Option(help="Rows to send in turn, as JSON or @file; else made up.")] = None,
-    kafka: Annotated[bool, typer.Option("--kafka", help="Straight over MODELMESH_KAFKA, not through HTTP.")] = False,
+    inputs: Annotated[
+        str | None, typer.Option(help="Rows to send in turn, as JSON or @file; default: generated.")
+    ] = None,
+    kafka: Annotated[bool, typer.Option("--kafka", help="Directly over MODELMESH_KAFKA instead of HTTP.")] = False,
     url: UrlOption = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
-    """Send requests for a while; print rate, latencies and errors. Exit code 1 when there were errors."""
+    """Send requests for a while; print rate, latencies and errors. Exit code 1 if there were errors."""
     rows = read_json(inputs, "inputs") if inputs else None
     if rows is not None and (not isinstance(rows, list) or not rows):
         raise InvalidInput("inputs must be a list of rows, one at least", field="inputs")
@@ -57,8 +61,8 @@ async def _load(
     if rows is None:
         rows = await _made_up_rows(url, model)
     bodies = bodies_of(rows)
-    road = kafka_target(ClientSettings(), model, bodies) if kafka else http_target(url, model, bodies)
-    async with road as ask:
+    target = kafka_target(ClientSettings(), model, bodies) if kafka else http_target(url, model, bodies)
+    async with target as ask:
         generator = LoadGenerator(ask)
         watching = asyncio.create_task(_show(generator.report, duration))
         try:

@@ -1,4 +1,4 @@
-"""`modelmesh register|predict|models|versions|deploy`: what the SDK does, from a shell."""
+"""`modelmesh register|predict|models|versions|deploy|delete`: SDK calls from a shell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ console = Console()
 
 
 def read_json(text: str, what: str) -> Any:
-    """Return JSON given as itself, or as @file."""
+    """Return JSON that is given as text or as @file."""
     if text.startswith("@"):
         path = Path(text[1:])
         if not path.is_file():
@@ -37,7 +37,7 @@ def _model_of(source: str) -> Any:
     if Path(source).exists() or ":" not in source:
         return Path(source)
     module, _, attribute = source.partition(":")
-    sys.path.insert(0, "")  # a module beside which the command is run
+    sys.path.insert(0, "")  # also find modules in the working directory
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
@@ -47,15 +47,15 @@ def _model_of(source: str) -> Any:
 def register(
     name: Annotated[str, typer.Argument(help="The model's name.")],
     source: Annotated[str, typer.Argument(help="A file, or module:attribute.")],
-    framework: Annotated[str | None, typer.Option(help="sklearn, torch or onnx; found out where it can be.")] = None,
-    version: Annotated[str | None, typer.Option(help="MAJOR.MINOR.PATCH; else the major is raised.")] = None,
+    framework: Annotated[str | None, typer.Option(help="sklearn, torch or onnx; default: detected.")] = None,
+    version: Annotated[str | None, typer.Option(help="MAJOR.MINOR.PATCH; default: the next major.")] = None,
     sample: Annotated[str | None, typer.Option(help="Input rows as JSON, or @file.")] = None,
     metadata: Annotated[str | None, typer.Option(help="An object as JSON, or @file.")] = None,
-    parent: Annotated[str | None, typer.Option(help="The version that this one was made from.")] = None,
-    author: Annotated[str, typer.Option(help="Who made it.")] = "",
-    compile: Annotated[bool, typer.Option(help="Compile to ONNX where the answers stay the same.")] = True,
-    cache_ttl: Annotated[float, typer.Option(help="Seconds for which an answer may be given again.")] = 0.0,
-    author_signature: Annotated[str, typer.Option(help="What `modelmesh sign` gave for the file.")] = "",
+    parent: Annotated[str | None, typer.Option(help="The version that it is derived from.")] = None,
+    author: Annotated[str, typer.Option(help="The author.")] = "",
+    compile: Annotated[bool, typer.Option(help="Compile to ONNX if the answers stay the same.")] = True,
+    cache_ttl: Annotated[float, typer.Option(help="Seconds for which answers are cached.")] = 0.0,
+    author_signature: Annotated[str, typer.Option(help="The output of `modelmesh sign` for the file.")] = "",
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,7 +89,7 @@ def predict(
     inputs: Annotated[str, typer.Argument(help="A row, rows or an object of named features as JSON, or @file.")],
     url: UrlOption = DEFAULT_URL,
 ) -> None:
-    """Predict; prints the answer as JSON."""
+    """Predict; print the answer as JSON."""
     with ModelMeshClient(url) as client:
         prediction = client.predict(name, read_json(inputs, "inputs"))
     print(json.dumps({"model": prediction.model, "version": prediction.version, "outputs": prediction.outputs}))
@@ -137,8 +137,8 @@ def versions(
 def deploy(
     name: Annotated[str, typer.Argument(help="The model's name.")],
     version: Annotated[str, typer.Argument(help="The version that gets all requests.")],
-    generation: Annotated[int | None, typer.Option(help="Only if the release is still at this generation.")] = None,
-    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+    generation: Annotated[int | None, typer.Option(help="Fail unless the release is at this generation.")] = None,
+    reason: Annotated[str, typer.Option(help="The reason, for the history.")] = "",
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
@@ -153,15 +153,15 @@ def deploy(
 
 def delete(
     name: Annotated[str, typer.Argument(help="The model's name.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a model whole: its release, versions and files. What it did stays in the history."""
+    """Delete a model with its release, versions and files. Its events stay in the history."""
     if not yes:
-        asked = f"This removes {name} with its release and all its versions, for good. Its name, to go on"
-        if typer.prompt(asked) != name:
-            raise InvalidInput("that is not its name: nothing was deleted", field="name")
+        question = f"This deletes {name} with its release and all its versions. To confirm, type its name"
+        if typer.prompt(question) != name:
+            raise InvalidInput("the name does not match: nothing was deleted", field="name")
     with ModelMeshClient(url, timeout=120) as client:
         deleted = client.delete_model(name)
     if as_json:

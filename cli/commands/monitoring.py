@@ -1,4 +1,4 @@
-"""`modelmesh drift|latency|errors|accuracy|label|watch`: what the judge knows, and events as they come."""
+"""`modelmesh drift|latency|errors|accuracy|label|watch`: monitoring results, labels, and live events."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ def drift(
     else:
         for version, watch in found["versions"].items():
             reference = watch["reference"]
-            said = (
+            reference_text = (
                 f"{reference['rows']} reference rows ({reference['source']})" if reference
                 else f"learning the reference, {watch['learned_rows']} rows so far"
             )  # fmt: skip
             state = "DRIFTING" if watch["drifting"] else "no drift"
             console.print(
-                f"{name} {version}: {state}; {said}, {watch['windows_judged']} windows judged", highlight=False
+                f"{name} {version}: {state}; {reference_text}, {watch['windows_judged']} windows judged",
+                highlight=False,
             )
             table = Table("feature", "PSI", "KS", "p (corrected)")
             for feature in sorted(watch["features"], key=lambda feature: feature["p"]):
@@ -72,7 +73,7 @@ def errors(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how many requests of the present trial failed, by model and version."""
+    """Show how many requests of the current trial failed, by model and version."""
     with ModelMeshClient(url) as client:
         found = client.errors(name)
     if as_json:
@@ -91,7 +92,7 @@ def accuracy(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how right each version's answers were, where labels say so."""
+    """Show each version's accuracy on labelled requests."""
     with ModelMeshClient(url) as client:
         found = client.accuracy(name)
     if as_json:
@@ -100,14 +101,14 @@ def accuracy(
     table = Table("version", "over", "labelled rows", "accuracy", "95 %", "mean absolute error")
     for version, windows in found["versions"].items():
         for window, figures in windows.items():
-            right, error = figures.get("accuracy"), figures.get("mean_absolute_error")
+            accuracy, error = figures.get("accuracy"), figures.get("mean_absolute_error")
             low, high = figures.get("interval", (0.0, 0.0))
             table.add_row(
                 version,
                 window,
                 str(figures["rows"]),
-                "-" if right is None else f"{right:.2%}",
-                "-" if right is None else f"{low:.2%} to {high:.2%}",
+                "-" if accuracy is None else f"{accuracy:.2%}",
+                "-" if accuracy is None else f"{low:.2%} to {high:.2%}",
                 "-" if error is None else f"{error:.4g}",
             )
     console.print(table)
@@ -119,11 +120,11 @@ def label(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what was right, by request id; `modelmesh accuracy` compares the answers with it."""
+    """Send true values by request id; `modelmesh accuracy` compares the answers with them."""
     labels = read_labels(file)
     with ModelMeshClient(url) as client:
-        taken = client.send_labels(name, labels)
-    say(f"{taken} labels sent", {"accepted": taken}, as_json=as_json)
+        accepted = client.send_labels(name, labels)
+    say(f"{accepted} labels sent", {"accepted": accepted}, as_json=as_json)
 
 
 def watch(
@@ -131,7 +132,7 @@ def watch(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
-    """Print events as they come, until Ctrl-C."""
+    """Print live events until Ctrl-C."""
     with ModelMeshClient(url) as client:
         try:
             for event in client.watch(name):

@@ -1,4 +1,4 @@
-"""`modelmesh canary|shadow|experiment`: start, look, end."""
+"""`modelmesh canary|shadow|experiment`: start, show and end trials."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ...sdk import ModelMeshClient
 from ..options import DEFAULT_URL, JsonOption, UrlOption, json_text
 
 console = Console()
-NameArgument = Annotated[str, typer.Argument(help="The model's name, or the id of what runs.")]
+NameArgument = Annotated[str, typer.Argument(help="The model's name, or the trial's id.")]
 ModelArgument = Annotated[str, typer.Argument(help="The model's name.")]
-ReasonOption = Annotated[str, typer.Option(help="Why; kept in the history.")]
+ReasonOption = Annotated[str, typer.Option(help="The reason, for the history.")]
 PercentageArgument = Annotated[float, typer.Argument(help="Its share in percent.")]
 
-canary_app = typer.Typer(no_args_is_help=True, help="Try a version on a share of the requests.")
+canary_app = typer.Typer(no_args_is_help=True, help="Send a share of the requests to a candidate version and judge it.")
 shadow_app = typer.Typer(no_args_is_help=True, help="Send copies of the requests to a version.")
-experiment_app = typer.Typer(no_args_is_help=True, help="Compare versions, each with users of its own.")
+experiment_app = typer.Typer(no_args_is_help=True, help="Split the users over versions and compare them.")
 
 
 def _changed(url: str, as_json: bool, change: Callable[[ModelMeshClient], Deployed]) -> None:
@@ -34,28 +34,26 @@ def _changed(url: str, as_json: bool, change: Callable[[ModelMeshClient], Deploy
         return
     console.print(f"{changed.event.summary} (generation {changed.event.generation})", highlight=False, markup=False)
     if not changed.ready:
-        console.print("not ready yet: a version is not loaded by any worker", style="yellow")
+        console.print("not ready yet: no worker has loaded one of the versions", style="yellow")
 
 
 @canary_app.command("start")
 def start_canary(
     name: ModelArgument,
     version: Annotated[str, typer.Argument(help="The candidate.")],
-    percentage: Annotated[float | None, typer.Option(help="Its share to begin with; 10 without steps.")] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Roll back above this share of failures, such as 0.05.")
-    ] = None,
-    steps: Annotated[str, typer.Option(help="Shares to go through, such as 5,25,50,100; then it is promoted.")] = "",
-    hold: Annotated[float, typer.Option(help="Seconds that each step holds.")] = 60.0,
+    percentage: Annotated[float | None, typer.Option(help="Its initial share in percent; 10 without steps.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Roll back above this failure rate, such as 0.05.")] = None,
+    steps: Annotated[str, typer.Option(help="Shares in percent, such as 5,25,50,100; then it is promoted.")] = "",
+    hold: Annotated[float, typer.Option(help="Seconds for each step.")] = 60.0,
     reason: ReasonOption = "",
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
-    """Start a canary; the judge rolls it back when it is worse than stable."""
+    """Start a canary; the judge rolls it back if it is worse than stable."""
     try:
         stages = [float(step) for step in steps.split(",") if step.strip()]
     except ValueError:
-        raise InvalidInput(f"--steps: {steps!r} is no list of numbers such as 5,25,50,100", field="steps") from None
+        raise InvalidInput(f"--steps: {steps!r} is not a list of numbers such as 5,25,50,100", field="steps") from None
     _changed(
         url,
         as_json,
@@ -67,7 +65,7 @@ def start_canary(
 
 @canary_app.command("show")
 def show_canary(name: NameArgument, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
-    """Show a canary with its evidence, or how it ended."""
+    """Show a canary with its evidence, or its outcome."""
     with ModelMeshClient(url) as client:
         canary = client.canary(name)
     if as_json:
@@ -109,7 +107,7 @@ def set_percentage(
 def promote(
     name: NameArgument, reason: ReasonOption = "", url: UrlOption = DEFAULT_URL, as_json: JsonOption = False
 ) -> None:
-    """Send everything to the candidate."""
+    """Send all requests to the candidate."""
     _changed(url, as_json, lambda client: client.promote_canary(name, reason=reason))
 
 
@@ -117,7 +115,7 @@ def promote(
 def rollback(
     name: NameArgument, reason: ReasonOption = "", url: UrlOption = DEFAULT_URL, as_json: JsonOption = False
 ) -> None:
-    """Send everything to stable."""
+    """Send all requests to the stable version."""
     _changed(url, as_json, lambda client: client.rollback_canary(name, reason=reason))
 
 
@@ -125,12 +123,12 @@ def rollback(
 def start_shadow(
     name: ModelArgument,
     version: Annotated[str, typer.Argument(help="The shadow.")],
-    percentage: Annotated[float, typer.Option(help="Share of the requests that are copied.")] = 100.0,
+    percentage: Annotated[float, typer.Option(help="Share of the requests to copy, in percent.")] = 100.0,
     reason: ReasonOption = "",
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
-    """Send copies of the requests to a version; its answers are compared, and nobody waits for them."""
+    """Send copies of the requests to a version; its answers are only compared."""
     _changed(url, as_json, lambda client: client.create_shadow(name, None, version, percentage, reason=reason))
 
 
@@ -159,7 +157,7 @@ def show_shadow(name: ModelArgument, url: UrlOption = DEFAULT_URL, as_json: Json
 def stop_shadow(
     name: NameArgument, reason: ReasonOption = "", url: UrlOption = DEFAULT_URL, as_json: JsonOption = False
 ) -> None:
-    """Send no more copies."""
+    """Stop sending copies to the shadow."""
     _changed(url, as_json, lambda client: client.stop_shadow(name, reason=reason))
 
 
@@ -169,12 +167,12 @@ def start_experiment(
     variants: Annotated[
         list[str], typer.Argument(help="NAME=VERSION:WEIGHT, the control first; weights add up to 100.")
     ],
-    name: Annotated[str, typer.Option(help="What people call it.")] = "",
+    name: Annotated[str, typer.Option(help="A name for the experiment.")] = "",
     reason: ReasonOption = "",
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
-    """Share the users out over versions, such as `control=1.0.0:50 new=2.0.0:50`."""
+    """Split the users over versions, such as `control=1.0.0:50 new=2.0.0:50`."""
     arms = [_arm(variant) for variant in variants]
     _changed(url, as_json, lambda client: client.create_experiment(model, arms, name, reason=reason))
 
@@ -186,7 +184,7 @@ def _arm(variant: str) -> dict[str, Any]:
         return {"name": name, "version": version, "weight": float(weight)}
     except ValueError:
         raise InvalidInput(
-            f"{variant!r} is no variant: write NAME=VERSION:WEIGHT, such as new=2.0.0:50", field="variants"
+            f"{variant!r} is not a variant: write NAME=VERSION:WEIGHT, such as new=2.0.0:50", field="variants"
         ) from None
 
 
@@ -215,7 +213,7 @@ def show_experiment(name: NameArgument, url: UrlOption = DEFAULT_URL, as_json: J
 @experiment_app.command("stop")
 def stop_experiment(
     name: NameArgument,
-    winner: Annotated[str, typer.Option(help="The variant or version that goes live; without one the control.")] = "",
+    winner: Annotated[str, typer.Option(help="The variant or version that goes live; default: the control.")] = "",
     reason: ReasonOption = "",
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,

@@ -1,4 +1,4 @@
-"""`modelmesh gateway|router|worker|control|recorder|broker`: one role each, against MODELMESH_KAFKA."""
+"""`modelmesh gateway|router|worker|control|recorder|broker`: run one role against MODELMESH_KAFKA."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def control() -> None:
 
 
 def recorder() -> None:
-    """Run the recorder: the inference log and the comparison of shadows."""
+    """Run the recorder: inference log and shadow comparison."""
     from ...recorder.service import Recorder
 
     run_role("recorder", RecorderSettings(), Recorder)

@@ -19,11 +19,11 @@ console = Console()
 
 def top(
     url: UrlOption = DEFAULT_URL,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
-    once: Annotated[bool, typer.Option(help="Look once and leave.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two updates.")] = 1.0,
+    once: Annotated[bool, typer.Option(help="Print once and exit.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show models and replicas as they are, until Ctrl-C."""
+    """Show models and replicas live, until Ctrl-C."""
     with ModelMeshClient(url) as client:
         state = client.dashboard_state()
         if as_json:
@@ -43,7 +43,7 @@ def top(
 
 
 def tables(state: State, before: State | None) -> RenderableType:
-    """Return both tables; rates are those since the state before."""
+    """Return the tables of models and replicas; rates are since the previous state."""
     seconds = state.at - before.at if before else 0.0
     counted = {replica["replica"]: replica["answered"] for replica in before.replicas} if before else {}
     models = Table(

@@ -1,4 +1,4 @@
-"""`modelmesh demo`: from nothing to checked predictions and releases that judge themselves, and nothing left behind."""
+"""`modelmesh demo`: start a temporary mesh, check its predictions, and run canaries and a shadow."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BURST_SECONDS = 5.0
 
 @dataclass
 class Comparison:
-    """How many answers were what the local model says, and the first few that were not."""
+    """How many answers were equal to the local model's, and the first few that were not."""
 
     equal: int = 0
     total: int = 0
@@ -47,9 +47,9 @@ class Comparison:
 
 
 def demo() -> None:
-    """Bring up a mesh in a temporary folder, serve three models, check every answer, release new versions, and stop.
+    """Start a mesh in a temporary folder, serve three models, check every answer, release new versions, and stop.
 
-    Exit code 1 if an answer differed or a release did not do what it should.
+    Exit code 1 if an answer or the outcome of a release differs from what is expected.
     """
     comparison = uvloop.run(_until_interrupted(_demo))
     if comparison is None:
@@ -62,7 +62,7 @@ def demo() -> None:
 
 
 async def _until_interrupted(work: Callable[[], Awaitable[Comparison]]) -> Comparison | None:
-    """Run it; on Ctrl-C or SIGTERM let it clean up, and return None."""
+    """Await `work`; on Ctrl-C or SIGTERM, cancel it and return None after its clean-up."""
     task = asyncio.ensure_future(work())
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
@@ -85,9 +85,9 @@ async def _demo() -> Comparison:
     console.print("ModelMesh demo: a real Kafka, two workers, three models", style="bold")
     async with _temporary_mesh() as mesh:
         console.print("  training three models ...", style="dim")
-        # Here, not above: every other command would pay for scikit-learn.
+        # Imported here, since scikit-learn is slow to import.
         from .models import train_models
-        from .story import tell_story
+        from .releases import run_releases
 
         models = await asyncio.to_thread(train_models)
         async with AsyncModelMeshClient(mesh.url) as http, PredictionClient(mesh.settings) as kafka:
@@ -98,9 +98,9 @@ async def _demo() -> Comparison:
         console.print(_results(mesh, to_first, comparison, burst))
         payments = models[-1]
         async with AsyncModelMeshClient(mesh.url) as http, PredictionClient(mesh.settings) as kafka:
-            story = await tell_story(http, kafka, payments, console)
-        comparison.different += story.failures
-        comparison.total += len(story.failures)
+            failures = await run_releases(http, kafka, payments, console)
+        comparison.different += failures
+        comparison.total += len(failures)
         console.print(f"API {mesh.url}/docs   health {mesh.url}/health   metrics {mesh.url}/metrics", highlight=False)
         console.print("`make up` keeps a mesh running.")
         return comparison
@@ -116,9 +116,9 @@ async def _register(client: AsyncModelMeshClient, trained: Trained) -> float:
 
 
 async def _compare_all(models: list[Trained], http: AsyncModelMeshClient, kafka: PredictionClient) -> Comparison:
-    """Serve every held-out row over both roads and compare each answer with the local model's."""
+    """Predict every held-out row over HTTP and over Kafka, and compare each answer with the local model's."""
     comparison = Comparison()
-    gate = asyncio.Semaphore(IN_FLIGHT)
+    in_flight = asyncio.Semaphore(IN_FLIGHT)
     total = 2 * sum(len(model.rows) for model in models)
 
     async def over_http(model: Trained, row: Any) -> dict[str, list[Any]]:
@@ -131,11 +131,13 @@ async def _compare_all(models: list[Trained], http: AsyncModelMeshClient, kafka:
     with Bar(console=console, transient=True) as bar:
         task = bar.add_task("  checking every held-out row", total=total)
 
-        async def one(model: Trained, number: int, road: Callable[[Trained, Any], Awaitable[dict[str, Any]]]) -> None:
-            async with gate:
+        async def one(
+            model: Trained, number: int, predict: Callable[[Trained, Any], Awaitable[dict[str, Any]]]
+        ) -> None:
+            async with in_flight:
                 comparison.total += 1
                 try:
-                    answer: object = await road(model, model.rows[number])
+                    answer: object = await predict(model, model.rows[number])
                 except ModelMeshError as error:
                     answer = error.detail
             bar.advance(task)
@@ -143,14 +145,14 @@ async def _compare_all(models: list[Trained], http: AsyncModelMeshClient, kafka:
                 comparison.equal += 1
             elif len(comparison.different) < 10:
                 expected = model.labels[number]
-                comparison.different.append(f"{model.name} row {number}: {answer}, the model itself says {expected}")
+                comparison.different.append(f"{model.name} row {number}: {answer}, the local model says {expected}")
 
         await asyncio.gather(
             *(
-                one(model, number, road)
+                one(model, number, predict)
                 for model in models
                 for number in range(len(model.rows))
-                for road in (over_http, over_kafka)
+                for predict in (over_http, over_kafka)
             )
         )
     return comparison

@@ -1,4 +1,4 @@
-"""The demo's models: trained here, on data that scikit-learn ships, with what they answer locally."""
+"""The demo's models, trained on data that scikit-learn ships, with their local answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 @dataclass(frozen=True)
 class Trained:
-    """A model with its held-out rows, and the labels and probabilities that it gives for them on its own."""
+    """A model with its held-out rows, and the labels and probabilities that it predicts for them locally."""
 
     name: str
     description: str
@@ -30,7 +30,7 @@ class Trained:
     probabilities: np.ndarray[Any, Any]
 
     def agrees(self, row: int, outputs: dict[str, list[Any]]) -> bool:
-        """Whether an answer to one row is what the model itself says: the label, and probabilities within 1e-5."""
+        """Whether an answer to one row equals the local model's: the same label, and probabilities within 1e-5."""
         return bool(
             outputs["label"] == [self.labels[row]]
             and np.allclose(outputs["probabilities"][0], self.probabilities[row], rtol=0, atol=1e-5)
@@ -58,7 +58,7 @@ def _trained(name: str, description: str, model: Any, features: Any, labels: Any
 
 
 def payments_pipeline(classifier: Any = None, *, unknown: str = "ignore") -> Any:
-    """Return a pipeline on an amount and a merchant; `unknown` says what a merchant never seen before does."""
+    """Return a pipeline on an amount and a merchant; `unknown` is the encoder's handling of an unseen merchant."""
     columns = ColumnTransformer(
         [("number", StandardScaler(), ["amount"]), ("text", OneHotEncoder(handle_unknown=unknown), ["merchant"])]
     )
@@ -66,7 +66,7 @@ def payments_pipeline(classifier: Any = None, *, unknown: str = "ignore") -> Any
 
 
 def payments_versions() -> dict[str, Any]:
-    """Return later versions of the payments model: one as good, one that fails on merchants it never saw, and a forest."""
+    """Return later versions of the payments model: one as good, one that fails on unseen merchants, and a forest."""
     table, labels = _payments()
     versions = {
         "2.0.0": payments_pipeline(LogisticRegression(C=0.5)),

@@ -1,4 +1,4 @@
-"""`modelmesh up|status|settings`: a whole mesh on this machine."""
+"""`modelmesh up|status|settings`: run and inspect a whole mesh on this machine."""
 
 from __future__ import annotations
 
@@ -28,31 +28,29 @@ DataOption = Annotated[Path | None, typer.Option("--data", help="Folder for the 
 
 
 def with_options(data: Path | None, port: int | None = None, host: str | None = None) -> Settings:
-    """Return the settings, with what was given on the command line in the place of the environment's."""
+    """Return the settings of the environment, overridden by command line options."""
     given = {"data": data, "port": port, "host": host}
     return Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 def check_exposed(settings: Settings, *, insecure: bool) -> str:
-    """Return a warning where others may reach a mesh that asks for no keys, empty where they may not.
+    """Return a warning if other machines can reach a mesh without authentication, else an empty text.
 
-    Raises SetupError saying what to do, unless that is meant.
+    Raises SetupError instead, unless `insecure` allows it.
     """
     ports = {"MODELMESH_HOST": settings.host, "MODELMESH_ADMIN_HOST": settings.admin_host}
     open_ports = [f"{name}={address}" for name, address in ports.items() if not is_loopback(address)]
     if settings.auth != "off" or not open_ports:
         return ""
-    what = f"{' and '.join(open_ports)} without keys: whoever reaches this machine may run code on it, by a model file"
+    what = f"{' and '.join(open_ports)} without authentication: who reaches this machine can run code on it by a model file"
     if not insecure:
-        raise SetupError(
-            f"{what}. Ask for keys with MODELMESH_AUTH=keys, listen on 127.0.0.1, or say --insecure if that is meant"
-        )
+        raise SetupError(f"{what}. Set MODELMESH_AUTH=keys, listen on 127.0.0.1, or give --insecure to allow it")
     return what
 
 
 def say_restart(member: Member, code: int) -> None:
-    """Tell that a process is started again."""
-    console.print(f"  {member.name} ended with code {code}; starting it again", style="yellow")
+    """Print that a process is restarted."""
+    console.print(f"  {member.name} exited with code {code}; restarting it", style="yellow")
 
 
 def up(
@@ -60,16 +58,16 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port of the HTTP gateway.")] = None,
     host: Annotated[
         str | None,
-        typer.Option(help="Address to listen on; 127.0.0.1 unless told otherwise, which nobody else reaches."),
+        typer.Option(help="Address to listen on; default: 127.0.0.1, which other machines cannot reach."),
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let others reach it although it asks for no keys.")
+        bool, typer.Option("--insecure", help="Allow other machines to reach it without authentication.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Number of workers.")] = 2,
     routers: Annotated[int, typer.Option(min=1, help="Number of routers.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring up a whole mesh and keep it running until Ctrl-C; with MODELMESH_KAFKA set, on that Kafka."""
+    """Start a whole mesh and keep it running until Ctrl-C, with an embedded Kafka or that of MODELMESH_KAFKA."""
     settings = with_options(data, port, host)
     if warning := check_exposed(settings, insecure=insecure):
         Console(stderr=True).print(f"warning: {warning}", style="bold red", highlight=False, markup=False)
@@ -78,7 +76,7 @@ def up(
         workers=workers,
         routers=routers,
         external_kafka="MODELMESH_KAFKA" in os.environ,
-        # With --json standard output has the one line that says where it is.
+        # With --json, standard output has only one line, the result.
         progress=TerminalProgress(Console(stderr=True) if as_json else console),
         on_restart=say_restart if not as_json else lambda _, code: None,
     )
@@ -111,7 +109,7 @@ def status(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the roles with their pids, health and lag. Exit code 1 when one is not well."""
+    """List the roles with pid, health and lag. Exit code 1 if one is not healthy."""
     document = asyncio.run(mesh_status(with_options(data)))
     if as_json:
         print(json.dumps(document, indent=2))
@@ -130,7 +128,7 @@ def status(
 
 
 def settings(as_json: JsonOption = False) -> None:
-    """List every setting, its value now and what it means."""
+    """List every setting with its current value and meaning."""
     current = Settings()
     rows = [
         (f"MODELMESH_{name.upper()}", without_passwords(str(getattr(current, name))), field.description or "")

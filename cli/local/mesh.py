@@ -25,7 +25,7 @@ READY_TIMEOUT = 90.0
 
 
 class Mesh:
-    """Starts everything on entry, stops it on exit. `broker_seconds` and `ready_seconds` say how long it took."""
+    """Starts all roles on entry, stops them on exit. `broker_seconds` and `ready_seconds` are the start-up times."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Mesh:
         port = settings.port or free_port()
         update = {"kafka": kafka, "port": port, "data": settings.data.resolve(), "name": "supervisor"}
         if "pickles" not in settings.model_fields_set:
-            update["pickles"] = "allow"  # one machine, one user: the models are their own
+            update["pickles"] = "allow"  # one machine, one user: the models are the user's own
         self.settings = settings.model_copy(update=update)
         self._workers = workers
         self._routers = routers
@@ -55,12 +55,12 @@ class Mesh:
 
     @property
     def url(self) -> str:
-        """Where the gateway listens."""
+        """The gateway's URL."""
         return url_of(self.settings.host, self.settings.port)
 
     @property
     def urls(self) -> list[str]:
-        """Where each of the gateways listens."""
+        """The URL of each gateway."""
         return [url_of(self.settings.host, port) for port in self._gateway_ports]
 
     async def __aenter__(self) -> Mesh:
@@ -80,12 +80,12 @@ class Mesh:
     async def _start(self) -> None:
         settings, supervisor, began = self.settings, self.supervisor, time.monotonic()
         if free_port(settings.port, settings.host) != settings.port:
-            raise SetupError(f"port {settings.port} is taken by another program: choose another with --port")
+            raise SetupError(f"port {settings.port} is in use by another program: choose another with --port")
         if state_file(settings.data).exists() and await running(settings):
-            raise SetupError(f"a mesh runs on {settings.data} already: stop it first, or choose another --data")
+            raise SetupError(f"a mesh is already running on {settings.data}: stop it first, or choose another --data")
         settings.data.mkdir(parents=True, exist_ok=True)
         if not self._external_kafka:
-            # Here, not in the broker's process: a person sees the bar.
+            # Here, not in the broker's process, to show progress on the terminal.
             await asyncio.to_thread(find_java)
             await asyncio.to_thread(kafka_jars, self._progress)
             self._progress("starting Kafka", 0, None)
@@ -111,20 +111,20 @@ class Mesh:
         self.ready_seconds = time.monotonic() - began
 
     async def _until_ready(self, gateway: Member, url: str) -> None:
-        give_up = time.monotonic() + READY_TIMEOUT
-        seen: object = "no answer yet"
+        deadline = time.monotonic() + READY_TIMEOUT
+        last_response: object = "no answer yet"
         async with aiohttp.ClientSession() as session:
-            while time.monotonic() < give_up:
+            while time.monotonic() < deadline:
                 try:
                     async with session.get(f"{url}/health/ready") as response:
-                        seen = await response.json()
-                        if response.status == 200 and seen["control_plane"]:  # type: ignore[index]
+                        last_response = await response.json()
+                        if response.status == 200 and last_response["control_plane"]:  # type: ignore[index]
                             return
                 except (aiohttp.ClientError, OSError):
                     pass
                 await asyncio.sleep(0.1)
         raise Unavailable(
-            f"the mesh was not ready within {READY_TIMEOUT:.0f} s: {seen}; logs are in {self.settings.data / 'logs'}\n"
+            f"the mesh was not ready within {READY_TIMEOUT:.0f} s: {last_response}; logs are in {self.settings.data / 'logs'}\n"
             f"{self.supervisor.tail(gateway)}"
         )
 

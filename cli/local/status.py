@@ -1,4 +1,4 @@
-"""How a mesh on this machine is: its processes, their health, and how far their consumers are behind."""
+"""Status of a mesh on this machine: its processes, their health, and consumer lag."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=3)
 async def mesh_status(settings: Settings) -> dict[str, Any]:
     """Return roles with pid and health, and the lag of each consumer group.
 
-    Raises NotFound when no mesh was started on the data folder.
+    Raises NotFound if no mesh was started on the data folder.
     """
     path = state_file(settings.data)
     try:
@@ -59,12 +59,12 @@ async def _role(session: aiohttp.ClientSession, member: dict[str, Any]) -> dict[
 
 
 async def consumer_lag(settings: Settings) -> list[dict[str, Any]]:
-    """Return how many records each group of the mesh is behind, by topic."""
+    """Return the lag in records of each consumer group of the mesh, by topic."""
     async with admin_client(settings) as admin:
         groups = sorted(name for name, *_ in await admin.list_consumer_groups() if name.startswith(settings.prefix))
         topics = set(await admin.list_topics())
         committed = {group: await admin.list_consumer_group_offsets(group) for group in groups}
-    # A deleted model's topic has no end to ask for.
+    # The topic of a deleted model has no end offsets.
     partitions: list[TopicPartition] = sorted(
         {partition for offsets in committed.values() for partition in offsets if partition.topic in topics}
     )

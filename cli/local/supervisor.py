@@ -1,4 +1,4 @@
-"""Start the roles as separate processes, start again what dies, stop them in order."""
+"""Start the roles as separate processes, restart those that die, and stop them in order."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ from ...broker.embedded.server import free_port
 from ...schemas.own_environment import handed_over
 from ...schemas.settings import Settings
 
-# Above what a role itself gives all of its parts.
+# Seconds; longer than a role takes to stop all of its parts.
 STOP_TIMEOUT = 40.0
-# Roles that depend on others stop before them; the broker is last.
+# Roles stop before those that they depend on; the broker is last.
 STOP_ORDER = ("gateway", "router", "worker", "recorder", "control", "broker")
-# The settings that the broker's process reads; passwords are not among them.
-_BROKERS = tuple(f"MODELMESH_{name}" for name in ("KAFKA", "DATA", "NAME", "ADMIN_PORT", "ADMIN_HOST", "LOG_LEVEL"))
+# The settings that the broker's process gets; no passwords.
+_BROKER_SETTINGS = tuple(
+    f"MODELMESH_{name}" for name in ("KAFKA", "DATA", "NAME", "ADMIN_PORT", "ADMIN_HOST", "LOG_LEVEL")
+)
 
 
 @dataclass
 class Member:
-    """One process: its role, its name, the port of its /health."""
+    """One role's process."""
 
     role: str
     name: str
     admin_port: int
-    settings: dict[str, str] = field(default_factory=dict)  # its own, beside those of the whole mesh
+    settings: dict[str, str] = field(default_factory=dict)  # in addition to those of the mesh
     process: asyncio.subprocess.Process | None = None
     starts: int = 0
     watcher: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -47,7 +49,7 @@ class Member:
 
 
 class Supervisor:
-    """The roles of one machine. `state_file` tells `modelmesh status` where they are."""
+    """Supervises the roles of one machine. `state_file` lists them for `modelmesh status`."""
 
     def __init__(self, settings: Settings, on_restart: Callable[[Member, int], None]) -> None:
         self._settings = settings
@@ -59,11 +61,11 @@ class Supervisor:
 
     @property
     def members(self) -> list[Member]:
-        """The processes, in the order in which they were started."""
+        """The processes, in the order of their start."""
         return self._members
 
     async def start(self, role: str, name: str, **settings: str) -> Member:
-        """Start one role and keep it running; `settings` are its own, by name."""
+        """Start one role and keep it running, with additional settings by name."""
         member = Member(role, name, free_port(), settings)
         self._members.append(member)
         process = await self._spawn(member)
@@ -71,7 +73,7 @@ class Supervisor:
         return member
 
     async def stop(self) -> None:
-        """Stop all, those who depend on others first; kill what does not listen."""
+        """Stop all roles in STOP_ORDER; kill those that do not stop in time."""
         self._stopping = True
         for role in STOP_ORDER:
             group = [member.process for member in self._members if member.role == role and member.process is not None]
@@ -91,15 +93,17 @@ class Supervisor:
 
     async def _spawn(self, member: Member) -> asyncio.subprocess.Process:
         self._logs.mkdir(parents=True, exist_ok=True)
-        # What the supervisor was told in so many words holds for those it starts.
-        told = {name: getattr(self._settings, name) for name in self._settings.model_fields_set}
+        # Explicit settings of the supervisor apply to its roles too.
+        explicit = {name: getattr(self._settings, name) for name in self._settings.model_fields_set}
         own = {"name": member.name, "admin_port": member.admin_port, **member.settings}
-        whole = os.environ | {f"MODELMESH_{name.upper()}": _text(value) for name, value in (told | own).items()}
+        environ = os.environ | {f"MODELMESH_{name.upper()}": _text(value) for name, value in (explicit | own).items()}
         if member.role == "broker":
-            whole = {
-                name: value for name, value in whole.items() if not name.startswith("MODELMESH_") or name in _BROKERS
+            environ = {
+                name: value
+                for name, value in environ.items()
+                if not name.startswith("MODELMESH_") or name in _BROKER_SETTINGS
             }
-        environment, rest = handed_over(whole)
+        environment, rest = handed_over(environ)
         with self._log_path(member).open("ab") as output:
             process = member.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -110,7 +114,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                # Ctrl-C reaches the supervisor alone; it stops the others in order.
+                # Ctrl-C must reach only the supervisor, which stops the roles in order.
                 start_new_session=True,
                 preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
@@ -128,7 +132,7 @@ class Supervisor:
             if self._stopping:
                 return
             self._on_restart(member, code)
-            # One that lived for a while comes back at once; one that dies at its start is not hurried.
+            # Backoff for a role that dies soon after its start; others are restarted at once.
             if time.monotonic() - began < 5.0:
                 await asyncio.sleep(min(5.0, 0.2 * 2 ** min(member.starts, 5)))
             process = await self._spawn(member)
@@ -153,7 +157,7 @@ class Supervisor:
 
 
 def state_file(data: Path) -> Path:
-    """Return where a supervisor on this data folder says what it runs."""
+    """Return the path of the state file of a supervisor on this data folder."""
     return data / "run.json"
 
 

@@ -118,5 +118,5 @@ async def test_a_port_that_is_taken_is_one_line(tmp_path):
     async with server:
         code, out = await modelmesh("up", "--data", str(tmp_path), "--port", str(port))
     assert code == 1
-    assert f"port {port} is taken" in out
+    assert f"port {port} is in use" in out
     assert "Traceback" not in out

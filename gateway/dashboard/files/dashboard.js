@@ -2,7 +2,7 @@
 // Follows /ui/stream and draws each state. Only the last minutes of each line are kept.
 
 const MAX_POINTS = 300; // points of a line: at one a second, five minutes
-const MAX_MODELS = 60, MOST_EVENTS = 200, MOST_DRIFTS = 3;
+const MAX_MODELS = 60, MAX_EVENTS = 200, MAX_DRIFTS = 3;
 const history = new Map(); // "model|version|what" -> [[seconds, value], ...]
 const before = new Map(); // counters of the previous state
 const $ = (id) => document.getElementById(id);
@@ -98,7 +98,7 @@ function drawModel(model, at) {
     card.append(make("p", {}, `Shadow: ${shadow.paired} paired, ${percent(shadow.agreement)} agree`));
   }
   for (const [version, watch] of Object.entries(model.drift)) {
-    const features = [...(watch.features || [])].sort((a, b) => b.psi - a.psi).slice(0, MOST_DRIFTS);
+    const features = [...(watch.features || [])].sort((a, b) => b.psi - a.psi).slice(0, MAX_DRIFTS);
     if (!features.length) continue;
     const details = make("details", watch.drifting ? { open: "" } : {}, make("summary", watch.drifting ? { class: "bad" } : {},
       `Inputs of ${version}: ${watch.drifting ? "drifting" : "as the reference"}`));
@@ -149,7 +149,7 @@ function tell(event) {
   const at = new Date(1000 * event.at);
   $("events").prepend(make("li", { "data-kind": event.kind },
     make("time", { datetime: at.toISOString() }, at.toLocaleTimeString()), make("strong", {}, event.kind), ` ${event.summary}`));
-  while ($("events").childElementCount > MOST_EVENTS) $("events").lastElementChild.remove();
+  while ($("events").childElementCount > MAX_EVENTS) $("events").lastElementChild.remove();
 }
 
 async function change(path, body) {

@@ -67,7 +67,7 @@ async def test_dead_letters_and_faults_from_the_shell(mesh, modelmesh):
     started = await modelmesh("chaos", "start", "error", "--model", "nobody", "--for", "60")
     fault_id = started.split(":")[0]
     assert [fault["fault_id"] for fault in json.loads(await modelmesh("chaos", "list", "--json"))] == [fault_id]
-    assert "is off" in await modelmesh("chaos", "stop", fault_id)
-    assert "no fault is on" in await modelmesh("chaos", "list")
+    assert "is stopped" in await modelmesh("chaos", "stop", fault_id)
+    assert "no fault is active" in await modelmesh("chaos", "list")
     with pytest.raises(InvalidInput, match="kind must be one of"):
         await modelmesh("chaos", "start", "earthquake")

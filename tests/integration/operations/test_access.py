@@ -218,7 +218,7 @@ async def test_no_log_of_any_role_holds_a_secret(mesh, guarded):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ([], "without a scope"),
+        ([], "a key needs a scope"),
         (["--scope", "everything"], "'everything'"),
         (["--scope", "predict", "--days", "x"], "days"),
     ],

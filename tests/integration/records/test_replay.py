@@ -220,7 +220,7 @@ async def test_a_time_range_without_requests_is_said_to_be_one(mesh, recorded, t
     ("options", "says"),
     [
         (["--from", "yesterday", "--version", "2.0.0"], "yesterday"),
-        (["--from", "2026-01-01T00:00"], "--version or a --file"),
+        (["--from", "2026-01-01T00:00"], "either --version or --file"),
         (["--from", "2026-01-01T00:00", "--version", "2.0.0", "--speed", "fast"], "fast"),
         (["--from", "2026-01-01T00:00", "--file", "/nowhere.onnx"], "/nowhere.onnx"),
         (["--from", "2026-01-01T00:00", "--version", "2.0.0", "--labels", "/nowhere.csv"], "/nowhere.csv"),

@@ -28,7 +28,7 @@ def test_settings_lists_every_variable_with_its_value_and_meaning(monkeypatch):
         (["register", "m", "nosuchmodule:thing"], "No module named 'nosuchmodule'"),
         (["status", "--data", "/nonexistent"], "no mesh runs on /nonexistent"),
         (["load", "m", "--inputs", "{}"], "inputs must be a list of rows"),
-        (["canary", "start", "m", "2.0.0", "--steps", "5,many"], "no list of numbers such as 5,25,50,100"),
+        (["canary", "start", "m", "2.0.0", "--steps", "5,many"], "not a list of numbers such as 5,25,50,100"),
         (["experiment", "start", "m", "new=2.0.0"], "write NAME=VERSION:WEIGHT"),
         (["delete", "m", "--yes", "--url", "http://127.0.0.1:1"], "cannot be reached"),
         (["watch", "--url", "http://127.0.0.1:1"], "cannot be reached"),
@@ -63,7 +63,7 @@ def test_json_comes_from_the_argument_or_a_file(tmp_path):
         read_json("{", "inputs")
 
 
-def test_what_nobody_foresaw_is_one_line_and_not_a_traceback(monkeypatch, capsys):
+def test_an_unexpected_error_is_one_line_and_not_a_traceback(monkeypatch, capsys):
     def fail():
         raise RuntimeError("out of luck")
 
@@ -71,9 +71,9 @@ def test_what_nobody_foresaw_is_one_line_and_not_a_traceback(monkeypatch, capsys
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
-    said = capsys.readouterr().err
-    assert "RuntimeError: out of luck" in said
-    assert "Traceback" not in said
+    errors = capsys.readouterr().err
+    assert "RuntimeError: out of luck" in errors
+    assert "Traceback" not in errors
     monkeypatch.setenv("MODELMESH_LOG_LEVEL", "debug")
     with pytest.raises(RuntimeError):
         main()
@@ -109,13 +109,13 @@ def test_every_command_speaks_json():
         for name, command in leaves(commands_of(module))
         if not any("--json" in option.opts for option in command.params)
     }
-    # An answer is JSON either way; the demo is a story, and a role's log is JSON.
+    # A prediction is always JSON, the demo is for people, and a role's log is JSON.
     assert silent == {"predict", "demo", "gateway", "router", "worker", "control", "recorder", "broker"}
 
 
 def test_a_model_is_deleted_by_whoever_repeats_its_name(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["modelmesh", "delete", "fraud", "--url", "http://127.0.0.1:1"])
-    for typed, says in (("fruad", "that is not its name: nothing was deleted"), ("fraud", "cannot be reached")):
+    for typed, says in (("fruad", "the name does not match: nothing was deleted"), ("fraud", "cannot be reached")):
         monkeypatch.setattr("typer.prompt", lambda *_, typed=typed: typed)
         with pytest.raises(SystemExit) as ended:
             main()

@@ -1,4 +1,4 @@
-"""A folder as MLflow writes it, read without MLflow."""
+"""MLflow model folders are read without MLflow."""
 
 import json
 
@@ -7,7 +7,7 @@ import onnx
 import pandas as pd
 import pytest
 import yaml
-from modelmesh.cli.mlflow_folder import read_mlflow, typed_alone
+from modelmesh.cli.mlflow_folder import made_up_sample, read_mlflow
 from modelmesh.models.artifacts.onnx_files import names_other_files
 from modelmesh.schemas.errors import InvalidInput
 from modelmesh.sdk.model_file import save_model
@@ -103,8 +103,8 @@ def test_columns_have_the_signatures_types_and_optional_ones_may_be_missing(tmp_
 def test_moments_without_an_example_are_made_up_and_other_columns_are_the_models_own(tmp_path):
     folder = folder_of(tmp_path, SKLEARN, ["model.pkl"], signature=columns(d=("datetime", False), x=("long", False)))
     assert read_mlflow(folder)[2] is None
-    assert [str(dtype) for dtype in typed_alone(folder).dtypes] == ["datetime64[ns]", "int64"]
-    assert typed_alone(folder_of(tmp_path, SKLEARN, signature=TABLE)) is None
+    assert [str(dtype) for dtype in made_up_sample(folder).dtypes] == ["datetime64[ns]", "int64"]
+    assert made_up_sample(folder_of(tmp_path, SKLEARN, signature=TABLE)) is None
 
 
 def test_a_tensor_has_the_signatures_type(tmp_path):
@@ -134,8 +134,8 @@ def test_an_exported_program_of_pytorch_is_taken_and_onnx_with_data_beside_it_by
         ("flavors: [", None, "names no flavors"),
         ("a: 1", None, "names no flavors"),
         ("- 1", None, "names no flavors"),
-        ("flavors: {sklearn: {pickled_model: m}, x: }", "{", "is no JSON"),
-        ("flavors: {sklearn: {pickled_model: m}}\nsignature: {inputs: '['}", None, "no JSON"),
+        ("flavors: {sklearn: {pickled_model: m}, x: }", "{", "is not JSON"),
+        ("flavors: {sklearn: {pickled_model: m}}\nsignature: {inputs: '['}", None, "not JSON"),
         ("flavors: {sklearn: {pickled_model: m}}", '{"a": [1], "b": [1, 2]}', "differ in length"),
         ("flavors: {keras: {}}", None, "ONNX"),
         ("flavors: {pytorch: {}}", None, "load_model"),
