@@ -196,10 +196,10 @@ class PredictionClient:
         request_id: str | None = None,
         priority: Priority = "interactive",
         traceparent: str = "",
-        pin: str = "",
+        pinned_version: str = "",
         caller: str = "",
     ) -> Reply:
-        """Publish a body as it is; return the reply, which may be an error reply. `pin` names the version that must answer.
+        """Publish a body as it is; return the reply, which may be an error reply. `pinned_version` must answer, if given.
 
         `caller` is the name under which a gateway knows whoever asks it.
 
@@ -220,7 +220,7 @@ class PredictionClient:
             content_type=content_type,
             priority=priority,
             traceparent=traceparent,
-            pin=pin,
+            pinned_version=pinned_version,
             nonce=os.urandom(16).hex(),
             caller=caller,
         )

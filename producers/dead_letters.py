@@ -178,7 +178,7 @@ class DeadLetters:
                     routing_key=request.routing_key,
                     request_id=f"{request.request_id[:100]}.redrive-{uuid4().hex[:8]}",
                     priority=request.priority,
-                    pin=request.pin,
+                    pinned_version=request.pinned_version,
                 )
         producer = make_producer(self._settings)
         await producer.start()

@@ -41,7 +41,8 @@ def seconds_to_wait(deadline: float | None, settings: ClientSettings) -> float:
 def check_texts(request: PredictionRequest) -> None:
     """Raise MalformedRequest naming what cannot be a record header."""
     joined = (
-        f"{request.model}{request.routing_key}{request.content_type}{request.traceparent}{request.pin}{request.caller}"
+        f"{request.model}{request.routing_key}{request.content_type}{request.traceparent}"
+        f"{request.pinned_version}{request.caller}"
     )
     if are_texts(joined):
         return
@@ -51,7 +52,7 @@ def check_texts(request: PredictionRequest) -> None:
             "routing key": request.routing_key,
             "content type": request.content_type,
             "traceparent": request.traceparent,
-            "version": request.pin,
+            "version": request.pinned_version,
             "caller": request.caller,
         }
     )

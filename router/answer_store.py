@@ -1,4 +1,4 @@
-"""Where the prediction cache keeps answers: in this process here, in Redis next door (redis_answers)."""
+"""Storage of the prediction cache: the interface, and an in-memory LRU store. The Redis store is in redis_answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cachetools import TLRUCache
 
 
 class AnswerKey(NamedTuple):
-    """What an answer depends on: by its identity a version differs from another under the same number."""
+    """What an answer depends on. The identity tells a version from a later one that reuses its number."""
 
     model: str
     version: str
@@ -20,54 +20,54 @@ class AnswerKey(NamedTuple):
 
 
 class AnswerStore(ABC):
-    """Answers by key. Nothing here raises: a cache that is away is an empty cache."""
+    """Answers by key. Methods do not raise: an unreachable cache behaves like an empty one."""
 
     @abstractmethod
     def get(self, key: AnswerKey, then: Callable[[bytes | None], None]) -> None:
-        """Call `then` with the answer, or with None; at once or within milliseconds."""
+        """Call `then` with the answer or None, immediately or within milliseconds."""
 
     @abstractmethod
     def put(self, key: AnswerKey, answer: bytes, ttl: float) -> None:
-        """Keep an answer for so many seconds."""
+        """Store an answer for `ttl` seconds."""
 
     @abstractmethod
     def drop(self, model: str, version: str) -> None:
-        """Forget all answers of a version."""
+        """Delete all answers of a version."""
 
     @abstractmethod
     async def run(self) -> None:
-        """Do what cannot be done at once, until cancelled."""
+        """Do background work until cancelled."""
 
 
 class MemoryAnswers(AnswerStore):
-    """Answers in this process: the least recently used go when there are more than so many bytes."""
+    """Answers in this process, at most `max_bytes`; the least recently used are evicted first."""
 
-    def __init__(self, most_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._answers: TLRUCache[AnswerKey, tuple[bytes, float]] = TLRUCache(
-            most_bytes,
+            max_bytes,
             ttu=lambda _, kept, now: now + kept[1],
             timer=clock,
             getsizeof=lambda kept: len(kept[0]) + ENTRY_BYTES,
         )
 
     def get(self, key: AnswerKey, then: Callable[[bytes | None], None]) -> None:
-        """Call `then` at once."""
+        """Call `then` immediately."""
         kept = self._answers.get(key)
         then(None if kept is None else kept[0])
 
     def put(self, key: AnswerKey, answer: bytes, ttl: float) -> None:
-        """Keep an answer, unless it alone is larger than the cache."""
+        """Store an answer, unless it alone exceeds the cache."""
         if len(answer) + ENTRY_BYTES <= self._answers.maxsize:
             self._answers[key] = answer, ttl
 
     def drop(self, model: str, version: str) -> None:
-        """Forget all answers of a version."""
+        """Delete all answers of a version."""
         for key in [key for key in self._answers if key.model == model and key.version == version]:
             self._answers.pop(key, None)
 
     async def run(self) -> None:
-        """Nothing is left to do later."""
+        """Return immediately: there is no background work."""
 
 
-# What the key and the bookkeeping of one entry take beside the answer, about.
+# Approximate overhead of an entry: its key and bookkeeping.
 ENTRY_BYTES = 1024

@@ -1,10 +1,10 @@
-"""Which replica gets a request: the one of two drawn at random where it would wait less (power of two choices).
+"""Choose a replica for a request: of two drawn at random, the one with the shorter estimated wait.
 
-Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (1996): two draws take away most of the imbalance of
-one, and unlike "the least loaded of all" they do not send everybody to the same replica on the same stale news.
+Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (1996): two draws remove most of the imbalance of one.
+Unlike "least loaded of all", they do not make every router pick the same replica from the same stale data.
 
-The wait is estimated as in Finagle's and tower's peak EWMA: work in hand by the time that work takes. A replica says both
-by its heartbeat; between two of them the balancer adds what it sends and takes off what the replica must have done since.
+The wait is estimated as in Finagle's and tower's peak EWMA: queued work times its service time. A replica reports both in
+its heartbeat. Between heartbeats the balancer adds what it sends and subtracts the time that has passed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Protocol
 
 RUN_SECONDS = 0.002
 RUN_LENGTH = 32
-COLDEST = 0.05
+MIN_WARMTH = 0.05
 
 
 @dataclass(slots=True)
 class ReplicaBacklog:
-    """What a replica has in hand for a model: `backlog_ms` is the time it needs for that, as of the moment `at`.
+    """A replica's backlog for a model: it needed `backlog_ms` to work it off at time `at`.
 
-    `service_ms` is the time of a batch, `request_ms` what one request adds.
+    `service_ms` is the time of a batch, `request_ms` what one request adds to the backlog.
     """
 
     backlog_ms: float
@@ -32,16 +32,16 @@ class ReplicaBacklog:
     at: float
 
     def wait_ms(self, now: float) -> float:
-        """Return the estimated wait of a request that is sent now, its own service included."""
-        return self.left(now) + max(self.service_ms, 0.1)
+        """Return the estimated wait of a request that is sent now, including its own service time."""
+        return self.remaining_ms(now) + max(self.service_ms, 0.1)
 
     def add(self, now: float) -> None:
         """Add a request."""
-        self.backlog_ms = self.left(now) + self.request_ms
+        self.backlog_ms = self.remaining_ms(now) + self.request_ms
         self.at = now
 
-    def left(self, now: float) -> float:
-        """Return the milliseconds that it needs for what it has in hand."""
+    def remaining_ms(self, now: float) -> float:
+        """Return the milliseconds that the backlog still needs."""
         return max(0.0, self.backlog_ms - 1000 * max(0.0, now - self.at))
 
 
@@ -49,39 +49,39 @@ class ReplicaBacklog:
 class Target:
     """A replica that serves a version, and the partition to reach it by.
 
-    `warmth` grows from 0 to 1 while a replica is new to a version: only so large a share of its draws counts.
+    `warmth` grows from 0 to 1 after a replica has loaded a version; the replica accepts about that share of its draws.
     """
 
     replica: str
     partition: int
-    work: ReplicaBacklog
+    backlog: ReplicaBacklog
     warmth: float = 1.0
-    probes: int | None = None  # how many requests it may get for now, while its breaker is half open
+    probes: int | None = None  # limit of requests until its next heartbeat, while its breaker is half open
     sent: int = 0
 
     def send(self, now: float) -> None:
-        """Add a request to what it has in hand."""
-        self.work.add(now)
+        """Count a request that is sent to it."""
+        self.backlog.add(now)
         self.sent += 1
 
     @property
     def full(self) -> bool:
-        """Whether it has been sent all the probes that it may get for now."""
+        """Whether it has been sent all its probes."""
         return self.probes is not None and self.sent >= self.probes
 
 
 class Balancer(Protocol):
-    """Says which of several targets, one at least, gets the next request."""
+    """Chooses the target of the next request."""
 
     def __call__(self, targets: Sequence[Target], draw: Callable[[int], int], now: float) -> Target:
-        """Return one of the targets; `draw(n)` gives a random integer below n."""
+        """Return one of the targets, which must not be empty; `draw(n)` gives a random integer below n."""
 
 
 class RunBalancer:
-    """Keeps to a choice for a short run of requests, so that those who come together can share a batch.
+    """Sends short runs of requests to one target, so that requests that arrive together can share a batch.
 
-    A fetch hands the router a few dozen requests within a millisecond. Drawing for each would halve every batch and double
-    the records' round trips; drawing for none would be no balancing. A run ends after RUN_SECONDS or RUN_LENGTH requests.
+    A fetch returns a few dozen requests within a millisecond. A draw for each request would halve the batches and double
+    the round trips. A run ends after RUN_SECONDS or RUN_LENGTH requests.
     """
 
     def __init__(self, targets: Sequence[Target], draw: Callable[[int], int], balance: Balancer | None = None) -> None:
@@ -93,9 +93,9 @@ class RunBalancer:
         self._left = 0
 
     def choose(self, now: float, avoid: Collection[str] = ()) -> Target | None:
-        """Return the target of one request, or None where all have as many probes as they may get.
+        """Return the target of one request, or None if all targets have their limit of probes.
 
-        `avoid` names replicas that had the request before: they get it only when there is nobody else.
+        `avoid` names replicas that already had the request: they get it only if there are no others.
         """
         if avoid:
             others = [target for target in self.targets if target.replica not in avoid and not target.full]
@@ -122,29 +122,29 @@ def choose(targets: Sequence[Target], draw: Callable[[int], int], now: float) ->
     first = draw(len(targets))
     second = draw(len(targets) - 1)
     second += second >= first
-    better, other = sorted((targets[first], targets[second]), key=lambda target: target.work.wait_ms(now))
-    if better.warmth < other.warmth and draw(1000) >= 1000 * max(COLDEST, better.warmth):
+    better, other = sorted((targets[first], targets[second]), key=lambda target: target.backlog.wait_ms(now))
+    if better.warmth < other.warmth and draw(1000) >= 1000 * max(MIN_WARMTH, better.warmth):
         return other
     return better
 
 
 def choose_at_random(targets: Sequence[Target], draw: Callable[[int], int], now: float) -> Target:
-    """Return one of the targets whatever their load."""
+    """Return a random target, regardless of load."""
     return targets[draw(len(targets))]
 
 
 class RoundRobin:
-    """Returns the targets in turn whatever their load."""
+    """Returns the targets in turn, regardless of load."""
 
     def __init__(self) -> None:
         self._turns = count()
 
     def __call__(self, targets: Sequence[Target], draw: Callable[[int], int], now: float) -> Target:
-        """Return the next one."""
+        """Return the next target."""
         return targets[next(self._turns) % len(targets)]
 
 
 def balancer_named(name: str) -> Balancer:
-    """Return the way of choosing that the setting names."""
+    """Return the balancer that the setting names."""
     balancers: dict[str, Balancer] = {"p2c": choose, "random": choose_at_random, "round_robin": RoundRobin()}
     return balancers[name]

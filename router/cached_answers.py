@@ -1,4 +1,4 @@
-"""The router's side of the prediction cache: which requests may be answered from it, and how it is filled from the log."""
+"""The router's use of the prediction cache: which requests it may answer, and how it is filled from Kafka."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .table import RoutingTable
 
 
 class CachedAnswers:
-    """Answers what may be answered again; everything else goes to `send_on`."""
+    """Answers cacheable requests from the cache. All others go to `send_on`."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class CachedAnswers:
             else MemoryAnswers(settings.cache_bytes)
         )
         fills = settings.topics().cache_fills
-        # Two routers may share a partition: each then keeps the other's answers too.
+        # Two routers may share a partition. Each then stores the other's answers too.
         self._partition = crc32(settings.name.encode()) % fills.partitions
         self._fills = TopicFollower(
             settings, fills, self._on_fill, from_end=True, partitions=[self._partition], dead_letters=dead_letters
@@ -58,11 +58,11 @@ class CachedAnswers:
         self.ready = self._fills.ready
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """Return what must run, by name."""
+        """Return the background tasks by name."""
         return {"cached answers of others": self._fills.run(), "prediction cache": self._cache.run()}
 
     def take(self, pending: Pending) -> None:
-        """Answer a request again, let it wait for an equal one's answer, or send it on."""
+        """Answer a request from the cache, let it wait for an equal one in flight, or send it on."""
         key = self._key(pending.request) if self._settings.cache else None
         if key is None:
             self._send_on(pending)
@@ -70,33 +70,33 @@ class CachedAnswers:
             self._cache.ask(replace(pending, key=key), key)
 
     def headers(self, pending: Pending, identity: str) -> list[tuple[str, bytes]]:
-        """Return what a worker must know so that its answer comes here too, if it is to be kept."""
+        """Return the headers that make the worker send its answer here too, if it is to be cached."""
         if pending.key is None or pending.key.identity != identity:
             return []
         return [(records.DIGEST, pending.key.inputs.encode()), (records.FILL, b"%d" % self._partition)]
 
     def refused(self, pending: Pending) -> None:
-        """A request could not be sent on: those that wait for its answer wait no more."""
+        """Release the requests that wait for this one: it could not be sent on."""
         if pending.key is not None:
-            self._cache.landed(pending.key, None, 0.0)
+            self._cache.complete(pending.key, None, 0.0)
 
     def released(self, model: str, release: Release | None) -> None:
-        """A model's release is about to change: answers of versions that leave it are forgotten."""
+        """Drop the answers of versions that leave a model's release. Called before the release changes."""
         after = release.identities if release is not None else {}
         for version, identity in self._table.identities(model).items():
             if after.get(version) != identity:
                 self._cache.drop(model, version)
 
     def _key(self, request: records.PredictionRequest) -> AnswerKey | None:
-        """Return what the answer is kept under, if the version that the request would get may be cached."""
-        if request.pin or request.content_type != records.JSON:
+        """Return the cache key, or None if the version that the request would get is not cached."""
+        if request.pinned_version or request.content_type != records.JSON:
             return None
         assigned = self._assigned(request)
         if assigned is None:
             return None
         release, variant = assigned
         spec = release.versions[variant.version]
-        # A request with a copy is worth its price: the two answers are to be compared.
+        # A request with a shadow copy must reach the workers: the two answers are compared.
         if not spec.cache_ttl_seconds or shadow_of(release, request.identity) is not None:
             return None
         inputs = inputs_digest(request.body)
@@ -119,14 +119,14 @@ class CachedAnswers:
         headers = dict(record.headers)
         try:
             reply = records.Reply.from_record(record.headers, record.value)
-            inputs, asked = headers[records.DIGEST].decode(), headers[records.ASKED_VERSION].decode()
-            # An older worker's answer names the number alone: it is not kept.
+            inputs, version = headers[records.DIGEST].decode(), headers[records.ASKED_VERSION].decode()
+            # An older worker sends no identity: its answer is not cached.
             identity = headers.get(records.VERSION_ID, b"").decode()
         except (KeyError, UnicodeDecodeError, AttributeError):
-            raise MalformedRecord("it names no inputs, or no version that was asked") from None
-        spec = self._table.spec(reply.model, asked)
+            raise MalformedRecord("it lacks the inputs' digest or the requested version") from None
+        spec = self._table.spec(reply.model, version)
         if spec is None or spec.identity != identity:
-            return  # of a version that has left, be it that another has its number now
-        key = AnswerKey(reply.model, asked, identity, inputs)
-        # Stable's answer to what a candidate failed on is not the candidate's.
-        self._cache.landed(key, reply.body if reply.ok and reply.version == asked else None, spec.cache_ttl_seconds)
+            return  # the version has left the release; another may have its number now
+        key = AnswerKey(reply.model, version, identity, inputs)
+        # A fallback answer of stable is not the candidate's answer.
+        self._cache.complete(key, reply.body if reply.ok and reply.version == version else None, spec.cache_ttl_seconds)

@@ -11,13 +11,13 @@ from ..schemas.errors import ModelMeshError
 
 
 def inputs_digest(body: bytes) -> str | None:
-    """Return 32 hex digits, the same for any order of names and any white space; None for inputs that cannot be read.
+    """Return 32 hex digits, the same for any order of names and any white space; None for unreadable inputs.
 
-    The body is read here rather than a digest believed: a caller that claimed another's would be given, or would spread,
-    somebody else's answer.
+    The digest is computed here, not taken from the caller: with a forged digest, a caller could read or poison another
+    caller's answer.
     """
     try:
         inputs = parse_body(body)
     except ModelMeshError:
-        return None  # the worker says what is wrong with it
+        return None  # the worker answers with the reason
     return blake2b(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Which replicas had a request before: a retry goes to another one."""
+"""Which replicas have had a request, so that a retry goes to another one."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ MAX_PLACEMENTS = 65_536
 
 
 class Placements:
-    """Remembers the replicas of each request, by what is its alone, for a while, the newest `MAX_PLACEMENTS` of them."""
+    """The replicas of each request by its identity, for KEPT_SECONDS and at most `MAX_PLACEMENTS` requests."""
 
     def __init__(self) -> None:
         self._placed: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
 
     def __len__(self) -> int:
-        """Requests that are remembered."""
+        """Number of requests."""
         return len(self._placed)
 
     def before(self, request: str) -> tuple[str, ...]:
-        """Return the replicas that had the request, the last one last."""
+        """Return the replicas that had the request, in order."""
         found = self._placed.get(request)
         return found[1] if found is not None else ()
 
     def note(self, request: str, replica: str, now: float) -> None:
-        """Note where a request went; forget what is old."""
+        """Record where a request went, and drop old entries."""
         _, before = self._placed.pop(request, (now, ()))
         self._placed[request] = (now, (*before, replica))
         oldest = now - KEPT_SECONDS

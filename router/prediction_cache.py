@@ -1,4 +1,4 @@
-"""The prediction cache: what was answered before is answered again from memory, and equal requests share one answer."""
+"""The prediction cache: repeated requests are answered from a store, and equal requests in flight share one answer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..schemas.records import PredictionRequest
 from .answer_store import AnswerKey, AnswerStore
 from .single_flight import SingleFlight
 
-# Seconds that a request waits for an equal one's answer, and how often that is looked at.
-PATIENCE, LOOK_EVERY = 0.25, 0.05
+# Seconds: how long a request waits for an equal one's answer, and how often that is checked.
+JOIN_TIMEOUT, CHECK_INTERVAL = 0.25, 0.05
 
 
 @dataclass(slots=True, frozen=True)
@@ -25,11 +25,11 @@ class Pending:
     record: ConsumerRecord
     request: PredictionRequest
     delivery: Delivery
-    key: AnswerKey | None = None  # None: it may not be
+    key: AnswerKey | None = None  # None: not cacheable
 
 
 class PredictionCache:
-    """`answered` gets a request and its answer, `missed` gets one that a worker must answer; each request goes to one."""
+    """Calls `answered` with a request and its answer, or `missed` with a request that a worker must answer; never both."""
 
     def __init__(
         self,
@@ -46,44 +46,44 @@ class PredictionCache:
         )
         self._answered = answered
         self._missed = missed
-        self._flights: SingleFlight[AnswerKey, Pending] = SingleFlight(PATIENCE)
+        self._flights: SingleFlight[AnswerKey, Pending] = SingleFlight(JOIN_TIMEOUT)
         self._store: AnswerStore
 
     def use(self, store: AnswerStore) -> None:
-        """Keep the answers there."""
+        """Set the store. Must be called before `ask`."""
         self._store = store
 
     def failed(self) -> None:
-        """Count a lookup that the store could not do."""
+        """Count a failed lookup."""
         self._events.labels("", "failed").inc()
 
     def ask(self, pending: Pending, key: AnswerKey) -> None:
-        """Answer a request from the cache, let it wait for an equal one, or call it missed."""
+        """Answer a request from the cache, let it wait for an equal one, or report a miss."""
         self._store.get(key, lambda answer: self._looked_up(pending, key, answer))
 
-    def landed(self, key: AnswerKey, answer: bytes | None, ttl: float) -> None:
-        """A worker has answered a request that was missed; None: with an error, or with another version's answer."""
+    def complete(self, key: AnswerKey, answer: bytes | None, ttl: float) -> None:
+        """Store a worker's answer and give it to the requests that wait. None: an error, or another version's answer."""
         if answer is not None:
             self._store.put(key, answer, ttl)
             self._count(key, "stored")
-        for pending in self._flights.land(key):
+        for pending in self._flights.complete(key):
             if answer is not None:
                 self._answered(pending, answer)
             else:
                 self._missed(pending)
 
     def drop(self, model: str, version: str) -> None:
-        """A version left the release: its answers are forgotten."""
+        """Drop the answers of a version that left the release."""
         self._store.drop(model, version)
 
     async def run(self) -> None:
-        """Let nobody wait too long, until cancelled."""
+        """Expire waiting requests until cancelled."""
         storing = asyncio.create_task(self._store.run())
         try:
             while True:
                 for pending in self._flights.overdue(asyncio.get_running_loop().time()):
                     self._missed(pending)
-                await asyncio.sleep(LOOK_EVERY)
+                await asyncio.sleep(CHECK_INTERVAL)
         finally:
             storing.cancel()
             await asyncio.gather(storing, return_exceptions=True)
@@ -96,7 +96,7 @@ class PredictionCache:
         elif pending.request.attempt == 1 and not self._flights.join(key, pending, now):
             self._count(key, "joined")
         else:
-            # One that is sent again does not wait: the equal one before it may have been lost with it.
+            # A retry does not wait: the request in flight may have been lost.
             self._count(key, "miss")
             self._missed(pending)
 

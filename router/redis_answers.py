@@ -1,4 +1,4 @@
-"""Answers in Redis, shared by all routers. A Redis that is slow or dead costs milliseconds, and after a few of them nothing."""
+"""Answers in Redis, shared by all routers. A timeout and a circuit breaker bound the cost of a slow or dead Redis."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .answer_store import AnswerKey, AnswerStore
 
 log = structlog.get_logger(__name__)
 
-# Answers that wait to be written; the oldest are forgotten, since a cache may forget.
+# Answers that wait to be written; beyond the limit the oldest are dropped, as a cache may do.
 MAX_PENDING_WRITES = 10_000
-WRITES_AT_ONCE = 100
+WRITE_BATCH = 100
 
 
 def open_redis(url: str) -> Redis:
-    """Return a client, not connected yet. Raises SetupError when the URL is none of Redis'."""
+    """Return an unconnected client. Raises SetupError for an invalid URL."""
     try:
         return Redis.from_url(url, socket_connect_timeout=1.0)
     except ValueError as error:
@@ -30,41 +30,41 @@ def open_redis(url: str) -> Redis:
 
 
 class RedisAnswers(AnswerStore):
-    """Lookups that come within one turn, or while one is under way, go together as one MGET.
+    """Lookups of one turn of the event loop, or made while another is under way, share one MGET.
 
-    `patience` is how many seconds a lookup may take; `failed` is called for each that brought nothing because of Redis.
+    `timeout` is how many seconds a lookup may take; `failed` is called after each that Redis did not answer.
     """
 
-    def __init__(self, redis: Redis, prefix: str, patience: float, failed: Callable[[], None]) -> None:
+    def __init__(self, redis: Redis, prefix: str, timeout: float, failed: Callable[[], None]) -> None:
         self._redis = redis
         self._prefix = prefix
-        self._patience = patience
+        self._timeout = timeout
         self._failed = failed
         self._lookups: list[tuple[str, Callable[[bytes | None], None]]] = []
         self._writes: deque[tuple[str, bytes, float]] = deque(maxlen=MAX_PENDING_WRITES)
         self._drops: list[str] = []
-        self._asked = asyncio.Event()
-        self._told = asyncio.Event()
+        self._lookup_pending = asyncio.Event()
+        self._write_pending = asyncio.Event()
         self._breaker = CircuitBreaker(REDIS_RULES, self._breaker_changed)
 
     def get(self, key: AnswerKey, then: Callable[[bytes | None], None]) -> None:
-        """Call `then` within `patience`; at once while Redis is left alone."""
+        """Call `then` within `timeout`; immediately while the breaker is open."""
         if self._breaker.state(self._now()) == "open":
             self._failed()
             then(None)
             return
         self._lookups.append((self._name(key), then))
-        self._asked.set()
+        self._lookup_pending.set()
 
     def put(self, key: AnswerKey, answer: bytes, ttl: float) -> None:
-        """Write an answer soon."""
+        """Queue an answer for writing."""
         self._writes.append((self._name(key), answer, ttl))
-        self._told.set()
+        self._write_pending.set()
 
     def drop(self, model: str, version: str) -> None:
-        """Forget all answers of a version soon."""
+        """Queue the deletion of all answers of a version."""
         self._drops.append(f"{self._prefix}:answer:{model}:{version}:*")
-        self._told.set()
+        self._write_pending.set()
 
     async def run(self) -> None:
         """Look up and write until cancelled."""
@@ -75,15 +75,15 @@ class RedisAnswers(AnswerStore):
 
     async def _look_up(self) -> None:
         while True:
-            await self._asked.wait()
-            self._asked.clear()
+            await self._lookup_pending.wait()
+            self._lookup_pending.clear()
             lookups, self._lookups = self._lookups, []
             found: list[Any] = [None] * len(lookups)
             if not self._breaker.allow(self._now()):
                 self._failed()
             else:
                 try:
-                    async with asyncio.timeout(self._patience):
+                    async with asyncio.timeout(self._timeout):
                         found = await self._redis.mget([name for name, _ in lookups])
                     self._breaker.record(True, self._now())
                 except REDIS_DOWN:
@@ -94,11 +94,11 @@ class RedisAnswers(AnswerStore):
 
     async def _write(self) -> None:
         while True:
-            await self._told.wait()
-            self._told.clear()
+            await self._write_pending.wait()
+            self._write_pending.clear()
             while self._drops or self._writes:
                 if self._breaker.state(self._now()) != "closed":
-                    # What is to be forgotten must be forgotten; what is to be kept need not.
+                    # Deletions must happen eventually; writes are optional.
                     self._writes.clear()
                     await asyncio.sleep(REDIS_RULES.recovery / 2)
                     if not self._drops:
@@ -115,7 +115,7 @@ class RedisAnswers(AnswerStore):
                 await self._redis.unlink(name)
             del self._drops[0]
             return
-        some = [self._writes.popleft() for _ in range(min(len(self._writes), WRITES_AT_ONCE))]
+        some = [self._writes.popleft() for _ in range(min(len(self._writes), WRITE_BATCH))]
         async with self._redis.pipeline(transaction=False) as pipeline:
             for name, answer, ttl in some:
                 pipeline.set(name, answer, px=max(1, int(1000 * ttl)))

@@ -1,4 +1,4 @@
-"""A circuit breaker for each replica: one that announces itself but does not answer is left alone too."""
+"""A circuit breaker for each replica, for one that sends heartbeats but does not answer requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..schemas.payloads.replicas import Heartbeat
 
 
 class ReplicaBreakers:
-    """A request that comes again counts against the replica that had it; what a replica says it answered counts for it."""
+    """A retried request counts as a failure of the replica that had it; answers it reports count as successes."""
 
     def __init__(self, rules: BreakerRules, on_change: Callable[[str, State], None]) -> None:
         self._rules = rules
@@ -17,8 +17,8 @@ class ReplicaBreakers:
         self._breakers: dict[str, CircuitBreaker] = {}
         self._answered: dict[str, tuple[str, int]] = {}  # epoch and count
 
-    def heard(self, beat: Heartbeat, now: float) -> None:
-        """Take in how many requests a replica has answered since it spoke last; a new life begins afresh."""
+    def on_heartbeat(self, beat: Heartbeat, now: float) -> None:
+        """Count the requests that a replica has answered since its last heartbeat. A restart resets the breaker."""
         answered = sum(load.answered for load in beat.models.values())
         epoch, before = self._answered.get(beat.replica, (beat.epoch, 0))
         if epoch != beat.epoch:
@@ -32,7 +32,7 @@ class ReplicaBreakers:
             self._answered.pop(beat.replica, None)
 
     def unanswered(self, replica: str, now: float) -> None:
-        """Count a request that the replica had, and that was sent again since."""
+        """Count a request that the replica had and that has been retried."""
         breaker = self._breakers.get(replica)
         if breaker is None:
             breaker = self._breakers[replica] = CircuitBreaker(
@@ -41,6 +41,6 @@ class ReplicaBreakers:
         breaker.record(False, now)
 
     def allows(self, replica: str, now: float) -> bool:
-        """Whether requests may go to the replica; half open they may: its answers are the probes."""
+        """Whether requests may go to the replica. They may while it is half open: they are the probes."""
         breaker = self._breakers.get(replica)
         return breaker is None or breaker.state(now) != "open"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, frozen=True)
 class Route:
-    """Where one request goes, and how many milliseconds it is likely to wait there."""
+    """The destination of a request; `wait_ms` is the estimated wait there in milliseconds."""
 
     topic: str
     partition: int

@@ -1,4 +1,4 @@
-"""The router role: gives each request a version and a replica, by its headers alone."""
+"""The router role: chooses a version and a replica for each request from its headers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Router(Role):
             "replica_breaker_state", "0 closed, 1 half open, 2 open", ("replica",), registry=self.registry
         )
         self._keep_books = Bookkeeping(self.registry)
-        # What can be wrong with the settings comes first, before anything is open.
+        # First, since a bad URL raises: nothing is open yet.
         redis = open_redis(settings.redis) if settings.redis else None
         self._traces = Traces.from_settings(settings, "router")
         self._producer = make_producer(settings)
@@ -101,11 +101,15 @@ class Router(Role):
         )
         add_lag(self.registry, self._loop.lag)
         add_scraped_number(
-            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._reply_writer.dead_letter_count
+            self.registry,
+            "counter",
+            "dead_letters",
+            "Records sent to dead-letters",
+            lambda: self._reply_writer.dead_letter_count,
         )
 
     def health(self) -> dict[str, Any]:
-        """Ready when the releases have been read and partitions are held."""
+        """Ready when the releases are read and partitions are assigned."""
         return {
             "ready": self._releases.ready.is_set() and bool(self._loop.partitions),
             "partitions": self._loop.partitions,
@@ -114,7 +118,7 @@ class Router(Role):
         }
 
     async def start(self, parts: Lifecycle) -> None:
-        """Route; at the end what is in hand is finished first."""
+        """Start routing. On stop, the requests in hand are finished first."""
         parts.at_end("traces", self._traces.close)
         await parts.start("producer", self._producer.start(), self._producer.stop)
         parts.run("outbox", self._outbox.run())
@@ -126,14 +130,14 @@ class Router(Role):
             parts.run(name, part)
         await parts.wait(self._releases.ready.wait())
         await parts.wait(self._cached.ready.wait())
-        # Every live replica announces itself within two intervals; until then all look dead.
+        # Every live replica sends a heartbeat within two intervals; until then all look dead.
         await parts.wait(asyncio.sleep(2 * self._settings.heartbeat_interval))
         parts.run("requests", self._loop.run(), stop=self._loop.stop, stop_seconds=self._settings.drain_timeout + 2)
         parts.at_end("farewell", self._announcer.leave)
         parts.run("heartbeats", self._announcer.run())
 
     async def _refresh(self) -> None:
-        """Look at the replicas at each heartbeat, and without one too: a timer also expires silent replicas."""
+        """Update the table at each heartbeat; a timer also expires silent replicas."""
         reachable: dict[str, dict[str, str]] = {}
         while True:
             now = asyncio.get_running_loop().time()
@@ -149,7 +153,7 @@ class Router(Role):
         self._cached.take(Pending(record, request, delivery))
 
     def _send_on(self, pending: Pending) -> None:
-        """Send a request to a worker, or answer it with the error that stands in the way."""
+        """Send a request to a worker, or answer it with an error."""
         record, request, delivery = pending.record, pending.request, pending.delivery
         try:
             left = request.deadline - time.time()
@@ -162,22 +166,24 @@ class Router(Role):
             self._cached.refused(pending)
             return
         self._keep_books("metrics", self._count_routed, request.model, route.version)
-        kept = [header for header in record.headers if header[0] not in _OURS]
-        asked = [*_assigned(route), *self._cached.headers(pending, route.identity)]
+        received = [header for header in record.headers if header[0] not in _ROUTER_HEADERS]
+        added = [*_assigned(route), *self._cached.headers(pending, route.identity)]
         if is_sampled(request.traceparent):
-            self._keep_books("traces", self._trace, request, route, kept)
+            self._keep_books("traces", self._trace, request, route, received)
         if route.shadow is None:
-            self._forward(request, record.value, [*kept, *asked], route, partial(self._forwarded, request, delivery))
+            self._forward(
+                request, record.value, [*received, *added], route, partial(self._forwarded, request, delivery)
+            )
             return
-        # The record is finished when both are safe; the primary goes first, since somebody waits for it.
+        # The record is finished when both are acknowledged. The primary goes first: a caller waits for it.
         both = AckBarrier(2, partial(self._forwarded, request, delivery))
-        primary = [*kept, *asked, (records.SHADOW, route.shadow.version.encode())]
+        primary = [*received, *added, (records.SHADOW, route.shadow.version.encode())]
         self._forward(request, record.value, primary, route, both.acknowledged)
-        copy = [*kept, *_assigned(route.shadow), (records.ROLE, b"shadow")]
+        copy = [*received, *_assigned(route.shadow), (records.ROLE, b"shadow")]
         self._forward(request, record.value, copy, route.shadow, both.acknowledged)
 
     def _forwarded(self, request: records.PredictionRequest, delivery: Delivery, sent: asyncio.Future[object]) -> None:
-        """Finish the record; where the log refuses it for good, its caller is told so."""
+        """Finish the record. If the broker refused it permanently, reply with that error."""
         error = None if sent.cancelled() else sent.exception()
         if error is None or not is_permanent(error):
             delivery.acknowledged(sent)
@@ -191,7 +197,7 @@ class Router(Role):
         self._routed_of(model, version).inc()
 
     def _trace(self, request: records.PredictionRequest, route: Route, headers: list[tuple[str, bytes]]) -> None:
-        """Write a span, and let the worker's follow it: its traceparent takes the place of the one in the headers."""
+        """Write a span, and put its traceparent in `headers`, so that the worker's span becomes its child."""
         attributes: dict[str, str | int] = {
             "messaging.system": "kafka",
             "messaging.destination.name": route.topic,
@@ -214,13 +220,13 @@ class Router(Role):
         self._table.set_release(model, release)
 
     def _route(self, request: records.PredictionRequest, left: float) -> Route:
-        """Return where a request goes that has so many seconds left. Raises Overloaded where it would wait too long."""
+        """Return the route of a request with `left` seconds until its deadline. Raises Overloaded if it would wait too long."""
         now = asyncio.get_running_loop().time()
-        before = self._placements.before(request.identity) if request.attempt > 1 else ()
-        if before:
-            self._breakers.unanswered(before[-1], now)
+        tried = self._placements.before(request.identity) if request.attempt > 1 else ()
+        if tried:
+            self._breakers.unanswered(tried[-1], now)
         key = request.routing_key or request.identity
-        route = self._table.route(request.model, key, now, request.identity, before, request.pin)
+        route = self._table.route(request.model, key, now, request.identity, tried, request.pinned_version)
         if route.wait_ms > 1000 * left * self._settings.queue_share:
             raise Overloaded(
                 f"the request would wait {route.wait_ms / 1000:.1f} s for a worker, too long for its deadline",
@@ -231,7 +237,7 @@ class Router(Role):
 
     def _on_beat(self, beat: Heartbeat) -> None:
         if beat.role == "worker":
-            self._breakers.heard(beat, asyncio.get_running_loop().time())
+            self._breakers.on_heartbeat(beat, asyncio.get_running_loop().time())
 
     def _breaker_changed(self, replica: str, state: State) -> None:
         self._breaker_state.labels(replica).set(STATES[state])
@@ -270,8 +276,8 @@ class Router(Role):
         )
 
 
-# Headers that only the router writes; whatever a client put there is dropped.
-_OURS = frozenset(
+# Headers that only the router writes. Those of a client are dropped.
+_ROUTER_HEADERS = frozenset(
     (
         records.VARIANT,
         records.VERSION,

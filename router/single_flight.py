@@ -1,4 +1,4 @@
-"""Equal requests that are in flight together need one answer: the first is sent on, the others wait for it."""
+"""Single flight: of equal requests in flight, the first is sent on and the others wait for its answer."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ Waiter = TypeVar("Waiter")
 
 
 class SingleFlight(Generic[Key, Waiter]):
-    """Who waits for whose answer. Nobody waits longer than `patience` seconds: the first may never be answered."""
+    """Requests that wait for another's answer, at most `timeout` seconds, since the first may never be answered."""
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
         self._flights: dict[Key, tuple[float, list[Waiter]]] = {}  # in the order in which they began
 
     def __len__(self) -> int:
         return sum(len(waiters) for _, waiters in self._flights.values())
 
     def join(self, key: Key, waiter: Waiter, now: float) -> bool:
-        """Return True when the waiter is the first and must be sent on; else it waits for the first one's answer."""
+        """Return True if the waiter is the first and must be sent on; otherwise it waits for the first one's answer."""
         flight = self._flights.get(key)
-        if flight is not None and now < flight[0] + self._patience:
+        if flight is not None and now < flight[0] + self._timeout:
             flight[1].append(waiter)
             return False
         if flight is None:
             self._flights[key] = now, []
         return True
 
-    def land(self, key: Key) -> list[Waiter]:
-        """The answer is there: return those who waited for it."""
+    def complete(self, key: Key) -> list[Waiter]:
+        """Remove and return the requests that waited for this answer."""
         flight = self._flights.pop(key, None)
         return flight[1] if flight is not None else []
 
     def overdue(self, now: float) -> list[Waiter]:
-        """Return those who have waited too long; they wait no more."""
+        """Remove and return the requests that have waited too long."""
         late: list[Waiter] = []
         for key, (began, waiters) in list(self._flights.items()):
-            if now < began + self._patience:
+            if now < began + self._timeout:
                 break
             late += waiters
             del self._flights[key]

@@ -1,4 +1,4 @@
-"""Where requests for a model can go now: releases and heartbeats, put together whenever one of them changes."""
+"""The routing table: where requests for a model can go, built from releases and heartbeats."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .route import Route
 class _Model:
     topic: str
     release: Release
-    serving: Release  # the last release that workers had loaded: the road while the new one is being loaded
+    serving: Release  # the last release that workers had loaded; used while the new one loads
     balancers: dict[str, RunBalancer] = field(default_factory=dict)  # by identity
-    open: frozenset[str] = frozenset()  # identities that are loaded, but every breaker is open
+    open: frozenset[str] = frozenset()  # identities that are loaded, but whose breakers are all open
 
     def loaded_by(self, load: ModelLoad) -> dict[str, str]:
-        """Return the versions that a replica has loaded, by identity; of an older replica's its numbers are believed."""
+        """Return the versions that a replica has loaded, by identity. An older replica sends only numbers; these are trusted."""
         return load.identities or {
             spec.identity: version
             for release in (self.serving, self.release)
@@ -33,16 +33,16 @@ class _Model:
 
 
 @dataclass(slots=True)
-class _Known:
+class _ReplicaState:
     beat: Heartbeat
-    work: ReplicaBacklog
+    backlog: ReplicaBacklog
     targets: dict[str, Target]  # by identity
 
 
 class RoutingTable:
-    """Answers `route` from memory. `warm_up` is how many seconds a version's share grows on a replica that loaded it.
+    """Answers `route` from memory. `warm_up` is how many seconds a version's share grows on a replica after loading.
 
-    A replica whose breaker for a version is half open gets `probes` requests for it until it speaks again.
+    A replica whose breaker for a version is half open gets `probes` requests for it between two heartbeats.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class RoutingTable:
         self._warm_up = warm_up
         self._probes = probes
         self._models: dict[str, _Model] = {}
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._states: dict[tuple[str, str], _ReplicaState] = {}
 
     @property
     def models(self) -> list[str]:
@@ -70,17 +70,17 @@ class RoutingTable:
         return list(self._models)
 
     def identities(self, name: str) -> dict[str, str]:
-        """Return the versions that a model's release names: identities by number."""
+        """Return the identities of the versions in a model's release, by number."""
         model = self._models.get(name)
         return model.release.identities if model is not None else {}
 
     def spec(self, name: str, version: str) -> VersionSpec | None:
-        """Return what is known of a version of a model's release; None: the release does not name it."""
+        """Return the spec of a version, or None if the model's release does not contain it."""
         model = self._models.get(name)
         return model.release.versions.get(version) if model is not None else None
 
     def assigned(self, name: str, routing_key: str) -> tuple[Release, Variant] | None:
-        """Return the release and the variant that a request would get now, were there workers enough; None: no model."""
+        """Return the release and variant that a request would get if all its versions had a worker; None: no such model."""
         model = self._models.get(name)
         if model is None:
             return None
@@ -92,10 +92,7 @@ class RoutingTable:
         return release, variant
 
     def reachable(self) -> dict[str, dict[str, str]]:
-        """Return the versions of each model's release that are loaded somewhere, even if their breaker is open.
-
-        Numbers by identity.
-        """
+        """Return each model's loaded versions, even if their breakers are open: numbers by identity."""
         return {
             name: {
                 spec.identity: version
@@ -106,10 +103,7 @@ class RoutingTable:
         }
 
     def set_release(self, name: str, release: Release | None) -> None:
-        """Take over a release; until its versions are loaded somewhere, requests go on to the one before.
-
-        None: the model is gone.
-        """
+        """Set a model's release; None removes the model. Until its versions are loaded, the previous release serves."""
         model = self._models.get(name)
         if release is None:
             self._models.pop(name, None)
@@ -117,26 +111,26 @@ class RoutingTable:
             self._models[name] = _Model(self._topic_of(name), release, release)
         else:
             model.release = release
-            self._settle(model)
+            self._switch_if_loaded(model)
 
     def set_replicas(self, live: Iterable[Heartbeat], recent: Iterable[Heartbeat] = (), now: float = 0.0) -> None:
-        """Take over which replicas are alive and what they have loaded.
+        """Set which replicas are alive and what they have loaded.
 
-        `recent` are those heard of not so long ago. They serve where nobody is alive: when all fall silent at once, it is
-        far likelier that the news is late than that all are dead, and a request that waits a moment beats one refused.
+        `recent` replicas missed their timeout only lately. They serve versions that no live replica has: if all fall silent
+        at once, late heartbeats are likelier than dead replicas.
         """
-        before, self._known = self._known, {}
+        previous, self._states = self._states, {}
         alive, late = self._by_model(live), self._by_model(recent)
         for name, model in self._models.items():
             loaded: dict[str, list[Target]] = {}
             opened: set[str] = set()
-            # A replica that has served nothing yet is taken to be like the others.
+            # A replica that has served nothing yet gets the others' average cost.
             costs = [load.request_ms for _, load in alive[name] if load.request_ms]
-            usual_ms = sum(costs) / len(costs) if costs else 0.0
+            mean_ms = sum(costs) / len(costs) if costs else 0.0
             for beats in (alive[name], late[name]):
                 found: dict[str, list[Target]] = {}
                 for beat, load in beats:
-                    for identity, target in self._targets(before, name, beat, load, usual_ms, now).items():
+                    for identity, target in self._targets(previous, name, beat, load, mean_ms, now).items():
                         if load.breakers.get(identity) == "open":
                             opened.add(identity)
                         else:
@@ -144,7 +138,7 @@ class RoutingTable:
                 loaded |= {identity: targets for identity, targets in found.items() if identity not in loaded}
             model.balancers = {identity: self._balancer(targets, now) for identity, targets in loaded.items()}
             model.open = frozenset(opened - loaded.keys())
-            self._settle(model)
+            self._switch_if_loaded(model)
 
     def _by_model(self, beats: Iterable[Heartbeat]) -> dict[str, list[tuple[Heartbeat, ModelLoad]]]:
         found: dict[str, list[tuple[Heartbeat, ModelLoad]]] = {name: [] for name in self._models}
@@ -157,28 +151,28 @@ class RoutingTable:
 
     def _targets(
         self,
-        before: dict[tuple[str, str], _Known],
+        previous: dict[tuple[str, str], _ReplicaState],
         name: str,
         beat: Heartbeat,
         load: ModelLoad,
-        usual_ms: float,
+        mean_ms: float,
         now: float,
     ) -> dict[str, Target]:
-        """Return a replica's targets by identity; until it speaks again, what was sent to it since it last did counts on."""
+        """Return a replica's targets by identity. Its backlog estimate is kept until its next heartbeat."""
         key = name, beat.replica
-        known = before.get(key) or self._known.get(key)
-        if known is None or known.beat is not beat:
-            request_ms = load.request_ms or usual_ms
-            work = ReplicaBacklog((load.queued + load.in_service) * request_ms, load.service_ms, request_ms, now)
-            known = _Known(
+        state = previous.get(key) or self._states.get(key)
+        if state is None or state.beat is not beat:
+            request_ms = load.request_ms or mean_ms
+            backlog = ReplicaBacklog((load.queued + load.in_service) * request_ms, load.service_ms, request_ms, now)
+            state = _ReplicaState(
                 beat,
-                work,
+                backlog,
                 {
-                    # One partition is enough to reach a replica; fewer partitions make larger fetches.
+                    # One partition is enough to reach a replica, and makes larger fetches.
                     identity: Target(
                         beat.replica,
                         load.partitions[0],
-                        work,
+                        backlog,
                         warmth=min(1.0, load.ages.get(identity, self._warm_up) / self._warm_up)
                         if self._warm_up
                         else 1.0,
@@ -187,11 +181,11 @@ class RoutingTable:
                     for identity in self._models[name].loaded_by(load)
                 },
             )
-        self._known[key] = known
-        return known.targets
+        self._states[key] = state
+        return state.targets
 
     def _balancer(self, targets: list[Target], now: float) -> RunBalancer:
-        # If every replica's breaker is open, the fault is hardly theirs, and there is nobody else to ask.
+        # If every breaker is open, the fault is probably elsewhere, and there is no other replica.
         trusted = [target for target in targets if self._breakers.allows(target.replica, now)]
         return RunBalancer(trusted or targets, self._draw, self._balance)
 
@@ -202,46 +196,46 @@ class RoutingTable:
         now: float,
         request: str = "",
         avoid: Collection[str] = (),
-        pin: str = "",
+        pinned_version: str = "",
     ) -> Route:
-        """Return where the request goes, and where its shadow copy; not to the replicas in `avoid`, if there are others.
+        """Return the route of the request and of its shadow copy. Replicas in `avoid` are used only if there are no others.
 
-        With a `pin` that version must answer; what it does is no evidence for a trial, and no copy is made.
+        A pinned version must answer; its answers are no evidence for a trial, and no copy is made.
         Raises ModelNotFound, VersionNotFound, NoWorker or CircuitOpen.
         """
         model = self._models.get(model_name)
         if model is None:
             raise ModelNotFound(f"there is no model named {model_name[:80]!r}", field="model")
-        if pin:
-            return self._pinned(model, pin, now, avoid)
+        if pinned_version:
+            return self._pinned(model, pinned_version, now, avoid)
         release, variant, target = self._reachable(model, routing_key, now, avoid)
-        # A copy is made of a first attempt alone: a retry's would be a second one.
+        # Only the first attempt gets a copy, so that a request has at most one.
         copied = shadow_of(release, request) if not avoid else None
         shadow = None
         if (
             copied is not None
             and (copies := model.balancers.get(release.versions[copied.version].identity)) is not None
         ):
-            goes_to = _beside(target, copies.targets) or copies.choose(now)
-            if goes_to is not None:
-                shadow = _route(model, goes_to, copied, release, now)
+            copy_target = _same_replica(target, copies.targets) or copies.choose(now)
+            if copy_target is not None:
+                shadow = _route(model, copy_target, copied, release, now)
         return _route(model, target, variant, release, now, shadow)
 
-    def _pinned(self, model: _Model, pin: str, now: float, avoid: Collection[str]) -> Route:
+    def _pinned(self, model: _Model, version: str, now: float, avoid: Collection[str]) -> Route:
         name = model.release.model
-        if pin not in model.release.versions:
-            there = ", ".join(model.release.versions)
+        if version not in model.release.versions:
+            others = ", ".join(model.release.versions)
             raise VersionNotFound(
-                f"version {pin[:40]!r} is not part of the release of {name}, which has {there}", field="version"
+                f"version {version[:40]!r} is not part of the release of {name}, which has {others}", field="version"
             )
-        identity = model.release.versions[pin].identity
+        identity = model.release.versions[version].identity
         balancer = model.balancers.get(identity)
         target = balancer.choose(now, avoid) if balancer is not None else None
         if target is None:
             if identity in model.open or balancer is not None:
-                raise CircuitOpen(f"{pin} of {name} fails too often and is left alone for a moment")
-            raise NoWorker(f"no live worker has {pin} of {name} loaded")
-        variant = Variant(name="pinned", version=pin, weight=0.0, role="arm")
+                raise CircuitOpen(f"{version} of {name} fails too often: its circuit breaker is open")
+            raise NoWorker(f"no live worker has {version} of {name} loaded")
+        variant = Variant(name="pinned", version=version, weight=0.0, role="arm")
         return replace(_route(model, target, variant, model.release, now), trial=0)
 
     def _reachable(
@@ -256,14 +250,14 @@ class RoutingTable:
         stable = model.release.stable.version
         identity = model.release.versions[stable].identity
         if identity in model.open or identity in model.balancers:
-            raise CircuitOpen(f"{stable} of {model.release.model} fails too often and is left alone for a moment")
+            raise CircuitOpen(f"{stable} of {model.release.model} fails too often: its circuit breaker is open")
         if model.balancers:
             raise NoWorker(f"no live worker has {stable} of {model.release.model} loaded")
         raise NoWorker(f"no live worker serves {model.release.model}")
 
-    def _settle(self, model: _Model) -> None:
-        there = model.balancers.keys() | model.open
-        if all(model.release.versions[variant.version].identity in there for variant in model.release.variants):
+    def _switch_if_loaded(self, model: _Model) -> None:
+        loaded = model.balancers.keys() | model.open
+        if all(model.release.versions[variant.version].identity in loaded for variant in model.release.variants):
             model.serving = model.release
 
 
@@ -278,11 +272,11 @@ def _route(
         variant.version,
         release.versions[variant.version].identity,
         release.trial,
-        target.work.left(now),
+        target.backlog.remaining_ms(now),
         shadow,
     )
 
 
-def _beside(target: Target, others: Sequence[Target]) -> Target | None:
-    """Return the same replica among others: it gets request and copy in one fetch, and nobody is woken for the copy alone."""
+def _same_replica(target: Target, others: Sequence[Target]) -> Target | None:
+    """Return the target of the same replica: it gets request and copy in one fetch, and no other is woken for the copy."""
     return next((other for other in others if other.replica == target.replica), None)

@@ -1,7 +1,7 @@
-"""Who may do what on Kafka: the access rights (ACLs) of each role, topic by topic.
+"""The Kafka ACLs of each role, topic by topic.
 
-A role that reads or writes a topic may describe it too; Kafka implies that. Idempotent producers need no right of their own
-(Kafka 3.0 or newer), and nobody uses transactions.
+Read and Write imply Describe. Idempotent producers need no ACL of their own (Kafka 3.0 or newer), and transactions are not
+used.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from .topics import Topic, Topics
 
 Role = Literal["gateway", "router", "worker", "control", "recorder", "client", "operator"]
 Operation = Literal["Read", "Write", "Create", "Delete", "Describe"]
-# The processes; a client predicts over Kafka, an operator uses the commands that go straight to Kafka (keys, chaos, replay, ...).
+# The processes, clients that predict over Kafka, and operators: people who use the commands that talk to Kafka directly
+# (keys, chaos, replay, ...).
 ROLES: tuple[Role, ...] = get_args(Role)
 
-# By the topic's name in `Topics`: who writes it, and who reads it.
+# Writers and readers, by the topic's attribute in `Topics`.
 _RIGHTS = {
     "requests": ("gateway client operator", "router recorder gateway operator"),
     "replies": ("worker router", "gateway client recorder operator"),
@@ -36,7 +37,7 @@ _RIGHTS = {
     "changelogs": ("control", "control"),
     "models": ("router", "worker gateway"),
 }
-# Consumer groups. All other readers are in none, and know by themselves how far they are.
+# Consumer groups. All other readers assign partitions and track offsets themselves.
 _GROUPS: tuple[tuple[Role, str, bool], ...] = (
     ("router", "{prefix}.router", False),
     ("worker", "{prefix}.workers.", True),
@@ -47,7 +48,7 @@ _GROUPS: tuple[tuple[Role, str, bool], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Acl:
-    """A role may do `operations` on one topic or group, or on all whose names begin so (`prefixed`)."""
+    """`operations` that a role may do on one topic or group, or on all with that name prefix (`prefixed`)."""
 
     role: Role
     resource: Literal["topic", "group"]
@@ -57,12 +58,12 @@ class Acl:
 
 
 def used_by(role: str, topics: Topics) -> list[Topic]:
-    """Return the standing topics that a role reads or writes; for the control plane all of them, since it makes them."""
+    """Return the standing topics that a role reads or writes; for the control plane all, since it creates them."""
     return [topic for topic in topics if role == "control" or _operations(role, *_RIGHTS[_entry(topic, topics)])]
 
 
 def acls(topics: Topics) -> Iterator[Acl]:
-    """Iterate over all that the roles of one mesh need, role by role. Raises KeyError for a topic without an entry."""
+    """Yield the ACLs of one mesh, role by role. Raises KeyError for a topic without an entry."""
     for role in ROLES:
         for topic in topics:
             operations = _operations(role, *_RIGHTS[_entry(topic, topics)])
@@ -77,7 +78,7 @@ def acls(topics: Topics) -> Iterator[Acl]:
         for member, name, prefixed in _GROUPS:
             if member == role:
                 yield Acl(role, "group", name.format(prefix=topics.prefix), ("Read",), prefixed)
-        if role == "operator":  # `modelmesh status` says how far behind the groups are
+        if role == "operator":  # `modelmesh status` shows the lag of the groups
             yield Acl(role, "topic", f"{topics.prefix}.", ("Describe",), prefixed=True)
             yield Acl(role, "group", f"{topics.prefix}.", ("Describe",), prefixed=True)
             yield Acl(role, "group", f"{topics.prefix}-control", ("Describe",))

@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document of the topics, made from the one place that says which there are."""
+"""The AsyncAPI 3 document of the topics, generated from `topics`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .topics import Topic, Topics
 
 
 def asyncapi_document(topics: Topics, kafka: str | None, version: str) -> dict[str, Any]:
-    """Return the document of one mesh's topics; without `kafka` it does not say where they are."""
+    """Return the document of one mesh's topics. Without `kafka` it names no server."""
     replies = REPLY_HEADERS.document()
     headers = {
         topics.requests.name: REQUEST_HEADERS.document(),
@@ -41,11 +41,11 @@ def asyncapi_document(topics: Topics, kafka: str | None, version: str) -> dict[s
 
 
 def _schema_of(topic: Topic, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a topic's values; the schemas that it refers to are added to those of all topics."""
+    """Return the schema of a topic's values, and add the schemas that it refers to to `schemas`."""
     schema = TypeAdapter(topic.payload).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     schemas |= schema.pop("$defs", {})
     if "discriminator" in schema:
-        # OpenAPI has an object here, AsyncAPI the name alone.
+        # An object in OpenAPI, only the name in AsyncAPI.
         schema["discriminator"] = schema["discriminator"]["propertyName"]
     return schema
 

@@ -1,7 +1,7 @@
-"""One tree of errors: each has an HTTP status, a stable code, and a message that its docstring gives.
+"""The tree of errors: each has an HTTP status, a stable code, and its docstring as default message.
 
-The same error travels three ways: as an HTTP problem document (RFC 9457), as an error reply on the log, and as
-a typed exception in the SDK. `problem` and `from_problem` are the two directions.
+An error travels as an HTTP problem document (RFC 9457), as an error reply over Kafka, and as a typed exception in the SDK.
+`problem` and `from_problem` convert.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ class Forbidden(ModelMeshError):
 
 
 class ForeignPage(ModelMeshError):
-    """A web page of elsewhere asks, which may not."""
+    """A web page of another origin sent this request; its origin is not allowed."""
 
     status, code = 403, "foreign_page"
 
 
 class WrongHost(ModelMeshError):
-    """The service was asked under a name that is not its own."""
+    """The request names a host that is not this service."""
 
     status, code = 421, "wrong_host"
 
 
 class RateLimited(ModelMeshError):
-    """The caller asks more often than it may."""
+    """The caller sends more requests than its rate limit allows."""
 
     status, code = 429, "rate_limited"
 
@@ -100,7 +100,7 @@ class VersionNotFound(NotFound):
 
 
 class Conflict(ModelMeshError):
-    """This contradicts what is already there."""
+    """This conflicts with the current state."""
 
     status, code = 409, "conflict"
 
@@ -130,7 +130,7 @@ class StaleGeneration(Conflict):
 
 
 class SignatureDiffers(Conflict):
-    """The two versions do not take and give the same."""
+    """The two versions have different signatures."""
 
     code = "signature_differs"
 
@@ -142,25 +142,25 @@ class IllegalTransition(Conflict):
 
 
 class UnsupportedEncoding(ModelMeshError):
-    """The body is compressed in a way that is not read here."""
+    """The body's content encoding is not supported."""
 
     status, code = 415, "unsupported_encoding"
 
 
 class BodyTooSlow(ModelMeshError):
-    """The body of the request did not come in time."""
+    """The request's body did not arrive in time."""
 
     status, code = 408, "body_too_slow"
 
 
 class UnsupportedMediaType(ModelMeshError):
-    """The body is of a type that is not taken here."""
+    """The body's media type is not supported."""
 
     status, code = 415, "unsupported_media_type"
 
 
 class RequestTooLarge(ModelMeshError):
-    """The request is larger than this server takes."""
+    """The request is larger than this server accepts."""
 
     status, code = 413, "too_large"
 
@@ -172,19 +172,19 @@ class InvalidInput(ModelMeshError):
 
 
 class ModelRefusedInput(ModelMeshError):
-    """The model itself refuses these inputs: its error says what it does not take."""
+    """The model itself refuses these inputs; its error gives the reason."""
 
     status, code = 422, "model_refused_input"
 
 
 class RegistrationRefused(ModelMeshError):
-    """The model was not accepted because it did not prove itself."""
+    """The model was refused because it did not pass its checks."""
 
     status, code = 422, "registration_refused"
 
 
 class PickleRefused(RegistrationRefused):
-    """The file could run code of its maker's, which this deployment does not allow."""
+    """The file may contain code, which this deployment does not allow."""
 
     code = "pickle_refused"
 
@@ -202,7 +202,7 @@ class ModelFailed(ModelMeshError):
 
 
 class Unavailable(ModelMeshError):
-    """Nobody can do this at the moment; try again."""
+    """The service cannot do this at the moment; try again."""
 
     status, code = 503, "unavailable"
 
@@ -217,13 +217,13 @@ class NoWorker(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """There is more to do than can be done in time."""
+    """There are too many requests to answer this one in time."""
 
     code = "overloaded"
 
 
 class CircuitOpen(Unavailable):
-    """The model fails too often and is left alone for a moment."""
+    """The model fails too often: its circuit breaker is open."""
 
     code = "circuit_open"
 

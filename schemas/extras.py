@@ -1,4 +1,4 @@
-"""Which extra of pyproject.toml brings a module that the bare install, the client, does not have."""
+"""Which extra of pyproject.toml installs a module that the bare install, the client, lacks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ EXTRAS = {
 
 
 def not_installed(error: ModuleNotFoundError, what: str, extra: str | None = None) -> SetupError | None:
-    """Return the error that says which extra to install for `what`; None for a module that no extra brings.
+    """Return the error that says which extra to install for `what`; None for a module that no extra installs.
 
-    `extra` is the one to name where that of the module alone would not do.
+    `extra` overrides the module's own extra.
     """
     module = (error.name or "").partition(".")[0]
     if module not in EXTRAS:

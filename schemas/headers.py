@@ -1,7 +1,7 @@
-"""How a record's headers are declared: once, for those who write them, those who read them and the AsyncAPI document.
+"""Declarations of a record's headers, used for writing, reading and the AsyncAPI document.
 
-A header that is not there stands for the default of its field, and a field with its default is left out, unless the header is
-always written.
+A missing header stands for the default of its field, and a field with its default is not written, unless the header is
+`always` written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Headers: TypeAlias = Sequence[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class HeaderType:
-    """How a value is written and read; `write` and `read` raise ValueError, OverflowError or TypeError."""
+    """Converts a value to bytes and back; `write` and `read` raise ValueError, OverflowError or TypeError."""
 
     write: Callable[[Any], bytes]
     read: Callable[[bytes], Any]
@@ -28,20 +28,20 @@ class HeaderType:
 _WHOLE_NUMBER = {"type": "string", "pattern": "^-?[0-9]+$"}
 TEXT = HeaderType(str.encode, bytes.decode, {"type": "string"})
 WHOLE = HeaderType(lambda value: b"%d" % value, int, _WHOLE_NUMBER)
-# Seconds, in milliseconds on the log.
+# Seconds, written as milliseconds.
 MILLISECONDS = HeaderType(lambda value: b"%d" % round(value * 1000), lambda value: int(value) / 1000, _WHOLE_NUMBER)
 # Seconds with six decimal places.
 DECIMAL = HeaderType(lambda value: f"{value:.6f}".encode(), float, {"type": "string"})
-# True where the header is there, whatever it says.
+# True if the header is present.
 FLAG = HeaderType(lambda _: b"1", lambda _: True, {"type": "string"})
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header of a kind of record, and the field that it is read into.
+    """A header, and the field that it is read into.
 
-    `always`: written whatever the value. `internal`: no business of clients, and left out of the AsyncAPI document.
-    `about` and `schema` are added there to what the type says.
+    `always`: written even if the value is the default. `internal`: left out of the AsyncAPI document. `about` and `schema`
+    are added to the type's schema there.
     """
 
     name: str
@@ -70,7 +70,7 @@ class HeaderTable(Generic[Value]):
         self._required = {header.attribute: header.name for header in headers if defaults[header.attribute] is MISSING}
         self._record: Callable[..., Value] = record
         self._values = attrgetter(*(header.attribute for header in headers))
-        # For each header: its name, how it is written, and the value that is left out.
+        # For each header: its name, its writer, and the value that is not written.
         self._writers = [
             (header.name, header.type.write, MISSING if header.always else defaults[header.attribute])
             for header in headers
@@ -81,14 +81,11 @@ class HeaderTable(Generic[Value]):
         return [
             (name, write(value))
             for (name, write, default), value in zip(self._writers, self._values(record), strict=False)
-            if value is not default and value != default  # most are the default itself, which is faster to see
+            if value is not default and value != default  # `is` first: it is faster, and true for most
         ]
 
     def read(self, headers: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
-        """Return the fields that headers tell; others are passed over.
-
-        Raises MalformedRecord naming a header that is unreadable.
-        """
+        """Return the fields in the headers, ignoring unknown ones. Raises MalformedRecord naming an unreadable header."""
         readers = self._readers
         found: dict[str, Any] = {}
         name, value = "", b""
@@ -103,7 +100,7 @@ class HeaderTable(Generic[Value]):
         return found
 
     def make(self, found: dict[str, Any], body: bytes) -> Value:
-        """Return the record of the fields that were read. Raises MalformedRecord naming a header that is missing."""
+        """Return the record with these fields. Raises MalformedRecord naming a missing header."""
         try:
             return self._record(body=body, **found)
         except TypeError:

@@ -1,4 +1,4 @@
-"""What this machine has, as far as a container or a service may use it."""
+"""The memory of this machine or container."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import contextlib
 import os
 from pathlib import Path
 
-# Of cgroups, the second version and the first: "max" or a number beyond all memory where there is no limit.
+# Of cgroups v2 and v1. Without a limit they hold "max", or a number larger than any memory.
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def memory_bytes() -> int:
-    """Return the memory that this process may count on, in bytes: the machine's, or its container's limit where that is less."""
+    """Return the memory of the machine in bytes, or its container's limit if that is lower."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in _LIMITS:
         with contextlib.suppress(OSError, ValueError):

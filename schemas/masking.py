@@ -1,10 +1,10 @@
-"""Passwords in texts that people are shown."""
+"""Masks passwords in texts that are shown to people."""
 
 from __future__ import annotations
 
 import re
 
-# Up to the last @ that can still belong to it: a password may hold any of :/?#@ where somebody has not escaped them.
+# Up to the last possible @, since an unescaped password may contain any of :/?#@.
 _USERINFO = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]*://)(?P<user>[^\s:/?#@]*)(?P<password>[^\s]*)@")
 _NAMED = re.compile(
     r"(?P<name>[\w.-]*(?:password|passwd|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|account[_-]?key|signature)"
@@ -14,7 +14,7 @@ _NAMED = re.compile(
 
 
 def without_passwords(text: str) -> str:
-    """Return a text with *** for the passwords of URLs, and for whatever follows a name that sounds like a secret's."""
+    """Return the text with *** in place of passwords in URLs and of values whose names look like a secret's."""
     text = _USERINFO.sub(_hidden, text)
     return _NAMED.sub(r"\g<name>***", text)
 

@@ -1,4 +1,4 @@
-"""What may be a name: models, versions, request ids, nonces, replicas."""
+"""The syntax of names: models, versions, request ids, nonces."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from .errors import InvalidInput
 
 MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-# 16 random bytes or more as text: hex, base64url or a UUID. A shorter one could be guessed, or counted up by two at once.
+# 16 or more random bytes as text: hex, base64url or a UUID. A shorter one could be guessed, or collide.
 NONCE = re.compile(r"[A-Za-z0-9._:-]{22,128}")
 VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")
 
 
 def check_model_name(name: str) -> str:
-    """Return the name, or raise InvalidInput saying what a name looks like.
+    """Return the name, or raise InvalidInput with the syntax.
 
     A model's name is part of a Kafka topic's name, where `.` and `_` may collide; hence no dots.
     """

@@ -1,7 +1,7 @@
-"""Secrets leave the environment of a process, where whoever may look into /proc reads them for as long as it lives.
+"""Keeps secrets out of a process's environment block, which other processes can read in /proc.
 
-A role is started in an environment without them and gets the rest over its standard input (`handed_over`); what a person or a
-container's runtime started with them wipes them from the block that /proc shows (`take_over`). In memory they go on as
+A role is started in an environment without secrets and reads them from its standard input (`handed_over`). A process that
+was started with secrets by a person or a container runtime overwrites them in the block (`take_over`). Both keep them in
 `os.environ`, so that settings and libraries find them.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import orjson
 
-# What a program needs for its start; passwords, keys and addresses are not among it.
+# What a program needs to start. No passwords, keys or addresses.
 _KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "TERM", "COLUMNS", "VIRTUAL_ENV")
 _KEPT_PREFIXES = (
     "LC_",
@@ -30,38 +30,38 @@ _KEPT_PREFIXES = (
     "NUMBA_",
     "COVERAGE_",
 )
-# Of a role's settings, what says to those who look at the machine's processes which mesh it belongs to.
-_SHOWN = ("MODELMESH_DATA", "MODELMESH_NAME")
-_HANDED = "MODELMESH_ENVIRONMENT_FROM"
+# Of a role's settings, those by which other processes can tell its mesh.
+_VISIBLE = ("MODELMESH_DATA", "MODELMESH_NAME")
+_SOURCE = "MODELMESH_ENVIRONMENT_FROM"
 _PR_SET_DUMPABLE = 4
 
 
 def is_plain(name: str) -> bool:
-    """Whether a variable may stand in any process's environment."""
+    """Whether a variable may be in any process's environment."""
     return name in _KEPT or name.startswith(_KEPT_PREFIXES)
 
 
 def plain_environment() -> dict[str, str]:
-    """Return the environment for a process that needs nothing of the service's."""
+    """Return the environment for a process that needs none of the settings."""
     return {name: value for name, value in os.environ.items() if is_plain(name)}
 
 
 def handed_over(environment: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
-    """Return the environment to start a `modelmesh` command in, and what it is to read on its standard input.
+    """Split `environment` for a `modelmesh` command: its environment, and the rest for its standard input.
 
-    Together they are `environment`; nothing but the first can be seen from outside.
+    Other processes can see only the first.
     """
-    plain = {name: value for name, value in environment.items() if is_plain(name) or name in _SHOWN}
+    plain = {name: value for name, value in environment.items() if is_plain(name) or name in _VISIBLE}
     rest = {name: value for name, value in environment.items() if name not in plain}
-    return plain | {_HANDED: "stdin"}, orjson.dumps(rest)
+    return plain | {_SOURCE: "stdin"}, orjson.dumps(rest)
 
 
 def take_over() -> None:
-    """Take what `handed_over` wrote; else wipe from this process's own block whatever may be a secret.
+    """Read what `handed_over` wrote, or overwrite possible secrets in this process's environment block.
 
-    First thing in a process, while it has one thread.
+    Must be called first, while the process has one thread.
     """
-    if os.environ.pop(_HANDED, "") == "stdin":
+    if os.environ.pop(_SOURCE, "") == "stdin":
         os.environ.update(orjson.loads(sys.stdin.buffer.read()))
     elif os.name == "posix":
         libc = ctypes.CDLL(None)
@@ -70,11 +70,11 @@ def take_over() -> None:
         for name, value in list(os.environ.items()):
             if not is_plain(name) and (place := libc.getenv(os.fsencode(name))):
                 ctypes.memset(place, ord("*"), len(os.fsencode(value)))
-                os.environ[name] = value  # in new memory, for libraries that ask for it in C
+                os.environ[name] = value  # in new memory, for C libraries that call getenv
     hide_from_others()
 
 
 def hide_from_others() -> None:
-    """Linux: other processes of the same user can neither read this one's environment nor its memory."""
+    """On Linux, stop other processes of the same user from reading this one's environment and memory."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""The base of all errors, and its form over HTTP and on the log: a problem document (RFC 9457)."""
+"""The base class of all errors, and its form over HTTP and Kafka: a problem document (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class ModelMeshError(Exception):
         self, detail: str | None = None, *, field: str | None = None, retry_after: float | None = None
     ) -> None:
         self.title = inspect.getdoc(type(self)) or type(self).__name__
-        # What it says may quote what somebody sent, and must be text all the same for a body, a record and a log.
+        # The detail may quote input that is not encodable as UTF-8.
         self.detail = _text(detail or self.title)
         self.field = _text(field) if field is not None else None
         self.retry_after = retry_after
-        self.headers: dict[str, str] = {}  # that an HTTP answer has beside the problem
+        self.headers: dict[str, str] = {}  # extra headers of the HTTP answer
         super().__init__(self.detail)
 
     def problem(self) -> dict[str, Any]:
-        """Return the problem document: title, status, code, detail and, where known, field and retry_after."""
+        """Return the problem document: title, status, code, detail, and field and retry_after if set."""
         document: dict[str, Any] = {
             "type": f"urn:modelmesh:{self.code}",
             "title": self.title,

@@ -1,4 +1,4 @@
-"""Requests and replies as Kafka records: what routing needs is in the headers, the value is the caller's bytes."""
+"""Requests and replies as Kafka records: the headers hold what routing needs, the value is the caller's body."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ASKED_VERSION = "mm-asked-version"
 CACHED = "mm-cached"
 VERSION_ID = "mm-version-id"
 
-# What a request may bring in its headers: many are copied from record to record, and an answer must fit beside them.
+# Limits of a request's headers: they are copied from record to record, and an answer must fit beside them.
 MAX_HEADERS = 128
 MAX_HEADER_BYTES = 32 * 1024
 
@@ -64,19 +64,19 @@ V2_JSON = "application/vnd.open-inference.v2+json"
 
 
 _ABOUT_ID = (
-    "request id, the caller's label for logs and labels: letters, digits, `._:-`; may be given again. "
-    "Without a nonce it also says whose the reply is, and must then be a new one for each request"
+    "request id, the caller's name for the request in logs and labels: letters, digits, `._:-`; need not be unique. "
+    "Without a nonce the reply is matched by it, and it must be unique"
 )
 _ABOUT_NONCE = (
-    "16 random bytes or more as text (32 hex digits, say): this request's alone, the same each time that it is sent again. "
-    "The reply repeats it, in its headers and as its key. Producers that know no nonce leave it out"
+    "16 or more random bytes as text (32 hex digits, say), unique to the request and the same in all its retries. "
+    "The reply has it in its headers and as its key. Optional, for older producers"
 )
 
 
 def header_bytes(headers: Iterable[tuple[str, bytes | None]]) -> int:
-    """Return how many bytes headers take."""
+    """Return the size of headers in bytes."""
     total = 0
-    for name, value in headers:  # twice as fast as sum() over a generator, and done for each record
+    for name, value in headers:  # twice as fast as sum() over a generator; runs for each record
         total += len(name) + (len(value) if value else 0)
     return total
 
@@ -87,21 +87,23 @@ def v2_content_type(header_bytes: int | None) -> str:
 
 
 def v2_header_bytes(content_type: str) -> int | None:
-    """Return how many bytes of JSON stand before the raw tensors; None where all of it is JSON. Raises MalformedRecord."""
+    """Return the bytes of JSON before the raw tensors; None if the body is all JSON. Raises MalformedRecord."""
     _, _, given = content_type.partition(";header=")
     if not given:
         return None
     if not given.isascii() or not given.isdigit() or len(given) > 12:
-        raise MalformedRecord(f"the content type {content_type[:80]!r} counts its header wrongly", field=CONTENT_TYPE)
+        raise MalformedRecord(
+            f"the content type {content_type[:80]!r} has an invalid header length", field=CONTENT_TYPE
+        )
     return int(given)
 
 
 @value_class
 class PredictionRequest:
-    """One prediction asked for. `deadline` is in seconds since the epoch; `body` is never opened on the way.
+    """A prediction request. `deadline` is in seconds since the epoch; routers do not parse `body` unless they cache its answer.
 
-    `request_id` is the caller's label, which may be given to many requests. `nonce` is what is this request's alone, its
-    retries included; records of producers that know no nonce have none, and their request id stands for it.
+    `request_id` is the caller's name for the request and need not be unique. `nonce` is unique to the request, its retries
+    included. Older producers send none, and the request id is used instead.
     """
 
     request_id: str
@@ -118,27 +120,27 @@ class PredictionRequest:
     version: str = ""
     attempt: int = 1
     digest: str = ""
-    trial: int = 0  # the router's: the trial in which the version was assigned
-    shadow: str = ""  # the version that a copy went to
-    version_id: str = ""  # the router's: the version's identity; empty: an older router's, that knows the number alone
-    pin: str = ""  # the version that must answer, whatever the release says; empty: the release decides
+    trial: int = 0  # set by the router: the trial in which the version was assigned
+    shadow: str = ""  # the version that gets a copy
+    version_id: str = ""  # set by the router: the version's identity; empty from an older router
+    pinned_version: str = ""  # the version that must answer; empty: the release decides
     fill: int | None = None  # the partition of cache-fills that a copy of the answer goes to
     traceparent: str = ""
     nonce: str = ""
-    caller: str = ""  # the name of the API key or token that asked, where they are asked for
+    caller: str = ""  # the name of the API key or token that sent the request, if authentication is on
 
     @property
     def identity(self) -> str:
-        """What is this request's alone: the nonce, and without one the request id."""
+        """What identifies the request: the nonce, or the request id if there is none."""
         return self.nonce or self.request_id
 
     def headers(self) -> list[tuple[str, bytes]]:
-        """Return the record headers; what is empty is left out."""
+        """Return the record headers, without default values."""
         return REQUEST_HEADERS.write(self)
 
     @classmethod
     def from_record(cls, headers: Iterable[tuple[str, bytes]], value: bytes | None) -> PredictionRequest:
-        """Read a request back. Raises MalformedRecord naming the header that is missing or unreadable."""
+        """Read a request. Raises MalformedRecord naming the missing or unreadable header."""
         found = REQUEST_HEADERS.read(headers)
         request = REQUEST_HEADERS.make(found, value or b"")
         if not REQUEST_ID.fullmatch(request.request_id):
@@ -150,7 +152,7 @@ class PredictionRequest:
             )
         if "\0" in "".join([text for text in found.values() if type(text) is str]):
             name = next(REQUEST_HEADERS.name_of(field) for field, text in found.items() if "\0" in str(text))
-            raise MalformedRecord(f"header {name} holds a NUL", field=name)
+            raise MalformedRecord(f"header {name} contains a NUL", field=name)
         if request.role not in _ROLES:
             raise MalformedRecord(f"header {ROLE} is neither primary nor shadow: {request.role[:40]!r}", field=ROLE)
         if request.priority not in _PRIORITIES:
@@ -173,9 +175,13 @@ REQUEST_HEADERS = HeaderTable(
     Header(DEADLINE, "deadline", MILLISECONDS, always=True, about="milliseconds since the epoch"),
     Header(REPLY_TOPIC, "reply_topic", always=True, about="the replies topic of this mesh"),
     Header(REPLY_PARTITION, "reply_partition", WHOLE, always=True, about="the partition that the caller reads"),
-    Header(ATTEMPT, "attempt", WHOLE, always=True, about="1, and one more each time the request is sent again"),
+    Header(ATTEMPT, "attempt", WHOLE, always=True, about="1 for the first attempt, plus 1 for each retry"),
     Header(CONTENT_TYPE, "content_type", always=True, about=f"{JSON}, or {V2_JSON}[;header=N]"),
-    Header(ROUTING_KEY, "routing_key", about="keeps a user's variant; without it each request draws anew"),
+    Header(
+        ROUTING_KEY,
+        "routing_key",
+        about="requests with the same key get the same variant; without it each request is assigned on its own",
+    ),
     Header(ROLE, "role", internal=True),
     Header(PRIORITY, "priority", schema={"enum": list(get_args(Priority))}),
     Header(VARIANT, "variant", internal=True),
@@ -184,11 +190,11 @@ REQUEST_HEADERS = HeaderTable(
     Header(DIGEST, "digest", internal=True),
     Header(TRIAL, "trial", WHOLE, internal=True),
     Header(SHADOW, "shadow", internal=True),
-    Header(PIN, "pin", about="the version that must answer, whatever the release says"),
+    Header(PIN, "pinned_version", about="the version that must answer, regardless of the release"),
     Header(FILL, "fill", WHOLE, internal=True),
     Header(TRACEPARENT, "traceparent", about="W3C trace context"),
     Header(NONCE, "nonce", about=_ABOUT_NONCE, schema={"pattern": f"^{NONCE_PATTERN.pattern}$"}),
-    Header(CALLER, "caller", about="written by gateways: the name of the API key or token that asked"),
+    Header(CALLER, "caller", about="written by gateways: the name of the API key or token that sent the request"),
 )
 
 
@@ -206,18 +212,18 @@ class Reply:
     batch_size: int = 0
     worker: str = ""
     trial: int = 0
-    shadow: str = ""  # the version that a copy of the request went to
-    fallback: str = ""  # the version that failed on it before stable answered
+    shadow: str = ""  # the version that got a copy of the request
+    fallback: str = ""  # the version that failed before stable answered
     seconds: float = 0.0  # in the worker
-    cached: bool = False  # given again from the prediction cache
-    content_type: str = JSON  # of an answer; an error is always a problem document
+    cached: bool = False  # from the prediction cache
+    content_type: str = JSON  # of an answer; an error is a problem document
     traceparent: str = ""
     nonce: str = ""  # the request's
     caller: str = ""  # the request's
 
     @property
     def identity(self) -> str:
-        """What is this reply's request's alone: the nonce, and without one the request id."""
+        """What identifies the request: the nonce, or the request id if there is none."""
         return self.nonce or self.request_id
 
     @property
@@ -226,12 +232,12 @@ class Reply:
         return self.status == 200
 
     def headers(self) -> list[tuple[str, bytes]]:
-        """Return the record headers; what is empty is left out."""
+        """Return the record headers, without default values."""
         return REPLY_HEADERS.write(self if self.ok else replace(self, content_type=PROBLEM_JSON))
 
     @classmethod
     def from_record(cls, headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Reply:
-        """Read a reply back. Raises MalformedRecord naming the header that is missing or unreadable."""
+        """Read a reply. Raises MalformedRecord naming the missing or unreadable header."""
         found = REPLY_HEADERS.read(headers)
         if found.get("status") != 200:
             found.pop("content_type", None)
@@ -245,7 +251,7 @@ REPLY_HEADERS = HeaderTable(
     Header(STATUS, "status", WHOLE, always=True, about="200, or the HTTP status of the problem in the value"),
     Header(ATTEMPT, "attempt", WHOLE, always=True),
     Header(CONTENT_TYPE, "content_type", always=True),
-    Header(BATCH_SIZE, "batch_size", WHOLE, about="rows of the batch that it was served in"),
+    Header(BATCH_SIZE, "batch_size", WHOLE, about="rows of its batch"),
     Header(VERSION, "version"),
     Header(VARIANT, "variant"),
     Header(WORKER, "worker"),
@@ -253,10 +259,12 @@ REPLY_HEADERS = HeaderTable(
     Header(SHADOW, "shadow", internal=True),
     Header(FALLBACK, "fallback", internal=True),
     Header(SECONDS, "seconds", DECIMAL, internal=True),
-    Header(CACHED, "cached", FLAG, about="there where the prediction cache answered"),
+    Header(CACHED, "cached", FLAG, about="present if the prediction cache answered"),
     Header(TRACEPARENT, "traceparent"),
     Header(
-        NONCE, "nonce", about="the request's, where it had one: a reply counts only if nonce, model and partition fit"
+        NONCE,
+        "nonce",
+        about="the request's, if it had one; a reply is accepted only if nonce, model and partition match",
     ),
-    Header(CALLER, "caller", about="the request's, where it had one"),
+    Header(CALLER, "caller", about="the request's, if it had one"),
 )

@@ -1,4 +1,4 @@
-"""The one place that says which topics there are, what they hold, and who writes and reads them."""
+"""All topics: names, partitions, retention, contents, writers and readers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .payloads.releases import Release
 from .payloads.replicas import Heartbeat
 
 DAY = timedelta(days=1)
-# The control plane's Faust tables; a changelog's name carries its table's.
+# The control plane's Faust tables; each has a changelog topic named after it.
 CONTROL_TABLES = ("releases", "evidence", "latency", "drift")
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic: its full name, number of partitions, how long it is kept (None: compacted), and its meaning.
+    """A topic: its name, number of partitions, retention (None: compacted), and a description.
 
-    `message` names what its records are, `payload` is the type of their values, as pydantic takes it.
+    `message` names its records in the AsyncAPI document, `payload` is the type of their values for pydantic.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Topic:
     config: dict[str, str] = field(default_factory=dict)
 
     def broker_config(self, max_record_bytes: int) -> dict[str, str]:
-        """Return the topic's configuration as Kafka names it."""
+        """Return the topic's Kafka configuration."""
         config = {"max.message.bytes": str(max_record_bytes)}
         if self.kept is None:
-            # A small segment and a low dirty ratio: readers rebuild their tables from the start.
+            # Short segments and a low dirty ratio keep the log small: readers read it from the start.
             config |= {
                 "cleanup.policy": "compact",
                 "segment.ms": "600000",
@@ -55,7 +55,7 @@ class Topic:
         return config | self.config
 
 
-# By the name that the code knows them by; their own names lack the mesh's prefix here, and numbers of partitions are defaults.
+# By attribute name in `Topics`. Names lack the prefix here, and numbers of partitions are defaults.
 TOPICS: dict[str, Topic] = {
     "requests": Topic(
         "requests",
@@ -97,7 +97,7 @@ TOPICS: dict[str, Topic] = {
         key="model",
         written_by="workers",
         read_by="control plane",
-        holds="mergeable summaries per model, version and window; compiled forms seen to answer otherwise",
+        holds="mergeable summaries per model, version and window; reports of compiled forms that differ from their models",
         message="Observation",
         payload=Observation,
     ),
@@ -108,7 +108,7 @@ TOPICS: dict[str, Topic] = {
         key="model",
         written_by="HTTP API, control plane",
         read_by="control plane",
-        holds="what people want done to a release, and the generation that they saw",
+        holds="changes of a release, each with the generation that it is based on",
         message="Command",
         payload=Command,
     ),
@@ -130,7 +130,7 @@ TOPICS: dict[str, Topic] = {
         key="model",
         written_by="everyone",
         read_by="HTTP API, history, dashboards, audit",
-        holds="what happened, and which command it answers",
+        holds="events, and the commands that they answer",
         message="Event",
         payload=Event,
     ),
@@ -138,10 +138,10 @@ TOPICS: dict[str, Topic] = {
         "statistics",
         1,
         None,
-        key="model and what of it",
-        written_by="control plane (twice a second at most for each)",
+        key="model and statistic",
+        written_by="control plane (at most twice a second for each)",
         read_by="HTTP API, dashboards",
-        holds="what the judge knows now: evidence, latency, drift, shadow differences, experiment results",
+        holds="the judge's current figures: evidence, latency, drift, shadow differences, experiment results",
         message="Statistic",
         payload=Statistic,
         config={"segment.ms": "60000"},
@@ -197,7 +197,7 @@ TOPICS: dict[str, Topic] = {
         timedelta(hours=1),
         key="the request's nonce, else its id",
         written_by="workers",
-        read_by="the router that asked for it (its own partition)",
+        read_by="the router that requested it (its own partition)",
         holds="copies of answers that a router keeps in the prediction cache",
         message="CacheFill",
         payload=Prediction,
@@ -209,7 +209,7 @@ TOPICS: dict[str, Topic] = {
         key="request id",
         written_by="clients, gateway",
         read_by="recorder, replay",
-        holds="what was right, said after the fact, by model, request id and caller",
+        holds="true outcomes, by model, request id and caller",
         message="Label",
         payload=Label,
     ),
@@ -238,9 +238,9 @@ class Topics:
         self,
         prefix: str = "modelmesh",
         *,
-        request_partitions: int = 8,
+        request_partitions: int = TOPICS["requests"].partitions,
         model_partitions: int = 8,
-        reply_partitions: int = 32,
+        reply_partitions: int = TOPICS["replies"].partitions,
     ) -> None:
         self.prefix = prefix
         self._model_partitions = model_partitions
@@ -249,7 +249,7 @@ class Topics:
         for name, topic in TOPICS.items():
             count = partitions.get(name, topic.partitions)
             setattr(self, name, replace(topic, name=f"{prefix}.{topic.name}", partitions=count))
-        # Its tables share the commands' keys and partitions.
+        # The control plane's tables have the keys and partitions of the commands.
         self.changelogs = tuple(
             Topic(
                 f"{prefix}-control-{table}-changelog",
@@ -266,7 +266,7 @@ class Topics:
         )
 
     def model(self, name: str) -> Topic:
-        """Return the topic that one model's worker pool consumes."""
+        """Return a model's own topic, which its workers consume."""
         return Topic(
             f"{self.prefix}.model.{name}",
             self._model_partitions,
@@ -280,6 +280,6 @@ class Topics:
         )
 
     def __iter__(self) -> Iterator[Topic]:
-        """Iterate over the topics that every mesh has; a model's own topic comes with the model."""
+        """Iterate over the standing topics, without those of models."""
         yield from (getattr(self, name) for name in TOPICS)
         yield from self.changelogs

@@ -1,4 +1,4 @@
-"""What a trial of a model is called: `fraud.7`."""
+"""The id of a trial, such as `fraud.7`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _NO_TRIAL = 0  # trials are numbered from 1
 
 
 class TrialId(NamedTuple):
-    """A model, and the generation that its trial began with. As text, and so in every document, `fraud.7`."""
+    """A model, and the generation with which its trial began. Its text form, in all documents, is `fraud.7`."""
 
     model: str
     number: int
 
     @classmethod
     def parse(cls, text: str) -> TrialId:
-        """Return the trial that a text names. Raises ValueError."""
+        """Return the trial id in a text. Raises ValueError."""
         found = _ID.fullmatch(text)
         if found is None:
             raise ValueError(f"a trial is named MODEL.NUMBER, such as fraud.7, not {text[:80]!r}")
@@ -41,9 +41,9 @@ class TrialId(NamedTuple):
 
 
 def model_and_trial(text: str) -> tuple[str, TrialId | None]:
-    """Return the model that a text is about and the trial, where it names one: `fraud` is whatever runs, `fraud.7` that one.
+    """Return the model and trial in a text: `fraud` has trial None, the running one; `fraud.7` has trial 7.
 
-    What follows the dot and is no number names a trial that never was.
+    If the text after the dot is not a number, the trial is one that does not exist.
     """
     model, _, number = text.partition(".")
     if not number:

@@ -107,7 +107,7 @@ class ModelServer:
 
     def _submit_primary(self, request: PredictionRequest, delivery: Delivery) -> None:
         server = self._servers.get(self.identity_of(request))
-        stable = self._stable_server() if not request.pin else server  # a pinned version stands for itself
+        stable = self._stable_server() if not request.pinned_version else server  # a pinned version stands for itself
         where = {"model": self._model, "version": request.version, "routing_key": request.routing_key}
         if self._chaos.find("crash", **where) is not None:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -185,7 +185,7 @@ class ModelServer:
         self._keep_books("breaker", self._breaker(identity, version).record, good, self._now())
 
     def _fallback_of(self, result: RequestResult[VersionCall]) -> Server | None:
-        stable = self._stable_server() if not result.request.pin else None
+        stable = self._stable_server() if not result.request.pinned_version else None
         return stable if stable is not None and stable.spec.identity != result.identity else None
 
     def _ask_stable(self, request: PredictionRequest, attempt: VersionCall, failure: Fault | None) -> None:

@@ -20,7 +20,7 @@ class DeadLetterWriter:
 
     def __init__(self, settings: MeshSettings, outbox: Outbox) -> None:
         self._topic = settings.topics().dead_letters.name
-        self._whole = settings.max_body_bytes
+        self._max_letter_bytes = settings.max_body_bytes
         self._outbox = outbox
         self.count = 0
 
@@ -33,21 +33,21 @@ class DeadLetterWriter:
     ) -> None:
         """Send a record's dead letter. Without `acknowledged` its reader goes on, whatever becomes of the letter."""
         self.count += 1
-        key, value, headers = letter_of(record, reason, stack, whole=self._whole)
+        key, value, headers = letter_of(record, reason, stack, max_bytes=self._max_letter_bytes)
         self._outbox.send(self._topic, value, key=key, headers=headers, acknowledged=acknowledged)
 
 
 def letter_of(
-    record: Any, reason: str, stack: str = "", *, whole: int
+    record: Any, reason: str, stack: str = "", *, max_bytes: int
 ) -> tuple[str, bytes | None, list[tuple[str, bytes]]]:
     """Return key, value and headers of the dead letter of a record of aiokafka or Faust, and log that there is one.
 
-    A value of more than `whole` bytes is cut.
+    A value of more than `max_bytes` bytes is cut.
     """
     source = f"{record.topic}/{record.partition}/{record.offset}"
     log.warning("record.dead_letter", source=source, reason=reason[:500])
     value, headers = dead_letter(
-        headers_of(record), record.value, whole=whole, reason=reason, source=source, key=record.key, stack=stack
+        headers_of(record), record.value, max_bytes=max_bytes, reason=reason, source=source, key=record.key, stack=stack
     )
     return source, value, headers
 

@@ -47,7 +47,7 @@ class ReleasesApp:
     def __init__(self, settings: ControlSettings) -> None:
         topics = settings.topics()
         self.app = _make_app(settings)
-        self._whole = settings.max_body_bytes
+        self._max_letter_bytes = settings.max_body_bytes
         self.dead_letter_count = 0
         self._commands = self._topic(topics.commands.name)
         self._observations = self._topic(topics.observations.name)
@@ -183,7 +183,7 @@ class ReleasesApp:
 
     async def _dead_letter(self, message: Any, reason: str, stack: str = "") -> None:
         self.dead_letter_count += 1
-        key, value, headers = letter_of(message, reason, stack, whole=self._whole)
+        key, value, headers = letter_of(message, reason, stack, max_bytes=self._max_letter_bytes)
         await self._dead_letters.send(key=key.encode(), value=value, headers=headers)
 
 

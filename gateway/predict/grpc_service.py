@@ -159,7 +159,7 @@ class GrpcService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
             deadline=context.time_remaining(),
             request_id=request_id,
             traceparent=known_traceparent(metadata.get("traceparent", "")),
-            pin=request.model_version,
+            pinned_version=request.model_version,
             caller=found.name,
         )
         self._predict.observe(reply, began)

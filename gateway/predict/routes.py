@@ -87,7 +87,7 @@ class PredictRoutes:
         *,
         deadline: float | None,
         content_type: str = JSON,
-        pin: str = "",
+        pinned_version: str = "",
     ) -> Reply:
         """Send a body for an HTTP request, and measure the time to its reply."""
         began = time.perf_counter()
@@ -99,7 +99,7 @@ class PredictRoutes:
             deadline=deadline,
             request_id=request[REQUEST_ID_KEY],
             traceparent=request[TRACEPARENT_KEY],
-            pin=pin,
+            pinned_version=pinned_version,
             caller=caller.get().name,
         )
         self.observe(reply, began)

@@ -75,7 +75,7 @@ class V2Routes:
         body = await self._predict.body_of(request)
         allowance = await self._predict.count_rows(model, body, content_type)
         reply = await self._predict.send(
-            request, model, body, content_type=content_type, deadline=deadline, pin=version
+            request, model, body, content_type=content_type, deadline=deadline, pinned_version=version
         )
         if not reply.ok:
             return _error(reply.status, orjson.loads(reply.body)["detail"])

@@ -1,4 +1,4 @@
-"""The document of a canary that was judged again by other rules."""
+"""The document of a canary that was judged again under other rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every answer of the HTTP API is: the gateway writes it, the client reads it."""
+"""The base class of the HTTP API's answers, which the gateway writes and the client reads."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 class Document(BaseModel):
     """An answer of the HTTP API. Its fields are attributes: `registered.version.version`.
 
-    `document["field"]` gives what the JSON has under that name, as do `in`, `get`, `keys`, `items`, `dict(document)` and
-    `==` with a dict:
-    of an answer that came from a gateway with all of its fields, those of a newer release of the service too.
+    `document["field"]`, `in`, `get`, `keys`, `items`, `dict(document)` and `==` with a dict use the JSON as it was received,
+    including fields of a newer release of the service.
     """
 
     _received: dict[str, Any] | None = PrivateAttr(default=None)
 
     @classmethod
     def received(cls, answer: dict[str, Any]) -> Self:
-        """Return the document that came from a gateway.
+        """Return a document received from a gateway.
 
-        One that this release of the client cannot read, for a kind that it does not know, say, has its fields as they came.
+        If it does not validate, because it is of a newer release, say, its fields are not converted.
         """
         try:
             document = cls.model_validate(answer)
@@ -32,7 +31,7 @@ class Document(BaseModel):
         return document
 
     def as_json(self) -> dict[str, Any]:
-        """Return the document as JSON has it."""
+        """Return the document as JSON."""
         return self.model_dump(mode="json") if self._received is None else self._received
 
     def __getitem__(self, field: str) -> Any:
@@ -45,13 +44,13 @@ class Document(BaseModel):
         return field in self.as_json()
 
     def get(self, field: str, default: Any = None) -> Any:
-        """Return what the JSON has under a name, or the default."""
+        """Return a field of the JSON, or the default."""
         return self.as_json().get(field, default)
 
     def keys(self) -> KeysView[str]:
-        """Return the names that the JSON has."""
+        """Return the names of the JSON's fields."""
         return self.as_json().keys()
 
     def items(self) -> ItemsView[str, Any]:
-        """Return the names and values that the JSON has."""
+        """Return the names and values of the JSON's fields."""
         return self.as_json().items()

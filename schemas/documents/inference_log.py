@@ -11,11 +11,11 @@ from .document import Document
 
 
 class Inference(Document):
-    """One request and its outcome; `status` is null while that has not come, or if it is older than the log."""
+    """One request and its outcome; `status` is null while the outcome is pending, or if it is older than the log."""
 
     request_id: str = Field(description="the caller's label; other requests may have the same")
-    nonce: str = Field(description="this request's alone; of requests from before there were nonces, the request id")
-    caller: str = Field(description="the name of the API key or token that asked, where they are asked for")
+    nonce: str = Field(description="unique to this request; for requests without a nonce, the request id")
+    caller: str = Field(description="the name of the API key or token that sent the request, if authentication is on")
     model: str
     at: datetime
     attempts: int
@@ -23,8 +23,8 @@ class Inference(Document):
     version: str | None
     variant: str | None
     worker: str | None
-    latency_ms: float | None = Field(description="from the request's place in the log to its outcome's")
-    request: Any = Field(description="the body as JSON; what is no JSON as base64; null if bodies are not kept")
+    latency_ms: float | None = Field(description="from the request's record to its outcome's")
+    request: Any = Field(description="the body as JSON, or as base64 if it is not JSON; null if bodies are not kept")
     reply: Any
 
 
@@ -38,7 +38,7 @@ class InferencePage(Document):
 
 
 class RecordDocument(Document):
-    """One record: where it lies, when it was written, its headers, and its value as JSON or base64."""
+    """One record: its position, timestamp and headers, and its value as JSON or base64."""
 
     topic: str
     partition: int
@@ -50,7 +50,7 @@ class RecordDocument(Document):
 
 
 class RequestRecords(Document):
-    """Everything that the topics hold of one request, in the order in which it was written."""
+    """All records of one request, in the order in which they were written."""
 
     request_id: str
     nonce: str

@@ -1,4 +1,4 @@
-"""The documents of models and versions that the HTTP API gives."""
+"""The documents of models and versions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .releases import EventDocument
 
 
 class VersionDocument(Document):
-    """A version, with its lineage and how it proved itself."""
+    """A version, with its lineage and the results of its checks."""
 
     version: str
     framework: Framework
     served_as: Framework = Field(description="onnx where the compiled form gives the same answers")
-    parity: dict[str, Any] = Field(description="what was found when the compiled form was compared on sample rows")
+    parity: dict[str, Any] = Field(description="the comparison of the compiled form with the model on sample rows")
     signature: Signature
     batching: Batching
-    cache_ttl_seconds: float = Field(description="how long an answer may be given again; 0: never")
+    cache_ttl_seconds: float = Field(description="how long an answer is cached; 0: not at all")
     artifact_digest: str
     source_digest: str
     size: int = Field(description="bytes of the registered file")
@@ -32,8 +32,8 @@ class VersionDocument(Document):
     data_digest: str | None
     libraries: dict[str, str]
     proof: dict[str, Any] = Field(
-        description="times of loading and predicting, in milliseconds; `memory`: what an ONNX form takes at most, in bytes, or "
-        "why nobody knows, so that it runs in a process of its own"
+        description="times of loading and predicting, in milliseconds; `memory`: an ONNX form's memory limit in bytes, or why "
+        "it has none and runs in a process of its own"
     )
     created_at: datetime
     live: bool = Field(description="whether the model's release sends requests to it")
@@ -66,19 +66,19 @@ class ModelPage(Document):
 
 
 class DeletedModel(Document):
-    """A model that was removed whole."""
+    """A model that was deleted with all versions."""
 
     name: str
     versions: dict[str, str] = Field(description="SHA-256 of the registered file of each version that it had")
 
 
 class Registered(Document):
-    """What came of a registration."""
+    """The result of a registration."""
 
     name: str
     version: VersionDocument
     deployment: EventDocument | None = Field(
-        description="how the first version went live; null where it waits for a deployment"
+        description="how the first version went live; null if it waits for a deployment"
     )
     ready: bool = Field(description="whether a worker has loaded it")
     warning: str | None = None

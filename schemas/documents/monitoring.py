@@ -1,4 +1,4 @@
-"""The documents of monitoring: what the judge knows, what works, and what the dashboard shows."""
+"""The documents of monitoring: the judge's figures, health, and the dashboard's state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .document import Document
 
 
 class Monitored(Document):
-    """What the judge knows of a model; see docs/releases.md for the figures."""
+    """The judge's figures of a model; docs/releases.md explains them."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -31,7 +31,7 @@ class Errors(Document):
 
 
 class Health(Document):
-    """What works. `at` is this machine's clock, in seconds since the epoch."""
+    """The health checks. `at` is this machine's clock, in seconds since the epoch."""
 
     at: float
     ready: bool
@@ -41,7 +41,7 @@ class Health(Document):
 
 
 class State(Document):
-    """What the dashboard shows at one moment."""
+    """The dashboard's content at one moment."""
 
     at: float
     models: list[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""The documents of releases that the HTTP API takes and gives."""
+"""The requests and documents of releases."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class ChangeRequest(BaseModel):
-    """What all changes of a release can say."""
+    """The fields of every change of a release."""
 
     model_config = ConfigDict(extra="forbid")
 
     generation: int | None = Field(
-        default=None, ge=0, description="the generation that this is based on; 409 if it is gone"
+        default=None, ge=0, description="the generation that this is based on; 409 if the release has changed since"
     )
     actor: str = Field(default="", max_length=128)
     reason: str = Field(default="", max_length=1000)
@@ -44,7 +44,7 @@ class CanaryRequest(ChangeRequest, Rules):
     model: str
     candidate_version: str
     initial_percentage: float | None = Field(
-        default=None, gt=0, le=100, description="10 where neither this nor steps are given"
+        default=None, gt=0, le=100, description="10 if neither this nor steps are given"
     )
     steps: list[float | Step] = Field(default_factory=list, max_length=100)
     hold_seconds: float = Field(default=60.0, ge=0, le=30 * 86400)
@@ -62,7 +62,7 @@ class CanaryRequest(ChangeRequest, Rules):
 
     @property
     def stages(self) -> tuple[Step, ...]:
-        """The steps, the initial percentage first where it is not one of them."""
+        """The steps, preceded by the initial percentage if it is lower than the first."""
         stages = [
             step if isinstance(step, Step) else Step(percentage=step, hold_seconds=self.hold_seconds)
             for step in self.steps
@@ -85,11 +85,11 @@ class PercentageRequest(ChangeRequest):
 
 
 class ShadowRequest(ChangeRequest):
-    """A request to send copies of the requests to a version whose answers nobody gets."""
+    """A request to send copies of the requests to a version whose answers are discarded after comparison."""
 
     model: str
     shadow_version: str
-    production_version: str | None = Field(default=None, description="the version that must be live; 409 if another is")
+    production_version: str | None = Field(default=None, description="the version that must be live; 409 otherwise")
     percentage: float = Field(default=100.0, gt=0, le=100, description="of the requests that are copied")
 
 
@@ -104,7 +104,7 @@ class VariantRequest(BaseModel):
 
 
 class ExperimentRequest(ChangeRequest):
-    """A request to compare versions, each with the users that it keeps. The first variant is the control."""
+    """A request to compare versions; each user keeps one. The first variant is the control."""
 
     model: str
     name: str = Field(default="", max_length=128)
@@ -133,7 +133,7 @@ class StopExperimentRequest(ChangeRequest):
 
 
 class EventDocument(Document):
-    """Something that happened, as the log or the history has it: an event's data may be of any release of the service."""
+    """An event from Kafka or the history. Its data may be of any release of the service."""
 
     event_id: str
     kind: str
@@ -194,7 +194,7 @@ class DeploymentList(Document):
 
 
 class Deployed(Document):
-    """What came of a change."""
+    """The result of a change."""
 
     event: EventDocument
     deployment: DeploymentDocument | None
@@ -202,7 +202,7 @@ class Deployed(Document):
 
 
 class CanaryDocument(Document):
-    """A canary: running, with its evidence so far, or over, with the events that tell how."""
+    """A canary: its evidence if it is running, its events if it is over."""
 
     id: TrialId
     status: Literal["running", "promoted", "rolled_back"]

@@ -1,4 +1,4 @@
-"""The documents of replays that run over HTTP."""
+"""The documents of replays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROGRESS_SECONDS = 1.0
 
 
 class ReplayDocument(Document):
-    """A replay: how far it is while it runs, its report when it is done."""
+    """A replay: its progress while it runs, its report when it is done."""
 
     id: str
     model: str

@@ -1,4 +1,4 @@
-"""A fault that somebody wants to happen: where, how often and until when."""
+"""A fault to inject: where, how often and until when."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FAULT_KINDS: tuple[str, ...] = get_args(FaultKind)
 
 
 class Fault(BaseModel):
-    """Requests that match all of model, version, routing key, replica and topic are hit; what is empty matches everything.
+    """A fault hits requests that match model, version, routing key, replica and topic; an empty field matches everything.
 
     `error` makes the model fail, `latency` adds `milliseconds` to each of its batches, or to each record on its way to
-    `topic` if that is given; `drop-replies` throws answers away; `crash` kills the worker that has the request in hand.
+    `topic` if that is given; `drop-replies` discards answers; `crash` kills the worker that has the request in hand.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,8 +33,13 @@ class Fault(BaseModel):
     actor: str = ""
 
     def hits(self, replica: str, now: float, **where: str) -> bool:
-        """Whether something at this place and time is hit, chance aside; `where` names model, version and so on."""
+        """Whether the fault applies here and now, regardless of `share`; `where` gives model, version and so on."""
         if now >= self.until or (self.replica and self.replica != replica):
             return False
-        wanted = {"model": self.model, "version": self.version, "routing_key": self.routing_key, "topic": self.topic}
-        return all(not value or where.get(name) == value for name, value in wanted.items())
+        conditions = {
+            "model": self.model,
+            "version": self.version,
+            "routing_key": self.routing_key,
+            "topic": self.topic,
+        }
+        return all(not value or where.get(name) == value for name, value in conditions.items())

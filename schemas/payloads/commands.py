@@ -1,4 +1,4 @@
-"""What is asked of a model's release, by people and by the judge: the records on `commands`, a class for each kind."""
+"""The records on `commands`: changes of a model's release, by people and by the judge. A class for each kind."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .releases import CanaryPlan, Variant, VersionSpec
 
 
 class CommandBase(BaseModel):
-    """What every command says. `based_on` is the generation that its author saw (0: no release yet; None: whatever it is now).
+    """The fields of every command. `based_on` is the generation that its author saw (0: no release; None: any).
 
-    After `expires_at` nobody waits for it any more, and it must not be carried out.
+    After `expires_at` its author no longer waits, and it must not be applied.
     """
 
-    # Aliases are names that records have had from the start.
+    # Aliases are the names in records.
     model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     kind: str
@@ -25,22 +25,22 @@ class CommandBase(BaseModel):
     command_id: str = Field(default_factory=lambda: uuid4().hex)
     based_on: int | None = None
     actor: str = ""
-    source: str = Field(default="", description="the address that it was asked from")
+    source: str = Field(default="", description="the address that it came from")
     reason: str = ""
     issued_at: float
     expires_at: float
 
 
 class TrialCommand(CommandBase):
-    """A command about what is running. `trial` is the trial that it means; None: whichever it is."""
+    """A command about the running trial. `trial` must be its number; None: any."""
 
     trial: int | None = None
 
 
 class JudgedCommand(TrialCommand):
-    """A command that may say what it was decided by."""
+    """A command that may carry the evidence for its decision."""
 
-    evidence: dict[str, Any] = Field(default_factory=dict, description="what was known of the trial")
+    evidence: dict[str, Any] = Field(default_factory=dict, description="the trial's evidence at the decision")
 
 
 class Deploy(CommandBase):
@@ -55,9 +55,7 @@ class StartCanary(CommandBase):
 
     kind: Literal["start_canary"] = "start_canary"
     version: VersionSpec
-    percentage: float | None = Field(
-        default=None, description="the candidate's share; a plan with steps has its own, and this counts for nothing"
-    )
+    percentage: float | None = Field(default=None, description="the candidate's share; ignored if the plan has steps")
     canary: CanaryPlan | None = Field(default=None, description="None: a person raises the share and promotes")
 
 
@@ -81,7 +79,7 @@ class Rollback(JudgedCommand):
 
 
 class StartShadow(CommandBase):
-    """Send copies of the requests to a version whose answers nobody gets."""
+    """Send copies of the requests to a version whose answers are only compared."""
 
     kind: Literal["start_shadow"] = "start_shadow"
     version: VersionSpec
@@ -95,7 +93,7 @@ class StopShadow(TrialCommand):
 
 
 class StartExperiment(CommandBase):
-    """Share the users out over several versions."""
+    """Split the users among several versions."""
 
     kind: Literal["start_experiment"] = "start_experiment"
     variants: tuple[Variant, ...] = Field(description="the arms, the control first")
@@ -116,7 +114,7 @@ class StopExperiment(JudgedCommand):
 
 
 class SetProfile(CommandBase):
-    """Give a version the reference that its first live rows made."""
+    """Set a version's reference, made from its first live rows."""
 
     kind: Literal["set_profile"] = "set_profile"
     version: VersionSpec
@@ -124,14 +122,14 @@ class SetProfile(CommandBase):
 
 
 class ServeOriginal(CommandBase):
-    """Serve a version by the model itself and no more by its compiled form."""
+    """Serve a version by the original model instead of its compiled form."""
 
     kind: Literal["serve_original"] = "serve_original"
     version: VersionSpec
 
 
 class Remove(CommandBase):
-    """End the release, whatever runs."""
+    """End the release, even during a trial."""
 
     kind: Literal["remove"] = "remove"
 
@@ -155,5 +153,5 @@ _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 
 def read_command(value: bytes | str) -> Command:
-    """Return the command that a record holds. Raises ValidationError."""
+    """Return the command in a record's value. Raises ValidationError."""
     return _COMMAND.validate_json(value)

@@ -1,4 +1,4 @@
-"""What each kind of event says beside that it happened."""
+"""The data of each kind of event."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .releases import CanaryPlan, Strategy, Variant
 
 
 class EventData(BaseModel):
-    """What is particular to one kind of event. Written as it was given or read: what is absent stays so, what is unknown too."""
+    """The data of one kind of event. Only fields that were set are written, and unknown fields are kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -30,26 +30,26 @@ class EventData(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        # Which fields are left out is no matter of the schema; with the serializer it would say only "an object".
+        # With the serializer, the schema would be only "an object".
         plain: Any = {key: value for key, value in schema.items() if key != "serialization"}
         return handler(plain)
 
 
 class SourceData(EventData):
-    """Where it was asked from."""
+    """The data of an event that answers a request."""
 
     source: str = Field(default="", description="an address, or `cli`")
 
 
 class AnswerData(SourceData):
-    """Why it was asked for."""
+    """The data of an event that answers a command."""
 
     reason: str = ""
-    evidence: dict[str, Any] = Field(default_factory=dict, description="what it was decided by")
+    evidence: dict[str, Any] = Field(default_factory=dict, description="the evidence for the decision")
 
 
 class ReleaseData(AnswerData):
-    """How the release stands after a command."""
+    """The release after a command."""
 
     strategy: Strategy
     version: str = Field(description="the stable version")
@@ -65,9 +65,9 @@ class DeployedData(ReleaseData):
 
 
 class RemovedData(AnswerData):
-    """Of a release that ended; where there was none it says nothing."""
+    """Of a release that ended; empty if there was none."""
 
-    removed: dict[str, str] = Field(default_factory=dict, description="the digests of what was served, by version")
+    removed: dict[str, str] = Field(default_factory=dict, description="digests of the served artifacts, by version")
     id: TrialId | None = None
 
 
@@ -90,7 +90,7 @@ class CanaryShareData(CanaryData):
 
 
 class CanaryStartedData(CanaryShareData):
-    """Of a canary that begins, with what it is judged by: a later look may ask what other rules would have said."""
+    """Of a canary that begins, with its rules, so that it can be judged again under others."""
 
     canary: CanaryPlan = CanaryPlan()
 
@@ -135,7 +135,7 @@ class ExperimentStoppedData(TrialData):
 
 
 class DiffersData(ReleaseData):
-    """Of a compiled form that answers otherwise than the model."""
+    """Of a compiled form whose answers differ from the model's."""
 
     version: str
     digest: str = Field(description="of the compiled form")
@@ -159,8 +159,8 @@ class RegisteredData(SourceData):
     """Of a version that was registered."""
 
     version: str
-    digest: str = Field(description="of the file as it was given")
-    artifact_digest: str = Field(default="", description="of what is served of it")
+    digest: str = Field(description="of the registered file")
+    artifact_digest: str = Field(default="", description="of the served artifact")
 
 
 class ModelDeletedData(SourceData):
@@ -179,7 +179,7 @@ class KeyData(SourceData):
 
 
 class BreakerData(EventData):
-    """Of a circuit breaker: a router's, of a replica, or a worker's, of a version."""
+    """Of a circuit breaker: a router's for a replica, or a worker's for a version."""
 
     replica: str
     version: str = ""

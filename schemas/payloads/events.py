@@ -1,4 +1,4 @@
-"""What happened: the records on `events`, a class for each kind. Who adds a kind adds it to `Event` at the end, too."""
+"""The records on `events`, a class for each kind. A new kind must also be added to `Event` at the end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Data = TypeVar("Data", bound=EventData)
 
 
 class EventOf(BaseModel, Generic[Data]):
-    """Something that happened. `command_id` names the command that it answers; `problem` says why one was refused."""
+    """An event. `command_id` is the command that it answers; `problem` is the reason of a refusal."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -106,7 +106,7 @@ class ShadowStopped(EventOf[ShadowData]):
 
 
 class ExperimentStarted(EventOf[ExperimentStartedData]):
-    """The users are shared out over several versions."""
+    """The users are split among several versions."""
 
     kind: Literal["experiment.started"] = "experiment.started"
 
@@ -130,13 +130,13 @@ class ProfileLearned(EventOf[ProfileData]):
 
 
 class CommandRefused(EventOf[SourceData]):
-    """A command changed nothing; `problem` says why."""
+    """A command was refused; `problem` gives the reason."""
 
     kind: Literal["command.refused"] = "command.refused"
 
 
 class VersionDiffers(EventOf[DiffersData]):
-    """A version's compiled form answers otherwise than the model, which answers now."""
+    """A compiled form's answers differ from the model's; the model answers from now on."""
 
     kind: Literal["version.differs"] = "version.differs"
 
@@ -154,31 +154,31 @@ class ModelDeleted(EventOf[ModelDeletedData]):
 
 
 class KeyCreated(EventOf[KeyData]):
-    """An API key was made."""
+    """An API key was created."""
 
     kind: Literal["key.created"] = "key.created"
 
 
 class KeyRevoked(EventOf[KeyData]):
-    """An API key is refused from now on."""
+    """An API key was revoked."""
 
     kind: Literal["key.revoked"] = "key.revoked"
 
 
 class BreakerOpened(EventOf[BreakerData]):
-    """Nothing is sent there for a while."""
+    """A breaker blocks requests."""
 
     kind: Literal["breaker.open"] = "breaker.open"
 
 
 class BreakerHalfOpened(EventOf[BreakerData]):
-    """A few requests are sent there to see."""
+    """A breaker allows probes."""
 
     kind: Literal["breaker.half_open"] = "breaker.half_open"
 
 
 class BreakerClosed(EventOf[BreakerData]):
-    """Requests are sent there again."""
+    """A breaker allows requests again."""
 
     kind: Literal["breaker.closed"] = "breaker.closed"
 
@@ -226,5 +226,5 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def read_event(value: bytes | str) -> Event:
-    """Return the event that a record holds. Raises ValidationError."""
+    """Return the event in a record's value. Raises ValidationError."""
     return _EVENT.validate_json(value)

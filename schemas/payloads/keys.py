@@ -1,4 +1,4 @@
-"""The record on `keys`: one API key, its secret as a hash."""
+"""The record on `keys`: one API key, with the hash of its secret."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Scope = Literal["predict", "deploy", "admin"]
 
 
 class ApiKey(BaseModel):
-    """A key: what its holder may do. The secret is not here; `digest` is its SHA-256, in hex.
+    """A key and its rights. `digest` is the SHA-256 of its secret, in hex.
 
-    `predict` asks models, `deploy` registers and releases them, `admin` may do all and sees the bodies in the inference log.
+    `predict` allows predictions, `deploy` registration and releases, `admin` everything, with bodies in the inference log.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -21,7 +21,7 @@ class ApiKey(BaseModel):
     name: str = Field(min_length=1, max_length=64)
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     scopes: tuple[Scope, ...] = Field(min_length=1)
-    models: tuple[str, ...] = Field(default=(), description="models that it is good for; none: all")
+    models: tuple[str, ...] = Field(default=(), description="models that it may use; none: all")
     requests_per_minute: int | None = Field(default=None, ge=1, description="null: no limit")
     created_at: float
     created_by: str = ""
@@ -29,7 +29,7 @@ class ApiKey(BaseModel):
     revoked_at: float | None = None
 
     def state(self, now: float) -> Literal["valid", "expired", "revoked"]:
-        """Return whether the key is good at this moment, in seconds since the epoch."""
+        """Return the key's state at `now`, in seconds since the epoch."""
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and now >= self.expires_at else "valid"

@@ -1,4 +1,4 @@
-"""What was right, said after the fact: a label for each row of a request that was answered."""
+"""Labels: the true outcomes of a request, one for each row, sent after it was answered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Truth = bool | int | float | str
 
 
 def _check_truth(given: Any) -> Any:
-    """Raise ValueError in one sentence for what no label can be; pydantic would say it of each type in turn."""
+    """Raise one ValueError for an invalid label; pydantic would raise one for each type."""
     values = given if isinstance(given, list) else [given]
     for value in values:
         if not isinstance(value, bool | int | float | str):
@@ -24,10 +24,10 @@ Truths = Annotated[Truth | list[Truth], BeforeValidator(_check_truth)]
 
 
 class Label(BaseModel):
-    """The truth about one request: one value, or one for each of its rows. A later one replaces it.
+    """The truth about one request: one value, or one for each of its rows. A later label replaces it.
 
-    Of several requests for a model under one id it is about the newest that came before it. `caller` is the name of the API
-    key or token that says it, where they are asked for: its own requests come first.
+    If several requests for a model have this id, the label belongs to the newest one before it. `caller` is the name of the
+    API key or token that sent the label, if authentication is on; that caller's own requests take precedence.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""What was proved of the memory that an ONNX model takes."""
+"""The proved memory bound of an ONNX model."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Memory(BaseModel):
-    """A bound, in bytes: `weights`, and for each batch that runs `fixed + row * rows`, and `texts` times all its text.
+    """A bound in bytes: `weights`, plus for each running batch `fixed + row * rows` and `texts` times its text.
 
-    With a `why` there is none.
+    If `why` is set, no bound was proved.
     """
 
     model_config = ConfigDict(frozen=True)
 
     weights: int = Field(default=0, ge=0, description="the model itself, once for all batches")
-    fixed: int = Field(default=0, ge=0, description="what a batch takes whatever its rows are")
-    row: int = Field(default=0, ge=0, description="what each of its rows adds")
-    texts: int = Field(default=0, ge=0, description="how many copies of the batch's texts are held")
-    why: str = Field(default="", description="why no bound was proved: then the model runs in a process of its own")
+    fixed: int = Field(default=0, ge=0, description="constant part of a batch")
+    row: int = Field(default=0, ge=0, description="added by each row")
+    texts: int = Field(default=0, ge=0, description="copies of the batch's texts")
+    why: str = Field(default="", description="why no bound was proved; the model then runs in a process of its own")
 
     @property
     def bounded(self) -> bool:

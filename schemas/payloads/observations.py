@@ -1,4 +1,4 @@
-"""What workers say of their work: counts of a short while, which can be added up."""
+"""The records on `observations`: the workers' counts of a short interval, which can be added up."""
 
 from __future__ import annotations
 
@@ -6,37 +6,35 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# A summary that would be larger goes with fewer raw rows, at last with none; its counts of requests always fit.
+# A larger summary is sent with fewer raw rows, or none; its counts of requests always fit.
 SUMMARY_BYTES = 1_000_000
 
 
 class VersionCounts(BaseModel):
-    """One version's work. `failed` are requests that it got wrong and stable answered, or that nobody could answer."""
+    """The counts of one version. `failed` are requests that it failed on, whether stable answered them or not."""
 
     requests: int = 0
     failed: int = 0
-    late: int = Field(default=0, description="of the failed, those that ran past the candidate's share of the deadline")
+    late: int = Field(default=0, description="of the failed, those that exceeded the candidate's share of the deadline")
     latency: dict[int, int] = Field(default_factory=dict, description="log histogram of ms in the worker")
     outputs: dict[str, int] = Field(default_factory=dict, description="answers by label or by bin")
     errors: dict[str, int] = Field(default_factory=dict, description="failures by their message, the first few")
 
 
 class FeatureCounts(BaseModel):
-    """Rows that a version was asked with: on the bins of its profile, or as they are while it has none."""
+    """The rows of a version's requests: counted on the bins of its profile, or raw while it has none."""
 
     rows: int = 0
     counts: list[list[int]] = Field(default_factory=list, description="by feature and bin")
     columns: list[list[float | str | None]] = Field(default_factory=list, description="raw, by feature")
     names: list[str] = Field(default_factory=list, description="of the raw columns")
-    measured: dict[str, str] = Field(
-        default_factory=dict, description="of the names, those of measures, and the column of texts that each is of"
-    )
+    measured: dict[str, str] = Field(default_factory=dict, description="the text column of each name that is a measure")
 
 
 class Summary(BaseModel):
-    """What one worker did for one trial of one model since its summary before.
+    """What one worker did for one trial of one model since its previous summary.
 
-    `worker`, `epoch` and `seq` make a repeated summary known: a worker counts up within each of its lives.
+    `worker`, `epoch` and `seq` identify a summary that is delivered twice: `seq` counts up within an epoch.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,19 +47,19 @@ class Summary(BaseModel):
     at: float
     versions: dict[str, VersionCounts] = Field(default_factory=dict)
     identities: dict[str, str] = Field(
-        default_factory=dict, description="which version each number means; an older worker's says nothing of it"
+        default_factory=dict, description="the identity of each version number; missing from older workers"
     )
     features: dict[str, FeatureCounts] = Field(default_factory=dict)
 
 
-# The header by which a record on the same topic is known to be a Difference.
+# The header that marks a record as a Difference.
 DIFFERENCE = ("mm-kind", b"difference")
 
 
 class Difference(BaseModel):
-    """A worker saw a version's compiled form answer otherwise than the model itself; `how` says it in words.
+    """A compiled form's answers differed from the model's in a worker; `how` describes it.
 
-    It is said, not commanded: what becomes of it the control plane decides, by the release that it holds.
+    This is a report, not a command: the control plane decides what to do.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""What the rows that a model was made for look like: counts on bins, to which live rows are compared."""
+"""Profiles: a version's reference rows as counts on bins, with which live rows are compared."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 class FeatureProfile(BaseModel):
     """One feature's bins and the reference rows' counts on them.
 
-    Numbers: `len(edges) + 1` bins in order, split after each edge. Text: a bin for each category and one for all that were
-    not seen. The last bin of either counts what is missing. A text that is no category has numbers that are read from it,
-    each a feature (see models.measures); `of` is then the column's name.
+    Numbers: `len(edges) + 1` bins in order, split after each edge. Text: a bin for each category and one for all unseen values.
+    The last bin of either counts missing values. For free text, each numeric measure of it (see models.proof.measures) is a
+    feature, and `of` is the column's name.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -26,12 +26,12 @@ class FeatureProfile(BaseModel):
 
     @property
     def bins(self) -> int:
-        """How many bins there are, with those for the unseen and the missing."""
+        """Number of bins, including those for unseen and missing values."""
         return (len(self.edges) if self.kind == "number" else len(self.categories)) + 2
 
     @property
     def ordered(self) -> int:
-        """How many bins are in order, from the first on: those that a KS statistic can be read from."""
+        """Number of leading bins that are in order; a KS statistic can be computed from these."""
         return len(self.edges) + 1 if self.kind == "number" else 0
 
 

@@ -1,4 +1,4 @@
-"""Values that are no documents of ours: what a caller sent or got, what a table keeps, what nobody could read."""
+"""Values without a class: bodies of requests and replies, table entries, unreadable records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, WithJsonSchema
 
-# The caller's own bytes; how they are to be read, headers say.
+# The caller's bytes; the headers give the content type.
 Prediction: TypeAlias = Annotated[
     bytes,
     WithJsonSchema(
@@ -25,6 +25,6 @@ Prediction: TypeAlias = Annotated[
 ]
 UnreadRecord: TypeAlias = Annotated[bytes, WithJsonSchema({"description": "the record's value, or its beginning"})]
 Statistic: TypeAlias = Annotated[
-    dict[str, Any], Field(description="what is known of one model: docs/releases.md explains the figures")
+    dict[str, Any], Field(description="figures of one model, explained in docs/releases.md")
 ]
 TableValue: TypeAlias = Annotated[str, Field(description="JSON, as text")]

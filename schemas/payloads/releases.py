@@ -1,4 +1,4 @@
-"""The record on `deployments`: one model's whole release, and all that a worker needs to serve it."""
+"""The record on `deployments`: one model's release, with all that a worker needs to serve it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .model_memory import Memory
 from .profiles import OutputBins, Profile
 from .signatures import Signature
 
-# A version's rows for the warm-up; without any a worker makes some up by the signature.
+# Limits of a version's warm-up rows; without any, a worker generates some from the signature.
 SAMPLE_ROWS, SAMPLE_BYTES = 8, 64_000
-# What a version, and a release with all of its versions, may take of a record.
+# Limits of a version, and of a release with all its versions, in a record.
 SPEC_BYTES = 1_000_000
 RELEASE_BYTES = 2_500_000
 
@@ -26,7 +26,7 @@ Framework = Literal["sklearn", "torch", "onnx"]
 
 
 class Batching(BaseModel):
-    """How a worker gathers requests: rows per batch, and how long company is waited for while another batch runs."""
+    """Batching limits: rows per batch, and how long a request waits for others while another batch runs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,7 +35,7 @@ class Batching(BaseModel):
 
 
 class Original(BaseModel):
-    """The model that a served form was compiled from: asked where the form is not sure, and to check it now and then."""
+    """The model that a served form was compiled from. It answers outside the form's domain, and checks a share of the answers."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,10 +46,10 @@ class Original(BaseModel):
 
 
 class VersionSpec(BaseModel):
-    """What a worker needs to serve one version: where the bytes are, what they must hash to, how to run them.
+    """What a worker needs to serve one version: artifact, digest and how to run it.
 
-    A number can be given again once its version is deleted, so it names a version to people only. What is loaded, judged
-    and cached goes by `identity`: the hash of the bytes' digest and of all that says how they are served.
+    A version number can be reused after its version is deleted, so it is a name for people only. Loading, judging and
+    caching use the `identity`: a hash of the artifact's digest and of everything that affects the answers.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,20 +65,22 @@ class VersionSpec(BaseModel):
         description="its author's ed25519 signature over the model's name and what was registered, in base64",
     )
     domain: Domain | None = Field(
-        default=None, description="where the compiled form is the same function; None: on all inputs, or not compiled"
+        default=None, description="the compiled form's domain; None: all inputs, or not compiled"
     )
-    original: Original | None = Field(default=None, description="what was compiled; None: it is served as it is")
-    alone: bool = Field(default=False, description="a row's answer depends on its company: requests share no batch")
+    original: Original | None = Field(default=None, description="the model that was compiled; None: not compiled")
+    alone: bool = Field(default=False, description="a row's answer depends on its batch mates: requests share no batch")
     signature: Signature
     batching: Batching = Batching()
-    cache_ttl_seconds: float = Field(default=0.0, description="how long an answer may be given again; 0: never")
+    cache_ttl_seconds: float = Field(default=0.0, description="how long an answer is cached; 0: not at all")
     sample: list[Any] = Field(default_factory=list, description="a few input rows, for the warm-up")
     profile: Profile | None = Field(default=None, description="the reference rows; None: the first live rows become it")
     output_bins: OutputBins | None = Field(default=None, description="how its answers are counted")
     memory: Memory | None = Field(
-        default=None, description="what the served ONNX takes at most; None: whoever loads it finds out"
+        default=None, description="memory bound of the served ONNX model; None: determined when it is loaded"
     )
-    identity: str = Field(default="", description="hash of the bytes' digest and of how they are served; made if empty")
+    identity: str = Field(
+        default="", description="hash of the artifact's digest and of how it is served; computed if empty"
+    )
 
     @model_validator(mode="after")
     def _has_identity(self) -> VersionSpec:
@@ -87,20 +89,20 @@ class VersionSpec(BaseModel):
         return self
 
     def _hash(self) -> str:
-        # Where the bytes lie, the warm-up's rows, a reference learned on the way and the process that answers change no answer.
-        left_out: dict[str, Any] = dict.fromkeys(
+        # Excluded because they do not affect answers: location, seals, warm-up rows, a learned reference, memory bound.
+        excluded: dict[str, Any] = dict.fromkeys(
             ("identity", "artifact", "seal", "author_signature", "sample", "memory"), True
         )
         if self.original is not None:
-            left_out["original"] = {"artifact", "seal"}
+            excluded["original"] = {"artifact", "seal"}
         if self.profile is not None and self.profile.source == "live":
-            left_out["profile"] = True
+            excluded["profile"] = True
         return blake2b(
-            self.model_dump_json(exclude=left_out, exclude_defaults=True).encode(), digest_size=12
+            self.model_dump_json(exclude=excluded, exclude_defaults=True).encode(), digest_size=12
         ).hexdigest()
 
     def as_original(self) -> VersionSpec:
-        """Return the version served by the model itself, which one that was not compiled is already."""
+        """Return the spec that serves the original model; `self` if the version is not compiled."""
         if self.original is None:
             return self
         other = self.model_copy(
@@ -119,19 +121,19 @@ class VersionSpec(BaseModel):
 
 
 def served_sample(rows: list[Any]) -> list[Any]:
-    """Return the first of these rows, as many as SAMPLE_ROWS and SAMPLE_BYTES allow; none where the first is too large."""
+    """Return the first rows, as many as SAMPLE_ROWS and SAMPLE_BYTES allow."""
     kept: list[Any] = []
-    room = SAMPLE_BYTES
+    remaining = SAMPLE_BYTES
     for row in rows[:SAMPLE_ROWS]:
-        room -= len(orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS))
-        if room < 0:
+        remaining -= len(orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS))
+        if remaining < 0:
             break
         kept.append(row)
     return kept
 
 
 def sizes_of(spec: VersionSpec) -> tuple[int, str]:
-    """Return how many bytes a version's description takes, and in words its largest parts."""
+    """Return the size of a spec in bytes, and a description of its largest parts."""
     parts = {
         name: len(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
         for name, value in spec.model_dump(mode="json").items()
@@ -141,7 +143,7 @@ def sizes_of(spec: VersionSpec) -> tuple[int, str]:
 
 
 class Variant(BaseModel):
-    """One road that a request can take. Weights of one release add up to 1; a shadow's weight counts copies."""
+    """A version that gets a share of the requests. Weights add up to 1; a shadow's weight is the share of copies."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -152,7 +154,7 @@ class Variant(BaseModel):
 
 
 class Step(BaseModel):
-    """One stage of a canary: its share of the traffic in percent, and how many seconds it must hold."""
+    """One stage of a canary: its share of the requests in percent, and how many seconds it lasts at least."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -161,20 +163,22 @@ class Step(BaseModel):
 
 
 class Rules(BaseModel):
-    """What a canary is judged by.
+    """The rules by which a canary is judged.
 
-    `alpha` is the chance that a candidate as good as stable is ever rolled back by the comparisons, however long it runs;
-    they share it. The threshold beside them is the user's own, on the last `window_seconds`.
+    `alpha` is the probability that a candidate as good as stable is ever rolled back by the comparisons together, however
+    long it runs. The threshold applies to the last `window_seconds`.
     """
 
     model_config = ConfigDict(frozen=True)
 
     auto_rollback_threshold: float | None = Field(default=None, gt=0, le=1, description="share of failures")
     window_seconds: float = Field(default=60.0, ge=1, le=3600)
-    min_requests: int = Field(default=20, ge=1, description="the candidate's, before the threshold or a step up counts")
+    min_requests: int = Field(
+        default=20, ge=1, description="of the candidate, before the threshold applies or a step is taken"
+    )
     alpha: float = Field(default=0.01, gt=0, le=0.2)
     latency_tolerance: float | None = Field(
-        default=1.5, ge=1, description="p95 and p99 may be so many times stable's; null: latency is not judged"
+        default=1.5, ge=1, description="p95 and p99 may be this many times stable's; null: latency is not judged"
     )
     on_output_drift: Literal["report", "rollback"] = "report"
     on_drift: Literal["report", "rollback"] = "report"
@@ -192,7 +196,7 @@ class CanaryPlan(BaseModel):
 
 
 class RunningCanary(NamedTuple):
-    """What a canary is judged by, and the versions that it is between."""
+    """A running canary: its plan and the versions that it compares."""
 
     id: TrialId
     plan: CanaryPlan
@@ -203,8 +207,8 @@ class RunningCanary(NamedTuple):
 class Release(BaseModel):
     """One model's release. `generation` grows by one with each change.
 
-    `trial` is the generation at which what is compared now began: evidence belongs to a trial, and a canary that is stepped
-    up stays the same trial.
+    `trial` is the generation in which the current comparison began. Evidence belongs to a trial; a step of a canary does not
+    begin a new one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -236,12 +240,12 @@ class Release(BaseModel):
 
     @property
     def id(self) -> TrialId:
-        """The trial's name, as people name it."""
+        """The trial's public id."""
         return TrialId(self.model, self.trial)
 
     @property
     def running_canary(self) -> RunningCanary | None:
-        """The canary; None where there is none."""
+        """The canary, or None."""
         candidate = self.variant("candidate")
         if self.canary is None or candidate is None:
             return None
@@ -249,7 +253,7 @@ class Release(BaseModel):
 
     @property
     def identities(self) -> dict[str, str]:
-        """The identity of each version that the release describes, by its number."""
+        """The identity of each version in the release, by number."""
         return {version: spec.identity for version, spec in self.versions.items()}
 
     def variant(self, role: VariantRole) -> Variant | None:

@@ -1,4 +1,4 @@
-"""Heartbeats: what each running role says of itself several times a second."""
+"""Heartbeats: the state of each replica, sent several times a second."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ BreakerState = Literal["closed", "half_open", "open"]
 
 
 class ModelLoad(BaseModel):
-    """What a worker does for one model: the partitions it holds, the versions it has loaded, and its work in hand.
+    """A worker's state for one model: its partitions, loaded versions and backlog.
 
-    A router says by `loaded` and `identities` which versions it can send requests to. Two versions that were registered one
-    after the other under the same number differ by identity alone; an older role's heartbeat has no identities.
+    In a router's heartbeat, `loaded` and `identities` are the versions that it can reach. Versions that have had the same
+    number differ by identity only; an older replica sends no identities.
     """
 
     model_config = ConfigDict(frozen=True)
 
     partitions: tuple[int, ...] = ()
     loaded: tuple[str, ...] = ()
-    identities: dict[str, str] = Field(default_factory=dict, description="number of what is loaded, by its identity")
+    identities: dict[str, str] = Field(default_factory=dict, description="numbers of the loaded versions, by identity")
     failed: dict[str, str] = Field(default_factory=dict, description="versions that could not be loaded, and why")
     ages: dict[str, float] = Field(
-        default_factory=dict, description="seconds since a version was loaded, while few, by identity"
+        default_factory=dict, description="seconds since a version was loaded, during its warm-up, by identity"
     )
     breakers: dict[str, BreakerState] = Field(
-        default_factory=dict, description="those that are not closed, by identity"
+        default_factory=dict, description="breakers that are not closed, by identity"
     )
     queued: int = 0
     in_service: int = 0
-    answered: int = Field(default=0, description="requests answered in this life of the worker")
+    answered: int = Field(default=0, description="requests answered in this epoch")
     lag: int = Field(default=0, description="records of its partitions that are not finished")
-    batch_requests: float = Field(default=0.0, description="requests in a batch, on average of late")
+    batch_requests: float = Field(default=0.0, description="recent average of requests in a batch")
     service_ms: float = Field(default=0.0, description="peak EWMA of one batch's time in the model")
     request_ms: float = Field(default=0.0, description="what a request costs when the batches are full")
 
     def has(self, version: str, identity: str) -> bool:
-        """Whether a version is loaded; of an older role its number is all that is known."""
+        """Whether a version is loaded. An older replica is matched by number."""
         return identity in self.identities if self.identities else version in self.loaded
 
 
 class Heartbeat(BaseModel):
-    """A replica's announcement. `epoch` differs between two lives of a replica with the same name."""
+    """A replica's state. `epoch` changes when the replica restarts."""
 
     model_config = ConfigDict(frozen=True)
 

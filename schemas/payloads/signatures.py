@@ -1,4 +1,4 @@
-"""What goes into a model and what comes out: named tensors with a type and a shape."""
+"""A model's signature: its inputs and outputs as named tensors with a type and a shape."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-# `datetime` is a moment (datetime64 in microseconds where nothing else is said);
-# `object` is a column of any values: text, numbers, true and false.
+# `datetime` is datetime64 in microseconds by default; `object` is a column of mixed text, numbers and booleans.
 DType = Literal[
     "float64",
     "float32",
@@ -32,8 +31,8 @@ Category: TypeAlias = bool | int | float | str
 class TensorSpec(BaseModel):
     """One named tensor. The first dimension of `shape` counts rows and is -1; the others are per row (-1: any).
 
-    `dtype` is what travels. `pandas` is what a column of a table becomes before the model sees it, where that is not the
-    numpy type: "Int64", "boolean", "category", "datetime64[ns, UTC]"; `categories` are then those of training, in their order.
+    `dtype` is the type in transport. `pandas` is the type that a column is converted to for the model, if it is not the numpy
+    type: "Int64", "boolean", "category", "datetime64[ns, UTC]"; `categories` are those of the training data, in order.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,8 +40,10 @@ class TensorSpec(BaseModel):
     name: str = Field(min_length=1)
     dtype: DType
     shape: tuple[int, ...] = (-1,)
-    missing: bool = Field(default=False, description="whether null and NaN are values that the model takes here")
-    none: bool = Field(default=False, description="whether a missing value is None for the model; else NaN, NaT or NA")
+    missing: bool = Field(default=False, description="whether the model accepts null and NaN here")
+    none: bool = Field(
+        default=False, description="whether the model gets a missing value as None; otherwise NaN, NaT or NA"
+    )
     pandas: str = ""
     categories: tuple[Category, ...] = ()
     ordered: bool = False
@@ -63,7 +64,7 @@ class TensorSpec(BaseModel):
 
     @property
     def row_size(self) -> int | None:
-        """Values in one row, or None where a dimension is free."""
+        """Number of values in one row, or None if a dimension is free."""
         return None if -1 in self.row_shape else prod(self.row_shape)
 
 
@@ -80,7 +81,7 @@ class Signature(BaseModel):
     outputs: tuple[TensorSpec, ...] = ()
     of_sample: bool = Field(
         default=False,
-        description="the inputs are the types of the sample's columns: the model's own names and order count",
+        description="the inputs are derived from the sample's columns; names and order are the model's own",
     )
 
     @field_validator("inputs", "outputs")
@@ -93,9 +94,9 @@ class Signature(BaseModel):
 
 
 def differences(one: Signature, other: Signature) -> list[str]:
-    """Return in words how two signatures differ; nothing where one version can stand in for the other.
+    """Return descriptions of how two signatures differ; empty if one version can replace the other.
 
-    Widths of numbers do not count: JSON has none, and a compiled model may answer in float32.
+    Number widths are ignored: JSON has none, and a compiled model may answer in float32.
     """
     found = []
     for side in ("inputs", "outputs"):

@@ -103,7 +103,7 @@ async def put_aside(keyed, model):
     value, headers = dead_letter(
         request.headers(),
         body,
-        whole=10_000,
+        max_bytes=10_000,
         reason=f"no luck, {model}",
         source=f"modelmesh.requests/0/{ord(model[0])}",
     )

@@ -78,7 +78,7 @@ async def test_raw_tensors_travel_as_they_are(http, kafka_client, doubler):
     assert np.frombuffer(body[at:], "<f4").tolist() == [3.0, 5.0]
     # The same over Kafka, with the content type in the record's header.
     reply = await kafka_client.send(
-        doubler, header + rows.tobytes(), content_type=v2_content_type(len(header)), pin="1.0.0"
+        doubler, header + rows.tobytes(), content_type=v2_content_type(len(header)), pinned_version="1.0.0"
     )
     assert reply.ok
     assert reply.content_type.startswith(V2_JSON)

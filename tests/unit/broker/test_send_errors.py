@@ -160,7 +160,7 @@ def test_a_dead_letter_fits_whatever_the_record_was_and_says_what_is_missing(hea
     kept, added = dead_letter(
         headers,
         value,
-        whole=SETTINGS.max_body_bytes,
+        max_bytes=SETTINGS.max_body_bytes,
         reason="é" * 5000,
         source="t/0/7",
         key=bytes(key),
@@ -198,7 +198,7 @@ async def test_what_cannot_be_read_is_put_aside_and_finished(count):
 
 
 async def test_a_letter_that_holds_a_part_is_not_sent_again():
-    kept, added = dead_letter([], bytes(100), whole=10, reason="too large", source="t/0/7")
+    kept, added = dead_letter([], bytes(100), max_bytes=10, reason="too large", source="t/0/7")
     letter = DeadLetter.from_record(ConsumerRecord("d", 0, 1, 0, 0, b"", kept, None, 0, 0, tuple(added)))
     with pytest.raises(RequestTooLarge, match=r"first 100 of 100 bytes.*t/0/7"):
         await DeadLetters(SETTINGS).redrive(letter)

@@ -1,4 +1,4 @@
-"""The cache in memory, and what an answer is kept under."""
+"""The in-memory cache, and the digest of the inputs."""
 
 import orjson
 import pytest
@@ -23,7 +23,7 @@ def found(store, key):
     return seen[0]
 
 
-def test_an_answer_is_given_again_until_its_time_is_over():
+def test_an_answer_is_kept_for_its_ttl():
     clock = Clock()
     store = MemoryAnswers(10_000, clock)
     store.put(KEY, b"yes", 10)
@@ -43,7 +43,7 @@ def test_another_model_version_artifact_or_input_has_another_answer(other):
     assert found(store, other) is None
 
 
-def test_a_version_is_forgotten_and_others_are_not():
+def test_dropping_a_version_keeps_the_others():
     store, other = MemoryAnswers(10_000, Clock()), KEY._replace(version="2.0.0")
     store.put(KEY, b"old", 10)
     store.put(other, b"new", 10)
@@ -53,7 +53,7 @@ def test_a_version_is_forgotten_and_others_are_not():
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.binary(max_size=3000)), max_size=40))
-def test_it_never_holds_more_than_it_may_and_never_a_wrong_answer(puts):
+def test_the_store_stays_within_its_limit_and_never_holds_a_wrong_answer(puts):
     store, last = MemoryAnswers(8 * ENTRY_BYTES, Clock()), {}
     for number, answer in puts:
         key = KEY._replace(inputs=str(number))
@@ -82,6 +82,6 @@ def test_equal_inputs_and_only_they_have_the_same_digest(some, others):
     assert (inputs_digest(text(some)) == inputs_digest(text(others))) == same
 
 
-def test_what_cannot_be_read_has_no_digest():
+def test_unreadable_inputs_have_no_digest():
     assert inputs_digest(b"{") is None
     assert inputs_digest(b'{"input": 1}') is None

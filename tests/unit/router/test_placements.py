@@ -1,7 +1,7 @@
 from modelmesh.router.placements import KEPT_SECONDS, MAX_PLACEMENTS, Placements
 
 
-def test_it_knows_who_had_a_request_for_a_while():
+def test_the_replicas_of_a_request_are_kept_for_a_while():
     placements = Placements()
     assert placements.before("id") == ()
     placements.note("id", "a", 0.0)
@@ -11,7 +11,7 @@ def test_it_knows_who_had_a_request_for_a_while():
     assert placements.before("id") == ()
 
 
-def test_it_does_not_grow_for_ever():
+def test_the_number_of_placements_is_bounded():
     placements = Placements()
     for number in range(MAX_PLACEMENTS + 100):
         placements.note(str(number), "a", 0.0)

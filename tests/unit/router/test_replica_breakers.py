@@ -15,31 +15,31 @@ def breakers():
     return ReplicaBreakers(RULES, lambda replica, state: changes.append((replica, state))), changes
 
 
-def test_a_replica_that_does_not_answer_is_left_alone_then_tried_again():
+def test_the_breaker_of_a_replica_that_does_not_answer_opens_and_closes_again():
     found, changes = breakers()
     for _ in range(4):
         found.unanswered("a", 0.0)
     assert not found.allows("a", 0.0)
     assert found.allows("b", 0.0)
     assert found.allows("a", 5.0)
-    found.heard(beat(1), 5.1)
-    found.heard(beat(3), 5.2)
+    found.on_heartbeat(beat(1), 5.1)
+    found.on_heartbeat(beat(3), 5.2)
     assert changes == [("a", "open"), ("a", "half_open"), ("a", "closed")]
 
 
-def test_what_it_answers_outweighs_a_few_retries():
+def test_many_answers_outweigh_a_few_retries():
     found, _ = breakers()
     found.unanswered("a", 0.0)
-    found.heard(beat(100), 0.1)
+    found.on_heartbeat(beat(100), 0.1)
     for _ in range(20):
         found.unanswered("a", 0.2)
     assert found.allows("a", 0.2)
 
 
-def test_a_new_life_begins_with_a_closed_breaker():
+def test_a_restarted_replica_has_a_closed_breaker():
     found, _ = breakers()
-    found.heard(beat(5), 0.0)
+    found.on_heartbeat(beat(5), 0.0)
     for _ in range(4):
         found.unanswered("a", 0.0)
-    found.heard(beat(0, epoch="f"), 0.1)
+    found.on_heartbeat(beat(0, epoch="f"), 0.1)
     assert found.allows("a", 0.1)

@@ -35,7 +35,7 @@ def test_a_model_without_a_release_is_not_found(table):
         table.route("other", "key", 0.0)
 
 
-def test_a_model_that_nobody_serves_has_no_worker(table):
+def test_a_model_without_replicas_has_no_worker(table):
     with pytest.raises(NoWorker, match="no live worker"):
         table.route("m", "key", 0.0)
 
@@ -46,7 +46,7 @@ def test_requests_go_to_a_partition_of_a_replica_that_has_the_version(table):
     assert (route.topic, route.partition, route.version) == ("topic.m", 3, "1.0.0")
 
 
-def test_until_a_new_version_is_loaded_requests_go_to_the_one_before(table):
+def test_until_a_new_version_is_loaded_requests_go_to_the_previous_one(table):
     table.set_replicas([beat("a", 3, "1.0.0")])
     table.set_release("m", full("2.0.0", 2))
     assert table.route("m", "key", 0.0).version == "1.0.0"
@@ -54,23 +54,25 @@ def test_until_a_new_version_is_loaded_requests_go_to_the_one_before(table):
     assert table.route("m", "key", 0.0).version == "2.0.0"
 
 
-def test_a_number_that_means_other_bytes_now_waits_until_these_are_loaded(table):
+def test_a_reused_version_number_waits_until_its_new_artifact_is_loaded(table):
     table.set_replicas([beat("a", 3, "1.0.0")])
     again = full("1.0.0", 2).model_copy(update={"versions": {"1.0.0": spec("1.0.0", digest="e")}})
     table.set_release("m", again)
-    assert table.route("m", "key", 0.0).identity == spec("1.0.0").identity  # the release before, while it is loaded
+    assert (
+        table.route("m", "key", 0.0).identity == spec("1.0.0").identity
+    )  # the previous release, until the new artifact is loaded
     both = {spec("1.0.0").identity: "1.0.0", spec("1.0.0", digest="e").identity: "1.0.0"}
     table.set_replicas([beat("a", 3, "1.0.0"), beat("b", 4, "1.0.0", identities=both)])
     assert {table.route("m", "key", now).partition for now in range(20)} == {4}
     assert table.route("m", "key", 0.0).identity == spec("1.0.0", digest="e").identity
 
 
-def test_an_older_replica_that_tells_numbers_alone_is_believed(table):
+def test_an_older_replica_that_reports_numbers_only_is_trusted(table):
     table.set_replicas([beat("a", 3, "1.0.0", identities={})])
     assert table.route("m", "key", 0.0).partition == 3
 
 
-def test_the_silent_serve_only_while_nobody_is_alive(table):
+def test_silent_replicas_serve_only_while_none_is_alive(table):
     table.set_replicas([], recent=[beat("a", 3, "1.0.0")])
     assert table.route("m", "key", 0.0).partition == 3
     table.set_replicas([beat("b", 4, "1.0.0")], recent=[beat("a", 3, "1.0.0"), beat("b", 4, "1.0.0")])
@@ -86,22 +88,22 @@ def test_a_model_that_was_deleted_is_not_found(table):
 
 def test_the_busier_replica_gets_less(table):
     table.set_replicas([beat("busy", 1, "1.0.0", queued=50), beat("idle", 2, "1.0.0")])
-    went = [table.route("m", "key", now / 1000).partition for now in range(40)]
-    assert went == [2] * 40
+    chosen = [table.route("m", "key", now / 1000).partition for now in range(40)]
+    assert chosen == [2] * 40
 
 
-def test_what_was_sent_counts_until_the_replica_itself_speaks_again(table):
+def test_the_backlog_estimate_is_kept_until_the_next_heartbeat(table):
     silent = beat("a", 1, "1.0.0")
     table.set_replicas([silent])
     for _ in range(64):
         table.route("m", "key", 0.0)
-    # b speaks, a does not: what a was sent must not be forgotten.
+    # Only b sends a heartbeat: a's backlog must be kept.
     table.set_replicas([silent, beat("b", 2, "1.0.0")], now=0.0)
     assert {table.route("m", "key", 0.0).partition for _ in range(20)} == {2}
     assert table.route("m", "key", 0.0).wait_ms > 20
 
 
-def test_a_version_whose_breakers_are_open_is_left_to_stable_and_stable_itself_is_refused(table):
+def test_stable_replaces_a_version_whose_breakers_are_open_and_has_no_replacement_itself(table):
     opened = {"breakers": {spec("1.0.0").identity: "open"}}
     table.set_replicas([beat("a", 1, "1.0.0", **opened), beat("b", 2, "1.0.0")])
     assert {table.route("m", "key", now).partition for now in range(20)} == {2}
@@ -120,10 +122,10 @@ def test_a_retry_goes_to_another_replica_and_has_no_shadow(table):
     assert {table.route("m", "key", now, "id", ("a",)).replica for now in range(20)} == {"b"}
 
 
-def test_a_version_that_a_replica_has_just_loaded_gets_little(table):
+def test_a_version_that_a_replica_has_just_loaded_gets_few_requests(table):
     table.set_replicas([beat("old", 1, "1.0.0", queued=1), beat("new", 2, "1.0.0", ages={spec("1.0.0").identity: 0.5})])
-    went = [table.route("m", "key", now).replica for now in range(400)]
-    assert 10 < went.count("new") < 100
+    chosen = [table.route("m", "key", now).replica for now in range(400)]
+    assert 10 < chosen.count("new") < 100
 
 
 def test_a_copy_goes_to_the_replica_of_its_primary_where_that_has_the_shadow(table):

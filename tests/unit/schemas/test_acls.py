@@ -15,14 +15,14 @@ def writers(topics):
     return found
 
 
-def test_every_topic_has_its_writers_and_readers_and_a_new_one_must_get_some():
+def test_every_topic_has_writers_and_readers():
     topics = Topics("mine")
     read = {acl.name for acl in acls(topics) if "Read" in acl.operations and acl.resource == "topic"}
     everything = {topic.name for topic in topics} | {topics.model("").name}
     assert set(writers(topics)) == read == everything
 
 
-def test_a_topic_without_an_entry_is_no_topic_that_anybody_may_use():
+def test_a_topic_without_an_entry_raises():
     class More(Topics):
         def __init__(self):
             super().__init__("mine")
@@ -35,7 +35,7 @@ def test_a_topic_without_an_entry_is_no_topic_that_anybody_may_use():
         list(acls(More()))
 
 
-def test_what_decides_over_others_has_the_fewest_writers():
+def test_topics_that_control_the_mesh_have_few_writers():
     topics, found = Topics(), writers(Topics())
     assert found[topics.deployments.name] == {"control"}
     assert found[topics.commands.name] == {"gateway", "control"}
@@ -43,22 +43,22 @@ def test_what_decides_over_others_has_the_fewest_writers():
     assert all(found[changelog.name] == {"control"} for changelog in topics.changelogs)
 
 
-def test_one_role_alone_makes_the_standing_topics_and_one_alone_those_of_models():
+def test_only_the_control_plane_creates_standing_topics_and_only_the_gateway_those_of_models():
     topics = Topics()
-    made = {(acl.role, acl.name) for acl in acls(topics) if "Create" in acl.operations}
-    assert made == {("control", topic.name) for topic in topics} | {("gateway", topics.model("").name)}
+    created = {(acl.role, acl.name) for acl in acls(topics) if "Create" in acl.operations}
+    assert created == {("control", topic.name) for topic in topics} | {("gateway", topics.model("").name)}
     assert {acl.role for acl in acls(topics) if "Delete" in acl.operations} == {"gateway"}
     assert used_by("control", topics) == list(topics)
     assert topics.keys not in used_by("worker", topics)
 
 
-def test_no_right_reaches_beyond_the_mesh():
-    """Another mesh on the same Kafka may have a prefix that begins as this one's."""
+def test_no_acl_covers_another_mesh():
+    """The prefix of another mesh may start with this one's."""
     for acl in acls(Topics("shop")):
         assert acl.name.endswith(".") if acl.prefixed else acl.name.startswith(("shop.", "shop-control")), acl
 
 
-def test_the_command_names_users_as_it_is_told():
+def test_the_command_uses_the_given_users():
     def run(*words):
         return CliRunner().invoke(app, ["acls", *words])
 

@@ -1,4 +1,4 @@
-"""The AsyncAPI document says what is true of the topics, and a message made by it is read."""
+"""The AsyncAPI document matches the topics and headers."""
 
 from modelmesh.schemas import records
 from modelmesh.schemas.asyncapi import asyncapi_document
@@ -17,7 +17,7 @@ def test_every_topic_is_a_channel_with_its_partitions():
     assert len(addresses) == len(DOCUMENT["channels"])
 
 
-def test_without_an_address_it_says_all_but_that():
+def test_without_a_broker_address_only_the_servers_are_missing():
     without = asyncapi_document(Topics("mesh"), None, "1.2.3")
     assert without == {name: value for name, value in DOCUMENT.items() if name != "servers"}
     assert "broker:9092" in str(DOCUMENT["servers"])
@@ -34,7 +34,7 @@ def references(node):
             yield from references(value)
 
 
-def test_each_reference_leads_somewhere():
+def test_each_reference_resolves():
     found = set(references(DOCUMENT))
     assert "#/channels/commands" in found
     assert "#/components/schemas/StartCanary" in found
@@ -44,7 +44,7 @@ def test_each_reference_leads_somewhere():
             place = place[name]
 
 
-def test_each_topic_says_what_its_values_are():
+def test_each_topic_has_a_schema_for_its_values():
     for channel in DOCUMENT["channels"].values():
         [(name, message)] = channel["messages"].items()
         assert message["name"] == name != "Record"
@@ -55,8 +55,10 @@ def test_each_topic_says_what_its_values_are():
     assert set(schemas["CanaryShareData"]["required"]) >= {"candidate", "percentage", "id"}
 
 
-def test_the_headers_are_those_that_are_written_and_required_of_a_reader():
-    request = PredictionRequest("r", "m", 1.0, "mesh.replies", 3, b"{}", routing_key="u", pin="1.0.0", priority="batch")
+def test_headers_and_required_headers_match_the_records():
+    request = PredictionRequest(
+        "r", "m", 1.0, "mesh.replies", 3, b"{}", routing_key="u", pinned_version="1.0.0", priority="batch"
+    )
     described = DOCUMENT["channels"]["requests"]["messages"]["PredictionRequest"]["headers"]
     written = {name for name, _ in request.headers()}
     assert written <= set(described["properties"])

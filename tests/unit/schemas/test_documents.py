@@ -1,4 +1,4 @@
-"""Answers of the HTTP API: attributes with types, and by name what the JSON has, whichever release of the service wrote it."""
+"""Answers of the HTTP API: typed attributes, and the received JSON by key, also from another release of the service."""
 
 import json
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def test_fields_are_attributes_with_their_types():
     assert (deployed.event.kind, deployed.event.generation) == ("release.deployed", 0)
 
 
-def test_by_name_it_gives_what_the_json_has():
+def test_keys_give_the_json():
     model = ModelDocument.received(MODEL)
     assert model["created_at"] == "2026-01-02T03:04:05Z"
     assert (model.get("live_version", 1), model.get("nothing", 1)) == (None, 1)
@@ -35,13 +35,13 @@ def test_by_name_it_gives_what_the_json_has():
     assert json.loads(json_text([model])) == [MODEL]
 
 
-def test_a_document_within_another_is_by_name_as_the_json_has_it():
+def test_keys_of_a_nested_document_give_the_json():
     assert Deployed.received({"event": EVENT, "deployment": None, "ready": True})["event"]["kind"] == (
         "release.deployed"
     )
 
 
-def test_a_document_that_was_made_here_is_read_the_same_way():
+def test_a_document_that_was_not_received_has_keys_too():
     event = EventDocument.model_validate(EVENT)
     assert event["kind"] == "release.deployed"
     assert "summary" in event
@@ -54,12 +54,12 @@ def test_fields_of_a_newer_release_are_kept():
     assert Monitored.received({"model": "fraud", "at": 1.0, "versions": {"1.0.0": {}}})["versions"] == {"1.0.0": {}}
 
 
-def test_what_this_release_cannot_read_has_its_fields_as_they_came():
+def test_a_document_that_does_not_validate_keeps_its_fields():
     model = ModelDocument.received(MODEL | {"framework": "jax"})
     assert (model.framework, model.name, model["framework"]) == ("jax", "fraud", "jax")
 
 
-def test_a_document_equals_the_dict_that_it_was():
+def test_a_document_equals_its_json():
     answer = {"name": "fraud", "versions": {"1.0.0": "d"}}
     assert DeletedModel.received(answer) == answer == DeletedModel(**answer)
     assert DeletedModel.received(answer) != {**answer, "name": "other"}

@@ -1,4 +1,4 @@
-"""What people are shown holds no password."""
+"""Texts that are shown to people contain no password."""
 
 import json
 
@@ -26,7 +26,7 @@ URLS = [
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_no_place_of_a_url_shows_a_password(url):
+def test_a_password_is_masked_anywhere_in_a_url(url):
     shown = without_passwords(url.replace("{}", SECRET))
     assert SECRET not in shown
     assert "***" in shown
@@ -34,14 +34,14 @@ def test_no_place_of_a_url_shows_a_password(url):
 
 @example("p/w?d#1@x:y")
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30))
-def test_whatever_a_password_is_made_of(password):
+def test_a_password_of_any_characters_is_masked(password):
     assert without_passwords(f"redis://me:{password}@there:6379/0") == "redis://me:***@there:6379/0"
 
 
 @pytest.mark.parametrize(
     "plain", ["127.0.0.1:9092", "sqlite+aiosqlite:///data/db", "file:///artifacts", "me@there.org", ""]
 )
-def test_what_has_none_is_shown_as_it_is(plain):
+def test_text_without_a_password_is_unchanged(plain):
     assert without_passwords(plain) == plain
 
 

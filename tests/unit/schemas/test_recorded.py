@@ -1,6 +1,6 @@
-"""Records that lie on logs are read, carried out as they were then, and written so that the code of then reads them.
+"""Compatibility with recorded records: they are read, applied as before, and written so that older code reads them.
 
-recorded/records.json was written once, by the code that had one class for all commands. It is never written again.
+recorded/records.json was written by code that had one class for all commands. It must not be generated again.
 """
 
 import json
@@ -20,20 +20,20 @@ from pydantic import ValidationError
 
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "records.json").read_text())
 CARRIED_OUT = RECORDED["carried_out"]
-# The fields that every command had then, with what stood in those that its kind has no use for.
+# The fields that every command had then, with the values of those that its kind does not use.
 UNUSED = {
     "based_on": None, "trial": None, "version": None, "percentage": None, "canary": None, "variants": [], "versions": {},
     "name": "", "profile": None, "actor": "", "source": "", "reason": "", "evidence": {},
 }  # fmt: skip
 
 
-def test_all_that_there_was_is_recorded():
+def test_all_kinds_are_recorded():
     assert len({json.loads(one["command"])["kind"] for one in CARRIED_OUT}) == 12
     events = [*(one["event"] for one in CARRIED_OUT), *RECORDED["events"]]
     assert len({json.loads(event)["kind"] for event in events}) == 24
 
 
-def test_commands_are_carried_out_as_they_were():
+def test_commands_are_applied_as_before():
     state = ReleaseState()
     for one in CARRIED_OUT:
         state, event = step(state, read_command(one["command"]), one["at"])
@@ -45,7 +45,7 @@ def test_commands_are_carried_out_as_they_were():
 
 
 @pytest.mark.parametrize("sent", [one["command"] for one in CARRIED_OUT])
-def test_a_command_is_written_so_that_it_was_understood_then(sent):
+def test_a_command_is_written_so_that_older_code_reads_it(sent):
     written = json.loads(read_command(sent).model_dump_json())
     assert UNUSED | written == json.loads(sent)
 
@@ -75,13 +75,13 @@ def test_observations_are_written_as_they_were_read():
         assert kind.model_validate_json(one["value"]).model_dump_json() == one["value"]
 
 
-def test_what_a_newer_release_says_beside_is_passed_on():
+def test_unknown_fields_of_a_newer_release_are_kept():
     event = json.loads(RECORDED["events"][0])
     event["data"] |= {"new": {"much": None}}
     assert json.loads(read_event(json.dumps(event)).model_dump_json()) == event
 
 
-def test_a_command_without_what_it_needs_is_not_read():
+def test_a_command_without_a_required_field_is_not_read():
     command = json.loads(CARRIED_OUT[0]["command"])
     assert command["kind"] == "deploy"
     for name in ("version", "model", "expires_at", "kind"):

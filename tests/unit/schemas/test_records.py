@@ -26,7 +26,7 @@ requests = st.builds(
 
 
 @given(requests)
-def test_a_request_survives_its_record(request: PredictionRequest):
+def test_a_request_is_read_as_it_was_written(request: PredictionRequest):
     assert PredictionRequest.from_record(request.headers(), request.body) == request
 
 
@@ -45,7 +45,7 @@ def test_a_request_survives_its_record(request: PredictionRequest):
         caller=st.text(max_size=9),
     )
 )
-def test_a_reply_survives_its_record(reply: Reply):
+def test_a_reply_is_read_as_it_was_written(reply: Reply):
     assert Reply.from_record(reply.headers(), reply.body) == reply
 
 
@@ -53,7 +53,7 @@ names = st.sampled_from([v for k, v in vars(records).items() if k.isupper() and 
 
 
 @given(st.lists(st.tuples(names, st.binary(max_size=30) | st.none())), st.binary(max_size=10) | st.none())
-def test_no_header_whatever_raises_anything_but_malformed_record(headers, value):
+def test_any_header_raises_nothing_but_malformed_record(headers, value):
     for decoder in (PredictionRequest.from_record, Reply.from_record):
         try:
             decoder(headers, value)
@@ -80,7 +80,7 @@ def test_no_header_whatever_raises_anything_but_malformed_record(headers, value)
         (records.CALLER, b"\xc3"),
     ],
 )
-def test_the_broken_header_is_named(header, value):
+def test_the_error_names_the_broken_header(header, value):
     good = PredictionRequest("id", "m", 1.0, "replies", 0, b"{}")
     broken = [(name, value if name == header else old) for name, old in good.headers()]
     if header not in dict(good.headers()):
@@ -91,7 +91,7 @@ def test_the_broken_header_is_named(header, value):
     assert len(caught.value.detail) < 400  # it goes into a header of the dead letter
 
 
-def test_a_record_without_a_nonce_is_known_by_its_request_id():
+def test_a_record_without_a_nonce_is_identified_by_its_request_id():
     request = PredictionRequest("order-17", "m", 1.0, "replies", 0, b"{}")
     assert records.NONCE not in dict(request.headers())
     assert PredictionRequest.from_record(request.headers(), b"{}").identity == "order-17"
@@ -100,7 +100,7 @@ def test_a_record_without_a_nonce_is_known_by_its_request_id():
     assert Reply.from_record(reply.headers(), b"{}").identity == "order-17"
 
 
-def test_two_requests_under_one_id_are_told_apart_by_their_nonces():
+def test_nonces_distinguish_requests_with_the_same_id():
     one, two = (PredictionRequest("order-17", "m", 1.0, "replies", 0, b"{}", nonce=n * 32) for n in "ab")
     assert one.request_id == two.request_id
     assert one.identity != two.identity

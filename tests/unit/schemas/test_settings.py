@@ -1,4 +1,4 @@
-"""Each role reads its own settings; together they are all there are."""
+"""Each role reads only its own settings."""
 
 import pytest
 from modelmesh.schemas import settings as parts
@@ -13,7 +13,7 @@ def own_fields(cls):
     return [name for name in vars(cls).get("__annotations__", {}) if name in cls.model_fields]
 
 
-def test_a_field_is_declared_once_and_says_what_it_means():
+def test_a_field_is_declared_once_and_described():
     declared = [name for cls in CLASSES for name in own_fields(cls)]
     assert sorted(declared) == sorted(Settings.model_fields)
     for name, field in Settings.model_fields.items():

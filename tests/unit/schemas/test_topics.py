@@ -10,7 +10,7 @@ def test_each_mesh_has_its_own_names_and_shadow_replies_pair_with_replies():
     assert topics.replies.partitions == topics.shadow_replies.partitions
 
 
-def test_compacted_topics_are_configured_so():
+def test_topics_are_compacted_or_have_a_retention():
     topics = Topics()
     assert topics.deployments.broker_config(1000)["cleanup.policy"] == "compact"
     assert topics.requests.broker_config(1000)["retention.ms"] == str(7 * 24 * 3600 * 1000)

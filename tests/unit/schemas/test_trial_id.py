@@ -1,4 +1,4 @@
-"""A trial's name is read and written in one place."""
+"""Trial ids are parsed and written."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ class Document(BaseModel):
 
 
 @given(names, st.integers(1, 999_999_999))
-def test_what_is_written_is_read(name, number):
+def test_a_trial_id_is_read_as_it_was_written(name, number):
     trial = TrialId(name, number)
     assert str(trial) == f"{trial}" == f"{name}.{number}"
     assert TrialId.parse(str(trial)) == trial
@@ -29,7 +29,7 @@ def test_what_is_written_is_read(name, number):
 
 
 @given(st.text(max_size=20))
-def test_any_text_names_a_trial_or_none(text):
+def test_any_text_is_a_trial_id_or_raises(text):
     try:
         assert TrialId.parse(text).model == text.partition(".")[0]
     except ValueError:
@@ -39,7 +39,7 @@ def test_any_text_names_a_trial_or_none(text):
 
 
 @pytest.mark.parametrize("text", ["m.x", "m.1.1", "m.-1", "m.1234567890", "m.१", "m. 1", "m.1\n"])
-def test_what_follows_the_dot_and_is_no_number_is_no_trial_that_ever_was(text):
+def test_a_suffix_that_is_no_number_gives_a_trial_that_does_not_exist(text):
     model, trial = model_and_trial(text)
     assert (model, trial.number) == ("m", 0)
     assert trial != full().id

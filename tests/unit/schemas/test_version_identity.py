@@ -1,4 +1,4 @@
-"""A version is its bytes and how they are served: whatever is registered, deployed, deleted and given again, in any order."""
+"""A version's identity is its artifact and how it is served, for any order of changes."""
 
 import random
 
@@ -23,7 +23,7 @@ NUMBERS = ("1.0.0", "2.0.0", "3.0.0")
 WORKERS = ("a", "b")
 
 
-def test_identity_is_the_bytes_and_how_they_are_served_and_nothing_else():
+def test_identity_depends_only_on_the_artifact_and_how_it_is_served():
     one = spec("1.0.0")
     live = build_profile([("x", np.array([1.0, 2.0, 3.0]))], "live")
     given = build_profile([("x", np.array([1.0, 2.0, 3.0]))])
@@ -33,7 +33,7 @@ def test_identity_is_the_bytes_and_how_they_are_served_and_nothing_else():
         spec("1.0.0", sample=[[1.0]]),
         spec("1.0.0", profile=live),
         VersionSpec.model_validate_json(one.model_dump_json()),
-        VersionSpec.model_validate(one.model_dump(exclude={"identity"})),  # a record of before there were identities
+        VersionSpec.model_validate(one.model_dump(exclude={"identity"})),  # a record without an identity
         one.model_copy(update={"profile": live}),
     ]
     assert {each.identity for each in same} == {one.identity}
@@ -47,7 +47,7 @@ def test_identity_is_the_bytes_and_how_they_are_served_and_nothing_else():
     assert len({each.identity for each in [one, *others]}) == len(others) + 1
 
 
-def test_served_by_the_model_itself_a_version_is_another_wherever_the_file_lies():
+def test_the_original_model_has_another_identity_which_does_not_depend_on_its_location():
     compiled = spec("1.0.0", original=Original(framework="sklearn", artifact="a", digest="o"))
     moved = spec("1.0.0", original=Original(framework="sklearn", artifact="b", digest="o", seal="c2Vh"))
     assert compiled.identity == moved.identity
@@ -57,14 +57,14 @@ def test_served_by_the_model_itself_a_version_is_another_wherever_the_file_lies(
 
 
 class Worker:
-    """What a worker has loaded and loads, by the plan that the worker role follows."""
+    """The versions that a worker has loaded or loads, by the loading plan."""
 
     def __init__(self):
         self.loaded = {}
         self.loading = {}
         self.release = None
 
-    def hear(self, release):
+    def receive(self, release):
         self.release = release
         if release is None:
             self.loaded, self.loading = {}, {}
@@ -76,7 +76,7 @@ class Worker:
             identity, spec = self.loading.popitem()
             self.loaded[identity] = spec
 
-    def grace_is_over(self):
+    def unload(self):
         if self.release is not None and not plan(self.release, self.loaded, ()).load:
             for identity in plan(self.release, self.loaded, ()).surplus:
                 del self.loaded[identity]
@@ -88,7 +88,7 @@ class Worker:
 
 
 class Mesh(RuleBasedStateMachine):
-    """A model's life. Router and workers hear of a change late, each for itself, and workers load slowly."""
+    """A model's life. Router and workers learn of changes late and independently, and workers load slowly."""
 
     def __init__(self):
         super().__init__()
@@ -99,7 +99,7 @@ class Mesh(RuleBasedStateMachine):
         self.beats = {}
         breakers = ReplicaBreakers(BreakerRules(), lambda replica, state: None)
         self.table = RoutingTable(lambda model: model, random.Random(0).randrange, breakers=breakers)
-        self.told = []  # the releases that the router has heard of since the model was there last
+        self.received = []  # the releases that the router has received since the model was last removed
 
     def command(self, kind, **fields):
         self.made += 1
@@ -141,14 +141,14 @@ class Mesh(RuleBasedStateMachine):
         self.registered = {}
 
     @rule()
-    def router_hears(self):
+    def router_receives(self):
         release = self.state.release
         self.table.set_release("m", release)
-        self.told = [*self.told, release] if release is not None else []
+        self.received = [*self.received, release] if release is not None else []
 
     @rule(name=st.sampled_from(WORKERS))
-    def worker_hears(self, name):
-        self.workers[name].hear(self.state.release)
+    def worker_receives(self, name):
+        self.workers[name].receive(self.state.release)
 
     @rule(name=st.sampled_from(WORKERS))
     def worker_loads(self, name):
@@ -156,30 +156,30 @@ class Mesh(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(WORKERS))
     def worker_unloads(self, name):
-        self.workers[name].grace_is_over()
+        self.workers[name].unload()
 
     @rule(name=st.sampled_from(WORKERS))
-    def worker_speaks(self, name):
+    def worker_sends_a_heartbeat(self, name):
         self.beats[name] = self.workers[name].beat(name, WORKERS.index(name))
         self.table.set_replicas(self.beats.values(), now=0.0)
 
     @invariant()
-    def what_answers_has_the_digest_of_the_release(self):
+    def answers_come_from_versions_of_the_release(self):
         for key in ("u1", "u2", "u3"):
             try:
                 route = self.table.route("m", key, 0.0)
             except (ModelNotFound, NoWorker):
                 continue
-            named = [release.versions.get(route.version) for release in self.told]
+            named = [release.versions.get(route.version) for release in self.received]
             assert route.identity in {each.identity for each in named if each is not None}, "no release names it"
             server = self.workers[route.replica].loaded.get(route.identity)
-            if server is not None:  # else it has just gone, and stable answers under its own number
+            if server is not None:  # otherwise it was just unloaded, and stable answers under its own number
                 by = next(each for each in reversed(named) if each is not None and each.identity == route.identity)
                 assert (server.version, server.digest) == (route.version, by.digest)
 
     @invariant()
-    def once_all_have_heard_the_release_is_what_answers(self):
-        if self.state.release is None or self.told[-1:] != [self.state.release]:
+    def once_all_have_received_it_the_release_answers(self):
+        if self.state.release is None or self.received[-1:] != [self.state.release]:
             return
         if not all(worker.release is self.state.release and not worker.loading for worker in self.workers.values()):
             return

@@ -1,4 +1,4 @@
-"""Each reply carries its own asker's id and nonce, also where an answer is another request's: from the cache, or shared."""
+"""Each reply has its own request's id and nonce, also if the answer is cached or shared with another request."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ KEY = AnswerKey("m", "1.0.0", "digest", "inputs")
 
 
 class Log:
-    """What an reply_writer sends, in place of its outbox."""
+    """Collects what a ReplyWriter sends, in place of its outbox."""
 
     def __init__(self):
         self.sent = []
@@ -30,10 +30,10 @@ class Log:
 
 class Delivery:
     def acknowledged(self, sent):
-        """Nobody asks."""
+        """Does nothing."""
 
 
-def asked(nonce, request_id="same", partition=0, **options):
+def make_request(nonce, request_id="same", partition=0, **options):
     return PredictionRequest(request_id, "m", 1e12, TOPICS.replies.name, partition, b"{}", nonce=nonce * 32, **options)
 
 
@@ -42,7 +42,7 @@ def pending(request):
     return Pending(record, request, Delivery())
 
 
-async def test_requests_that_wait_for_one_answer_under_one_id_get_it_each_under_its_own_nonce():
+async def test_requests_that_share_an_answer_and_an_id_get_replies_with_their_own_nonces():
     log = Log()
     reply_writer = ReplyWriter(SETTINGS, log)
     missed = []
@@ -52,13 +52,13 @@ async def test_requests_that_wait_for_one_answer_under_one_id_get_it_each_under_
         missed=missed.append,
     )
     cache.use(MemoryAnswers(1_000_000))
-    requests = [asked(nonce, partition=number) for number, nonce in enumerate("abc")]
+    requests = [make_request(nonce, partition=number) for number, nonce in enumerate("abc")]
     for request in requests:
         cache.ask(pending(request), KEY)
     assert [one.request.nonce for one in missed] == [requests[0].nonce]  # the first is sent on, the others wait
-    cache.landed(KEY, b"answer", 60.0)
-    late = asked("d", partition=7)
-    cache.ask(pending(late), KEY)  # and one that finds it kept
+    cache.complete(KEY, b"answer", 60.0)
+    late = make_request("d", partition=7)
+    cache.ask(pending(late), KEY)  # answered from the cache
     for request, (topic, key, partition, reply) in zip([*requests[1:], late], log.sent, strict=True):
         assert (topic, partition) == (TOPICS.replies.name, request.reply_partition)
         assert (key, reply.nonce, reply.request_id) == (request.nonce, request.nonce, "same")
@@ -69,26 +69,26 @@ async def test_requests_that_wait_for_one_answer_under_one_id_get_it_each_under_
 @pytest.mark.parametrize("role", ["primary", "shadow"])
 @pytest.mark.parametrize("nonce", ["a", ""])
 @pytest.mark.parametrize("fill", [None, 2])
-def test_every_kind_of_reply_repeats_what_its_request_is_known_by(outcome, role, nonce, fill):
+def test_every_kind_of_reply_has_its_requests_ids(outcome, role, nonce, fill):
     log = Log()
-    request = asked(nonce, role=role, fill=fill, caller="shop", version="2.0.0")
+    request = make_request(nonce, role=role, fill=fill, caller="shop", version="2.0.0")
     ReplyWriter(SETTINGS, log).reply(request, Delivery(), outcome, version="1.0.0", fallback="2.0.0")
     assert len(log.sent) == (2 if fill is not None and role == "primary" else 1)
     for _, key, _, reply in log.sent:
-        # A raw client that sends no nonce gets what it sent, under its id as before.
+        # A client that sends no nonce gets its reply under the request id.
         assert key == (request.nonce or "same")
         assert (reply.request_id, reply.nonce, reply.model, reply.caller) == ("same", request.nonce, "m", "shop")
 
 
-def test_where_a_request_was_says_nothing_of_another_under_the_same_id():
+def test_requests_with_the_same_id_have_separate_placements():
     placements = Placements()
-    one, two = asked("a"), asked("b")
+    one, two = make_request("a"), make_request("b")
     placements.note(one.identity, "worker-0", 0.0)
     assert placements.before(two.identity) == ()
     assert placements.before(one.identity) == ("worker-0",)
 
 
-async def test_a_record_that_was_put_aside_is_answered_under_its_nonce():
+async def test_a_dead_letters_request_is_answered_under_its_nonce():
     sent, log = asyncio.get_running_loop().create_future(), Log()
     kept = []
 
@@ -99,7 +99,7 @@ async def test_a_record_that_was_put_aside_is_answered_under_its_nonce():
             else:
                 log.send(topic, value, key=key, partition=partition, headers=headers)
 
-    one = pending(asked("a"))
+    one = pending(make_request("a"))
     ReplyWriter(SETTINGS, Outbox()).dead_letter_and_reply(one.record, one.delivery, "it kills", "")
     sent.set_result(None)
     kept[0](sent)
