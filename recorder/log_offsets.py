@@ -6,7 +6,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ..broker.kafka.catch_up_reader import CatchUpReader, partitions_of
+from ..broker.kafka.catch_up_reader import CatchUpReader
+from ..broker.kafka.connection import partitions_of
 from ..registry.storage.database import Base, LogOffsetRow, upsert
 from ..schemas.topics import Topic
 

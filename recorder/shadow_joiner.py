@@ -10,7 +10,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from ..broker.kafka.catch_up_reader import CatchUpReader, catch_up_consumer, partitions_of
+from ..broker.kafka.catch_up_reader import CatchUpReader, catch_up_consumer
+from ..broker.kafka.connection import partitions_of
 from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..broker.views.releases import ReleasesView

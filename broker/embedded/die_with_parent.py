@@ -1,4 +1,4 @@
-"""A child process that does not outlive its parent."""
+"""Ends a child process when its parent ends."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Linux: have this process get SIGTERM when its parent is gone, however it went. For `preexec_fn`."""
+    """On Linux, send this process SIGTERM when its parent ends for any reason. For `preexec_fn`."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

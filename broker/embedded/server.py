@@ -1,4 +1,4 @@
-"""A real Apache Kafka on this machine: one node, KRaft mode, started and stopped by the program."""
+"""An embedded Apache Kafka: one node in KRaft mode, started and stopped by this program."""
 
 from __future__ import annotations
 
@@ -38,40 +38,40 @@ Configuration:
 """
 
 
-# Below those that Linux gives to outgoing connections, any of which could take a port before its owner is up.
+# Below the ephemeral ports of outgoing connections, which could take a port before its owner listens.
 PORTS = range(20_000, 32_000)
-# Ports handed out already: their owners may not listen on them yet.
-_given: set[int] = set()
+# Ports that were returned before: their owners may not listen yet.
+_assigned: set[int] = set()
 
 
 def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
-    """Return `preferred` if nobody listens on it, else one that is free now, likely to stay so, and never returned before."""
-    others = [port for port in random.SystemRandom().sample(PORTS, 200) if port not in _given]
+    """Return `preferred` if it is free, else another free port that was not returned before. Raises SetupError."""
+    others = [port for port in random.SystemRandom().sample(PORTS, 200) if port not in _assigned]
     for port in [preferred, *others] if preferred else others:
         with socket.socket() as probe:
-            # As the JVM does; else a port in TIME_WAIT after a restart would count as taken.
+            # Like the JVM; without it, a port in TIME_WAIT after a restart would count as taken.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError:
                 continue
-            _given.add(port)
+            _assigned.add(port)
             return port
     raise SetupError(f"no free port on {host}")
 
 
 def choose_port(folder: Path, preferred: int = 9092) -> int:
-    """Return the port that this folder's Kafka had last time, else the preferred one, else any that is free."""
+    """Return the previous port of this folder's Kafka, else the preferred one, else any free port."""
     properties = folder / "server.properties"
     if properties.exists():
         for line in properties.read_text().splitlines():
             if line.startswith("advertised.listeners="):
                 return free_port(int(line.rsplit(":", 1)[1]))
-    return free_port(0 if preferred in _given else preferred)
+    return free_port(0 if preferred in _assigned else preferred)
 
 
 class EmbeddedKafka:
-    """One Kafka node with its data in a folder. Started again on the same folder it goes on with the same log."""
+    """One Kafka node with its data in a folder. A restart on the same folder keeps the log."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class EmbeddedKafka:
         advertised: str = "127.0.0.1",
         extra: Mapping[str, str] | None = None,
     ) -> None:
-        """`advertised` is the name under which clients find it; `extra` are broker properties that replace those here."""
+        """`advertised` is the host name for clients; `extra` overrides broker properties."""
         self.folder = folder.resolve()
         self.port = port or choose_port(self.folder)
         self.heap_mb = heap_mb
@@ -104,7 +104,7 @@ class EmbeddedKafka:
     async def start(self, progress: Progress = no_progress) -> None:
         """Fetch, format and start as needed; return once the broker answers requests.
 
-        Raises SetupError when Java or the jars cannot be had, BrokerUnavailable when Kafka does not come up.
+        Raises SetupError if Java or the jars are missing, BrokerUnavailable if Kafka does not start.
         """
         java = await asyncio.to_thread(find_java)
         jars = await asyncio.to_thread(kafka_jars, progress)
@@ -127,7 +127,7 @@ class EmbeddedKafka:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # Ctrl-C in a terminal goes to the whole group; the broker must outlive those who still commit to it.
+                # Ctrl-C in a terminal goes to the whole process group; the broker must outlive roles that still commit.
                 start_new_session=True,
                 preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
@@ -145,7 +145,7 @@ class EmbeddedKafka:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """Stop it cleanly (the log is flushed); kill it after a timeout."""
+        """Stop cleanly, which flushes the log; kill the JVM after a timeout."""
         if self._process is None or self._process.returncode is not None:
             return
         self._process.terminate()
@@ -170,10 +170,10 @@ class EmbeddedKafka:
             return
         answering.cancel()
         raise BrokerUnavailable(
-            f"Kafka ended with code {ending.result()} while starting; it says:\n{self._last_words()}"
+            f"Kafka ended with code {ending.result()} while starting; its last output:\n{self._last_output()}"
         )
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         lines: list[str] = []
         for name in ("kafka.log", "kafka.out"):
             path = self.folder / name
@@ -182,17 +182,17 @@ class EmbeddedKafka:
         return "\n".join(lines) or "nothing"
 
     async def _until_port_is_free(self) -> None:
-        """A predecessor may still be flushing its log; anybody else's port is not ours to wait for long."""
+        """Wait until a predecessor has flushed its log and released the port. Raises SetupError."""
         for _ in range(100):
             if free_port(self.port) == self.port:
                 return
             await asyncio.sleep(0.1)
-        raise SetupError(f"port {self.port} is taken by another program: choose another by MODELMESH_KAFKA")
+        raise SetupError(f"port {self.port} is used by another program: set another one in MODELMESH_KAFKA")
 
     def _prepare(self, java: Path, jars: list[Path]) -> list[str]:
-        """Write the configuration; return the start of a command line that runs one of Kafka's classes."""
+        """Write the configuration; return the command prefix that runs a class of Kafka."""
         controller = free_port()
-        # Under a name of its own it is meant to be found from elsewhere.
+        # Another name than localhost means that clients on other hosts connect.
         listen = "127.0.0.1" if self._advertised == "127.0.0.1" else ""
         properties = {
             "process.roles": "broker,controller",
@@ -223,7 +223,7 @@ class EmbeddedKafka:
             "-Xms128m",
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=20",
-            # The first compiler alone: for a minute or two after a start the second one takes the cores that requests need.
+            # C1 only: for a minute or two after a start, C2 would take the cores that requests need.
             "-XX:TieredStopAtLevel=1",
             f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}",
             "-cp",

@@ -1,4 +1,4 @@
-"""A producer that backs off while there is no broker."""
+"""A producer that backs off while no broker is available."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PAUSE = 0.2
 
 
 class BackoffProducer(AIOKafkaProducer):  # type: ignore[misc]
-    """Waits a moment after each metadata update that failed.
+    """Pauses after each failed metadata update.
 
-    aiokafka 0.14's sender asks for metadata again and again, without a pause, while records wait and no partition has a
-    leader. A handful of such roles took all of two cores from the broker that was starting: it needed 18 s instead of 3.
+    While records wait and no partition has a leader, aiokafka 0.14's sender requests metadata in a loop without a pause. A few
+    such roles used two cores and delayed the start of the broker from 3 s to 18 s.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -24,7 +24,7 @@ class BackoffProducer(AIOKafkaProducer):  # type: ignore[misc]
         self.client.force_metadata_update = self._update_and_pause
 
     async def stop(self) -> None:
-        """Send what waits, and close. Cancelled, because Kafka does not take it, it closes all the same."""
+        """Send waiting records and close. If cancelled, close without sending them."""
         try:
             await super().stop()
         except asyncio.CancelledError:

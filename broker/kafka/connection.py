@@ -1,4 +1,4 @@
-"""Connect to Kafka: wait until it truly answers, and make producers and consumers with the settings that all roles share."""
+"""Connections to Kafka: admin clients, producers and consumers with the settings that all roles share."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from aiokafka.errors import KafkaError
 
 from ...schemas.errors import BrokerUnavailable
 from ...schemas.settings.mesh import MeshSettings
+from ...schemas.topics import Topic
 from .backoff_producer import BackoffProducer
 from .security import security_options
 from .tolerant_records import read_tolerantly
 
-# Returns offset and metadata of what a group has committed of some partitions.
+# Returns the offsets and metadata that a group has committed for partitions.
 ReadCommits: TypeAlias = Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, OffsetAndMetadata]]]
 
-# The library logs each attempt to reach a broker that is still starting, as an error.
+# aiokafka logs an error for each failed connection to a broker that is still starting.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @contextlib.asynccontextmanager
 async def admin_client(settings: MeshSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Open an admin client for as long as the block lasts. Raises BrokerUnavailable when nobody answers."""
+    """Open an admin client for the block. Raises BrokerUnavailable."""
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.kafka, request_timeout_ms=10_000, **security_options(settings)
     )
@@ -37,7 +38,7 @@ async def admin_client(settings: MeshSettings) -> AsyncIterator[AIOKafkaAdminCli
     except (KafkaError, OSError) as error:
         await admin.close()
         raise BrokerUnavailable(
-            f"Kafka at {settings.kafka} cannot be reached: {error}. Is it running? (MODELMESH_KAFKA says where to look)"
+            f"Kafka at {settings.kafka} cannot be reached: {error}. Is it running? (MODELMESH_KAFKA is its address)"
         ) from error
     try:
         yield admin
@@ -45,8 +46,13 @@ async def admin_client(settings: MeshSettings) -> AsyncIterator[AIOKafkaAdminCli
         await admin.close()
 
 
+def partitions_of(*topics: Topic) -> list[TopicPartition]:
+    """Return all partitions of the topics."""
+    return [TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)]
+
+
 def group_commits(settings: MeshSettings, group: str) -> ReadCommits:
-    """Return a function that reads a group's commits with their metadata, which a consumer alone does not get to see.
+    """Return a function that reads a group's commits with their metadata, which aiokafka's consumer does not expose.
 
     It raises KafkaError or BrokerUnavailable.
     """
@@ -62,9 +68,9 @@ def group_commits(settings: MeshSettings, group: str) -> ReadCommits:
 
 
 async def wait_until_answers(settings: MeshSettings, timeout: float) -> None:
-    """Return once the broker gives metadata (it accepts connections before that). Raises BrokerUnavailable."""
+    """Return once the broker answers with metadata, not only accepts connections. Raises BrokerUnavailable."""
     loop = asyncio.get_running_loop()
-    give_up = loop.time() + timeout
+    deadline = loop.time() + timeout
     last: Exception | None = None
     while True:
         try:
@@ -73,14 +79,14 @@ async def wait_until_answers(settings: MeshSettings, timeout: float) -> None:
                     return
         except (BrokerUnavailable, KafkaError) as error:
             last = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        if loop.time() > give_up:
-            why = f" (the last try: {last})" if last is not None else ""
+        if loop.time() > deadline:
+            why = f" (last error: {last})" if last is not None else ""
             raise BrokerUnavailable(f"Kafka at {settings.kafka} did not answer within {timeout:.0f} s{why}")
         await asyncio.sleep(0.1)
 
 
 def make_producer(settings: MeshSettings) -> AIOKafkaProducer:
-    """Return an idempotent producer, not started yet."""
+    """Return an unstarted idempotent producer."""
     return BackoffProducer(
         bootstrap_servers=settings.kafka,
         **security_options(settings),
@@ -102,10 +108,10 @@ async def start_producer(producer: AIOKafkaProducer, settings: MeshSettings) -> 
 
 
 def make_consumer(settings: MeshSettings, *topics: str, group: str | None = None, **options: Any) -> AIOKafkaConsumer:
-    """Return a consumer that commits by hand, not started yet; in a group if one is given.
+    """Return an unstarted consumer without auto-commit; a member of `group` if one is given.
 
-    A replica with a name of its own is a static member of its groups: when it comes back within the session timeout, it
-    has its partitions again and nobody else notices.
+    A replica with a configured name is a static member: if it restarts within the session timeout, it gets its partitions
+    back without a rebalance.
     """
     options.setdefault("fetch_max_wait_ms", 500)
     read_tolerantly(4 * settings.max_record_bytes)

@@ -1,9 +1,9 @@
 """The consume-process-produce loop: offsets are committed only after the results are acknowledged.
 
-The handler gets each record and a `Delivery`; it calls `finish` when nothing of the record is left to do, at once or much
-later, in any order. A partition with too much in hand is paused until half of it is done. When partitions are taken
-away, and at the end, what is in hand is finished and committed first. After a consumer that died with records in hand its
-successor takes them one at a time (see partition_state).
+The handler gets each record and a `Delivery`, and calls `finish` when the record's results are safe, in any order. A partition
+at its limit of records in hand is paused until half of them are finished. On a rebalance and on stop, the records in hand
+are finished and committed first. If a consumer died with records in hand, its successor handles them one at a time (see
+partition_state).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ log = structlog.get_logger(__name__)
 
 
 Handler: TypeAlias = Callable[[ConsumerRecord, Delivery], None]
-# Gets a record that cannot be handled, the reason, and the stack where there is one; it must see to it that it is finished.
+# Gets a record that cannot be handled, its delivery, which it must finish, the reason, and the stack trace if there is one.
 DeadLetterHandler: TypeAlias = Callable[[ConsumerRecord, Delivery, str, str], None]
 
 
 class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
     """Runs one consumer of a group. `handler` must not block; a record on which it raises goes to `dead_letter`.
 
-    With `read_commits` the loop looks for poison records; `alone` is held while a record is tried alone.
+    With `read_commits` the loop detects poison records; the lock `alone` is held while a record is tried alone.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         self._on_assignment = on_assignment
         self._states: dict[TopicPartition, PartitionState] = {}
         self._checks: dict[TopicPartition, asyncio.Task[None]] = {}
-        self._held: tuple[int, ...] = ()
+        self._assigned: tuple[int, ...] = ()
         self._joined = False
         self._progressed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -76,35 +76,35 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
 
     @property
     def joined(self) -> bool:
-        """Whether the group has given this consumer its partitions, or said that there are none for it."""
+        """Whether the group has assigned this consumer its partitions, which may be none."""
         return self._joined
 
     @property
     def partitions(self) -> tuple[int, ...]:
-        """The partitions held now; while the group reassigns them, those held before: most of them come back."""
-        return self._held
+        """The assigned partitions; during a rebalance the previous ones, most of which come back."""
+        return self._assigned
 
     def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
-        """Iterate over (topic, partition) and the records of it that are not finished, as far as they have been seen."""
+        """Iterate over (topic, partition) and its number of unfinished records, up to the high watermark last seen."""
         for partition, state in self._states.items():
             end, position = self._consumer.highwater(partition), state.position
             if end is not None and position is not None:
                 yield (partition.topic, str(partition.partition)), float(max(0, end - position))
 
     def stop(self) -> None:
-        """Take nothing more; `run` finishes what is in hand, commits, leaves the group and returns."""
+        """Take no more records; `run` finishes those in hand, commits, leaves the group and returns."""
         self._stopping.set()
 
     def fail(self, error: BaseException) -> None:
-        """End `run` with this error; what was not committed will be delivered again."""
+        """End `run` with this error. Uncommitted records will be delivered again."""
         if not self._failure.done():
             self._failure.set_exception(error)
 
     async def run(self) -> None:
-        """Consume until `stop`. Raises what made the loop fail."""
+        """Consume until `stop`. Raises the error that ended the loop."""
         await self._consumer.start()
         self._consumer.subscribe(self._topics, listener=self)
-        committing = asyncio.create_task(self._commit_now_and_then())
+        committing = asyncio.create_task(self._commit_periodically())
         fetching = asyncio.create_task(self._fetch())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -138,7 +138,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             for partition, records in batches.items():
                 state = states.get(partition)
                 if state is None or state is not fetched_for[partition]:
-                    continue  # taken away since it was fetched; its next owner gets these, be it this one
+                    continue  # revoked since the fetch; its next owner, possibly this one, gets these
                 state.take([record.offset for record in records])
                 if state.check is not None:
                     self._start_check(partition, state, state.check, records)
@@ -152,29 +152,29 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         delivery = Delivery(self, partition, record.offset)
         try:
             self._handler(record, delivery)
-        except Exception as error:  # a record that nobody thought of must not stop those behind it
+        except Exception as error:  # an unexpected record must not block those behind it
             log.exception("record.unhandled", topic=record.topic, partition=record.partition, offset=record.offset)
             try:
                 self._dead_letter(record, delivery, f"{type(error).__name__}: {error}", traceback.format_exc())
-            except Exception:  # not even that: the log above names it
+            except Exception:  # the log entry names the record
                 log.exception("record.lost", topic=record.topic, partition=record.partition, offset=record.offset)
                 delivery.finish()
 
     async def _take_over(self, firsts: dict[TopicPartition, int]) -> None:
-        """Look at what the last owner of newly assigned partitions left behind; `firsts` are their next offsets."""
+        """Read the previous owners' commits of newly assigned partitions; `firsts` are their next offsets."""
         commits: dict[TopicPartition, OffsetAndMetadata] = {}
         if self._read_commits is not None:
             try:
                 commits = await self._read_commits(list(firsts))
             except (KafkaError, BrokerUnavailable) as error:
                 log.warning("suspects.unknown", error=str(error))
-                return  # the next records bring us here again
+                return  # the next fetch tries again
         claims: dict[TopicPartition, Commit] = {}
         for partition, first in firsts.items():
             if (state := self._states.get(partition)) is None:
                 continue
             commit = commits.get(partition)
-            # Not asked for: the answer would wait behind the fetch that waits at the broker.
+            # Not `end_offsets`: its answer would wait behind the pending fetch.
             end = self._consumer.highwater(partition) or first
             check = PoisonCheck.after(commit.offset, commit.metadata, end) if commit else None
             if check is not None:
@@ -195,7 +195,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _one_by_one(
         self, partition: TopicPartition, state: PartitionState, check: PoisonCheck, records: list[ConsumerRecord]
     ) -> None:
-        """Handle the records that may be poison alone, each marked before it is tried, then those behind them as usual."""
+        """Handle suspect records one at a time, each marked in a commit before it is tried, then the others as usual."""
         for record in records:
             offset = record.offset
             if offset >= check.until:
@@ -210,10 +210,10 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._handle(record, partition)
                 while offset in state:
                     await self._progress()
-        # Without this the mark would blame the last of them for what those behind it do.
+        # Otherwise the mark would blame the last suspect for a crash on a later record.
         await self._commit_as({partition: state.next_commit()})
         if self._states.get(partition) is not state:
-            return  # taken away meanwhile
+            return  # revoked meanwhile
         state.end_check(records[-1].offset)
         self._checks.pop(partition, None)
         for record in records:
@@ -227,21 +227,21 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             self.fail(error)
 
     async def _progress(self) -> None:
-        """Wait until some record is finished."""
+        """Wait until any record is finished."""
         self._progressed.clear()
         await self._progressed.wait()
 
     def finish(self, partition: TopicPartition, offset: int) -> None:
-        """Note that nothing is left to do for a record; resume its partition when there is room again."""
+        """Finish a record; resume its partition if it is below its limit again."""
         state = self._states.get(partition)
         if state is None:
-            return  # taken away; its next owner gets it again
+            return  # revoked; its next owner gets the record again
         may_fetch = state.finish(offset)
         self._progressed.set()
         if may_fetch and partition in self._consumer.assignment():
             self._consumer.resume(partition)
 
-    async def _commit_now_and_then(self) -> None:
+    async def _commit_periodically(self) -> None:
         while True:
             await asyncio.sleep(self._commit_interval)
             commits = {partition: state.next_commit() for partition, state in self._states.items()}
@@ -258,18 +258,18 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
                 if state is not None:
                     state.committed(given[partition][0])
         except (CommitFailedError, IllegalStateError) as error:
-            # The group moved on without us. The next owner repeats these, and repeats are recognised by request id.
+            # A rebalance took the partitions. The next owner repeats these records, and clients drop the second replies.
             log.info("commit.superseded", error=str(error))
         except KafkaError as error:
-            # Not lost: the next commit says the same and more.
+            # Not lost: the next commit includes it.
             log.warning("commit.failed", error=str(error))
 
     async def _drain(self, partitions: list[TopicPartition]) -> None:
-        """Wait until the partitions have nothing in hand, for `drain_timeout` at most, and commit."""
-        give_up = time.monotonic() + self._drain_timeout
+        """Wait until the partitions have nothing in hand, at most `drain_timeout`, and commit."""
+        deadline = time.monotonic() + self._drain_timeout
         while any(self._states.get(partition) for partition in partitions) and not self._failure.done():
             try:
-                await asyncio.wait_for(self._progress(), max(0.0, give_up - time.monotonic()))
+                await asyncio.wait_for(self._progress(), max(0.0, deadline - time.monotonic()))
             except TimeoutError:
                 log.warning("drain.timeout", in_hand=self.in_hand)
                 break
@@ -278,7 +278,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         )
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Finish and commit what is in hand before the partitions go to somebody else."""
+        """Finish and commit the records in hand before the partitions are reassigned."""
         await self._drain(list(revoked))
         for partition in revoked:
             self._states.pop(partition, None)
@@ -286,10 +286,10 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
                 check.cancel()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Begin afresh with the partitions that are ours now."""
+        """Create the states of newly assigned partitions."""
         for partition in assigned:
             self._states.setdefault(partition, PartitionState(self._queue_limit))
         self._joined = True
-        self._held = tuple(sorted(partition.partition for partition in assigned))
+        self._assigned = tuple(sorted(partition.partition for partition in assigned))
         if self._on_assignment is not None:
             self._on_assignment({partition.partition for partition in assigned})

@@ -1,4 +1,4 @@
-"""The one writer of dead letters: records that cannot be read or handled, with the reason and as much of them as fits."""
+"""Writes dead letters: records that cannot be read or handled, with the reason and as much of the record as fits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DeadLetterWriter:
         stack: str = "",
         acknowledged: Callable[[asyncio.Future[object]], None] | None = None,
     ) -> None:
-        """Send a record's dead letter. Without `acknowledged` its reader goes on, whatever becomes of the letter."""
+        """Send a record's dead letter. Without `acknowledged`, a failed send is ignored."""
         self.count += 1
         key, value, headers = letter_of(record, reason, stack, max_bytes=self._max_letter_bytes)
         self._outbox.send(self._topic, value, key=key, headers=headers, acknowledged=acknowledged)
@@ -40,7 +40,7 @@ class DeadLetterWriter:
 def letter_of(
     record: Any, reason: str, stack: str = "", *, max_bytes: int
 ) -> tuple[str, bytes | None, list[tuple[str, bytes]]]:
-    """Return key, value and headers of the dead letter of a record of aiokafka or Faust, and log that there is one.
+    """Return key, value and headers of the dead letter of a record of aiokafka or Faust, and log a warning.
 
     A value of more than `max_bytes` bytes is cut.
     """
@@ -53,6 +53,6 @@ def letter_of(
 
 
 def headers_of(record: Any) -> list[tuple[str, bytes]]:
-    """Return a record's headers; Faust gives them as a mapping or as pairs."""
+    """Return a record's headers. Faust has them as a mapping or as pairs."""
     found = record.headers or ()
     return list(found.items() if isinstance(found, Mapping) else map(tuple, found))

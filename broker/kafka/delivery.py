@@ -1,4 +1,4 @@
-"""A record in hand: whoever handles it says when its results are safe."""
+"""A record in hand, which its handler finishes when the results are safe."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ log = structlog.get_logger(__name__)
 
 
 class Deliverer(Protocol):
-    """What a delivery reports to: the consume loop."""
+    """The consume loop, as a delivery sees it."""
 
     def finish(self, partition: TopicPartition, offset: int) -> None:
-        """Nothing is left to do for this record."""
+        """The record's results are safe."""
 
     def fail(self, error: BaseException) -> None:
         """The record must be delivered again."""
 
 
 class Delivery:
-    """One record in hand. `finish` says that its results are safe."""
+    """One record in hand."""
 
     __slots__ = ("_loop", "offset", "partition")
 
@@ -34,13 +34,13 @@ class Delivery:
         self.offset = offset
 
     def finish(self) -> None:
-        """Nothing is left to do for this record."""
+        """Report that the record's results are safe."""
         self._loop.finish(self.partition, self.offset)
 
     def acknowledged(self, acknowledgement: asyncio.Future[object]) -> None:
-        """Finish by the broker's answer to the result; without one the loop fails and the record comes again.
+        """Finish the record if the broker has acknowledged its result; otherwise fail the loop, to get the record again.
 
-        A result that is refused for good finishes too: it would be refused again for each time that the record came.
+        A permanently refused result finishes the record too: it would be refused again.
         """
         if acknowledgement.cancelled():
             return

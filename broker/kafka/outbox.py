@@ -1,4 +1,4 @@
-"""Send records from callbacks: `send` queues and returns, one task hands the records to the producer in order."""
+"""Sends records from callbacks: `send` queues a record, and one task passes the records to the producer in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .send_errors import answer_for, is_permanent
 
 @value_class
 class Outgoing:
-    """One record on its way; `acknowledged` is called with the broker's answer."""
+    """A queued record; `acknowledged` is called with the broker's answer."""
 
     topic: str
     value: bytes | None
@@ -25,18 +25,18 @@ class Outgoing:
     partition: int | None
     headers: Headers
     acknowledged: Callable[[asyncio.Future[object]], None] | None
-    expires: float  # on the loop's clock: nobody wants it any more then
+    expires: float  # on the loop's clock; not sent after that
 
 
 class Outbox:
-    """A producer for callbacks. Its bound is the caller's: whoever takes no more than it may keeps this short too."""
+    """A producer for callbacks. The queue has no limit of its own: callers limit what they have in flight."""
 
     def __init__(self, producer: AIOKafkaProducer, delay: Callable[[str], float] = lambda topic: 0.0) -> None:
-        """`delay` gives the seconds by which a record for a topic is held back: faults are injected so."""
+        """`delay` returns the seconds by which to delay a record for a topic, for injected faults."""
         self._producer = producer
         self._delay = delay
         self._waiting: deque[Outgoing] = deque()
-        self._something = asyncio.Event()
+        self._queued = asyncio.Event()
 
     def send(
         self,
@@ -49,20 +49,20 @@ class Outbox:
         acknowledged: Callable[[asyncio.Future[object]], None] | None = None,
         expires: float = math.inf,
     ) -> None:
-        """Queue a record. `acknowledged` gets a finished future: with the metadata, or with the error.
+        """Queue a record. `acknowledged` gets a finished future with the metadata or the error.
 
-        One that could not be handed over by `expires` (on the loop's clock) is not sent: its error is a TimeoutError.
+        A record that is still queued at `expires` (on the loop's clock) is not sent; its error is a TimeoutError.
         """
         outgoing = Outgoing(topic, value, key.encode(), partition, headers, acknowledged, expires)
-        if (late := self._delay(topic)) > 0:
-            asyncio.get_running_loop().call_later(late, self._queue, outgoing)
+        if (delay := self._delay(topic)) > 0:
+            asyncio.get_running_loop().call_later(delay, self._queue, outgoing)
         else:
             self._queue(outgoing)
 
     async def write(self, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
-        """Send records, each a key and a value, and return once the log has them.
+        """Send records, given as (key, value), and return once all are acknowledged.
 
-        Raises BrokerUnavailable, or RequestTooLarge where one is larger than a record may be.
+        Raises BrokerUnavailable, or RequestTooLarge if a record exceeds the limit.
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -70,7 +70,7 @@ class Outbox:
             if sent.cancelled() or written.done():
                 return
             if (error := sent.exception()) is not None:
-                what = f"what was written to {topic}"
+                what = f"the record for {topic}"
                 written.set_exception(
                     answer_for(error, what)
                     if is_permanent(error)
@@ -86,29 +86,29 @@ class Outbox:
 
     def _queue(self, outgoing: Outgoing) -> None:
         self._waiting.append(outgoing)
-        self._something.set()
+        self._queued.set()
 
     async def run(self) -> None:
-        """Hand over what is queued, until cancelled."""
+        """Pass queued records to the producer until cancelled."""
         while True:
-            await self._something.wait()
-            self._something.clear()
+            await self._queued.wait()
+            self._queued.clear()
             while self._waiting:
-                await self._hand_over(self._waiting.popleft())
+                await self._pass_on(self._waiting.popleft())
 
     async def flushed(self) -> None:
-        """Return when what was queued has been handed to the producer."""
+        """Return once all queued records have been passed to the producer."""
         while self._waiting:
-            await self._hand_over(self._waiting.popleft())
+            await self._pass_on(self._waiting.popleft())
 
-    async def _hand_over(self, outgoing: Outgoing) -> None:
+    async def _pass_on(self, outgoing: Outgoing) -> None:
         try:
             if asyncio.get_running_loop().time() >= outgoing.expires:
-                raise TimeoutError("nobody waits for this record any more")
+                raise TimeoutError("the record expired before it could be sent")
             future = await self._producer.send(
                 outgoing.topic, outgoing.value, key=outgoing.key, partition=outgoing.partition, headers=outgoing.headers
             )
-        except Exception as error:  # too large, no such topic, no broker: its sender decides what that means
+        except Exception as error:  # too large, no such topic, no broker: the sender decides what to do
             future = asyncio.get_running_loop().create_future()
             future.set_exception(error)
         if outgoing.acknowledged is not None:
@@ -118,20 +118,20 @@ class Outbox:
 
 
 class AckBarrier:
-    """One acknowledgement out of several: passed on with the last of them, or at once with the first error."""
+    """Combines several acknowledgements: calls `acknowledged` with the last one, or with the first error."""
 
     def __init__(self, count: int, acknowledged: Callable[[asyncio.Future[object]], None]) -> None:
-        self._left = count
+        self._remaining = count
         self._acknowledged = acknowledged
 
     def acknowledged(self, sent: asyncio.Future[object]) -> None:
-        """Take one of the acknowledgements."""
-        self._left -= 1
-        if self._left == 0 or (not sent.cancelled() and sent.exception() is not None):
+        """Receive one acknowledgement."""
+        self._remaining -= 1
+        if self._remaining == 0 or (not sent.cancelled() and sent.exception() is not None):
             self._acknowledged(sent)
 
 
 def _forget(future: asyncio.Future[object]) -> None:
-    """Mark an error as seen: nobody waits for this record."""
+    """Retrieve the error, so that asyncio does not log it."""
     if not future.cancelled():
         future.exception()

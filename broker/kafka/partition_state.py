@@ -1,10 +1,9 @@
-"""What a consumer has in hand of one partition, what may be committed of it, and which of its records may be poison. No I/O.
+"""The state of one partition: records in hand, the offset to commit, and possible poison records. No I/O.
 
-A poison record ends the process that handles it, and the next one that gets it. Kafka does not count deliveries, so the
-metadata of the offset commit says how the last owner was doing: `CLEAN` once it has ended in order, `IN_USE` while it works,
-`TRYING` while it handles the record at that offset alone. After an owner that did not end in order, its successor handles what
-was in the log then one record at a time, each marked as being tried. The record that was being tried when the owner died is
-poison.
+A poison record crashes each process that handles it. Kafka does not count deliveries, so the owner's state is kept in the
+metadata of the offset commit: `IN_USE` while it works, `TRYING` while it handles the record at that offset alone, `CLEAN` after
+an orderly end. After a crash, the successor handles the records that were in the log one at a time, each marked `TRYING` first.
+A record that was being tried when its owner crashed is poison.
 """
 
 from __future__ import annotations
@@ -23,21 +22,21 @@ Commit: TypeAlias = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class PoisonCheck:
-    """Records before `until` are handled one at a time; the one at `poison` has ended two processes."""
+    """Records before `until` are handled one at a time; the record at `poison` has crashed two processes."""
 
     until: int
     poison: int | None = None
 
     @classmethod
     def after(cls, offset: int | None, metadata: str, end: int) -> PoisonCheck | None:
-        """Return the check that the last owner's commit asks for in a partition that ends at `end`; None: no check."""
+        """Return the check that the previous owner's commit requires in a partition that ends at `end`, or None."""
         if offset is None or offset < 0 or metadata == CLEAN or offset >= end:
             return None
         return cls(end, offset if metadata == TRYING else None)
 
 
 class PartitionState:
-    """One partition from its assignment to its revocation. At `limit` records in hand it is paused until half are finished."""
+    """A partition from assignment to revocation. At `limit` records in hand it is paused until half of them are finished."""
 
     __slots__ = (
         "_checking",
@@ -54,14 +53,14 @@ class PartitionState:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._taken: dict[int, None] = {}  # in order of offset: a consumer gets them in order
+        self._taken: dict[int, None] = {}  # in order of offset
         self._finished: set[int] = set()
-        self._position: int | None = None  # behind the last record before which all are finished
+        self._position: int | None = None  # the offset before which all are finished
         self._committed: int | None = None
         self._full = False
         self._checking = False
         self._trying: int | None = None
-        self.owned = False  # whether the last owner's commit has been looked at
+        self.owned = False  # whether the previous owner's commit has been checked
         self.check: PoisonCheck | None = None
 
     def __len__(self) -> int:
@@ -74,7 +73,7 @@ class PartitionState:
 
     @property
     def position(self) -> int | None:
-        """The offset to go on from after a restart: everything before it is finished. None: nothing is known yet."""
+        """The offset to resume from after a restart, or None if unknown. All records before it are finished."""
         return self._position if self._position is not None else self._committed
 
     @property
@@ -83,11 +82,11 @@ class PartitionState:
         return self._full or self._checking
 
     def take(self, offsets: Iterable[int]) -> None:
-        """Note that records were taken from the log."""
+        """Add fetched records."""
         self._taken.update(dict.fromkeys(offsets))
 
     def finish(self, offset: int) -> bool:
-        """Note that nothing is left to do for a record; those before it may be open. Return whether to fetch again."""
+        """Finish a record; earlier ones may be unfinished. Return whether to resume fetching."""
         taken, finished = self._taken, self._finished
         if offset not in taken:
             return False
@@ -107,29 +106,29 @@ class PartitionState:
         return False
 
     def pause_if_full(self) -> bool:
-        """Pause if as much is in hand as may be; return whether that is so."""
+        """Pause if the limit is reached; return whether it is paused for that."""
         self._full = self._full or len(self) >= self._limit
         return self._full
 
     def next_commit(self) -> Commit | None:
-        """Return what to commit now; None: nothing new is finished, or a record is tried, whose mark must stay."""
+        """Return the next commit; None if nothing new is finished, or a record is being tried and its mark must stay."""
         if self._position is None or self._position == self._committed or self._trying is not None:
             return None
         return self._position, IN_USE
 
     def last_commit(self) -> Commit | None:
-        """Return what to commit before the partition is given up: a clean one if nothing is open or unchecked."""
+        """Return the commit before the partition is revoked: `CLEAN` if all is finished and checked."""
         position = self.position
         if len(self) or self.check is not None or position is None:
             return self.next_commit()
         return position, CLEAN
 
     def committed(self, offset: int) -> None:
-        """Note that the broker has taken a commit."""
+        """Note an acknowledged commit."""
         self._committed = offset
 
     def own(self, check: PoisonCheck | None, first: int) -> Commit | None:
-        """Take over from the last owner; `first` is the next offset to be fetched. Return what says so, if nothing is checked."""
+        """Take over from the previous owner; `first` is the next offset. Return an `IN_USE` commit unless there is a check."""
         self.owned = True
         self.check = check
         return (next(iter(self._taken), first), IN_USE) if check is None else None
@@ -139,16 +138,16 @@ class PartitionState:
         self._checking = True
 
     def may_try(self, offset: int) -> bool:
-        """Whether all records before this one are finished, so that it can be handled alone."""
+        """Whether all earlier records are finished, so that this one can be handled alone."""
         return next(iter(self._taken), offset) >= offset
 
     def try_alone(self, offset: int) -> Commit:
-        """Return what to commit before a record is handled alone."""
+        """Return the commit that marks a record before it is handled alone."""
         self._trying = offset
         return offset, TRYING
 
     def end_check(self, last: int) -> None:
-        """Go on as usual after a fetch that ended with `last`; the check is over if that was the end of it."""
+        """Continue as usual after a fetch that ended at offset `last`; end the check if it covered all suspects."""
         self._checking = False
         if self.check is not None and last + 1 >= self.check.until:
             self.check = None

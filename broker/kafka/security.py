@@ -1,4 +1,4 @@
-"""TLS and SASL for Kafka, as the settings say."""
+"""TLS and SASL options for Kafka."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...schemas.settings.kafka import KafkaSettings
 
 
 def security_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return what every Kafka client needs beside the address. Raises SetupError for files that are not there or do not fit."""
+    """Return the security options of a Kafka client. Raises SetupError for missing or invalid files."""
     options: dict[str, Any] = {"security_protocol": settings.kafka_security}
     if "SSL" in settings.kafka_security:
         options["ssl_context"] = tls_to_kafka(settings)
@@ -29,7 +29,7 @@ def security_options(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def tls_to_kafka(settings: KafkaSettings) -> ssl.SSLContext:
-    """Return a context that trusts the settings' authority and shows the client's certificate, where there is one."""
+    """Return a context with the settings' CA and client certificate, if set. Raises SetupError."""
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ca)
         if settings.kafka_cert is not None:
@@ -41,6 +41,6 @@ def tls_to_kafka(settings: KafkaSettings) -> ssl.SSLContext:
         ) from None
     except ssl.SSLError as error:
         raise SetupError(
-            f"one of MODELMESH_KAFKA_CA, _CERT and _KEY is no PEM file, or they do not fit: {error.reason or error}"
+            f"one of MODELMESH_KAFKA_CA, _CERT and _KEY is not a PEM file, or they do not match: {error.reason or error}"
         ) from None
     return context

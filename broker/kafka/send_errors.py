@@ -1,4 +1,4 @@
-"""Why a record was not taken: for a while, so that it is worth another try, or for good."""
+"""Errors of sending a record: temporary ones, which are retried, and permanent ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from aiokafka import errors
 from ...schemas.errors import ModelFailed, ModelMeshError, RequestTooLarge, Unavailable
 
 TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordTooLargeError, errors.RecordListTooLargeError)
-_REFUSED = (
+_PERMANENT = (
     *TOO_LARGE,
     errors.InvalidTopicError,
     errors.UnknownTopicOrPartitionError,  # raised only after the producer has waited for it
@@ -17,7 +17,7 @@ _REFUSED = (
     errors.PolicyViolationError,
     errors.UnsupportedForMessageFormatError,
     errors.IllegalArgumentError,
-    # What the client itself finds wrong with a record: a partition that there is not, a key of the wrong type.
+    # Raised by the client itself, for an unknown partition or a key of the wrong type.
     AssertionError,
     TypeError,
     ValueError,
@@ -25,14 +25,14 @@ _REFUSED = (
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether the same record would be refused again, however often it is sent."""
-    return isinstance(error, _REFUSED)
+    """Whether the record would be refused again on a retry."""
+    return isinstance(error, _PERMANENT)
 
 
 def answer_for(error: BaseException, what: str) -> ModelMeshError:
-    """Return the error to answer with when `what` was refused for good; it is small, so that it fits."""
+    """Return the error reply for `what`, which was permanently refused. It is small, so that it fits a record."""
     if isinstance(error, TOO_LARGE):
-        return RequestTooLarge(f"{what} is larger than a record of the log may be")
+        return RequestTooLarge(f"{what} exceeds Kafka's limit of a record")
     if isinstance(error, errors.UnknownTopicOrPartitionError):
-        return Unavailable(f"{what} has nowhere to go: its topic is not there")
-    return ModelFailed(f"the log refused {what}: {type(error).__name__}: {str(error)[:200]}")
+        return Unavailable(f"{what} could not be sent: its topic does not exist")
+    return ModelFailed(f"Kafka refused {what}: {type(error).__name__}: {str(error)[:200]}")

@@ -1,4 +1,4 @@
-"""Read what a topic holds between two moments, outside of any group."""
+"""Reads the records of a topic between two times, outside of any group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from ...schemas.settings.mesh import MeshSettings
 from ...schemas.topics import Topic
-from .connection import make_consumer
+from .connection import make_consumer, partitions_of
 
 FETCH = 2000
 
@@ -16,15 +16,15 @@ FETCH = 2000
 async def read_time_range(
     settings: MeshSettings, topic: Topic, begin: float, end: float
 ) -> AsyncIterator[ConsumerRecord]:
-    """Iterate over the records of all partitions between two moments: by partition, in order, so always the same.
+    """Iterate over the records between two times, partition after partition, so the order is deterministic.
 
-    Moments in seconds since the epoch; one that has not come yet is the end of the log.
+    Times are in seconds since the epoch; a future time means the end of the log.
     """
-    # A fetch that waits at the broker for more would hold up the first one of the next partition.
+    # A fetch that waits for more records would delay the first fetch of the next partition.
     consumer = make_consumer(settings, fetch_max_wait_ms=5)
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+        partitions = partitions_of(topic)
         firsts = await _offsets(consumer, partitions, begin)
         lasts = await _offsets(consumer, partitions, end)
         for partition in partitions:

@@ -1,8 +1,8 @@
-"""Read past what a consumer cannot decode: it comes as one record without a value, and so ends where other junk does.
+"""Lets consumers skip batches that they cannot decode. Each becomes one record with an empty value, for the dead letters.
 
-aiokafka raises from `getmany` on a batch whose compression it does not know, or that holds a header which is no UTF-8, and raises
-again each time that the batch is fetched: one such record stopped every reader of its partition for good. And it unpacks a batch
-whatever that becomes: zstd makes 100 GB of 8 MB. Here each batch has a limit, and what fails or is beyond it is passed over.
+aiokafka raises from `getmany` on a batch with an unknown compression or a header that is not UTF-8, and again at each fetch: one
+such record would stop all readers of its partition. It also decompresses without a limit: zstd can expand 8 MB to 100 GB. Here
+decompression is limited, and a batch that fails or exceeds the limit is skipped.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ MIN_LIMIT = 128 * 1024 * 1024
 _limit = MIN_LIMIT
 
 
-class UnpackedTooLarge(ValueError):
-    """A compressed batch has more bytes than may be unpacked."""
+class DecompressedTooLarge(ValueError):
+    """A batch decompresses to more than the limit."""
 
     def __init__(self) -> None:
-        super().__init__(f"the batch unpacks to more than {_limit} bytes")
+        super().__init__(f"the batch decompresses to more than {_limit} bytes")
 
 
-def read_tolerantly(largest: int) -> None:
-    """From now on every consumer of this process passes over what it cannot decode, or what unpacks to more than `largest`."""
+def read_tolerantly(limit: int) -> None:
+    """Make all consumers of this process skip batches that do not decode, or decompress to more than `limit` bytes."""
     global _limit
-    _limit = max(_limit, largest)
+    _limit = max(_limit, limit)
     if fetcher.PartitionRecords is _TolerantRecords:
         return
     fetcher.PartitionRecords = _TolerantRecords
@@ -45,7 +45,7 @@ def read_tolerantly(largest: int) -> None:
         from aiokafka.record._crecords import default_records as compiled
 
         modules.append(compiled)
-    except ImportError:  # a build without the extension
+    except ImportError:  # built without the extension
         pass
     for module in modules:
         module.gzip_decode = _gunzip
@@ -55,7 +55,7 @@ def read_tolerantly(largest: int) -> None:
 
 
 class _Batches:
-    """The batches of a fetch; `last` is the one that was given out last."""
+    """The batches of a fetch; `last` is the one returned last."""
 
     def __init__(self, records: Any) -> None:
         self._records = records
@@ -83,29 +83,29 @@ class _TolerantRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             except Exception as error:
                 batch = self._records.last
                 if batch is None or (isinstance(error, CorruptRecordException) and "CRC" in str(error)):
-                    raise  # damaged on the way: another fetch may bring it whole
-                yield self._pass_over(batch, error)
+                    raise  # damaged in transport: the next fetch may succeed
+                yield self._skip(batch, error)
 
-    def _pass_over(self, batch: Any, error: Exception) -> ConsumerRecord:
-        """Return what stands for the rest of the batch, and go on behind it."""
+    def _skip(self, batch: Any, error: Exception) -> ConsumerRecord:
+        """Return a record that stands for the rest of the batch, and continue behind it."""
         first, after = self.next_fetch_offset, batch.next_offset
         reason = f"offsets {first} to {after - 1} cannot be decoded: {type(error).__name__}: {error}"[:500]
         log.error("records.undecodable", topic=self._tp.topic, partition=self._tp.partition, reason=reason)
         self.next_fetch_offset = after
-        # A time of its own, for those who read by time; no value, but no tombstone either.
+        # With a timestamp, for readers by time. The value is empty, not None, which would be a tombstone.
         at = max(0, int(getattr(batch, "max_timestamp", 0) or 0))
         headers = ((UNREADABLE, reason.encode(errors="replace")),)
         return ConsumerRecord(self._tp.topic, self._tp.partition, first, at, 0, None, b"", None, -1, 0, headers)
 
 
 def _gunzip(payload: Any) -> bytes:
-    parts, room, rest = [], _limit, bytes(payload)
+    parts, remaining, rest = [], _limit, bytes(payload)
     while rest:
         member = zlib.decompressobj(wbits=31)
-        parts.append(member.decompress(rest, room + 1))
-        room -= len(parts[-1])
-        if room < 0:
-            raise UnpackedTooLarge
+        parts.append(member.decompress(rest, remaining + 1))
+        remaining -= len(parts[-1])
+        if remaining < 0:
+            raise DecompressedTooLarge
         if not member.eof:
             raise ValueError("the gzip stream ends early")
         rest = member.unused_data
@@ -114,15 +114,15 @@ def _gunzip(payload: Any) -> bytes:
 
 def _bounded(codec: Any) -> Callable[[Any], bytes]:
     def decode(payload: Any) -> bytes:
-        # Most batches are small; room for the largest is only taken where it is needed.
+        # Most batches are small; a buffer of the full limit is allocated only if needed.
         for size in sorted({min(_limit, max(1 << 20, 16 * len(payload))), _limit}):
-            room = np.empty(size, np.uint8)
+            buffer = np.empty(size, np.uint8)
             try:
-                return room[: codec.decompress_into(payload, room)].tobytes()
+                return buffer[: codec.decompress_into(payload, buffer)].tobytes()
             except aiokafka.codec.cramjam.DecompressionError as error:
                 last = error
         if "whole buffer" in str(last):
-            raise UnpackedTooLarge
+            raise DecompressedTooLarge
         raise last
 
     return decode

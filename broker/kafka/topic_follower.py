@@ -1,4 +1,4 @@
-"""Follow a small topic from its beginning: `ready` is set once everything that was there at the start has been read."""
+"""Follows a small topic from its beginning; `ready` is set once all records from before the start have been read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ...schemas.settings.mesh import MeshSettings
 from ...schemas.topics import Topic
-from .connection import make_consumer
+from .connection import make_consumer, partitions_of
 from .dead_letter_writer import DeadLetterWriter
 
 log = structlog.get_logger(__name__)
@@ -21,8 +21,7 @@ log = structlog.get_logger(__name__)
 class TopicFollower:
     """Calls `on_record` for each record of all partitions, outside of any group.
 
-    `from_end` skips what is already there: for topics of which only news matters. A record on which `on_record` raises is
-    put into `dead_letters`, where there is one, and the next one is read.
+    `from_end` skips existing records. A record on which `on_record` raises goes to `dead_letters`, if given, and is skipped.
     """
 
     def __init__(
@@ -37,8 +36,7 @@ class TopicFollower:
     ) -> None:
         self._settings = settings
         self._partitions = [
-            TopicPartition(topic.name, number)
-            for number in (partitions if partitions is not None else range(topic.partitions))
+            partition for partition in partitions_of(topic) if partitions is None or partition.partition in partitions
         ]
         self._on_record = on_record
         self._from_end = from_end
@@ -46,7 +44,7 @@ class TopicFollower:
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
-        """Read until cancelled; go on through a broker's absence."""
+        """Read until cancelled, also while the broker is away for a time."""
         consumer = make_consumer(self._settings)
         await consumer.start()
         try:
@@ -85,7 +83,7 @@ class TopicFollower:
             for record in records:
                 try:
                     self._on_record(record)
-                except Exception as error:  # one record must not take a table, or a whole role, from those behind it
+                except Exception as error:  # one bad record must not stop the table or the role
                     self._dead_letter(record, error)
 
     def _dead_letter(self, record: ConsumerRecord, error: Exception) -> None:

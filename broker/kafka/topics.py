@@ -1,4 +1,4 @@
-"""Create and delete topics, and wait until they are really there or gone."""
+"""Creates and deletes topics, and waits until that has taken effect."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ DESCRIBE_TIMEOUT = 20.0
 
 
 async def ensure_topics(settings: MeshSettings, topics: Iterable[Topic]) -> None:
-    """Create the topics that are missing; return once each can be described with a leader for every partition.
+    """Create missing topics; return once each has a leader for every partition.
 
-    Who may not create them waits for those who may (schemas/acls.py says who). Raises BrokerUnavailable when Kafka refuses
-    or does not get there in time.
+    A user without the right to create them waits until another has (see schemas/acls.py). Raises BrokerUnavailable when Kafka
+    refuses, or on a timeout.
     """
-    wanted = {topic.name: topic for topic in topics}
+    by_name = {topic.name: topic for topic in topics}
     async with admin_client(settings) as admin:
         existing = set(await admin.list_topics())
         missing = [
@@ -38,7 +38,7 @@ async def ensure_topics(settings: MeshSettings, topics: Iterable[Topic]) -> None
                 replication_factor=settings.replication,
                 topic_configs=topic.broker_config(settings.max_record_bytes),
             )
-            for topic in wanted.values()
+            for topic in by_name.values()
             if topic.name not in existing
         ]
         if missing:
@@ -47,20 +47,20 @@ async def ensure_topics(settings: MeshSettings, topics: Iterable[Topic]) -> None
                 error = for_code(code)
                 if code and error not in (TopicAlreadyExistsError, TopicAuthorizationFailedError):
                     raise BrokerUnavailable(f"topic {name} could not be created: {message[0] if message else error}")
-        give_up = asyncio.get_running_loop().time() + DESCRIBE_TIMEOUT
-        while not _all_have_leaders(described := await admin.describe_topics(list(wanted))):
-            if asyncio.get_running_loop().time() > give_up:
+        deadline = asyncio.get_running_loop().time() + DESCRIBE_TIMEOUT
+        while not _all_have_leaders(described := await admin.describe_topics(list(by_name))):
+            if asyncio.get_running_loop().time() > deadline:
                 raise BrokerUnavailable(_why_not(described, settings))
             await asyncio.sleep(0.05)
 
 
 async def delete_topic(settings: MeshSettings, topic: Topic) -> None:
-    """Delete a topic and return once it is gone, with its groups' offsets; one that is gone already is no error.
+    """Delete a topic with its groups' offsets, and return once it is gone. A missing topic is not an error.
 
-    Raises BrokerUnavailable when Kafka refuses or does not get there in time.
+    Raises BrokerUnavailable when Kafka refuses, or on a timeout.
     """
     async with admin_client(settings) as admin:
-        give_up = asyncio.get_running_loop().time() + DESCRIBE_TIMEOUT
+        deadline = asyncio.get_running_loop().time() + DESCRIBE_TIMEOUT
         if topic.name in await admin.list_topics():
             response = await admin.delete_topics([topic.name])
             for name, code, *message in response.topic_error_codes:
@@ -68,8 +68,8 @@ async def delete_topic(settings: MeshSettings, topic: Topic) -> None:
                 if code and error is not UnknownTopicOrPartitionError:
                     raise BrokerUnavailable(f"topic {name} could not be deleted: {message[0] if message else error}")
         while topic.name in await admin.list_topics():
-            if asyncio.get_running_loop().time() > give_up:
-                raise BrokerUnavailable(f"topic {topic.name} is still there after {DESCRIBE_TIMEOUT:.0f} s")
+            if asyncio.get_running_loop().time() > deadline:
+                raise BrokerUnavailable(f"topic {topic.name} still exists after {DESCRIBE_TIMEOUT:.0f} s")
             await asyncio.sleep(0.05)
 
 
@@ -77,11 +77,11 @@ def _why_not(descriptions: list[dict[str, Any]], settings: MeshSettings) -> str:
     codes = {each["topic"]: for_code(each["error_code"]) for each in descriptions}
     for error, what in (
         (TopicAuthorizationFailedError, f"may not be used by the user {settings.kafka_user!r}"),
-        (UnknownTopicOrPartitionError, f"are not there, and the user {settings.kafka_user!r} may not create them"),
+        (UnknownTopicOrPartitionError, f"do not exist, and the user {settings.kafka_user!r} may not create them"),
     ):
         names = sorted(name for name, code in codes.items() if code is error)
         if names:
-            return f"topics {what}: {', '.join(names)}; `modelmesh acls` says what each role needs"
+            return f"topics {what}: {', '.join(names)}; `modelmesh acls` lists what each role needs"
     return f"topics were created but have no leaders after {DESCRIBE_TIMEOUT:.0f} s"
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ...broker.kafka.rights import give_rights
+from ...broker.kafka.acls import create_acls
 from ...schemas.acls import ROLES, Acl, acls
 from ...schemas.errors import InvalidInput
 from ...schemas.settings.mesh import MeshSettings
@@ -49,7 +49,7 @@ def print_acls(
     chosen = [acl for acl in acls(settings.topics()) if not role or acl.role in role]
     if apply:
         update = {"kafka": bootstrap} if bootstrap else {}
-        given = asyncio.run(give_rights(settings.model_copy(update=update), chosen, users))
+        given = asyncio.run(create_acls(settings.model_copy(update=update), chosen, users))
         say(f"{given} rights given", {"given": given}, as_json=as_json)
         return
     if as_json:

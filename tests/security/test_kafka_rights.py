@@ -15,8 +15,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError, for_code
 from modelmesh.broker.embedded.server import free_port
+from modelmesh.broker.kafka.acls import create_acls
 from modelmesh.broker.kafka.connection import admin_client, make_consumer, make_producer
-from modelmesh.broker.kafka.rights import give_rights as ask_for_rights
 from modelmesh.broker.kafka.topics import ensure_topics
 from modelmesh.cli.local.status import consumer_lag
 from modelmesh.producers.client import PredictionClient
@@ -262,8 +262,8 @@ async def test_a_role_gives_no_rights(guarded):
     before = await asyncio.to_thread(rights_of, guarded.owners, "modelmesh-")
     users = dict.fromkeys(ROLES, "modelmesh-worker")
     for role in ROLES:
-        with pytest.raises(Forbidden, match=r"may not give rights.*super\.users"):
-            await ask_for_rights(guarded.as_role(role), acls(guarded.settings.topics()), users)
+        with pytest.raises(Forbidden, match=r"may not create ACLs.*super\.users"):
+            await create_acls(guarded.as_role(role), acls(guarded.settings.topics()), users)
     assert await asyncio.to_thread(rights_of, guarded.owners, "modelmesh-") == before
 
 

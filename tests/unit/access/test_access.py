@@ -87,7 +87,7 @@ def test_a_wrong_redis_url_is_said_in_one_line():
     [
         ({"kafka_security": "SASL_SSL"}, "MODELMESH_KAFKA_USER"),
         ({"kafka_security": "SSL", "kafka_ca": "/nowhere.pem"}, "/nowhere.pem"),
-        ({"kafka_security": "SSL", "kafka_ca": __file__}, "no PEM file"),
+        ({"kafka_security": "SSL", "kafka_ca": __file__}, "not a PEM file"),
     ],
 )
 def test_settings_for_kafka_that_cannot_be_used_are_named(settings, says):

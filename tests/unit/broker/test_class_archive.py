@@ -1,4 +1,4 @@
-"""The JVM's class archive: written by the first broker that stops, used by those after it, for one Java and one set of jars."""
+"""The JVM's class archive: written by the first broker that stops, used by later ones with the same Java and jars."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def _archive(folder: Path, java: Path, jars: list[Path]) -> ClassArchive:
 
 
 def test_the_first_writes_and_the_second_reads(tmp_path: Path) -> None:
-    """What was written is moved to where the next one looks for it."""
+    """A written archive is moved into the cache."""
     java, jars = tmp_path / "java", [Path("kafka.jar")]
     java.touch()
     first = _archive(tmp_path, java, jars)
@@ -27,8 +27,8 @@ def test_the_first_writes_and_the_second_reads(tmp_path: Path) -> None:
     assert not written.exists()
 
 
-def test_another_java_or_other_jars_have_one_of_their_own(tmp_path: Path) -> None:
-    """An archive fits the Java and the class path that it was made with."""
+def test_another_java_or_other_jars_have_their_own_archive(tmp_path: Path) -> None:
+    """An archive is valid only for its Java and class path."""
     java, newer = tmp_path / "java", tmp_path / "newer"
     java.touch()
     newer.touch()
@@ -40,8 +40,8 @@ def test_another_java_or_other_jars_have_one_of_their_own(tmp_path: Path) -> Non
         assert other.options()[0].startswith("-XX:ArchiveClassesAtExit=")
 
 
-def test_a_broker_that_wrote_none_leaves_none(tmp_path: Path) -> None:
-    """A killed JVM writes nothing; then the next one tries."""
+def test_a_broker_that_wrote_no_archive_leaves_none(tmp_path: Path) -> None:
+    """A killed JVM writes nothing; the next one tries again."""
     java = tmp_path / "java"
     java.touch()
     archive = _archive(tmp_path, java, [])

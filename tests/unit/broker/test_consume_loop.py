@@ -1,4 +1,4 @@
-"""The consume loop on a consumer that is scripted: it fetches, pauses and commits as the partitions' states say."""
+"""The consume loop with a scripted consumer: it fetches, pauses and commits by the partitions' states."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ P = TopicPartition("t", 0)
 
 
 class Consumer:
-    """Gives the batches that are put into it; keeps what is committed."""
+    """Returns the batches that are put into it, and collects commits."""
 
     def __init__(self, end):
         self.batches, self.commits, self.end, self.paused = asyncio.Queue(), [], end, False
@@ -59,7 +59,7 @@ async def until(condition):
 
 @asynccontextmanager
 async def running(consumer, **options):
-    """Run a loop; the deliveries of what it handled and of its dead letters, by offset."""
+    """Run a loop; yield it with the deliveries of handled records and of dead letters, by offset."""
     handled, letters = {}, {}
     loop = ConsumeLoop(
         consumer,
@@ -80,7 +80,7 @@ async def running(consumer, **options):
         await task
 
 
-async def test_it_pauses_at_the_limit_commits_what_is_finished_and_ends_clean():
+async def test_it_pauses_at_the_limit_commits_finished_records_and_ends_clean():
     consumer = Consumer(4)
     async with running(consumer, queue_limit=4) as (loop, handled, _):
         consumer.batches.put_nowait([0, 1, 2, 3])
@@ -97,12 +97,12 @@ async def test_it_pauses_at_the_limit_commits_what_is_finished_and_ends_clean():
     assert consumer.commits[-1] == (4, CLEAN)
 
 
-async def test_nothing_is_committed_of_a_partition_that_was_taken_away():
+async def test_nothing_is_committed_for_a_revoked_partition():
     consumer = Consumer(2)
     async with running(consumer) as (loop, handled, _):
         consumer.batches.put_nowait([0, 1])
         await until(lambda: len(handled) == 2)
-        await loop.on_partitions_revoked({P})  # after the drain's time, with both in hand
+        await loop.on_partitions_revoked({P})  # after the drain timeout, with both in hand
         before = list(consumer.commits)
         handled[0].finish()
         handled[1].finish()
@@ -110,7 +110,7 @@ async def test_nothing_is_committed_of_a_partition_that_was_taken_away():
     assert consumer.commits == before == [(0, IN_USE)]
 
 
-async def test_after_a_death_records_are_tried_alone_and_no_mark_passes_an_open_dead_letter():
+async def test_after_a_crash_records_are_tried_alone_and_no_commit_passes_an_open_dead_letter():
     consumer = Consumer(3)
 
     async def commits(partitions):
@@ -119,7 +119,7 @@ async def test_after_a_death_records_are_tried_alone_and_no_mark_passes_an_open_
     async with running(consumer, read_commits=commits) as (_, handled, letters):
         consumer.batches.put_nowait([0, 1, 2, 3])
         await until(lambda: letters)
-        for _ in range(20):  # rounds in which it could go on
+        for _ in range(20):  # turns of the loop in which it could continue
             await asyncio.sleep(0)
         assert (handled, consumer.commits) == ({}, [])
         letters[0].finish()
@@ -129,7 +129,7 @@ async def test_after_a_death_records_are_tried_alone_and_no_mark_passes_an_open_
         await until(lambda: 2 in handled)
         assert 3 not in handled
         handled[2].finish()
-        await until(lambda: 3 in handled)  # written after the death: as usual
+        await until(lambda: 3 in handled)  # written after the crash: handled as usual
         assert consumer.commits[-1] == (3, IN_USE)
         handled[3].finish()
     assert consumer.commits[-1] == (4, CLEAN)

@@ -10,7 +10,7 @@ LIMIT = 4
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.randoms())
-def test_only_a_finished_beginning_is_committable(gaps, random):
+def test_only_a_finished_prefix_is_committable(gaps, random):
     offsets, offset = [], 0
     for gap in gaps:  # compaction leaves holes
         offset += 1 + gap
@@ -28,7 +28,7 @@ def test_only_a_finished_beginning_is_committable(gaps, random):
         assert len(state) == len(offsets) - len(finished)
 
 
-def test_finishing_what_was_never_taken_changes_nothing():
+def test_finishing_an_unknown_record_changes_nothing():
     state = PartitionState(LIMIT)
     assert not state.finish(7)
     assert (state.position, state.next_commit(), len(state)) == (None, None, 0)
@@ -37,21 +37,21 @@ def test_finishing_what_was_never_taken_changes_nothing():
 @pytest.mark.parametrize(
     ("offset", "metadata", "end", "expected"),
     [
-        (5, CLEAN, 9, None),  # its owner ended in order
-        (None, IN_USE, 9, None),  # nobody has ever committed
+        (5, CLEAN, 9, None),  # its owner ended cleanly
+        (None, IN_USE, 9, None),  # never committed
         (-1, IN_USE, 9, None),
         (9, IN_USE, 9, None),  # nothing was in hand
         (5, IN_USE, 9, PoisonCheck(9)),
         (5, TRYING, 9, PoisonCheck(9, poison=5)),
-        (5, TRYING, 5, None),  # the log has forgotten it
+        (5, TRYING, 5, None),  # the record is no longer in the log
     ],
 )
-def test_a_commit_tells_what_may_have_ended_its_owner(offset, metadata, end, expected):
+def test_a_commit_gives_the_check_of_its_partition(offset, metadata, end, expected):
     assert PoisonCheck.after(offset, metadata, end) == expected
 
 
 class Partition(RuleBasedStateMachine):
-    """A partition, and the processes that own it one after the other; some records end the process that handles them."""
+    """A partition and its successive owners; some records crash the process that handles them."""
 
     def __init__(self):
         super().__init__()
@@ -59,21 +59,21 @@ class Partition(RuleBasedStateMachine):
         self.poison: set[int] = set()
         self.kills: dict[int, int] = {}
         self.dead_letters: set[int] = set()
-        self.done: set[int] = set()  # by whichever owner
+        self.done: set[int] = set()  # by any owner
         self.commit: tuple[int, str] | None = None
         self.disturbed = False  # by something other than poison
         self.begin()
 
     def begin(self):
-        """A new owner goes on where the commit says."""
+        """Start a new owner at the committed offset."""
         self.state = PartitionState(LIMIT)
         self.next = self.commit[0] if self.commit is not None else 0
         self.in_hand: set[int] = set()
         self.finished: set[int] = set()  # of this owner
-        self.checked: list[int] = []  # the records of a fetch that are still to be handled one at a time
+        self.checked: list[int] = []  # fetched records that wait to be handled one at a time
         self.fetched: list[int] = []
 
-    def say(self, commit, *, lost=False):
+    def do_commit(self, commit, *, lost=False):
         if commit is None:
             return
         assert self.commit is None or commit[0] >= self.commit[0]
@@ -83,7 +83,7 @@ class Partition(RuleBasedStateMachine):
             self.state.committed(commit[0])
 
     def handle(self, offset):
-        """Return whether the process is still there."""
+        """Return whether the process survives the record."""
         if offset in self.poison:
             self.kills[offset] = self.kills.get(offset, 0) + 1
             self.begin()
@@ -101,12 +101,12 @@ class Partition(RuleBasedStateMachine):
         return [offset for offset in self.log if offset >= self.next]
 
     @precondition(lambda self: self.waiting() and not self.state.paused)
-    @rule(most=st.integers(1, 6), commits_readable=st.booleans())
-    def fetch(self, most, commits_readable=True):
-        records = self.waiting()[:most]
+    @rule(limit=st.integers(1, 6), commits_readable=st.booleans())
+    def fetch(self, limit, commits_readable=True):
+        records = self.waiting()[:limit]
         if not self.state.owned and commits_readable:
             check = PoisonCheck.after(*self.commit, self.log[-1] + 1) if self.commit is not None else None
-            self.say(self.state.own(check, records[0]))
+            self.do_commit(self.state.own(check, records[0]))
         self.disturbed |= not commits_readable
         self.next = records[-1] + 1
         self.state.take(records)
@@ -121,7 +121,7 @@ class Partition(RuleBasedStateMachine):
             assert self.state.pause_if_full() == (len(self.in_hand) >= LIMIT)
 
     def end_check(self):
-        self.say(self.state.next_commit())
+        self.do_commit(self.state.next_commit())
         until = self.state.check.until
         self.state.end_check(self.fetched[-1])
         if all(self.handle(offset) for offset in self.fetched if offset >= until):
@@ -136,7 +136,7 @@ class Partition(RuleBasedStateMachine):
             self.dead_letters.add(offset)
             self.in_hand.add(offset)
         else:
-            self.say(self.state.try_alone(offset), lost=lost)
+            self.do_commit(self.state.try_alone(offset), lost=lost)
             if not self.handle(offset):
                 return
         if not self.checked and offset == self.state.check.poison:
@@ -169,7 +169,7 @@ class Partition(RuleBasedStateMachine):
 
     @rule(lost=st.booleans())
     def commit_now(self, lost=False):
-        self.say(self.state.next_commit(), lost=lost)
+        self.do_commit(self.state.next_commit(), lost=lost)
 
     @rule()
     def crash(self):
@@ -184,33 +184,33 @@ class Partition(RuleBasedStateMachine):
         left = bool(self.in_hand)
         last = self.state.last_commit()
         assert last is None or (last[1] == CLEAN) == (not left and self.state.check is None)
-        self.say(last)
+        self.do_commit(last)
         self.begin()
 
     @invariant()
-    def nothing_open_is_passed(self):
+    def no_commit_passes_an_open_record(self):
         if self.commit is not None:
             assert all(offset in self.done for offset in self.log if offset < self.commit[0])
 
     @invariant()
-    def what_is_in_hand_is_counted(self):
+    def records_in_hand_are_counted(self):
         untried = {offset for offset in self.checked if offset not in self.in_hand}
         assert len(self.state) >= len(self.in_hand | untried)
         assert all(offset in self.state for offset in self.in_hand | untried)
 
     @invariant()
-    def a_mark_stays_as_long_as_its_record_is_tried(self):
+    def a_mark_stays_while_its_record_is_tried(self):
         if self.state.check is not None and len(self.in_hand) == 1 and self.commit == (min(self.in_hand), TRYING):
             assert self.state.next_commit() is None
 
     @invariant()
-    def poison_ends_two_processes_at_most_and_nothing_else_is_blamed(self):
+    def poison_crashes_at_most_two_processes_and_no_other_record_is_blamed(self):
         if not self.disturbed:
             assert all(times <= 2 for times in self.kills.values())
             assert self.dead_letters <= self.poison
 
     def teardown(self):
-        """Left alone, the owners come to the end of the log, whatever was in it."""
+        """Without further crashes, the owners reach the end of the log."""
         for _ in range(20 * len(self.log) + 20):
             if self.in_hand:
                 self.finish(min(self.in_hand))

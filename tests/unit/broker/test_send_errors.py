@@ -1,4 +1,4 @@
-"""Sends that are refused for good: their caller is told, the junk is put aside in a size that fits, and the offset moves on."""
+"""Permanently refused sends: the caller gets an error, the dead letter fits, and the offset moves on."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ SETTINGS = Settings(name="tests")
 
 
 class Log:
-    """A producer that refuses by rule, like a broker; `taken` are (topic, value, headers)."""
+    """A producer that refuses records by a rule; `taken` are (topic, value, headers)."""
 
     def __init__(self, refuse=lambda topic, size: None):
         self.taken, self.keys = [], []
@@ -41,7 +41,7 @@ class Log:
 
 
 class Loop:
-    """What a delivery reports to."""
+    """Collects what a delivery reports."""
 
     def __init__(self):
         self.finished, self.failure = [], None
@@ -58,13 +58,13 @@ def limited(topic, size):
 
 
 async def put_through(record, use, refuse=limited):
-    """Hand a record to an reply_writer by `use`; return the log, the loop that it was finished in, and the request read."""
+    """Pass a record to a ReplyWriter by `use`; return the log and the loop."""
     log, loop = Log(refuse), Loop()
     outbox = Outbox(log)
     reply_writer = ReplyWriter(SETTINGS, outbox)
     delivery = Delivery(loop, TopicPartition(record.topic, 0), record.offset)
     use(reply_writer, record, delivery)
-    for _ in range(5):  # a refusal queues what is sent in its place
+    for _ in range(5):  # a refusal queues an error reply
         await outbox.flushed()
         await asyncio.sleep(0)
     return log, loop
@@ -86,7 +86,7 @@ def status_of(headers):
 @pytest.mark.parametrize(
     "error", [errors.MessageSizeTooLargeError("x"), errors.InvalidTopicError("x"), ValueError("x")]
 )
-async def test_a_refusal_for_good_finishes_the_record(error):
+async def test_a_permanent_refusal_finishes_the_record(error):
     def use(reply_writer, record, delivery):
         reply_writer.reply(request(), delivery, b"{}")
 
@@ -97,7 +97,7 @@ async def test_a_refusal_for_good_finishes_the_record(error):
 
 
 @pytest.mark.parametrize("error", [errors.KafkaTimeoutError("x"), errors.NotLeaderForPartitionError("x"), OSError("x")])
-async def test_a_refusal_for_now_brings_the_record_again(error):
+async def test_a_temporary_refusal_fails_the_loop(error):
     def use(reply_writer, record, delivery):
         reply_writer.reply(request(), delivery, b"{}")
 
@@ -105,7 +105,7 @@ async def test_a_refusal_for_now_brings_the_record_again(error):
     assert (loop.finished, loop.failure) == ([], error)
 
 
-async def test_an_answer_that_the_log_does_not_take_becomes_an_error_that_it_takes():
+async def test_an_answer_that_is_refused_becomes_an_error_reply():
     def use(reply_writer, record, delivery):
         reply_writer.reply(request(nonce="n" * 32), delivery, b"x" * 5000, version="1.0.0")
 
@@ -113,7 +113,7 @@ async def test_an_answer_that_the_log_does_not_take_becomes_an_error_that_it_tak
     log, loop = await put_through(record_of([], b""), use, refuse=too_large)
     [(topic, value, headers)] = log.taken
     assert (topic, status_of(headers), orjson.loads(value)["code"]) == ("modelmesh.replies", 413, "too_large")
-    assert log.keys == [b"n" * 32]  # under which its client looks for it
+    assert log.keys == [b"n" * 32]  # by which its client finds it
     assert (loop.finished, loop.failure) == ([7], None)
 
 
@@ -128,12 +128,12 @@ async def test_an_answer_that_the_log_does_not_take_becomes_an_error_that_it_tak
     ],
 )
 async def test_a_request_that_is_too_large_is_answered_413(extra):
-    asked = request(**extra)
+    sent = request(**extra)
 
     def use(reply_writer, record, delivery):
         assert reply_writer.read_request(record, delivery) is None
 
-    log, loop = await put_through(record_of(asked.headers(), asked.body), use)
+    log, loop = await put_through(record_of(sent.headers(), sent.body), use)
     [(topic, value, headers)] = log.taken
     problem = orjson.loads(value)
     assert (topic, status_of(headers), problem["status"]) == ("modelmesh.replies", 413, 413)
@@ -155,7 +155,7 @@ headers_of_all_kinds = st.lists(
     st.none() | st.sampled_from([0, 1, 4 * 2**20, 4 * 2**20 + 1, 30_000_000]),
     st.integers(0, 2**21),
 )
-def test_a_dead_letter_fits_whatever_the_record_was_and_says_what_is_missing(headers, size, key):
+def test_a_dead_letter_of_any_record_fits_and_describes_what_is_missing(headers, size, key):
     value = None if size is None else bytes(size)
     kept, added = dead_letter(
         headers,
@@ -183,7 +183,7 @@ def test_a_dead_letter_fits_whatever_the_record_was_and_says_what_is_missing(hea
 
 
 @pytest.mark.parametrize("count", [0, 1, 200_000])
-async def test_what_cannot_be_read_is_put_aside_and_finished(count):
+async def test_an_unreadable_record_is_dead_lettered_and_finished(count):
     headers = [("h", bytes(50))] * count
 
     def use(reply_writer, record, delivery):
@@ -197,7 +197,7 @@ async def test_what_cannot_be_read_is_put_aside_and_finished(count):
     assert (loop.finished, loop.failure) == ([7], None)
 
 
-async def test_a_letter_that_holds_a_part_is_not_sent_again():
+async def test_a_partial_dead_letter_is_not_redriven():
     kept, added = dead_letter([], bytes(100), max_bytes=10, reason="too large", source="t/0/7")
     letter = DeadLetter.from_record(ConsumerRecord("d", 0, 1, 0, 0, b"", kept, None, 0, 0, tuple(added)))
     with pytest.raises(RequestTooLarge, match=r"first 100 of 100 bytes.*t/0/7"):

@@ -1,4 +1,4 @@
-"""What a machine without Java, network or free ports is told."""
+"""Error messages on a machine without Java, network or free ports."""
 
 import socket
 import sys
@@ -21,7 +21,7 @@ def test_without_java_the_message_says_what_to_install(monkeypatch):
         java.find_java()
 
 
-def test_an_old_java_is_passed_over(monkeypatch, tmp_path):
+def test_an_old_java_is_skipped(monkeypatch, tmp_path):
     old = tmp_path / "bin" / "java"
     old.parent.mkdir()
     old.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
@@ -55,9 +55,9 @@ def test_a_folder_keeps_the_port_it_had(tmp_path):
     assert choose_port(tmp_path) == port
 
 
-def test_a_port_is_given_out_once_though_nobody_listens_on_it_yet(tmp_path, monkeypatch):
+def test_a_port_is_returned_only_once(tmp_path, monkeypatch):
     monkeypatch.setattr(server, "PORTS", range(20_000, 20_010))
-    monkeypatch.setattr(server, "_given", set())
+    monkeypatch.setattr(server, "_assigned", set())
     monkeypatch.setattr(server.random.SystemRandom, "sample", lambda self, ports, count: list(ports))
     first = choose_port(tmp_path / "a", preferred=19_999)
     assert first == 19_999

@@ -1,4 +1,4 @@
-"""Batches that a consumer cannot decode: each is passed over as one record that says so, and those behind it are read."""
+"""Batches that a consumer cannot decode: each is replaced by one record with the reason, and later ones are read."""
 
 import gzip
 import zlib
@@ -44,7 +44,7 @@ def read(*batches):
 
 
 def broken(body, old, new):
-    """The batch with other bytes in it and a CRC that fits."""
+    """Replace bytes of the batch and correct its CRC."""
     from aiokafka.record.util import calc_crc32c
 
     assert body.count(old) == 1
@@ -54,12 +54,12 @@ def broken(body, old, new):
 
 @pytest.mark.parametrize("codec", CODECS)
 @given(values=st.lists(st.binary(max_size=300), min_size=1, max_size=5))
-def test_what_can_be_decoded_is_read_as_it_is(codec, values):
+def test_decodable_batches_are_read_unchanged(codec, values):
     assert [record.value for record in read(batch(5, values, codec))] == values
 
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
-def test_a_batch_that_unpacks_to_too_much_is_passed_over(codec, monkeypatch):
+def test_a_batch_that_decompresses_to_too_much_is_skipped(codec, monkeypatch):
     read_tolerantly(0)
     monkeypatch.setattr(tolerant_records, "_limit", 2_000_000)
     found = read(
@@ -70,14 +70,14 @@ def test_a_batch_that_unpacks_to_too_much_is_passed_over(codec, monkeypatch):
     assert b"2000000" in dict(found[1].headers)[UNREADABLE]
 
 
-def test_a_header_that_is_no_text_is_passed_over():
+def test_a_header_that_is_not_utf_8_is_skipped():
     body, _ = batch(1, [b"x"], headers=[("marker", b"1")])
     found = read(batch(0, [b"a"]), (broken(body, b"marker", b"\xff\xfe\xfdker"), 1), batch(2, [b"b"]))
     assert [(record.offset, record.value) for record in found] == [(0, b"a"), (1, b""), (2, b"b")]
     assert UNREADABLE in dict(found[1].headers)
 
 
-def test_a_codec_that_nobody_knows_is_passed_over():
+def test_an_unknown_codec_is_skipped():
     body, _ = batch(1, [b"x"])
     attributes = body[13:15]
     assert attributes == b"\0\0"
@@ -89,7 +89,7 @@ def test_a_codec_that_nobody_knows_is_passed_over():
 
 
 @given(st.binary(max_size=200), st.binary(max_size=50))
-def test_gunzip_is_gunzip(data, more):
+def test_gunzip_reads_several_members_and_refuses_a_cut_stream(data, more):
     assert tolerant_records._gunzip(gzip.compress(data) + gzip.compress(more)) == data + more
     with pytest.raises((ValueError, zlib.error)):
         tolerant_records._gunzip(gzip.compress(data)[:-1])

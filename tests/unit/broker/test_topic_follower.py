@@ -1,4 +1,4 @@
-"""A record that a reader cannot use is put aside, and those behind it are used, whatever it is."""
+"""A malformed record goes to the dead letters, and those behind it are read."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ SETTINGS = Settings(name="tests")
 
 
 class Sent:
-    """An outbox that keeps what it is given."""
+    """An outbox that collects dead letters."""
 
     def __init__(self):
         self.letters = []
@@ -34,7 +34,7 @@ class Sent:
 
 
 class Consumer:
-    """Gives out records once."""
+    """Returns the records of one fetch."""
 
     def __init__(self, values, headers):
         self._records = [
@@ -78,11 +78,10 @@ def test_no_record_ends_a_view(view, dead_letters, some):
     assert letters[-1] == (
         "modelmesh.dead-letters",
         b"t/0/%d" % (len(dead_letters) + 1),
-    )  # the last one is none for any of them
+    )  # the last record is malformed for all views
 
 
-async def test_a_release_of_a_model_that_no_topic_can_be_named_after_is_none():
-
+async def test_a_release_with_an_invalid_model_name_is_dead_lettered():
     sent = Sent()
     view = ReleasesView(SETTINGS, sent)
     bad = full().model_copy(update={"model": "No Name!"})
