@@ -1,4 +1,4 @@
-"""The projection of the events into the database: the history that people ask for."""
+"""Projects the events into the database, as the releases' history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class HistoryProjection:
-    """Writes each event once, by its id. While the database is away it waits; the offsets wait with it."""
+    """Writes each event once, by its id. While the database is unavailable it waits, without committing offsets."""
 
     def __init__(self, settings: ControlSettings, outbox: Outbox) -> None:
         self._dead_letters = DeadLetterWriter(settings, outbox)
@@ -32,9 +32,9 @@ class HistoryProjection:
 
     async def run(self) -> None:
         """Project until cancelled."""
-        await write_with_retries(self._settings.database_url, "history", self._follow, self._say)
+        await write_with_retries(self._settings.database_url, "history", self._follow, self._set_state)
 
-    def _say(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         self.state = state
 
     async def _follow(self, engine: AsyncEngine) -> None:
@@ -47,29 +47,29 @@ class HistoryProjection:
                 batches = await consumer.getmany(timeout_ms=1000)
                 records = [record for batch in batches.values() for record in batch]
                 if records:
-                    await self._write_what_fits(engine, records)
+                    await self._write_or_split(engine, records)
                     await consumer.commit()
         finally:
             await consumer.stop()
 
-    async def _write_what_fits(self, engine: AsyncEngine, records: list[ConsumerRecord]) -> None:
-        """Write events together. Where the database refuses what one of them holds, write the others alone.
+    async def _write_or_split(self, engine: AsyncEngine, records: list[ConsumerRecord]) -> None:
+        """Write events in one transaction. If the database refuses the data of one, write each on its own.
 
-        Else that one would be tried for ever, or end the role, and nothing behind it would be written.
+        Otherwise that event would block all later ones.
         """
         try:
             await self._write(engine, records)
         except (OperationalError, InterfaceError, OSError):
-            raise  # the database is away: all of them are tried again
+            raise  # the database is unavailable: all are retried
         except (SQLAlchemyError, ValueError, OverflowError, TypeError):
             if len(records) > 1:
                 for record in records:
-                    await self._write_what_fits(engine, [record])
+                    await self._write_or_split(engine, [record])
                 return
             [record] = records
             where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
             log.exception("record.unwritable", **where)
-            self._dead_letters.put(record, "the database does not take what this event holds")
+            self._dead_letters.put(record, "the database refuses the data of this event")
 
     async def _write(self, engine: AsyncEngine, records: list[ConsumerRecord]) -> None:
         async with AsyncSession(engine) as session, session.begin():
@@ -80,7 +80,7 @@ class HistoryProjection:
                     await _project_experiment(session, event)
                     await _project_difference(session, event)
                 except (ValidationError, KeyError, ValueError, OverflowError) as error:
-                    # Not an event, or one whose data nobody of ours wrote.
+                    # Not an event, or one with invalid data.
                     log.warning("record.malformed", topic=record.topic, offset=record.offset, error=str(error)[:200])
                     self._dead_letters.put(record, f"not an event: {type(error).__name__}: {error}")
                     continue
@@ -105,7 +105,7 @@ def _row(event: Event) -> DeploymentRow:
 
 
 async def _project_difference(session: AsyncSession, event: Event) -> None:
-    """Let the registry know of a compiled form that is wrong: the version is deployed without it from now on."""
+    """Mark a wrong compiled form in the registry, so that later deployments do not use it."""
     if not isinstance(event, VersionDiffers):
         return
     named = (ModelRow.name == event.model, VersionRow.artifact_digest == event.data.digest)

@@ -1,4 +1,4 @@
-"""What the control plane knows, as metrics: read from the topics that it writes, when somebody scrapes."""
+"""The control plane's metrics, computed at each scrape from the topics that it writes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MAX_FEATURES = 100
 
 
 class ControlMetrics:
-    """Releases, canaries, drift, and what happened since this process began."""
+    """Releases, canaries, drift, and counts of events since the start of this process."""
 
     def __init__(self, settings: MeshSettings, registry: CollectorRegistry) -> None:
         self._releases = ReleasesView(settings, None)
         self._statistics = StatisticsView(settings)
         self._events = TopicFollower(settings, settings.topics().events, self._on_event, from_end=True)
-        self._happened: Counter[str] = Counter()
+        self._event_counts: Counter[str] = Counter()
         self._rollbacks: Counter[str] = Counter()
         version = ("model", "version")
         for kind, name, help, labels, read in (
@@ -37,14 +37,14 @@ class ControlMetrics:
             ("gauge", "canary_percentage", "The candidate's share of the traffic", version, self._percentages),
             ("gauge", "drift_psi", "Population stability index", (*version, "feature"), self._drift),
             ("gauge", "drifting", "Whether a version's inputs drift", version, self._drifting),
-            ("gauge", "accuracy", "Share of the labelled rows of 24 h that were right", version, self._accuracy),
+            ("gauge", "accuracy", "Share of correct answers among the labelled rows of 24 h", version, self._accuracy),
             ("counter", "rollbacks", "Canaries rolled back", ("model",), self._rolled_back),
-            ("counter", "events", "What happened", ("kind",), self._kinds),
+            ("counter", "events", "Events by kind", ("kind",), self._kinds),
         ):
             add_scraped(registry, kind, name, help, labels, read)  # type: ignore[arg-type]
 
     def parts(self) -> dict[str, ReleasesView | StatisticsView | TopicFollower]:
-        """Return what must run for the metrics to be true, by name."""
+        """Return the background tasks by name."""
         return {
             "metrics' releases": self._releases,
             "metrics' statistics": self._statistics,
@@ -55,8 +55,8 @@ class ControlMetrics:
         try:
             event = read_event(record.value or b"")
         except ValidationError:
-            return  # the history says so
-        self._happened[event.kind] += 1
+            return  # the history reports it
+        self._event_counts[event.kind] += 1
         if event.kind == "canary.rolled_back":
             self._rollbacks[event.model] += 1
 
@@ -90,7 +90,7 @@ class ControlMetrics:
     def _accuracy(self) -> Iterator[tuple[tuple[str, str], float]]:
         for name, document in self._statistics.models("accuracy").items():
             if name not in self._releases.releases:
-                continue  # removed; the recorder may have told it once more
+                continue  # removed; the recorder may have published it once more
             for version, windows in document["versions"].items():
                 if (accuracy := windows.get("24 h", {}).get("accuracy")) is not None:
                     yield (name, version), float(accuracy)
@@ -103,8 +103,8 @@ class ControlMetrics:
                     yield name, version, figures
 
     def _rolled_back(self) -> Values:
-        # From 0 for every model: a counter that appears with its first event has no increase.
+        # From 0 for every model: Prometheus sees no increase if a counter first appears at 1.
         return [((name,), float(self._rollbacks[name])) for name in self._releases.releases]
 
     def _kinds(self) -> Values:
-        return [((kind,), float(count)) for kind, count in self._happened.items()]
+        return [((kind,), float(count)) for kind, count in self._event_counts.items()]

@@ -23,7 +23,7 @@ from .releases.app import ReleasesApp
 
 
 class ControlPlane(Role):
-    """The one writer of the releases."""
+    """The only writer of the releases."""
 
     def __init__(self, settings: ControlSettings) -> None:
         self._settings = settings
@@ -40,11 +40,11 @@ class ControlPlane(Role):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def health(self) -> dict[str, Any]:
-        """Ready when the table has been recovered; the history may lag behind without harm."""
+        """Ready when the tables have been recovered; the history may lag."""
         return {"ready": self._recovered, "history": self._projection.state}
 
     async def start(self, parts: Lifecycle) -> None:
-        """Hold the releases."""
+        """Start the app, the history and the metrics."""
         await parts.start("producer", self._producer.start(), self._producer.stop)
         parts.run("outbox", self._outbox.run())
         self._app.finalize()

@@ -1,4 +1,4 @@
-"""The Kafka client: publish a request, await its reply on a reply partition of one's own."""
+"""The Kafka client: publishes requests and awaits their replies on one partition of `replies`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from ..schemas import records
 from ..schemas.errors import BrokerUnavailable, from_problem
 from ..schemas.records import PredictionRequest, Priority, Reply
 from ..schemas.settings.client import ClientSettings
+from .in_flight_quota import InFlightQuota
+from .outage_detector import OutageDetector
 from .pending_requests import PendingRequest, PendingRequests
 from .request_checks import check_size, check_texts, checked_id, seconds_to_wait
 from .request_partitions import RequestPartitions
-from .room import Room
-from .silence import Silence
 
-# A request of this client's, which its caller awaits.
+# A request whose caller awaits the future.
 Pending: TypeAlias = PendingRequest[asyncio.Future[Reply]]
 
 
@@ -46,7 +46,7 @@ class PredictOptions(TypedDict, total=False):
 
 
 class PredictionClient:
-    """Ask for predictions over Kafka. Many requests can be in flight; use it as an async context manager.
+    """Requests predictions over Kafka, many at a time. Use it as an async context manager.
 
     ```python
     async with PredictionClient(kafka="127.0.0.1:9092") as client:
@@ -65,17 +65,17 @@ class PredictionClient:
         topics = self._settings.topics()
         self._requests = topics.requests
         self._replies = topics.replies
-        # Two clients may share a partition: each picks out its own answers by the nonces of its requests.
+        # Clients may share a partition: each recognizes its own replies by their nonces.
         self.reply_partition = crc32(self._settings.name.encode()) % topics.replies.partitions
         self._pending: PendingRequests[asyncio.Future[Reply]] = PendingRequests(
             RequestPartitions(topics.requests.partitions, crc32(self._settings.name.encode())),
             max_attempts=self._settings.max_attempts,
             retry_budget=self._settings.retry_budget,
-            least_delay=self._settings.retry_least,
+            min_delay=self._settings.retry_least,
             uniform=random.random,
         )
-        self.room = Room(self._settings.max_in_flight, self._settings.max_in_flight_bytes)
-        self._silence = Silence(self._settings.max_deadline)
+        self.quota = InFlightQuota(self._settings.max_in_flight, self._settings.max_in_flight_bytes)
+        self._outage = OutageDetector(self._settings.max_deadline)
         self._unacknowledged = 0
         self._open = False
 
@@ -88,7 +88,7 @@ class PredictionClient:
             self._replicas = ReplicaView(self._settings)
             running["replicas"] = self._replicas.run()
         else:
-            self._replicas = self._given_replicas  # somebody else follows it
+            self._replicas = self._given_replicas  # its owner runs it
         follower = TopicFollower(
             self._settings, self._replies, self._on_record, from_end=True, partitions=[self.reply_partition]
         )
@@ -114,45 +114,45 @@ class PredictionClient:
         await self._parts.__aexit__(kind, error, trace)
 
     async def failed(self) -> None:
-        """Return when the client is closed. Raises PartFailed when what sends or receives fails: no answer can come any more."""
+        """Return when the client is closed. Raises PartFailed if sending or receiving has failed, so that no answer can come."""
         await self._parts.until_stopped()
 
     @property
     def connected(self) -> bool:
-        """Whether the tasks that send and receive are at work."""
+        """Whether the tasks that send and receive are running."""
         return self._open and not self._parts.failed
 
     @property
     def answered(self) -> bool:
-        """Whether requests get answers, as far as any were asked lately."""
-        return not self._silence.lasts(self._now())
+        """Whether recent requests were answered; True if there were none."""
+        return not self._outage.active(self._now())
 
     @property
     def in_flight(self) -> int:
         """Requests without an answer."""
-        return self.room.places
+        return self.quota.requests
 
     @property
     def retries(self) -> int:
-        """How many times a request was sent again."""
+        """Number of retries."""
         return self._pending.retries
 
     @property
     def foreign(self) -> int:
-        """Replies on this partition to nothing that is in flight here: others', second, or late ones."""
+        """Replies on this partition to no request in flight here: of other clients, second or late ones."""
         return self._pending.foreign
 
     @property
     def mismatched(self) -> int:
-        """Replies under a nonce of this client's that are no answer to its request."""
+        """Replies with a nonce of this client that do not match the request otherwise."""
         return self._pending.mismatched
 
     @property
-    def taken(self) -> dict[str, int]:
-        """What is taken at the moment; all of it is 0 when nobody waits for anything."""
+    def in_use(self) -> dict[str, int]:
+        """Resources in use; all 0 when no request is in flight."""
         return {
-            "places": self.room.places,
-            "bytes": self.room.bytes,
+            "requests": self.quota.requests,
+            "bytes": self.quota.bytes,
             "pending": len(self._pending),
             "unacknowledged": self._unacknowledged,
         }
@@ -169,7 +169,7 @@ class PredictionClient:
         """Return the answer: {"model", "version", "outputs": {name: rows}}.
 
         `inputs` is a row, a list of rows or an object of named features; `deadline` is in seconds from now; `request_id` is a
-        label for logs and labels, and any number of requests may have the same. Raises the typed error of the reply
+        name for logs and labels and need not be unique. Raises the typed error of the reply
         (InvalidInput, ModelNotFound, NoWorker, ModelFailed, ...) or DeadlineExceeded.
         """
         body = json_of({"inputs": inputs})
@@ -182,7 +182,7 @@ class PredictionClient:
     async def predict_many(
         self, model: str, rows: Sequence[Any], **options: Unpack[PredictOptions]
     ) -> list[dict[str, Any]]:
-        """Return the answers to many rows, each a request of its own, all in flight at once."""
+        """Return the answers to many rows, each sent as its own request, all in parallel."""
         return list(await asyncio.gather(*(self.predict(model, row, **options) for row in rows)))
 
     async def send(
@@ -199,12 +199,12 @@ class PredictionClient:
         pinned_version: str = "",
         caller: str = "",
     ) -> Reply:
-        """Publish a body as it is; return the reply, which may be an error reply. `pinned_version` must answer, if given.
+        """Publish a body unchanged; return the reply, which may be an error reply. `pinned_version` must answer, if given.
 
-        `caller` is the name under which a gateway knows whoever asks it.
+        `caller` is the name of a gateway's caller.
 
-        When no answer comes in good time the request is sent again, on another road and within the retry budget; the first
-        answer is returned. Raises MalformedRequest, DeadlineExceeded, Overloaded or BrokerUnavailable.
+        If no answer comes in time, the request is sent again to another router, within the retry budget. The first answer is
+        returned. Raises MalformedRequest, DeadlineExceeded, Overloaded or BrokerUnavailable.
         """
         request_id = checked_id(request_id)
         check_size(body, self._settings.max_body_bytes)
@@ -225,19 +225,19 @@ class PredictionClient:
             caller=caller,
         )
         check_texts(request)
-        if seconds >= self._settings.deadline:  # whoever has less patience than most says nothing of the mesh
-            self._silence.asked(self._now())
-        self.room.take(len(body))
+        if seconds >= self._settings.deadline:  # shorter deadlines do not indicate an outage
+            self._outage.sent(self._now())
+        self.quota.acquire(len(body))
         try:
-            # Those whose callers have given up wait for Kafka too.
+            # Also counts requests whose callers have given up.
             if self._unacknowledged >= self._settings.max_in_flight:
-                raise BrokerUnavailable("Kafka has not taken the requests before this one")
+                raise BrokerUnavailable("Kafka has not acknowledged the previous requests")
             return await self._answer(request, seconds)
         finally:
-            self.room.give_back(len(body))
+            self.quota.release(len(body))
 
     async def _answer(self, request: PredictionRequest, seconds: float) -> Reply:
-        """Send a request and return its reply; whatever comes of it, nothing of it is left here."""
+        """Send a request and return its reply; remove it in any case."""
         loop = asyncio.get_running_loop()
         pending = self._pending.add(request, loop.create_future(), loop.time(), seconds)
         timer = loop.call_later(seconds, self._pending.expire, pending)
@@ -251,7 +251,7 @@ class PredictionClient:
             self._pending.remove(pending)
 
     def _send(self, pending: Pending) -> None:
-        """Send a request, the first time or again."""
+        """Send an attempt."""
         partition = self._pending.next_partition(pending, self._replicas.live())
         request = pending.request
         self._outbox.send(
@@ -263,29 +263,29 @@ class PredictionClient:
             acknowledged=partial(self._on_acknowledged, pending),
             expires=pending.expires,
         )
-        self._unacknowledged += 1  # behind the call: what was not queued is never acknowledged
+        self._unacknowledged += 1  # after the call: if it raises, nothing will be acknowledged
 
-    def _send_again_later(self, pending: Pending) -> None:
+    def _schedule_retry(self, pending: Pending) -> None:
         delay = self._pending.retry_delay(pending, self._now())
         if delay is not None:
-            pending.retry = asyncio.get_running_loop().call_later(delay, self._send_again, pending)
+            pending.retry = asyncio.get_running_loop().call_later(delay, self._retry, pending)
 
-    def _send_again(self, pending: Pending) -> None:
+    def _retry(self, pending: Pending) -> None:
         if pending.future.done():
             return
         if self._pending.retry(pending, self._now()):
             self._send(pending)
         else:
-            self._send_again_later(pending)
+            self._schedule_retry(pending)
 
     def _on_acknowledged(self, pending: Pending, sent: asyncio.Future[object]) -> None:
         self._unacknowledged -= 1
         if not sent.cancelled() and self._pending.sent(pending, sent.exception()):
-            self._send_again_later(pending)
+            self._schedule_retry(pending)
 
     def _on_record(self, record: ConsumerRecord) -> None:
         if self._pending.receive(record, self._now(), time.time()):
-            self._silence.answered()
+            self._outage.answered()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""Records that were put aside: list them, look at one, and send it on its way again."""
+"""Dead letters: list, read and redrive them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ADDED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that nobody could process. `number` names it: its offset among the dead letters."""
+    """A record that could not be processed. `number` is its offset in the topic of dead letters."""
 
     number: int
     at: float
@@ -44,28 +44,28 @@ class DeadLetter:
     headers: list[tuple[str, bytes]]
     value: bytes | None
     redriven: bool = False
-    cut: str = ""  # what of the record is missing here, in words; empty: nothing
+    cut: str = ""  # describes what is missing of the record; empty: nothing
 
     @property
     def topic(self) -> str:
-        """The topic that the record was in."""
+        """The record's topic."""
         return self.source.rpartition("/")[0].rpartition("/")[0]
 
     @property
     def request(self) -> PredictionRequest | None:
-        """The prediction request that it is, if it can be read as one."""
+        """The prediction request in the record, or None."""
         try:
             return PredictionRequest.from_record(self.headers, self.value)
         except MalformedRecord:
             return None
 
     def is_for(self, who: Caller) -> bool:
-        """Whether a caller may see it: one for some models sees their requests, and no record of any other kind."""
+        """Whether a caller may see it. A caller restricted to some models sees only their requests."""
         request = self.request if who.models else None
         return not who.models or (request is not None and who.sees(request.model))
 
     def document(self) -> dict[str, Any]:
-        """Return it as people see it: bytes as text, as far as they are text."""
+        """Return the letter as JSON, with bytes decoded to text."""
         return {
             "number": self.number,
             "at": self.at,
@@ -81,7 +81,7 @@ class DeadLetter:
 
     @classmethod
     def from_record(cls, record: ConsumerRecord) -> DeadLetter:
-        """Take a record of the dead letters apart again."""
+        """Parse a record of the dead letters."""
         added: dict[str, bytes] = {name: value for name, value in record.headers if name in _ADDED}
 
         def text(name: str) -> str:
@@ -101,8 +101,8 @@ class DeadLetter:
 
 
 def no_letter(number: int) -> NotFound:
-    """Return the error for a number that names none, or one that the caller may not know of."""
-    return NotFound(f"there is no dead letter {number}: `modelmesh dead-letters list` shows those that there are")
+    """Return the error for an unknown number, or one that the caller may not see."""
+    return NotFound(f"there is no dead letter {number}: `modelmesh dead-letters list` shows the existing ones")
 
 
 def _missing(added: dict[str, bytes], value: bytes | None) -> str:
@@ -113,7 +113,7 @@ def _missing(added: dict[str, bytes], value: bytes | None) -> str:
             f"it holds the first {len(value or b'')} of {full.decode(errors='replace')} bytes (SHA-256 {digest})"
         )
     if (count := added.get(records.CUT_HEADERS)) is not None:
-        missing.append(f"it does not hold all of the {count.decode(errors='replace')} headers as they were")
+        missing.append(f"it lacks some of the {count.decode(errors='replace')} headers, or parts of them")
     return " and ".join(missing)
 
 
@@ -122,14 +122,14 @@ def _text(value: bytes | None) -> str | None:
 
 
 class DeadLetters:
-    """The dead letters of one mesh, straight from Kafka."""
+    """The dead letters of one mesh, read from Kafka."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._topic = settings.topics().dead_letters.name
 
     async def list(self, newest: int | None = None) -> list[DeadLetter]:
-        """Return the dead letters in order; only the newest so many, if a number is given. Raises BrokerUnavailable."""
+        """Return the dead letters in order, only the `newest` if given. Raises BrokerUnavailable."""
         letters: dict[int, DeadLetter] = {}
         redriven: set[int] = set()
         async for record in self._records():
@@ -138,7 +138,7 @@ class DeadLetters:
                 redriven.add(int(mark))
             else:
                 letters[record.offset] = DeadLetter.from_record(record)
-        # Several readers of one record put it aside, each for itself and again after a restart: the first stands for all.
+        # Each reader of a record writes a letter, and again after a restart: only the first is listed.
         first: dict[str, int] = {}
         for number, letter in letters.items():
             first.setdefault(letter.source, number)
@@ -149,23 +149,23 @@ class DeadLetters:
         return found[-newest:] if newest else found
 
     async def get(self, number: int) -> DeadLetter:
-        """Return one. Raises NotFound or BrokerUnavailable."""
+        """Return one letter. Raises NotFound or BrokerUnavailable."""
         for letter in await self.list():
             if letter.number == number:
                 return letter
         raise no_letter(number)
 
     async def redrive(self, letter: DeadLetter) -> Reply | None:
-        """Send a record on its way again, and note that; return the reply if it is a prediction request.
+        """Send a record again, and mark its letter as redriven; return the reply if it is a prediction request.
 
-        A request goes in anew, under an id and a deadline of its own: the old id has its outcome. Any other record goes back
-        to its topic as it was. Raises RequestTooLarge for a letter that does not hold the whole record, Forbidden where this
-        process may not write to the record's topic.
+        A request is sent with a new id and deadline, since the old id already has an outcome. Any other record is written to
+        its topic unchanged. Raises RequestTooLarge if the letter holds only a part of the record, Forbidden if this process
+        may not write to the record's topic.
         """
         if letter.cut:
             raise RequestTooLarge(
-                f"dead letter {letter.number} cannot be sent again: {letter.cut}; the record is at {letter.source}, for "
-                "as long as its topic keeps it"
+                f"dead letter {letter.number} cannot be sent again: {letter.cut}; the record is at {letter.source} "
+                "until its topic's retention ends"
             )
         reply = None
         request = letter.request
@@ -189,8 +189,8 @@ class DeadLetters:
             await producer.send_and_wait(self._topic, None, key=letter.source.encode(), headers=mark)
         except TopicAuthorizationFailedError as error:
             raise Forbidden(
-                f"dead letter {letter.number} cannot be sent again from here: Kafka lets this user not write to "
-                f"{letter.topic[:200]} (`modelmesh acls` says who may)"
+                f"dead letter {letter.number} cannot be sent again from here: Kafka does not let this user write to "
+                f"{letter.topic[:200]} (`modelmesh acls` shows who may)"
             ) from error
         finally:
             await producer.stop()

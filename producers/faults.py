@@ -1,4 +1,4 @@
-"""Switch faults on and off, for rehearsals and tests."""
+"""Switches injected faults on and off."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ..schemas.payloads.event_data import FaultStartedData, FaultStoppedData
 from ..schemas.payloads.events import ChaosStarted, ChaosStopped
 from ..schemas.settings.mesh import MeshSettings
 
-HEARD_WITHIN = 3.0
+HEARTBEAT_WAIT = 3.0
 
 
 class FaultInjector:
-    """Puts faults on the log, where every role that has chaos switched on reads them. Use as an async context manager."""
+    """Writes faults to Kafka, where all roles with chaos enabled read them. Use as an async context manager."""
 
     def __init__(self, settings: MeshSettings) -> None:
         self._settings = settings
@@ -51,12 +51,12 @@ class FaultInjector:
         await self._parts.__aexit__(kind, error, trace)
 
     def active(self) -> list[Fault]:
-        """Return the faults that are on."""
+        """Return the active faults."""
         return self._view.active()
 
     async def start(self, fault: Fault) -> None:
-        """Switch a fault on. Raises Unavailable when no replica would take notice."""
-        if not await self._listened_to():
+        """Switch a fault on. Raises Unavailable if no live replica has chaos enabled."""
+        if not await self._has_listeners():
             raise Unavailable("no running router or worker has chaos switched on: start them with MODELMESH_CHAOS=true")
         await self._producer.send_and_wait(
             self._topic.name, fault.model_dump_json().encode(), key=fault.fault_id.encode()
@@ -87,19 +87,19 @@ class FaultInjector:
 
     @contextlib.asynccontextmanager
     async def on(self, fault: Fault) -> AsyncIterator[Fault]:
-        """Keep a fault on for as long as the block lasts, at most until it ends by itself."""
+        """Keep a fault on during the block, or until it expires."""
         await self.start(fault)
         try:
             yield fault
         finally:
             await self.stop(fault.fault_id)
 
-    async def _listened_to(self) -> bool:
+    async def _has_listeners(self) -> bool:
         view = ReplicaView(self._settings)
         following = asyncio.create_task(view.run())
         try:
-            give_up = time.monotonic() + HEARD_WITHIN
-            while time.monotonic() < give_up:
+            deadline = time.monotonic() + HEARTBEAT_WAIT
+            while time.monotonic() < deadline:
                 if any(beat.chaos for beat in view.live()):
                     return True
                 await view.changed(timeout=0.2)

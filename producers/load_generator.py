@@ -1,4 +1,4 @@
-"""Ask for many predictions, so many at once or so many a second, and say how it went."""
+"""Generates load: many predictions, at a given concurrency or rate, and a report of them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any, TypeAlias
 
 from ..schemas.errors import ModelMeshError
 
-# Sends request number n; returns the rows of the batch that it was served in. Raises ModelMeshError.
+# Sends request number n; returns the rows of its batch. Raises ModelMeshError.
 Ask: TypeAlias = Callable[[int], Awaitable[int]]
 
 
 @dataclass
 class LoadReport:
-    """What came of a load, while it runs and after. Latencies are in seconds, of the requests that were answered."""
+    """The results of a load, while it runs and after. Latencies are in seconds, of answered requests."""
 
     sent: int = 0
     latencies: list[float] = field(default_factory=list)
@@ -28,11 +28,11 @@ class LoadReport:
 
     @property
     def answered(self) -> int:
-        """Requests with a prediction as answer."""
+        """Number of requests that were answered with a prediction."""
         return len(self.latencies)
 
     def summary(self) -> dict[str, Any]:
-        """Return counts, rate (answers/s), latencies in milliseconds and the mean batch that an answer came from."""
+        """Return counts, rate (answers/s), latencies in milliseconds and the mean batch size per answer."""
         ordered = sorted(self.latencies)
         return {
             "sent": self.sent,
@@ -46,14 +46,14 @@ class LoadReport:
 
 
 def percentile(ordered: list[float], rank: float) -> float:
-    """Return the value below or at which `rank` percent of the sorted values lie (nearest rank); 0 of none."""
+    """Return the `rank` percentile of sorted values by the nearest-rank method; 0 if there are none."""
     if not ordered:
         return 0.0
     return ordered[max(0, math.ceil(len(ordered) * rank / 100) - 1)]
 
 
 class LoadGenerator:
-    """Runs one load; `report` can be read while it does."""
+    """Runs one load; `report` can be read meanwhile."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -61,28 +61,28 @@ class LoadGenerator:
         self.report = LoadReport()
 
     def stop(self) -> None:
-        """Send no more; the load returns when what is on its way is answered."""
+        """Send no more; the load returns when the requests in flight are answered."""
         self._stopped = True
 
     async def in_flight(self, count: int, *, requests: int | None = None, seconds: float | None = None) -> LoadReport:
-        """Keep `count` requests in flight until so many were sent, or for so long (a closed loop)."""
+        """Keep `count` requests in flight until `requests` were sent or `seconds` have passed (a closed loop)."""
         began = time.perf_counter()
         limit = math.inf if requests is None else requests
         end = math.inf if seconds is None else began + seconds
 
-        async def road() -> None:
+        async def send_in_turn() -> None:
             while not self._stopped and self.report.sent < limit and time.perf_counter() < end:
                 await self._one(time.perf_counter())
 
-        await asyncio.gather(*(road() for _ in range(count)))
+        await asyncio.gather(*(send_in_turn() for _ in range(count)))
         self.report.seconds = time.perf_counter() - began
         return self.report
 
     async def at_rate(self, rate: float, *, seconds: float) -> LoadReport:
-        """Send `rate` requests a second whatever the answers do (an open loop).
+        """Send `rate` requests a second regardless of the answers (an open loop).
 
-        A latency is counted from the moment at which its request was due, so that a stall is felt by all who would have
-        come meanwhile (no coordinated omission).
+        Latencies count from the time at which a request was due, so that a stall affects all requests due meanwhile (no
+        coordinated omission).
         """
         began = time.perf_counter()
         total = round(rate * seconds)

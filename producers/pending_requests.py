@@ -1,6 +1,6 @@
-"""Requests that wait for their answers: whose a reply is, when one is sent again and where to, and how each ends. No I/O.
+"""Requests that wait for their answers: matching replies, retries and expiry. No I/O.
 
-Times are seconds on any clock that only goes on. Each request ends once: answered, failed, expired, or given up by its caller.
+Times are in seconds on any monotonic clock. Each request ends once: answered, failed, expired, or cancelled by its caller.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from ..schemas.records import PredictionRequest, Reply
 from .correlation import answer_to, clocks_differ, skew_of
 from .request_partitions import RequestPartitions
 
-# Retries a second that need no budget, and the delay of a model's first retries, before anything is known of it.
+# Retries per second that need no budget, and the retry delay in seconds of a model without any answers yet.
 RESERVE = 1.0
-UNKNOWN_DELAY = 1.0
+DEFAULT_DELAY = 1.0
 
 
 class Outcome(Protocol):
-    """Where an answer goes: a future of asyncio's, or one like it."""
+    """The future that gets the answer: of asyncio or concurrent.futures."""
 
     def done(self) -> bool:
         """Whether the request has ended."""
 
     def set_result(self, result: Reply, /) -> None:
-        """End it with an answer."""
+        """End the request with an answer."""
 
     def set_exception(self, exception: BaseException, /) -> None:
-        """End it with an error."""
+        """End the request with an error."""
 
 
 Future = TypeVar("Future", bound=Outcome)
@@ -43,20 +43,20 @@ Future = TypeVar("Future", bound=Outcome)
 
 @dataclass(slots=True, eq=False)
 class PendingRequest(Generic[Future]):
-    """A request until it ends. `expires` is when its caller stops to wait."""
+    """A request in flight. Its caller waits until `expires`."""
 
     request: PredictionRequest
     future: Future
     began: float
     expires: float
-    acknowledged: bool = False  # Kafka has one of its attempts
-    refused: int = 0  # retries that the budget had nothing for
+    acknowledged: bool = False  # whether Kafka has acknowledged an attempt
+    refused: int = 0  # retries that the budget refused
     tried: list[int] = field(default_factory=list)  # the partition of each attempt
-    retry: asyncio.TimerHandle | None = None  # its client's
+    retry: asyncio.TimerHandle | None = None  # the timer of the next retry
 
 
 class PendingRequests(Generic[Future]):
-    """All requests in flight of one client, by nonce. `uniform` draws from 0 to 1, for the jitter of delays."""
+    """The requests in flight of one client, by nonce. `uniform` draws from 0 to 1, for the jitter of delays."""
 
     def __init__(
         self,
@@ -64,49 +64,49 @@ class PendingRequests(Generic[Future]):
         *,
         max_attempts: int,
         retry_budget: float,
-        least_delay: float,
+        min_delay: float,
         uniform: Callable[[], float],
     ) -> None:
         self._partitions = partitions
         self._max_attempts = max_attempts
-        self._least_delay = least_delay
+        self._min_delay = min_delay
         self._uniform = uniform
         self._budget = RetryBudget(retry_budget, RESERVE)
-        self._unknown = RetryDelay(UNKNOWN_DELAY, uniform)
+        self._default_delay = RetryDelay(DEFAULT_DELAY, uniform)
         self._delays: dict[str, RetryDelay] = {}
         self._pending: dict[bytes, PendingRequest[Future]] = {}
         self.retries = 0
-        self.foreign = 0  # replies to nothing that is in flight here: others', second, or late ones
-        self.mismatched = 0  # replies under a nonce of ours that are no answer to its request
+        self.foreign = 0  # replies to no request in flight here: of other clients, second or late ones
+        self.mismatched = 0  # replies whose nonce matches a request but not the rest
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of requests."""
         return len(self._pending)
 
     def __iter__(self) -> Iterator[PendingRequest[Future]]:
-        """Iterate over them, from the oldest on."""
+        """Iterate over the requests, oldest first."""
         return iter(self._pending.values())
 
     def add(self, request: PredictionRequest, future: Future, now: float, seconds: float) -> PendingRequest[Future]:
-        """Take in a request, which is about to be sent for the first time."""
+        """Add a request before its first attempt."""
         pending = self._pending[request.nonce.encode()] = PendingRequest(request, future, now, now + seconds)
         self._budget.request(now)
         return pending
 
     def remove(self, pending: PendingRequest[Future]) -> None:
-        """Forget a request: it has ended, or its caller waits no more."""
+        """Remove a request that has ended or was cancelled."""
         del self._pending[pending.request.nonce.encode()]
 
     def next_partition(self, pending: PendingRequest[Future], live: Iterable[Heartbeat]) -> int:
-        """Return the partition that an attempt goes to; each goes to another router than those before, if there is one."""
+        """Return the partition for the next attempt: of a router that has not had the request, if there is one."""
         partition = self._partitions.choose(live, pending.tried)
         pending.tried.append(partition)
         return partition
 
     def sent(self, pending: PendingRequest[Future], error: BaseException | None) -> bool:
-        """Take in what Kafka said of an attempt (None: it has it). Return whether to think of a retry.
+        """Note Kafka's answer to an attempt; None: acknowledged. Return whether to schedule a retry.
 
-        What Kafka has not taken yet needs no second copy, only patience.
+        There is no retry before the acknowledgement: the producer itself retries until then.
         """
         if error is None:
             pending.acknowledged = True
@@ -120,15 +120,15 @@ class PendingRequests(Generic[Future]):
         return False
 
     def retry_delay(self, pending: PendingRequest[Future], now: float) -> float | None:
-        """Return after how many seconds without an answer to send a request again; None: not any more."""
+        """Return the seconds until the next retry, or None if there is none left."""
         request = pending.request
-        delay = self._delays.get(request.model, self._unknown).before(request.attempt + 1 + pending.refused)
+        delay = self._delays.get(request.model, self._default_delay).before(request.attempt + 1 + pending.refused)
         return delay if request.attempt < self._max_attempts and now + delay < pending.expires else None
 
     def retry(self, pending: PendingRequest[Future], now: float) -> bool:
-        """Make the next attempt of a request; return whether it is to be sent. The budget may have nothing for it.
+        """Begin the next attempt if the retry budget allows it; return whether to send it.
 
-        It asks again then, less and less often: the budget fills up with each request.
+        If refused, the next try comes later, with increasing delays: the budget grows with each request.
         """
         if not self._budget.withdraw(now):
             pending.refused += 1
@@ -138,7 +138,7 @@ class PendingRequests(Generic[Future]):
         return True
 
     def expire(self, pending: PendingRequest[Future]) -> None:
-        """End a request that has waited as long as its caller wanted."""
+        """End a request whose deadline has passed."""
         if not pending.future.done():
             pending.future.set_exception(
                 DeadlineExceeded(f"no answer from {pending.request.model} within the deadline")
@@ -147,14 +147,14 @@ class PendingRequests(Generic[Future]):
             )
 
     def receive(self, record: ConsumerRecord, now: float, wall_clock: float) -> bool:
-        """Take in a record of the reply partition; return whether a request was answered by it."""
+        """Process a record of the reply partition; return whether it answered a request."""
         pending = self._pending.get(record.key)
         if pending is None or pending.future.done():
             self.foreign += 1
             return False
         reply = answer_to(pending.request, record)
         if reply is None:
-            self.mismatched += 1  # whoever wrote that, the answer is still to come
+            self.mismatched += 1  # the real answer may still come
             return False
         if reply.status == DeadlineExceeded.status and (skew := skew_of(record, wall_clock, pending.expires - now)):
             pending.future.set_exception(DeadlineExceeded(clocks_differ(skew)))
@@ -163,6 +163,6 @@ class PendingRequests(Generic[Future]):
         if reply.ok and reply.attempt == 1:
             delay = self._delays.get(reply.model)
             if delay is None:
-                delay = self._delays[reply.model] = RetryDelay(self._least_delay, self._uniform)
+                delay = self._delays[reply.model] = RetryDelay(self._min_delay, self._uniform)
             delay.answered(now - pending.began)
         return True

@@ -1,8 +1,7 @@
 """The inference log: one row for each request, with its first outcome, exactly once.
 
-Requests and replies come from different topics in any order, some of them twice;
-nonce and model match them. Each write is an idempotent upsert,
-and the offsets are stored in the same transaction, so that a restart resumes at the database's state.
+Requests and replies come from different topics in any order, some of them twice, and are matched by nonce and model. Each write
+is an idempotent upsert, and the offsets are stored in the same transaction, so that a restart resumes at the database's state.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ class InferenceLog:
         self, requests: Iterable[ConsumerRecord], replies: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]
     ) -> None:
         """Store requests, replies and the partitions' next offsets in one transaction."""
-        asked = _once(map(self._asked, requests))
-        answered = _once(map(self._answered, replies))
+        request_rows = _once(map(self._request_row, requests))
+        reply_rows = _once(map(self._reply_row, replies))
         async with self._engine.begin() as connection:
-            if asked:
-                await self._merge_requests(connection, asked)
-            if answered:
-                await self._merge_replies(connection, answered)
+            if request_rows:
+                await self._merge_requests(connection, request_rows)
+            if reply_rows:
+                await self._merge_replies(connection, reply_rows)
             await move_offsets(connection, offsets)
 
     async def forget(self, before: datetime) -> int:
@@ -100,7 +99,7 @@ class InferenceLog:
         async with AsyncSession(self._engine) as session:
             return list(await session.scalars(query.order_by(InferenceRow.at.desc()).limit(limit)))
 
-    def _asked(self, record: ConsumerRecord) -> dict[str, Any] | None:
+    def _request_row(self, record: ConsumerRecord) -> dict[str, Any] | None:
         try:
             request = PredictionRequest.from_record(record.headers, record.value)
         except MalformedRecord:
@@ -115,7 +114,7 @@ class InferenceLog:
             "request": request.body if self._bodies else None,
         }
 
-    def _answered(self, record: ConsumerRecord) -> dict[str, Any] | None:
+    def _reply_row(self, record: ConsumerRecord) -> dict[str, Any] | None:
         try:
             reply = Reply.from_record(record.headers, record.value)
         except MalformedRecord as error:

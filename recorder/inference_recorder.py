@@ -1,4 +1,4 @@
-"""Follow requests and replies, and write them to the inference log."""
+"""Follows requests and replies, and writes them to the inference log."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .log_offsets import reader_from
 
 log = structlog.get_logger(__name__)
 INTERVAL = 1.0
-CLEAN_EVERY = 600.0
+CLEAN_INTERVAL = 600.0
 
 
 class InferenceRecorder:
-    """Writes the inference log. While the database is down it waits; the records stay on the log."""
+    """Writes the inference log. While the database is down it waits; the records stay in Kafka."""
 
     def __init__(self, settings: RecorderSettings, outbox: Outbox) -> None:
         self._dead_letters = DeadLetterWriter(settings, outbox)
@@ -39,9 +39,9 @@ class InferenceRecorder:
 
     async def run(self) -> None:
         """Record until cancelled."""
-        await write_with_retries(self._settings.database_url, "inference_log", self._record, self._say)
+        await write_with_retries(self._settings.database_url, "inference_log", self._record, self._set_state)
 
-    def _say(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         self.state = state
 
     async def _record(self, engine: AsyncEngine) -> None:
@@ -69,7 +69,7 @@ class InferenceRecorder:
             await consumer.stop()
 
     async def _clean(self, rows: InferenceLog) -> None:
-        self._clean_at = time.monotonic() + CLEAN_EVERY
+        self._clean_at = time.monotonic() + CLEAN_INTERVAL
         deleted = await rows.forget(retention_limit(self._settings.inference_log_days))
         if deleted:
             log.info("inference_log.cleaned", rows=deleted)

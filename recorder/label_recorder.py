@@ -1,4 +1,4 @@
-"""Follow the labels topic, and publish each version's accuracy."""
+"""Follows the labels topic, and publishes each version's accuracy."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .labels import Labels
 from .log_offsets import reader_from
 
 INTERVAL = 2.0
-CLEAN_EVERY = 600.0
+CLEAN_INTERVAL = 600.0
 
 
 class LabelRecorder:
-    """Compares labels with the answers in the inference log; that needs a log that keeps bodies."""
+    """Compares labels with the answers in the inference log, which must keep bodies."""
 
     def __init__(self, settings: RecorderSettings, outbox: Outbox) -> None:
         self._settings = settings
@@ -39,9 +39,9 @@ class LabelRecorder:
 
     async def run(self) -> None:
         """Record until cancelled."""
-        await write_with_retries(self._settings.database_url, "labels", self._record, self._say)
+        await write_with_retries(self._settings.database_url, "labels", self._record, self._set_state)
 
-    def _say(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         self.state = state
 
     async def _record(self, engine: AsyncEngine) -> None:
@@ -61,7 +61,7 @@ class LabelRecorder:
                             self._dead_letters.put(record, reason)
                 await self._publish(labels, await labels.compare())
                 if time.monotonic() >= clean_at:
-                    clean_at = time.monotonic() + CLEAN_EVERY
+                    clean_at = time.monotonic() + CLEAN_INTERVAL
                     await labels.forget(retention_limit(self._settings.inference_log_days))
                 await asyncio.sleep(INTERVAL)
         finally:

@@ -1,4 +1,4 @@
-"""Labels in the database, joined with the answers they are about in whichever order the two arrive."""
+"""Labels in the database, joined with the answers that they are about, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .inference_log import moment_of
 from .log_offsets import move_offsets
 
 # Labels joined in one transaction.
-AT_ONCE = 500
+JOIN_BATCH = 500
 # How long a label waits for an answer to its own caller before it may join another caller's request.
-OTHERS_AFTER = timedelta(seconds=60)
+OTHER_CALLERS_AFTER = timedelta(seconds=60)
 WINDOWS = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "all": None}
 _LABELS = Base.metadata.tables[LabelRow.__tablename__]
 _LOG = Base.metadata.tables[InferenceRow.__tablename__]
@@ -55,17 +55,17 @@ class Labels:
                 "request_id": label.request_id,
                 "model": label.model,
                 "caller": caller,
-                # PostgreSQL takes no NUL, not in JSON either.
+                # PostgreSQL does not allow NUL, even in JSON.
                 "label": [value.replace("\0", "") if isinstance(value, str) else value for value in label.values()],
                 "at": min(now(), moment_of(record)),
             }
         insert = upsert(self._engine)(_LABELS)
         replaced = {name: insert.excluded[name] for name in ("label", "at")}
-        forgotten = dict.fromkeys(("version", "rows", "right", "error"))
+        cleared = dict.fromkeys(("version", "rows", "right", "error"))
         async with self._engine.begin() as connection:
             if rows:
                 merged = insert.on_conflict_do_update(
-                    index_elements=["model", "request_id", "caller"], set_={**replaced, **forgotten}
+                    index_elements=["model", "request_id", "caller"], set_={**replaced, **cleared}
                 )
                 await connection.execute(merged, list(rows.values()))
             await move_offsets(connection, offsets)
@@ -75,8 +75,8 @@ class Labels:
         """Join waiting labels with their answers; return the models whose accuracy changed."""
         waiting = (
             select(_LABELS)
-            .where(_LABELS.c.rows.is_(None), exists().where(*_answered(_LABELS.c, now() - OTHERS_AFTER)))
-            .limit(AT_ONCE)
+            .where(_LABELS.c.rows.is_(None), exists().where(*_answered(_LABELS.c, now() - OTHER_CALLERS_AFTER)))
+            .limit(JOIN_BATCH)
         )
         models: set[str] = set()
         while True:
@@ -85,14 +85,14 @@ class Labels:
                 for label in found:
                     values: dict[str, Any] = {"rows": 0}
                     row = await _answer_to(connection, label)
-                    if row is not None and not row.given_again:
+                    if row is not None and not row.reregistered:
                         values["version"] = row.version
                         verdict = compare_with_truth(_outputs(row.reply), label.label) if row.status == 200 else None
                         if verdict is not None:
                             values |= asdict(verdict)
                             models.add(label.model)
                     await connection.execute(update(_LABELS).where(*_same(label)).values(values))
-            if len(found) < AT_ONCE:
+            if len(found) < JOIN_BATCH:
                 return models
 
     async def models(self) -> set[str]:
@@ -107,7 +107,7 @@ class Labels:
         A version that was deleted and registered again starts from zero.
         """
         versions: dict[str, dict[str, Any]] = {}
-        again = _given_again(model, _LABELS.c.version, _LABELS.c.at)
+        again = _reregistered(model, _LABELS.c.version, _LABELS.c.at)
         async with self._engine.connect() as connection:
             for window, length in WINDOWS.items():
                 query = (
@@ -135,7 +135,7 @@ class Labels:
             return (await connection.execute(delete(_LABELS).where(_LABELS.c.at < before))).rowcount
 
 
-def _given_again(model: str, version: Any, at: Any) -> Exists:
+def _reregistered(model: str, version: Any, at: Any) -> Exists:
     """Return the condition that a version was registered after a time: earlier answers came from other bytes."""
     versions, models = VersionRow.__table__.c, ModelRow.__table__.c
     mine = (versions.model_id == models.id, models.name == model, versions.version == version)
@@ -161,25 +161,25 @@ def _answered(label: Any, old: datetime) -> tuple[Any, ...]:
 
 
 async def _answer_to(connection: AsyncConnection, label: Row[Any]) -> Any:
-    """Return the answer that a label is about; None where several other callers have used its id.
+    """Return the answer that a label is about; None if several other callers have used its id.
 
-    Its sender's own requests come first. Of several, it is the newest that came before the label, else the first after it.
+    The sender's own requests take precedence. Of several, it is the newest before the label, else the first after it.
     """
     those = (_LOG.c.request_id == label.request_id, _LOG.c.model == label.model, _LOG.c.status.is_not(None))
     callers = set((await connection.execute(select(_LOG.c.caller).where(*those).distinct())).scalars())
     if label.caller not in callers and len(callers) > 1:
         return None
-    asker = label.caller if label.caller in callers else callers.pop()
-    again = _given_again(label.model, _LOG.c.version, _LOG.c.at).label("given_again")
+    caller = label.caller if label.caller in callers else callers.pop()
+    again = _reregistered(label.model, _LOG.c.version, _LOG.c.at).label("reregistered")
     columns = (_LOG.c.version, _LOG.c.status, _LOG.c.reply, again)
-    answers = select(*columns).where(*those, _LOG.c.caller == asker).limit(1)
+    answers = select(*columns).where(*those, _LOG.c.caller == caller).limit(1)
     before = answers.where(_LOG.c.at <= label.at).order_by(_LOG.c.at.desc())
     after = answers.where(_LOG.c.at > label.at).order_by(_LOG.c.at)
     return (await connection.execute(before)).first() or (await connection.execute(after)).first()
 
 
 def _outputs(reply: bytes | None) -> dict[str, Any]:
-    """Return a reply's outputs; what is not kept, or not in /predict's form, has none."""
+    """Return a reply's outputs; {} if the body was not kept, or is not in /predict's format."""
     try:
         outputs = orjson.loads(reply or b"")["outputs"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

@@ -23,7 +23,7 @@ from .inference_recorder import InferenceRecorder
 from .label_recorder import LabelRecorder
 from .shadow_joiner import ShadowJoiner
 
-# Roles that answer requests go first on a shared machine.
+# On a shared machine, roles that answer requests have priority.
 NICENESS = 10
 
 
@@ -44,11 +44,11 @@ class Recorder(Role):
             add_lag(self.registry, lambda: chain(inference.lag(), self._labels.lag()))
 
     def health(self) -> dict[str, Any]:
-        """Ready at once: while the database is down the records stay on the log."""
+        """Always ready: while the database is down, the records stay in Kafka."""
         return {"ready": True, "inference_log": self._inference.state if self._inference is not None else "off"}
 
     async def start(self, parts: Lifecycle) -> None:
-        """Record."""
+        """Start the parts."""
         with contextlib.suppress(OSError, AttributeError):
             os.nice(NICENESS)
         await parts.start("producer", self._producer.start(), self._producer.stop)

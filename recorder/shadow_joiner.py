@@ -25,11 +25,11 @@ from .shadow_pairs import ShadowPairs
 log = structlog.get_logger(__name__)
 INTERVAL = 1.0
 # The limit of differences logged each second; all of them are counted.
-LOGGED = 10
+MAX_LOGGED = 10
 
 
 class ShadowJoiner:
-    """Reads nothing while no shadow runs. After a restart it reads from the start of the oldest running shadow."""
+    """Reads only while a shadow runs. After a restart it reads from the start of the oldest running shadow."""
 
     def __init__(self, settings: MeshSettings, outbox: Outbox) -> None:
         topics = settings.topics()
@@ -42,7 +42,7 @@ class ShadowJoiner:
         self._releases = ReleasesView(settings, None, self._on_release)
         self._pairs: dict[TrialId, ShadowPairs] = {}
         self._shadows: dict[str, tuple[Release, Variant]] = {}
-        self._wanted = asyncio.Event()
+        self._shadow_running = asyncio.Event()
         self._published: dict[str, dict[str, object]] = {}
         self._logged = 0
 
@@ -52,7 +52,7 @@ class ShadowJoiner:
         try:
             await self._releases.ready.wait()
             while True:
-                await self._wanted.wait()
+                await self._shadow_running.wait()
                 try:
                     await self._join()
                 except KafkaError as error:
@@ -65,11 +65,11 @@ class ShadowJoiner:
     def _on_release(self, model: str, release: Release | None) -> None:
         if release is not None and (shadow := release.variant("shadow")) is not None:
             self._shadows[model] = release, shadow
-            self._wanted.set()
+            self._shadow_running.set()
         else:
             self._shadows.pop(model, None)
             if not self._shadows:
-                self._wanted.clear()
+                self._shadow_running.clear()
 
     async def _join(self) -> None:
         self._pairs.clear()
@@ -89,10 +89,10 @@ class ShadowJoiner:
             await consumer.stop()
 
     async def _reader(self, consumer: AIOKafkaConsumer, since: float) -> CatchUpReader:
-        """Begin where the trial began, in each partition."""
+        """Return a reader that starts in each partition at the time `since`."""
         partitions = partitions_of(self._replies, self._shadow_replies)
         consumer.assign(partitions)
-        # The ends first: what comes between the two questions must not fall between them.
+        # The end offsets first, so that records written between the two calls are not skipped.
         ends = await consumer.end_offsets(partitions)
         found = await consumer.offsets_for_times({partition: int(since * 1000) for partition in partitions})
         for partition in partitions:
@@ -108,14 +108,14 @@ class ShadowJoiner:
         except MalformedRecord as error:
             if shadow:
                 self._dead_letters.put(record, error.detail)
-            return  # of the others the inference log takes care
+            return  # the inference log handles malformed replies
         pairs = self._pairs_of(TrialId(reply.model, reply.trial))
         try:
             found = pairs.add(reply, record.timestamp / 1000, shadow=shadow)
         except Exception as error:  # a body may be anything that a model answers
             log.warning("shadow.unreadable", request_id=reply.request_id, error=str(error)[:200])
             return
-        if found is not None and not found.agree and self._logged < LOGGED:
+        if found is not None and not found.agree and self._logged < MAX_LOGGED:
             self._logged += 1
             log.info(
                 "shadow.difference",

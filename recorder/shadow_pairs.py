@@ -19,7 +19,7 @@ from ..stats.log_histogram import Bins, add_value, percentiles
 
 WORST = 20
 # Seconds after which an answer without a partner counts as alone.
-PATIENCE = 60.0
+PAIR_TIMEOUT = 60.0
 # The limit in bytes of answers that wait for a partner; beyond it the oldest count as alone.
 WAITING_BYTES = 64 * 1024 * 1024
 
@@ -69,9 +69,9 @@ class ShadowPairs:
 
     def forget(self, now: float) -> None:
         """Drop answers whose partner has not come within the timeout."""
-        while self._waiting and next(iter(self._waiting.values()))[0] < now - PATIENCE:
+        while self._waiting and next(iter(self._waiting.values()))[0] < now - PAIR_TIMEOUT:
             self._give_up_oldest()
-        while self._seen and next(iter(self._seen.values())) < now - 2 * PATIENCE:
+        while self._seen and next(iter(self._seen.values())) < now - 2 * PAIR_TIMEOUT:
             self._seen.popitem(last=False)
 
     def _give_up_oldest(self) -> None:

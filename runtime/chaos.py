@@ -1,4 +1,4 @@
-"""Faults on purpose, for rehearsals: only where MODELMESH_CHAOS is switched on."""
+"""Injected faults, only where MODELMESH_CHAOS is enabled."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ log = structlog.get_logger(__name__)
 
 
 class Chaos:
-    """The faults that are on now; `find` says whether one of them hits."""
+    """The active faults of this replica."""
 
     def __init__(self, settings: MeshSettings) -> None:
         self._replica = settings.name
         self._view = FaultsView(settings, self._warn) if settings.chaos else None
 
     async def run(self) -> None:
-        """Follow the faults until cancelled; where chaos is switched off there is nothing to follow."""
+        """Follow the faults until cancelled; if chaos is disabled, do nothing."""
         if self._view is not None:
             await self._view.run()
         await asyncio.Event().wait()
 
     def report_to(self, dead_letters: DeadLetterWriter) -> None:
-        """Put what is no fault among the dead letters."""
+        """Send poison records to the dead letters."""
         if self._view is not None:
             self._view.report_to(dead_letters)
 
     def find(self, kind: FaultKind, **where: str) -> Fault | None:
-        """Return the fault of this kind that hits here and now, if one does."""
+        """Return a fault of this kind that hits here and now, or None."""
         if self._view is None or not self._view.faults:
             return None
         now = time.time()
@@ -45,7 +45,7 @@ class Chaos:
         return None
 
     def send_delay(self, topic: str) -> float:
-        """Return the seconds by which a record for a topic is to be held back; 0 where no fault says so."""
+        """Return the seconds by which to delay a record for a topic; 0 without a fault."""
         fault = self.find("latency", topic=topic)
         return fault.milliseconds / 1000 if fault is not None and fault.topic else 0.0
 

@@ -1,4 +1,4 @@
-"""Tell everyone what happened: events on the log."""
+"""Publishes events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BREAKERS: dict[State, type[EventOf[BreakerData]]] = {
 
 
 class EventPublisher:
-    """Publishes events in the name of this replica."""
+    """Publishes events with this replica as the default actor."""
 
     def __init__(self, settings: MeshSettings, outbox: Outbox) -> None:
         self._topic = settings.topics().events.name
@@ -25,13 +25,13 @@ class EventPublisher:
         self._outbox = outbox
 
     def breaker(self, state: State, model: str, what: str, *, replica: str, version: str = "") -> None:
-        """Publish a breaker's new state; `what` says whose it is."""
+        """Publish a breaker's new state; `what` describes the breaker's owner."""
         data = BreakerData(replica=replica, version=version) if version else BreakerData(replica=replica)
         summary = f"the breaker of {what} is {state.replace('_', ' ')}"
         self.publish(_BREAKERS[state], data, model=model, summary=summary)
 
     def publish(self, kind: type[EventOf[Data]], data: Data, *, model: str, summary: str, actor: str = "") -> None:
-        """Publish an event; `model` is empty where it is about no model in particular, `actor` where it is this replica."""
+        """Publish an event; an empty `model` means no model in particular, an empty `actor` this replica."""
         event = kind(
             event_id=uuid4().hex,
             model=model,

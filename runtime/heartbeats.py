@@ -1,4 +1,4 @@
-"""Announce a replica several times a second."""
+"""Sends a replica's heartbeats, several times a second."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..schemas.settings.mesh import MeshSettings
 
 
 class Announcer:
-    """Publishes what `describe` says at every interval, and a farewell at the end."""
+    """Publishes the heartbeat that `describe` returns at every interval, and a farewell at the end."""
 
     def __init__(self, settings: MeshSettings, outbox: Outbox, describe: Callable[[], Heartbeat]) -> None:
         self._settings = settings
@@ -21,22 +21,22 @@ class Announcer:
         self._leaving = False
 
     def announce(self) -> None:
-        """Publish now: something changed that others wait for."""
+        """Publish a heartbeat now, after a change that others wait for."""
         heartbeat = self._describe().model_copy(update={"leaving": self._leaving})
         self._outbox.send(self._topic, heartbeat.model_dump_json().encode(), key=heartbeat.replica)
 
     def farewell(self) -> None:
-        """Tell the others that this replica takes no more work."""
-        self._leaving = True  # whatever is announced from now on, too
+        """Publish that this replica takes no more work."""
+        self._leaving = True  # in all later heartbeats too
         self.announce()
 
     async def leave(self) -> None:
-        """Say farewell, and return when those who send have heard of it; what they sent before must still be taken."""
+        """Publish the farewell, and return once senders have received it. Records sent before that must still be handled."""
         self.farewell()
         await asyncio.sleep(3 * self._settings.heartbeat_interval)
 
     async def run(self) -> None:
-        """Announce until cancelled."""
+        """Publish heartbeats until cancelled."""
         while True:
             self.announce()
             await asyncio.sleep(self._settings.heartbeat_interval)

@@ -1,4 +1,4 @@
-"""What a process is made of: parts that start in order, are watched while they run, and stop in reverse order."""
+"""The parts of a process: started in order, watched while they run, and stopped in reverse order."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ..schemas.errors import ModelMeshError, PartFailed
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
-# Seconds that a part has to stop, unless it says otherwise; then it is cancelled, and has LAST_SECONDS to take notice.
+# Default time limit in seconds to stop a part. After that it is cancelled, and has CANCEL_SECONDS to end.
 STOP_SECONDS = 10.0
-LAST_SECONDS = 2.0
-# What even the last part has, when those before it used up the time of all.
+CANCEL_SECONDS = 2.0
+# Each part has at least this, even if the time limit of all parts is used up.
 MIN_SECONDS = 0.05
 
 
 class StopRequested(Exception):
-    """The process was told to stop while it was still starting."""
+    """A stop was requested while the process was starting."""
 
 
 class Lifecycle:
-    """The parts of one process. Use it as an async context manager; whatever happens in the block, all parts are stopped.
+    """The parts of one process. Use it as an async context manager: all parts are stopped when the block ends.
 
     ```python
     async with Lifecycle(stop) as parts:
@@ -40,23 +40,25 @@ class Lifecycle:
         await parts.until_stopped()
     ```
 
-    Leaving the block raises PartFailed naming the part that failed, and whether it was at its start, while it ran or at its
-    end; an error that is a ModelMeshError already is raised as it is. A stop that was asked for while the block was still
-    waiting for a part ends the block without an error.
+    Leaving the block raises PartFailed, which names the failed part and whether it failed at its start, while it ran or at its
+    end. A ModelMeshError is raised unchanged. A stop that is requested while the block waits for a part ends the block without
+    an error.
     """
 
     def __init__(
         self, stop: asyncio.Event, stop_seconds: float = STOP_SECONDS, *, all_seconds: float | None = None
     ) -> None:
-        """`stop_seconds` is what a part has to stop unless it says otherwise, `all_seconds` what all of them have together."""
+        """`stop_seconds` is the default time limit to stop a part, `all_seconds` the limit for all parts together."""
         self._stop_seconds = stop_seconds
         self._all_seconds = all_seconds
         self._ends: dict[str, tuple[Callable[[], Awaitable[None]], float]] = {}
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._failure.add_done_callback(lambda failure: failure.exception())  # known, also where nobody waits for it
+        self._failure.add_done_callback(
+            lambda failure: failure.exception()
+        )  # so that asyncio does not log it as never retrieved
         self._latest = math.inf
-        self._told = asyncio.create_task(stop.wait())
-        # Parts that did not stop in time: a thread of theirs may keep the process from ending.
+        self._stopping = asyncio.create_task(stop.wait())
+        # Parts that did not stop in time. Their threads may keep the process from ending.
         self.stuck: list[str] = []
 
     async def __aenter__(self) -> Lifecycle:
@@ -68,7 +70,7 @@ class Lifecycle:
         if self._all_seconds is not None:
             self._latest = asyncio.get_running_loop().time() + self._all_seconds
         failures = [failure for name in reversed(list(self._ends)) if (failure := await self.end(name)) is not None]
-        self._told.cancel()
+        self._stopping.cancel()
         if error is None or isinstance(error, StopRequested):
             if self._failure.done():
                 self._failure.result()
@@ -84,7 +86,7 @@ class Lifecycle:
         *,
         stop_seconds: float | None = None,
     ) -> None:
-        """Start a part that works by itself. `stop` is called at the end, also when the start fails half way."""
+        """Start a part that runs by itself. `stop` is called at the end, also if the start fails."""
         self.at_end(name, stop, stop_seconds=stop_seconds)
         await self.wait(starting, name)
 
@@ -104,13 +106,13 @@ class Lifecycle:
         stop: Callable[[], None] | None = None,
         stop_seconds: float | None = None,
     ) -> None:
-        """Run a part that never ends by itself. At the end `stop` asks it to end; without `stop`, it is cancelled."""
+        """Run a part as a task that does not end by itself. At the end `stop` is called; without it, the task is cancelled."""
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(lambda _: self._ended(name, task))
 
         async def end() -> None:
             if task.done():
-                return  # why, is known already
+                return  # `_ended` has reported it
             if stop is not None:
                 stop()
             else:
@@ -121,7 +123,7 @@ class Lifecycle:
         self._ends[name] = (end, self._stop_seconds if stop_seconds is None else stop_seconds)
 
     def at_end(self, name: str, stop: Callable[[], Awaitable[Any]], *, stop_seconds: float | None = None) -> None:
-        """Await `stop()` at the end, before what stands above it."""
+        """Await `stop()` at the end, before the parts that were added earlier are stopped."""
         self._ends[name] = (stop, self._stop_seconds if stop_seconds is None else stop_seconds)
 
     def fail(self, name: str, error: BaseException) -> None:
@@ -130,13 +132,13 @@ class Lifecycle:
             self._failure.set_exception(_named(name, "while it ran", error))
 
     async def wait(self, work: Awaitable[Result], name: str = "start") -> Result:
-        """Return what `work` returns.
+        """Return the result of `work`.
 
-        Raises PartFailed as soon as a part fails, and when `work` does; StopRequested when the process is told to stop.
+        Raises PartFailed if `work` or a part fails, and StopRequested when a stop is requested.
         """
         waiting = asyncio.ensure_future(work)
         try:
-            first: set[asyncio.Future[Any]] = {waiting, self._told, self._failure}
+            first: set[asyncio.Future[Any]] = {waiting, self._stopping, self._failure}
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             if self._failure.done():
                 self._failure.result()
@@ -149,7 +151,7 @@ class Lifecycle:
         finally:
             if not waiting.done():
                 waiting.cancel()
-                await asyncio.wait([waiting], timeout=LAST_SECONDS)
+                await asyncio.wait([waiting], timeout=CANCEL_SECONDS)
 
     @property
     def failed(self) -> bool:
@@ -157,21 +159,21 @@ class Lifecycle:
         return self._failure.done()
 
     async def until_stopped(self) -> None:
-        """Return when the process is told to stop. Raises PartFailed as soon as a part fails."""
-        first: set[asyncio.Future[Any]] = {self._told, self._failure}
+        """Return when a stop is requested. Raises PartFailed as soon as a part fails."""
+        first: set[asyncio.Future[Any]] = {self._stopping, self._failure}
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if self._failure.done():
             self._failure.result()
 
     async def end(self, name: str) -> ModelMeshError | None:
-        """Stop one part now, within its time; return the error where it could not be stopped properly."""
+        """Stop one part now, within its time limit; return the error if that failed."""
         stop, seconds = self._ends.pop(name)
         seconds = max(MIN_SECONDS, min(seconds, self._latest - asyncio.get_running_loop().time()))
         stopping = asyncio.create_task(_awaited(stop), name=f"stop {name}")
         await asyncio.wait([stopping], timeout=seconds)
         if not stopping.done():
             stopping.cancel()
-            await asyncio.wait([stopping], timeout=LAST_SECONDS)
+            await asyncio.wait([stopping], timeout=CANCEL_SECONDS)
             self.stuck.append(name)
             error: BaseException | None = TimeoutError(f"it did not stop within {seconds:g} s")
         else:
@@ -184,7 +186,7 @@ class Lifecycle:
 
     def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
         if name not in self._ends:
-            return  # it was ended
+            return  # it was stopped on purpose
         error = RuntimeError("it was cancelled") if task.cancelled() else task.exception()
         self.fail(name, error or RuntimeError("it ended by itself"))
 
@@ -194,10 +196,10 @@ async def _awaited(stop: Callable[[], Awaitable[Any]]) -> None:
 
 
 def _named(name: str, when: str, error: BaseException) -> ModelMeshError:
-    """Return an error that says which part failed, and when."""
+    """Return an error that names the failed part and when it failed."""
     if isinstance(error, ModelMeshError):
         return error
-    said = " ".join(str(error).split())
-    failed = PartFailed(f"{name} failed {when}: {type(error).__name__}{': ' if said else ''}{said}")
+    message = " ".join(str(error).split())
+    failed = PartFailed(f"{name} failed {when}: {type(error).__name__}{': ' if message else ''}{message}")
     failed.__cause__ = error
     return failed

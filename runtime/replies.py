@@ -1,4 +1,4 @@
-"""Answer a request on the log, or put its record aside: each accepted record ends in exactly one of the two."""
+"""Writes replies and dead letters: each accepted record ends in exactly one of the two."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class ReplyWriter:
-    """Writes replies and dead letters; the record is finished when they are acknowledged."""
+    """Writes replies and dead letters, and finishes the record when they are acknowledged."""
 
     def __init__(self, settings: MeshSettings, outbox: Outbox, chaos: Chaos | None = None) -> None:
         self._chaos = chaos
@@ -48,12 +48,12 @@ class ReplyWriter:
 
     @property
     def dead_letter_count(self) -> int:
-        """How many dead letters were written."""
+        """Number of dead letters written."""
         return self._dead_letters.count
 
     def read_request(self, record: ConsumerRecord, delivery: Delivery) -> PredictionRequest | None:
-        """Return the record's request, or None: one that cannot be read or answered goes to the dead letters, and one that
-        is larger than a request may be is answered with 413."""
+        """Return the record's request, or None if it has been dealt with: a malformed or unanswerable record goes to the
+        dead letters, and a request above the size limits is answered with 413."""
         try:
             request = self._answerable(record)
         except MalformedRecord as error:
@@ -69,7 +69,7 @@ class ReplyWriter:
         return request
 
     def _too_large(self, request: PredictionRequest, delivery: Delivery, what: str, limit: int) -> None:
-        """Answer with nothing of the caller's that has no bound."""
+        """Answer with 413, repeating only bounded fields of the request."""
         bounded = replace(
             request,
             model=request.model[:128],
@@ -80,11 +80,11 @@ class ReplyWriter:
             caller="",
             fill=None,
         )
-        self.reply(bounded, delivery, RequestTooLarge(f"{what}, more than may be ({limit})"))
+        self.reply(bounded, delivery, RequestTooLarge(f"{what}, more than the limit of {limit}"))
 
     def _answerable(self, record: ConsumerRecord) -> PredictionRequest:
         request = PredictionRequest.from_record(record.headers, record.value)
-        # A reply to anywhere else would block the producer, or reach somebody who never asked.
+        # A reply to any other topic would block the producer, or reach a reader that sent no request.
         if request.reply_topic != self._replies["primary"].name:
             raise MalformedRecord(f"replies go to {self._replies['primary'].name}, not {request.reply_topic[:80]!r}")
         if request.reply_partition >= self._replies["primary"].partitions:
@@ -105,10 +105,10 @@ class ReplyWriter:
         cached: bool = False,
         content_type: str = JSON,
     ) -> None:
-        """Send the answer, or the error as a problem document, to where the request says."""
+        """Send the answer, or the error as a problem document, to the request's reply partition."""
         if isinstance(outcome, bytes) and len(outcome) > self._largest:
             outcome = RequestTooLarge(
-                f"the answer has {len(outcome)} bytes, more than the log takes ({self._largest}): ask for fewer rows at once"
+                f"the answer has {len(outcome)} bytes, more than a record may have ({self._largest}): send fewer rows per request"
             )
         status, body = (
             (200, outcome) if isinstance(outcome, bytes) else (outcome.status, orjson.dumps(outcome.problem()))
@@ -155,7 +155,7 @@ class ReplyWriter:
             and request.role == "primary"
             and not reply.cached
         ):
-            # Nobody waits for its acknowledgement: without it the cache is missing an answer, and that is all.
+            # Not acknowledged: if it is lost, the cache only lacks an answer.
             self._outbox.send(
                 self._fills.name,
                 reply.body if reply.ok else None,
@@ -172,14 +172,14 @@ class ReplyWriter:
     def _replied(
         self, reply: Reply, topic: str, partition: int, delivery: Delivery, sent: asyncio.Future[object]
     ) -> None:
-        """Finish the record; where the log refuses the answer for good, its caller is told so."""
+        """Finish the record. If the broker permanently refused the answer, send an error reply instead."""
         error = None if sent.cancelled() else sent.exception()
         if error is None or not is_permanent(error):
             delivery.acknowledged(sent)
             return
         log.error("reply.refused", topic=topic, request_id=reply.request_id[:140], error=str(error)[:200])
         problem = answer_for(error, "the answer")
-        instead = replace(
+        error_reply = replace(
             reply,
             status=problem.status,
             body=orjson.dumps(problem.problem()),
@@ -189,15 +189,15 @@ class ReplyWriter:
         )
         self._outbox.send(
             topic,
-            instead.body,
-            key=instead.identity,
+            error_reply.body,
+            key=error_reply.identity,
             partition=partition,
-            headers=instead.headers(),
+            headers=error_reply.headers(),
             acknowledged=delivery.acknowledged,
         )
 
     def dead_letter_and_reply(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str) -> None:
-        """Give up on a record: it goes to the dead letters, and then its caller, where it has one, gets an error."""
+        """Send a record to the dead letters, and then an error reply to its caller, if it is a request."""
         try:
             request = self._answerable(record)
         except MalformedRecord:
@@ -214,5 +214,5 @@ class ReplyWriter:
         self._dead_letters.put(record, reason, stack, then_reply)
 
     def dead_letter(self, record: ConsumerRecord, delivery: Delivery, reason: str, stack: str = "") -> None:
-        """Send a record to the dead letters with the reason; its consumer goes on."""
+        """Send a record to the dead letters with the reason, and finish it once that is acknowledged."""
         self._dead_letters.put(record, reason, stack, delivery.acknowledged)

@@ -1,4 +1,4 @@
-"""What all roles have in common."""
+"""The base class of all roles."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Role(ABC):
 
     @abstractmethod
     def health(self) -> dict[str, Any]:
-        """Return what /health says: "ready" and, beside it, why."""
+        """Return the body of /health: "ready" and details."""
 
     @abstractmethod
     async def start(self, parts: Lifecycle) -> None:
-        """Start the role's parts; return once it works. They are watched, and stopped in reverse order, by `parts`."""
+        """Start the role's parts, which `parts` watches and stops in reverse order; return once the role is ready."""

@@ -1,4 +1,4 @@
-"""Run one role in this process until SIGTERM or Ctrl-C."""
+"""Runs one role in this process until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from .role import Role
 
 log = structlog.get_logger(__name__)
 BROKER_TIMEOUT = 60.0
-# New objects between two runs of the garbage collector. With Python's default of 700 it runs every few requests.
+# New objects between two garbage collections. With Python's default of 700, one runs every few requests.
 GARBAGE_THRESHOLD = 10_000
 S = TypeVar("S", bound=RoleSettings)
 
 
 def run_role(name: str, settings: S, make: Callable[[S], Role], *, needs_broker: bool = True) -> None:
-    """Run until stopped. Exits with 1 and one line of log when the role fails."""
+    """Run until stopped. Exits with 1 and one log line if the role fails."""
     configure_logs(settings.log_level, name, settings.name)
     sys.exit(uvloop.run(_run(name, settings, make, needs_broker)))
 
@@ -66,10 +66,10 @@ async def _run(name: str, settings: S, make: Callable[[S], Role], needs_broker: 
 
 
 async def _start(name: str, settings: RoleSettings, role: Role, parts: Lifecycle) -> None:
-    """Start the role behind its admin server, so that /health says what it waits for."""
+    """Start the admin server and then the role, so that /health shows what the start waits for."""
     _tune_garbage_collector()
     ProcessCollector(registry=role.registry)
-    Info("modelmesh", "What this process is", registry=role.registry).info(
+    Info("modelmesh", "Version, role and name of this process", registry=role.registry).info(
         {"version": __version__, "role": name, "replica": settings.name}
     )
     guard = RequestGuard(settings, settings.admin_host)
@@ -80,7 +80,7 @@ async def _start(name: str, settings: RoleSettings, role: Role, parts: Lifecycle
 
 
 def _tune_garbage_collector() -> None:
-    """Leave modules and what the role is made of, which stay until the end, out of each run; and run less often."""
+    """Exclude the modules and the role's own objects from garbage collection, and run it less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)

@@ -1,4 +1,4 @@
-"""What the events that answer commands have in common."""
+"""Common fields of the events that answer commands."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ...schemas.payloads.commands import CommandBase, JudgedCommand
 from ...schemas.payloads.releases import Release, Strategy
 
 
-class Answer(TypedDict):
-    """Which command an event answers, and when."""
+class AnswerFields(TypedDict):
+    """The command that an event answers, and the time."""
 
     event_id: str
     model: str
@@ -27,8 +27,8 @@ class CommandOrigin(TypedDict, total=False):
     source: str
 
 
-class Standing(TypedDict):
-    """How a release stands."""
+class ReleaseFields(TypedDict):
+    """A release after a command."""
 
     strategy: Strategy
     version: str
@@ -37,8 +37,8 @@ class Standing(TypedDict):
     trial: int
 
 
-def answer(command: CommandBase, generation: int, now: float) -> Answer:
-    """Return what makes an event the answer to a command; `generation` is the release's after it."""
+def answer_fields(command: CommandBase, generation: int, now: float) -> AnswerFields:
+    """Return the fields that make an event the answer to a command; `generation` is the release's after it."""
     return {
         "event_id": f"{command.command_id}.answer",
         "model": command.model,
@@ -59,8 +59,8 @@ def origin_of(command: CommandBase) -> CommandOrigin:
     return found
 
 
-def standing(release: Release) -> Standing:
-    """Return how a release stands, by its stable version."""
+def release_fields(release: Release) -> ReleaseFields:
+    """Return a release's fields, of its stable version."""
     stable = release.versions[release.stable.version]
     return {
         "strategy": release.strategy,

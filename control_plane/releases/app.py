@@ -1,4 +1,4 @@
-"""The Faust app: it holds each model's release, judges it by what the workers say, and is the one writer of `deployments`."""
+"""The Faust app: holds each model's release, judges it by the workers' summaries, and is the only writer of `deployments`."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from .state import ReleaseState
 
 log = structlog.get_logger(__name__)
 PUBLISH_INTERVAL = 0.5
-# What is said of a model on the statistics topic, by the recorder too.
+# The kinds of statistics of a model, including the recorder's.
 STATISTICS = ("release", "drift", "latency", "shadow", "accuracy")
-# Adding up an hour of sketches is worth a moment; nobody needs it twice a second.
+# Longer than PUBLISH_INTERVAL, since merging an hour of sketches takes time.
 LATENCY_INTERVAL = 5.0
-# Seconds for which a command of this app's own is good, should it be away for a while in between.
-CORRECTED_WITHIN = 86400.0
+# Seconds after which this app's own command expires; long, in case the app is down for some time.
+CORRECTION_EXPIRY = 86400.0
 
 Read = TypeVar("Read")
 
 
 class ReleasesApp:
-    """Two agents over the same keys: one carries out commands, one merges summaries and gives commands of its own.
+    """Two agents over the same keys: one applies commands, the other merges summaries and issues commands of its own.
 
-    Tables' changelogs and offsets are not committed together, so a record may be seen twice after a crash: commands are
-    answered as the first time, and tables remember which summaries they hold.
+    Changelogs and offsets are not committed atomically, so a record may be processed twice after a crash: commands get the same
+    answer, and tables store which summaries they contain.
     """
 
     def __init__(self, settings: ControlSettings) -> None:
@@ -55,7 +55,7 @@ class ReleasesApp:
         self._events = self._topic(topics.events.name)
         self._statistics = self._topic(topics.statistics.name)
         self._dead_letters = self._topic(topics.dead_letters.name)
-        # JSON text keeps a changelog readable with any Kafka tool.
+        # JSON text, so that any Kafka tool can read the changelogs.
         tables = [
             self.app.Table(name, key_type=str, value_type=str, partitions=topics.commands.partitions)
             for name in CONTROL_TABLES
@@ -65,16 +65,16 @@ class ReleasesApp:
         self._changed: set[str] = set()
         self._latency_due: dict[str, float] = {}
         self._parsed: dict[str, tuple[str, ReleaseState]] = {}
-        self.app.agent(self._commands, name="carry_out")(self._carry_out)
+        self.app.agent(self._commands, name="carry_out")(self._run_commands)
         self.app.agent(self._observations, name="observe")(self._observe)
         self.app.timer(PUBLISH_INTERVAL)(self._publish)
 
     def _topic(self, name: str) -> Any:
         return self.app.topic(name, key_type=bytes, value_type=bytes, value_serializer="raw")
 
-    async def _carry_out(self, stream: Any) -> None:
+    async def _run_commands(self, stream: Any) -> None:
         async for record in stream.events():
-            await self._survive("command", read_command, record.message, self._execute)
+            await self._process("command", read_command, record.message, self._execute)
 
     async def _execute(self, command: Command) -> None:
         state = self._state(command.model)
@@ -92,16 +92,16 @@ class ReleasesApp:
     async def _observe(self, stream: Any) -> None:
         async for record in stream.events():
             if DIFFERENCE in headers_of(record.message):
-                await self._survive("difference", Difference.model_validate_json, record.message, self._correct)
+                await self._process("difference", Difference.model_validate_json, record.message, self._correct)
             else:
-                await self._survive("summary", Summary.model_validate_json, record.message, self._learn)
+                await self._process("summary", Summary.model_validate_json, record.message, self._merge)
 
     async def _correct(self, seen: Difference) -> None:
-        """Have every worker serve the version by the model itself, also after a restart."""
+        """Issue a command to serve the version by its original model."""
         release = self._state(seen.model).release
         version = release.versions.get(seen.version) if release is not None else None
         if version is None or version.digest != seen.digest:
-            return  # it is not served so any more
+            return  # that compiled form is no longer served
         now = time.time()
         command = ServeOriginal(
             model=seen.model,
@@ -109,11 +109,11 @@ class ReleasesApp:
             actor=seen.worker,
             reason=seen.how,
             issued_at=now,
-            expires_at=now + CORRECTED_WITHIN,
+            expires_at=now + CORRECTION_EXPIRY,
         )
         await (await self._commands.send(key=seen.model.encode(), value=command.model_dump_json().encode()))
 
-    async def _learn(self, summary: Summary) -> None:
+    async def _merge(self, summary: Summary) -> None:
         release = self._state(summary.model).release
         if release is None:
             return
@@ -124,7 +124,7 @@ class ReleasesApp:
         self._changed.add(summary.model)
 
     async def _forget(self, model: str) -> None:
-        """Take a model's release and all that was known of it from the log; asked for twice, it does no harm."""
+        """Delete a model's release and all its state. Idempotent."""
         await (await self._deployments.send(key=model.encode(), value=None))
         self._judge.forget(model)
         self._parsed.pop(model, None)
@@ -133,25 +133,27 @@ class ReleasesApp:
             await self._statistics.send(key=f"{model}|{what}".encode(), value=None)
 
     async def _publish(self) -> None:
-        """Tell the dashboards, and whoever asks over HTTP, what is known of the models that changed."""
+        """Publish the statistics of the models that changed."""
         changed, self._changed = self._changed, set()
         now = time.time()
         for model in changed:
             self._latency_due.setdefault(model, now)
             if (release := self._state(model).release) is not None:
-                await self._say(release, "release", self._judge.release_document(release, now))
-                await self._say(release, "drift", {"at": now, "versions": self._judge.drift_document(release)})
+                await self._send_statistic(release, "release", self._judge.release_document(release, now))
+                await self._send_statistic(
+                    release, "drift", {"at": now, "versions": self._judge.drift_document(release)}
+                )
         for model in [model for model, due in self._latency_due.items() if due <= now]:
-            # Once more after the last change, so that what is shown in the end is all of it.
+            # Once more after the last change, so that the final figures are complete.
             if model in changed:
                 self._latency_due[model] = now + LATENCY_INTERVAL
             else:
                 del self._latency_due[model]
             if (release := self._state(model).release) is not None:
                 versions = self._judge.latency_document(release, now)
-                await self._say(release, "latency", {"at": now, "versions": versions})
+                await self._send_statistic(release, "latency", {"at": now, "versions": versions})
 
-    async def _say(self, release: Release, what: str, document: Any) -> None:
+    async def _send_statistic(self, release: Release, what: str, document: Any) -> None:
         await self._statistics.send(key=f"{release.model}|{what}".encode(), value=orjson.dumps(document))
 
     def _state(self, model: str) -> ReleaseState:
@@ -159,17 +161,17 @@ class ReleasesApp:
         if not held:
             return ReleaseState()
         read, state = self._parsed.get(model, ("", None))
-        if state is None or read != held:  # summaries come many times between two commands
+        if state is None or read != held:  # many summaries arrive between two commands
             state = ReleaseState.model_validate_json(held)
             self._parsed[model] = (held, state)
         return state
 
-    async def _survive(
+    async def _process(
         self, what: str, read: Callable[[bytes], Read], message: Any, use: Callable[[Read], Awaitable[None]]
     ) -> None:
-        """Use what a record holds. One that cannot be read, or on which its use fails, goes to the dead letters.
+        """Parse and use a record. If either fails, it goes to the dead letters.
 
-        An exception would end the agent, and after a restart the same record would end it again.
+        An exception would end the agent, and the same record would end it again after a restart.
         """
         try:
             await use(read(message.value or b""))
@@ -196,15 +198,15 @@ def _make_app(settings: ControlSettings) -> Any:
         store="memory://",
         datadir=str(settings.data / "faust"),
         topic_disable_leader=True,
-        # The changelogs are made with the other topics. Left to itself Faust makes them while it joins its group, and
-        # where the broker is a moment late, an agent fails until the metadata is read anew five minutes later.
+        # The changelogs are created with the other topics. Faust itself would create them while it joins its group; if
+        # the broker is late, an agent then fails until the next metadata refresh, five minutes later.
         topic_allow_declare=False,
         topic_replication_factor=settings.replication,
         web_enabled=False,
         producer_linger_ms=0,
         producer_max_request_size=settings.max_record_bytes,
         stream_wait_empty=False,
-        # A name of its own: several share the keys, and one that comes back has its own again at once.
+        # Static membership: several control planes share the keys, and a restarted one gets its partitions back at once.
         consumer_group_instance_id=settings.instance or f"{settings.prefix}-control-0",
         broker_commit_interval=0.5,
         broker_session_timeout=settings.session_timeout,
@@ -214,7 +216,7 @@ def _make_app(settings: ControlSettings) -> Any:
 
 
 def _credentials(settings: ControlSettings) -> Any:
-    """Return Faust's form of what `security_options` says."""
+    """Return the result of `security_options` as Faust's credentials."""
     options = security_options(settings)
     context = options.get("ssl_context")
     if "sasl_mechanism" in options:

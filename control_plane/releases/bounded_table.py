@@ -1,4 +1,4 @@
-"""A table of which each value fits into a record of its changelog."""
+"""A table that refuses values too large for a record of its changelog."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Iterator, MutableMapping
 
 from ...schemas.errors import RequestTooLarge
 
-# Everything that is kept in tables has bounds of its own, far below this: it is the last one, that of a record being 4 MiB.
+# A last resort, just below the record limit of 4 MiB: all stored values have far lower limits of their own.
 TABLE_BYTES = 4_000_000
 
 
 class BoundedTable(MutableMapping[str, str]):
-    """Passes on to a table. Faust would find out in the background that a value is too large, and stop the app for it."""
+    """Wraps a table. Faust itself detects a value that is too large only in the background, and then stops the app."""
 
     def __init__(self, table: MutableMapping[str, str]) -> None:
         self._table = table
 
     def __setitem__(self, key: str, value: str) -> None:
-        """Keep a value. Raises RequestTooLarge for one that its changelog would not take."""
+        """Set a value. Raises RequestTooLarge if it does not fit a record."""
         if len(value) * 4 > TABLE_BYTES and len(value.encode()) > TABLE_BYTES:
             raise RequestTooLarge(
-                f"what is known of {key[:200]!r} would take {len(value)} characters, more than a record may"
+                f"the state of {key[:200]!r} would have {len(value)} characters, more than fits a record"
             )
         self._table[key] = value
 

@@ -6,13 +6,13 @@ from ...schemas.payloads.commands import Promote, Rollback, StartCanary, StepCan
 from ...schemas.payloads.event_data import CanaryData, CanaryPromotedData, CanaryShareData, CanaryStartedData
 from ...schemas.payloads.events import CanaryPromoted, CanaryRolledBack, CanaryStarted, CanaryStepped
 from ...schemas.payloads.releases import CanaryPlan, Variant
-from .answers import answer, origin_of, standing
+from .answers import answer_fields, origin_of, release_fields
 from .state import Outcome, ReleaseState
-from .trials import begin_trial, checked_percentage, full_release, idle, other_version, with_canary
+from .trials import begin_trial, checked_percentage, full_release, idle, next_generation, other_version, with_canary
 
 
 def start_canary(state: ReleaseState, command: StartCanary, now: float) -> Outcome:
-    """Begin to send a share of the requests to a candidate."""
+    """Start to send a share of the requests to a candidate."""
     release = idle(state, command)
     spec = other_version(release, command, "candidate")
     plan = (command.canary or CanaryPlan()).model_copy(update={"step": 0, "step_began_at": now})
@@ -27,10 +27,10 @@ def start_canary(state: ReleaseState, command: StartCanary, now: float) -> Outco
         plan,
     )
     event = CanaryStarted(
-        **answer(command, after.generation, now),
+        **answer_fields(command, after.generation, now),
         summary=f"canary of {command.model} {spec.version} gets {percentage:g} % beside {release.stable.version}",
         data=CanaryStartedData(
-            **standing(after),
+            **release_fields(after),
             **origin_of(command),
             candidate=spec.version,
             percentage=percentage,
@@ -42,26 +42,27 @@ def start_canary(state: ReleaseState, command: StartCanary, now: float) -> Outco
 
 
 def step_canary(state: ReleaseState, command: StepCanary, now: float) -> Outcome:
-    """Change the share that the candidate gets."""
+    """Change the candidate's share."""
     release, canary = with_canary(state, command)
     percentage = checked_percentage(command.percentage)
     steps = [step.percentage for step in canary.plan.steps]
     place = steps.index(percentage) if percentage in steps else canary.plan.step
-    after = release.model_copy(
-        update={
-            "generation": release.generation + 1,
-            "variants": _shares(canary.stable, canary.candidate, percentage),
-            "canary": canary.plan.model_copy(update={"step": place, "step_began_at": now}),
-            "updated_at": now,
-            "actor": command.actor,
-            "reason": command.reason,
-        }
+    after = next_generation(
+        release,
+        command,
+        now,
+        variants=_shares(canary.stable, canary.candidate, percentage),
+        canary=canary.plan.model_copy(update={"step": place, "step_began_at": now}),
     )
     event = CanaryStepped(
-        **answer(command, after.generation, now),
+        **answer_fields(command, after.generation, now),
         summary=f"canary of {command.model} {canary.candidate} gets {percentage:g} %",
         data=CanaryShareData(
-            **standing(after), **origin_of(command), candidate=canary.candidate, percentage=percentage, id=canary.id
+            **release_fields(after),
+            **origin_of(command),
+            candidate=canary.candidate,
+            percentage=percentage,
+            id=canary.id,
         ),
     )
     return Outcome(after, event)
@@ -72,10 +73,14 @@ def promote(state: ReleaseState, command: Promote, now: float) -> Outcome:
     release, canary = with_canary(state, command)
     after = full_release(release, release.versions[canary.candidate], command, now)
     event = CanaryPromoted(
-        **answer(command, after.generation, now),
+        **answer_fields(command, after.generation, now),
         summary=f"{command.model} {canary.candidate} is promoted; {canary.stable} goes",
         data=CanaryPromotedData(
-            **standing(after), **origin_of(command), candidate=canary.candidate, previous=canary.stable, id=canary.id
+            **release_fields(after),
+            **origin_of(command),
+            candidate=canary.candidate,
+            previous=canary.stable,
+            id=canary.id,
         ),
     )
     return Outcome(after, event)
@@ -87,9 +92,9 @@ def rollback(state: ReleaseState, command: Rollback, now: float) -> Outcome:
     after = full_release(release, release.versions[canary.stable], command, now)
     summary = f"{command.model} {canary.candidate} is rolled back; {canary.stable} answers everything"
     event = CanaryRolledBack(
-        **answer(command, after.generation, now),
+        **answer_fields(command, after.generation, now),
         summary=f"{summary}: {command.reason}" if command.reason else summary,
-        data=CanaryData(**standing(after), **origin_of(command), candidate=canary.candidate, id=canary.id),
+        data=CanaryData(**release_fields(after), **origin_of(command), candidate=canary.candidate, id=canary.id),
     )
     return Outcome(after, event)
 

@@ -7,13 +7,13 @@ from ...schemas.payloads.commands import StartExperiment, StopExperiment
 from ...schemas.payloads.event_data import ExperimentStartedData, ExperimentStoppedData
 from ...schemas.payloads.events import ExperimentStarted, ExperimentStopped
 from ...schemas.payloads.signatures import differences
-from .answers import answer, origin_of, standing
+from .answers import answer_fields, origin_of, release_fields
 from .state import Outcome, ReleaseState
 from .trials import begin_trial, full_release, idle, with_experiment
 
 
 def start_experiment(state: ReleaseState, command: StartExperiment, now: float) -> Outcome:
-    """Begin to divide the requests among arms."""
+    """Start to split the requests among arms."""
     release = idle(state, command)
     arms = command.variants
     names, versions = [arm.name for arm in arms], [arm.version for arm in arms]
@@ -30,16 +30,16 @@ def start_experiment(state: ReleaseState, command: StartExperiment, now: float) 
             raise SignatureDiffers(
                 f"{version} cannot stand beside {control.version}: {'; '.join(different)}", field="variants"
             )
-    # The first arm is the control; it answers where another arm fails.
+    # The first arm is the control. It is stable: it answers when another arm fails.
     variants = tuple(arm.model_copy(update={"role": "arm" if number else "stable"}) for number, arm in enumerate(arms))
     after = begin_trial(release, "ab", variants, [command.versions[version] for version in versions], command, now)
     shares = ", ".join(f"{arm.name} ({arm.version}) {arm.weight:.0%}" for arm in arms)
     name = command.name or str(after.id)
     event = ExperimentStarted(
-        **answer(command, after.generation, now),
+        **answer_fields(command, after.generation, now),
         summary=f"experiment {name} on {command.model}: {shares}",
         data=ExperimentStartedData(
-            **standing(after),
+            **release_fields(after),
             **origin_of(command),
             id=after.id,
             name=name,
@@ -60,8 +60,8 @@ def stop_experiment(state: ReleaseState, command: StopExperiment, now: float) ->
         raise InvalidInput(f"{winner} is no variant of {release.id}: choose {', '.join(by_name)}", field="winner")
     after = full_release(release, release.versions[version], command, now)
     event = ExperimentStopped(
-        **answer(command, after.generation, now),
+        **answer_fields(command, after.generation, now),
         summary=f"the experiment {release.id} is stopped; {command.model} {version} is live",
-        data=ExperimentStoppedData(**standing(after), **origin_of(command), id=release.id, winner=version),
+        data=ExperimentStoppedData(**release_fields(after), **origin_of(command), id=release.id, winner=version),
     )
     return Outcome(after, event)

@@ -6,7 +6,7 @@
     full -start_experiment-> ab -stop_experiment-> full
     any -remove-> (none)
 
-Whatever else is asked is refused with 409 and changes nothing.
+All other commands are refused with 409.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ...schemas.payloads.event_data import SourceData
 from ...schemas.payloads.events import CommandRefused, Event
 from ...schemas.payloads.releases import RELEASE_BYTES, Release, sizes_of
 from ...schemas.trial_id import TrialId
-from .answers import answer
+from .answers import answer_fields
 from .canary import promote, rollback, start_canary, step_canary
 from .experiment import start_experiment, stop_experiment
 from .shadow import start_shadow, stop_shadow
@@ -43,19 +43,19 @@ from .versions import deploy, remove, serve_original, set_profile
 def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseState, Event]:
     """Return the next state and the event that answers the command.
 
-    Bears repetition: after a crash the same command may come again, and is answered as the first time without a second
-    change. A command that is refused changes nothing; its event carries the problem.
+    Idempotent: a command that is delivered again after a crash gets the same answer without a second change. A refused command
+    changes nothing; its event carries the problem.
     """
-    if (before := state.answer_to(command.command_id)) is not None:
-        return state, before
+    if (earlier := state.answer_to(command.command_id)) is not None:
+        return state, earlier
     try:
         _check(state, command, now)
-        release, event = _carry_out(state, command, now)
+        release, event = _apply(state, command, now)
         if release is not None:
             _check_size(release)
     except ModelMeshError as error:
         refused = CommandRefused(
-            **answer(command, state.generation, now),
+            **answer_fields(command, state.generation, now),
             summary=error.detail,
             data=SourceData(source=command.source) if command.source else SourceData(),
             problem=error.problem(),
@@ -65,7 +65,7 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
     return remember(state.model_copy(update={"release": release, "removed_at": removed_at}), event), event
 
 
-def _carry_out(state: ReleaseState, command: Command, now: float) -> Outcome:
+def _apply(state: ReleaseState, command: Command, now: float) -> Outcome:
     match command:
         case Deploy():
             return deploy(state, command, now)
@@ -94,18 +94,18 @@ def _carry_out(state: ReleaseState, command: Command, now: float) -> Outcome:
 
 
 def _check_size(release: Release) -> None:
-    """Raise RequestTooLarge naming what is too large for the release's record; said here it is no silence later."""
+    """Raise RequestTooLarge, naming the largest parts, for a release that does not fit a record."""
     if (size := len(release.model_dump_json())) > RELEASE_BYTES:
         versions = "; ".join(f"{name}: {sizes_of(spec)[1]}" for name, spec in release.versions.items())
         raise RequestTooLarge(
-            f"the release would have {size} bytes, more than may be ({RELEASE_BYTES}): the largest parts of its versions, in "
+            f"the release would have {size} bytes, more than the limit of {RELEASE_BYTES}: the largest parts of its versions, in "
             f"bytes, are {versions}; the reason has {len(release.reason)}"
         )
 
 
 def _check(state: ReleaseState, command: Command, now: float) -> None:
     if now > command.expires_at:
-        # Its author was told that nobody answered; carrying it out now would be a surprise.
+        # Its author has already got an error.
         raise ControlPlaneUnavailable("the command expired before the control plane saw it; nothing was changed")
     seen = state.release.generation if state.release is not None else 0
     if command.based_on is not None and command.based_on != seen:

@@ -1,6 +1,8 @@
-"""What transitions have in common: which release one may begin from, what the command must name, the release that begins."""
+"""Common parts of the transitions: checks of the release and the command, and the next release."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from ...schemas.errors import IllegalTransition, InvalidInput, SignatureDiffers
 from ...schemas.payloads.commands import CommandBase, StartCanary, StartShadow
@@ -13,7 +15,7 @@ from .state import ReleaseState
 def full_release(
     release: Release | None, spec: VersionSpec, command: CommandBase, now: float, last: int = 0
 ) -> Release:
-    """Return a release that sends everything to one version; `last` is the generation before where there is no release."""
+    """Return a release that sends all requests to one version; `last` is the previous generation if there is no release."""
     variants = (Variant(name="stable", version=spec.version, weight=1, role="stable"),)
     return begin_trial(release, "full", variants, [spec], command, now, last=last)
 
@@ -28,7 +30,7 @@ def begin_trial(
     canary: CanaryPlan | None = None,
     last: int = 0,
 ) -> Release:
-    """Return the first release of a new trial. What was learned of a version stays with it."""
+    """Return the first release of a new trial. Versions keep their learned references."""
     generation = (before.generation if before else last) + 1
     known = before.versions if before else {}
     versions = {spec.version: _with_known_profile(spec, known.get(spec.version)) for spec in specs}
@@ -45,6 +47,19 @@ def begin_trial(
         updated_at=now,
         actor=command.actor,
         reason=command.reason,
+    )
+
+
+def next_generation(release: Release, command: CommandBase, now: float, **changes: Any) -> Release:
+    """Return the release with changed fields as the next generation of the same trial."""
+    return release.model_copy(
+        update={
+            "generation": release.generation + 1,
+            "updated_at": now,
+            "actor": command.actor,
+            "reason": command.reason,
+            **changes,
+        }
     )
 
 
@@ -83,7 +98,7 @@ def _none_running(command: CommandBase, what: str) -> IllegalTransition:
 
 
 def idle(state: ReleaseState, command: CommandBase) -> Release:
-    """Return the full release that something new can begin on. Raises IllegalTransition while something runs."""
+    """Return the release if no trial is running. Raises IllegalTransition."""
     release = state.release
     if release is None:
         raise IllegalTransition(f"{command.model} has no release yet: deploy a version first", field="model")
@@ -97,7 +112,7 @@ def idle(state: ReleaseState, command: CommandBase) -> Release:
 
 
 def other_version(release: Release, command: StartCanary | StartShadow, what: str) -> VersionSpec:
-    """Return the command's version, if it can stand beside stable. Raises SignatureDiffers or InvalidInput."""
+    """Return the command's version if it is compatible with stable. Raises SignatureDiffers or InvalidInput."""
     spec = command.version
     stable = release.versions[release.stable.version]
     if spec.version == stable.version:
@@ -110,7 +125,7 @@ def other_version(release: Release, command: StartCanary | StartShadow, what: st
 
 
 def checked_percentage(percentage: float | None) -> float:
-    """Return a share in percent. Raises InvalidInput for one that is not above 0 and at most 100."""
+    """Return the percentage. Raises InvalidInput unless it is above 0 and at most 100."""
     if percentage is None or not 0 < percentage <= 100:
         raise InvalidInput(f"percentage must be above 0 and at most 100, not {percentage}", field="percentage")
     return percentage

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from ...producers.room import Room
+from ...producers.in_flight_quota import InFlightQuota
 from ...schemas.errors import BodyTooSlow, MalformedRequest, RequestTooLarge
 
 # Seconds within which the whole body must arrive, since it holds memory.
@@ -15,33 +15,33 @@ BODY_TIMEOUT = 60.0
 MAX_DIGITS = 300
 
 
-async def read_body(request: web.Request, max_bytes: int, room: Room) -> bytes:
-    """Return the body; its bytes count as in flight in `room` while it is read.
+async def read_body(request: web.Request, max_bytes: int, quota: InFlightQuota) -> bytes:
+    """Return the body; its bytes count as in flight in `quota` while it is read.
 
     Raises RequestTooLarge as soon as it exceeds `max_bytes`, Overloaded, or BodyTooSlow.
     """
     if request.content_length is not None and request.content_length > max_bytes:
         raise RequestTooLarge(f"the body has {request.content_length} bytes, more than the limit of {max_bytes}")
     if request.content.is_eof():  # the whole body has arrived with the headers, the usual case
-        return await _read(request, max_bytes, room)
+        return await _read(request, max_bytes, quota)
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
-            return await _read(request, max_bytes, room)
+            return await _read(request, max_bytes, quota)
     except TimeoutError:
         raise BodyTooSlow(f"the body did not arrive within {BODY_TIMEOUT:.0f} s") from None
 
 
-async def _read(request: web.Request, max_bytes: int, room: Room) -> bytes:
+async def _read(request: web.Request, max_bytes: int, quota: InFlightQuota) -> bytes:
     body = bytearray()
     try:
         async for chunk in request.content.iter_any():
-            room.take_bytes(len(chunk))
+            quota.acquire_bytes(len(chunk))
             body += chunk
             if len(body) > max_bytes:
                 raise RequestTooLarge(f"the body has more than {max_bytes} bytes")
         return bytes(body)
     finally:
-        room.give_back_bytes(len(body))
+        quota.release_bytes(len(body))
 
 
 def read_deadline(request: web.Request) -> float | None:

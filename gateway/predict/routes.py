@@ -66,7 +66,7 @@ class PredictRoutes:
     async def body_of(self, request: web.Request) -> bytes:
         """Return a request's body; its bytes count as in flight. From here on, a disconnect of the client cancels the request."""
         request[FOR_CLIENT_KEY] = True
-        return await read_body(request, self._settings.max_body_bytes, self._client.room)
+        return await read_body(request, self._settings.max_body_bytes, self._client.quota)
 
     async def count_rows(self, model: str, body: bytes, content_type: str) -> dict[str, str]:
         """Count all rows of a body but the first against the caller's rate limit; return the RateLimit headers.

@@ -70,7 +70,7 @@ class Alone:
     @property
     def taken(self):
         """What requests hold in the gateway, by kind."""
-        return self.gateway._client.taken
+        return self.gateway._client.in_use
 
     def key(self, *scopes, **options):
         key, shown = make_key("somebody", scopes, now=0.0, **options)

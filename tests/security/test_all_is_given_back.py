@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from modelmesh.producers.silence import Silence
+from modelmesh.producers.outage_detector import OutageDetector
 
 from ..integration.waiting import until
 from .gateway_alone import gateway_alone
@@ -202,7 +202,7 @@ async def test_it_is_not_ready_while_nothing_gets_through_and_again_when_somethi
     client = alone.gateway._client
     now = [0.0]
     monkeypatch.setattr(client, "_now", lambda: now[0])
-    monkeypatch.setattr(client, "_silence", Silence(client._settings.max_deadline))
+    monkeypatch.setattr(client, "_outage", OutageDetector(client._settings.max_deadline))
 
     async def ready():
         assert (await alone.ask("GET", "/health/ready"))[0] == 503, "nothing is behind this gateway"
@@ -230,22 +230,22 @@ async def test_a_gateway_without_room_that_answers_nobody_is_not_ready(alone, mo
     client = alone.gateway._client
     now = [0.0]
     monkeypatch.setattr(client, "_now", lambda: now[0])
-    monkeypatch.setattr(client, "_silence", Silence(client._settings.max_deadline))
-    monkeypatch.setattr(client.room, "places", 4)  # as a leak would leave it
+    monkeypatch.setattr(client, "_outage", OutageDetector(client._settings.max_deadline))
+    monkeypatch.setattr(client.quota, "requests", 4)  # as a leak would leave it
     for now[0] in (0.0, 20.0, 40.0, 61.0):
         assert (await predict(alone))[0] == 503
     assert not alone.gateway.health()["checks"]["answers"]
 
 
 def test_callers_without_patience_or_a_pause_say_nothing():
-    silence = Silence(60.0)
-    assert not silence.lasts(1000.0)
-    silence.asked(0.0)
-    assert not silence.lasts(59.0)
-    assert not silence.lasts(60.0), "asked once, and then nothing for as long: nobody waits"
-    silence.asked(1000.0)
-    assert not silence.lasts(1000.0), "the one before is long gone"
-    silence.asked(1040.0)
-    assert silence.lasts(1061.0)
-    silence.answered()
-    assert not silence.lasts(1061.0)
+    detector = OutageDetector(60.0)
+    assert not detector.active(1000.0)
+    detector.sent(0.0)
+    assert not detector.active(59.0)
+    assert not detector.active(60.0), "asked once, and then nothing for as long: nobody waits"
+    detector.sent(1000.0)
+    assert not detector.active(1000.0), "the one before is long gone"
+    detector.sent(1040.0)
+    assert detector.active(1061.0)
+    detector.answered()
+    assert not detector.active(1061.0)

@@ -1,4 +1,4 @@
-"""What the control plane keeps and writes has a bound, and no record ends one of its agents."""
+"""The control plane's state and records are bounded, and no record ends one of its agents."""
 
 from types import SimpleNamespace
 
@@ -39,7 +39,7 @@ def deploy(spec, **fields):
     return Deploy(model="m", version=spec, issued_at=0.0, expires_at=9e9, **fields)
 
 
-def test_a_release_that_is_too_large_is_refused_and_says_what_is():
+def test_a_release_that_is_too_large_is_refused_with_its_largest_parts():
     spec = version(1, sample=[["x" * RELEASE_BYTES]])
     state, event = step(ReleaseState(), deploy(spec), 1.0)
     assert state.release is None
@@ -53,7 +53,7 @@ def test_a_reason_that_is_too_large_is_refused():
     assert event.problem["status"] == 413
 
 
-def test_what_is_remembered_of_commands_has_a_bound():
+def test_the_stored_answers_are_bounded():
     state = ReleaseState()
     for number in range(60):
         state, _ = step(state, deploy(version(1), reason="r" * 50_000), float(number))
@@ -67,14 +67,14 @@ def test_small_rows_are_kept_for_the_warm_up(rows, kept):
 
 
 @pytest.mark.parametrize(("side", "kept"), [(16, 4), (64, 0), (512, 0)])
-def test_pictures_are_kept_as_far_as_they_fit(side, kept):
+def test_images_are_kept_within_the_limit_of_bytes(side, kept):
     rows = np.random.default_rng(0).normal(size=(8, 3, side, side)).round(6).tolist()
     found = served_sample(rows)
     assert (len(found) > 0) == (kept > 0)
     assert sizes_of(version(1, sample=found))[0] < SAMPLE_BYTES + 2000
 
 
-def test_labels_and_workers_without_end_do_not_grow_what_is_kept():
+def test_the_number_of_labels_and_workers_is_bounded():
     evidence, seen = Evidence(trial=1), Deduplicator()
     for number in range(2000):
         counts = VersionCounts(requests=1, outputs={f"label {number}": 1}, errors={f"error {number}": 1})
@@ -87,7 +87,7 @@ def test_labels_and_workers_without_end_do_not_grow_what_is_kept():
     assert not seen.is_new("w1999", "e", 1)
 
 
-def test_a_table_refuses_what_its_changelog_would():
+def test_a_table_refuses_a_value_too_large_for_its_changelog():
     held = {}
     table = BoundedTable(held)
     table["a"] = "x"
@@ -96,7 +96,7 @@ def test_a_table_refuses_what_its_changelog_would():
     assert held == {"a": "x"}
 
 
-async def test_a_record_that_an_agent_fails_on_is_put_aside_and_the_next_one_is_used(tmp_path):
+async def test_a_record_on_which_an_agent_fails_is_dead_lettered_and_the_next_one_is_used(tmp_path):
     app, sent, used = ReleasesApp(Settings(data=tmp_path)), [], []
 
     class Topic:
@@ -107,7 +107,7 @@ async def test_a_record_that_an_agent_fails_on_is_put_aside_and_the_next_one_is_
 
     async def use(summary):
         if summary.model == "bad":
-            raise RuntimeError("nobody thought of this")
+            raise RuntimeError("unexpected")
         used.append(summary.model)
 
     for offset, value in enumerate((b"junk", None, b'{"model": 1}', b"\xff" * 5_000_000, "bad", "good")):
@@ -117,15 +117,15 @@ async def test_a_record_that_an_agent_fails_on_is_put_aside_and_the_next_one_is_
             topic="t", partition=0, offset=offset, key=b"k", value=value, headers=[("h", b"x" * 90_000)]
         )
         with capture_logs():
-            await app._survive("summary", Summary.model_validate_json, message, use)
+            await app._process("summary", Summary.model_validate_json, message, use)
     assert used == ["good"]
     assert [dict(letter["headers"])[records.SOURCE] for letter in sent] == [b"t/0/%d" % offset for offset in range(5)]
-    assert b"nobody thought of this" in dict(sent[-1]["headers"])[records.STACK]
+    assert b"unexpected" in dict(sent[-1]["headers"])[records.STACK]
     assert all(len(letter["value"] or b"") + records.header_bytes(letter["headers"]) < 200_000 for letter in sent)
     assert app.dead_letter_count == 5
 
 
-async def test_a_command_that_cannot_be_read_is_put_aside_and_says_what_is_wrong(tmp_path):
+async def test_a_malformed_command_is_dead_lettered_with_the_reason(tmp_path):
     app, sent = ReleasesApp(Settings(data=tmp_path)), []
 
     class Topic:
@@ -139,6 +139,6 @@ async def test_a_command_that_cannot_be_read_is_put_aside_and_says_what_is_wrong
     for value in (b'{"kind": "nothing"}', b'{"kind": "remove", "issued_at": 0, "expires_at": 1}'):
         message = SimpleNamespace(topic="t", partition=0, offset=1, key=b"m", value=value, headers=[])
         with capture_logs():
-            await app._survive("command", read_command, message, use)
+            await app._process("command", read_command, message, use)
     assert sent[0].startswith(b"not a command: : Input tag 'nothing'")
     assert sent[1] == b"not a command: remove.model: Field required"

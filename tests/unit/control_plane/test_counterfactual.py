@@ -1,4 +1,4 @@
-"""Judged again by its own rules a canary ends as it did; by others as they say."""
+"""Judged again under its own rules, a canary ends as it did; under other rules it may end otherwise."""
 
 import math
 
@@ -26,7 +26,7 @@ counts = st.tuples(st.integers(0, 50), st.integers(0, 12)).map(
 
 
 @given(st.lists(st.tuples(counts, counts), max_size=40))
-def test_by_its_own_rules_it_ends_as_the_judge_ended_it(seconds):
+def test_under_its_own_rules_it_ends_as_the_judge_ended_it(seconds):
     summaries = [summary(seq, stable, candidate, at=float(seq)) for seq, (stable, candidate) in enumerate(seconds, 1)]
     release = canary(**RULES.model_dump())
     judge = Judge(Settings(), {}, {}, {})
@@ -55,7 +55,7 @@ def test_other_rules_decide_otherwise():
     assert "fails more often" in proved["reason"]
 
 
-def test_steps_are_taken_as_the_plan_says():
+def test_steps_follow_the_plan():
     summaries = [summary(seq, (50, 0), (50, 0), at=float(seq)) for seq in range(1, 30)]
     plan = CanaryPlan(steps=(Step(percentage=10, hold_seconds=5), Step(percentage=50, hold_seconds=5)), rules=RULES)
     found = judge_again(RECORDED, summaries, plan)

@@ -1,4 +1,4 @@
-"""What summaries add up to, whatever their order and however often they come."""
+"""The evidence from summaries, in any order and delivered any number of times."""
 
 import random
 
@@ -49,7 +49,7 @@ def test_repeated_summaries_change_nothing(stream, data):
     repeated = []
     for number, one in enumerate(once, 1):
         repeated.append(one)
-        # As after a crash: the last few come again.
+        # As after a crash: the last few are delivered again.
         repeated += once[max(0, number - data.draw(st.integers(0, 3))) : number]
     assert after(repeated) == after(once)
 
@@ -62,7 +62,7 @@ def test_totals_are_the_same_in_any_order_and_any_split(stream, shuffler):
     assert after(many).totals == after(one_worker).totals
 
 
-def test_a_worker_that_was_restarted_counts_from_one_again():
+def test_a_restarted_worker_counts_from_one_again():
     evidence = after([summary(5, (10, 0)), summary(1, (10, 0), epoch="next life")])
     assert evidence.totals["1.0.0"].requests == 20
 
@@ -73,7 +73,7 @@ def test_evidence_of_another_trial_does_not_count():
     assert decide(evidence, canary(), 0.0).kind == "hold"
 
 
-def test_after_its_first_failures_a_candidate_is_rolled_back_whatever_good_it_did_before():
+def test_a_candidate_that_starts_to_fail_is_rolled_back_after_a_few_failures():
     good = [summary(seq, (90, 0), (10, 0)) for seq in range(1, 200)]
     evidence = after(good)
     assert decide(evidence, canary(), 0.0).kind == "hold"
@@ -90,7 +90,7 @@ def test_after_its_first_failures_a_candidate_is_rolled_back_whatever_good_it_di
     assert decision.evidence["comparisons"]["errors"]["evidence"] >= decision.evidence["comparisons"]["errors"]["limit"]
 
 
-def test_an_outage_of_both_is_no_reason():
+def test_an_outage_of_both_versions_is_no_reason_for_a_rollback():
     evidence = after([summary(seq, (90, 90), (10, 10)) for seq in range(1, 100)])
     assert decide(evidence, canary(), 0.0).kind == "hold"
 
@@ -119,7 +119,7 @@ def test_within_the_tolerance_it_may_be_slower_and_null_judges_no_latency():
     assert decide(after(much_slower, unjudged), unjudged, 0.0).kind == "hold"
 
 
-def test_the_threshold_looks_at_the_window_alone():
+def test_the_threshold_applies_to_the_window_only():
     release = canary(auto_rollback_threshold=0.2, window_seconds=10, min_requests=20, alpha=1e-12)
     old = [summary(1, (0, 0), (20, 19), at=0.0)]
     assert decide(after(old, release), release, 0.0).kind == "rollback"
@@ -129,7 +129,7 @@ def test_the_threshold_looks_at_the_window_alone():
     assert decide(after(few, release), release, 0.0).kind == "hold"
 
 
-def test_answers_that_differ_are_reported_or_a_reason_as_the_rules_say():
+def test_differing_answers_are_reported_or_cause_a_rollback_by_the_rules():
     same = [
         summary(seq, (90, 0), (10, 0), outputs=({"yes": 45, "no": 45}, {"yes": 5, "no": 5})) for seq in range(1, 100)
     ]
@@ -150,12 +150,12 @@ def test_steps_hold_then_rise_then_promote():
     decision = decide(evidence, release, 11.0)
     assert (decision.kind, decision.percentage) == ("step", 50)
     second = canary(0.5, steps=((5, 10), (50, 10)), min_requests=20, generation=3, step=1)
-    assert decide(evidence, second, 100.0).kind == "hold", "the requests of the step before do not count for this one"
+    assert decide(evidence, second, 100.0).kind == "hold", "the requests of the previous step do not count for this one"
     take_in(evidence, summary(3, (100, 0), (100, 0)), second)
     assert decide(evidence, second, 100.0).kind == "promote"
 
 
-def test_a_suspicious_candidate_gets_no_more():
+def test_a_suspicious_candidate_gets_no_larger_share():
     release = canary(0.05, steps=((5, 0), (50, 0)), min_requests=1)
     evidence = after([summary(1, (95, 0), (5, 0)), summary(2, (30, 0), (2, 2))], release)
     strength = log_evidence(evidence.errors.logs)
@@ -167,11 +167,11 @@ def test_without_a_canary_nothing_is_decided():
     evidence = Evidence(trial=1)
     take_in(evidence, summary(1, (10, 0), trial=1), releases.full().running_canary)
     assert releases.full().running_canary is None
-    assert decide(evidence, canary(), 0.0).kind == "hold", "what the trial before showed is no evidence"
+    assert decide(evidence, canary(), 0.0).kind == "hold", "the previous trial is no evidence"
     assert evidence.totals["1.0.0"].requests == 10
 
 
-def test_equal_versions_are_rolled_back_no_more_often_than_alpha_says():
+def test_equal_versions_are_rolled_back_no_more_often_than_alpha():
     generator = random.Random(0)
 
     def counts(requests):
@@ -188,11 +188,11 @@ def test_equal_versions_are_rolled_back_no_more_often_than_alpha_says():
             if decide(evidence, release, 0.0).kind == "rollback":
                 rolled_back += 1
                 break
-    # One in ten is allowed; more than 14 of 60 would be one chance in a thousand, and the draws are always the same.
+    # One in ten is allowed; more than 14 of 60 has a probability of one in a thousand. The draws are constant.
     assert rolled_back <= 14
 
 
-def test_the_figures_can_be_written_down():
+def test_the_figures_are_complete_and_evidence_survives_json():
     evidence = after([summary(1, (90, 0), (10, 10))])
     found = figures(evidence, canary())
     assert found["versions"]["2.0.0"]["failed"] == 10

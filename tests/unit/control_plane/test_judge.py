@@ -1,4 +1,4 @@
-"""A summary's way through the tables: what is sent, how often, and under which ids."""
+"""Summaries in the tables, and the commands and events that follow from them."""
 
 import numpy as np
 import pytest
@@ -21,15 +21,15 @@ def bad(seq):
     return summary(seq, (90, 0), (10, 10))
 
 
-def test_a_decision_is_sent_once_and_again_only_if_nothing_came_of_it(judge):
+def test_a_decision_is_sent_again_only_if_it_had_no_effect(judge):
     release = canary()
     [command] = judge.take_in(bad(1), release, 10.0)
     assert isinstance(command, CommandBase)
     assert (command.kind, command.trial, command.based_on, command.actor) == ("rollback", 2, None, "judge")
     assert command.evidence["versions"]["2.0.0"]["failed"] == 10
     assert judge.take_in(bad(2), release, 11.0) == []
-    [again] = judge.take_in(bad(3), release, 10.0 + RESEND_AFTER)
-    assert again.command_id != command.command_id
+    [with_other_artifact] = judge.take_in(bad(3), release, 10.0 + RESEND_AFTER)
+    assert with_other_artifact.command_id != command.command_id
 
 
 def test_after_a_crash_the_same_decision_has_the_same_id():
@@ -39,13 +39,13 @@ def test_after_a_crash_the_same_decision_has_the_same_id():
     assert first.command_id == second.command_id
 
 
-def test_a_step_is_only_right_from_the_generation_it_was_decided_at(judge):
+def test_a_step_is_based_on_the_generation_of_its_decision(judge):
     release = canary(0.05, steps=((5, 0), (50, 0)), min_requests=1)
     [command] = judge.take_in(summary(1, (100, 0), (10, 0)), release, 10.0)
     assert (command.kind, command.based_on, command.percentage) == ("step_canary", 2, 50)
 
 
-def test_what_the_release_before_showed_does_not_count(judge):
+def test_evidence_of_the_previous_release_does_not_count(judge):
     judge.take_in(summary(1, (90, 0), (10, 5), trial=1), full(), 1.0)
     assert judge.evidence(canary()).totals == {}
 
@@ -94,7 +94,7 @@ def test_the_first_rows_become_the_reference_and_a_shift_raises_one_event(judge)
     assert judge.drift_document(known)["1.0.0"]["drifting"]
 
 
-def test_drift_rolls_back_where_the_rules_say_so(judge):
+def test_drift_rolls_back_if_the_rules_require_it(judge):
     random = np.random.default_rng(0)
     profile = build_profile([("x", random.normal(size=2000))])
     release = canary(on_drift="rollback")
@@ -106,7 +106,7 @@ def test_drift_rolls_back_where_the_rules_say_so(judge):
     assert kinds == ["drift.detected", "rollback"]
 
 
-def test_the_documents_say_what_is_known(judge):
+def test_the_release_document_has_figures_and_the_decision(judge):
     judge.take_in(summary(1, (90, 1), (10, 1)), canary(), 1.0)
     document = judge.release_document(canary(), 2.0)
     assert document["decision"]["kind"] == "hold"
@@ -114,21 +114,21 @@ def test_the_documents_say_what_is_known(judge):
     assert document["versions"]["1.0.0"]["requests"] == 90
 
 
-def again(release, number):
-    """The same release with other bytes under one of its numbers."""
+def with_other_artifact(release, number):
+    """The same release with another artifact under one of its version numbers."""
     return release.model_copy(update={"versions": release.versions | {number: spec(number, digest="other")}})
 
 
-def test_a_number_that_was_given_again_is_judged_afresh(judge):
+def test_a_reused_version_number_is_judged_anew(judge):
     random = np.random.default_rng(0)
-    one, other = full(), again(full(), "1.0.0")
+    one, other = full(), with_other_artifact(full(), "1.0.0")
     judge.take_in(summary(1, (100, 3), (0, 0), trial=1, at=1000.0), one, 1000.0)
     judge.take_in(rows_seen(2, random.normal(size=60).tolist()), one, 1000.0)
     assert judge.latency_document(one, 1000.0)["1.0.0"]["1m"]["requests"] == 100
     assert judge.latency_document(other, 1000.0)["1.0.0"] == {}
     assert judge.drift_document(one)["1.0.0"]["learned_rows"] == 60
     assert judge.drift_document(other)["1.0.0"]["learned_rows"] == 0
-    # Rows that the old bytes were asked with, told late: they are no reference of the new ones.
+    # A late summary with rows of the old artifact: they are no reference for the new one.
     late = rows_seen(3, random.normal(size=60).tolist()).model_copy(
         update={"identities": {"1.0.0": one.versions["1.0.0"].identity}}
     )
@@ -136,7 +136,7 @@ def test_a_number_that_was_given_again_is_judged_afresh(judge):
     assert judge.drift_document(other)["1.0.0"]["learned_rows"] == 0
 
 
-def test_of_a_removed_model_nothing_is_known(judge):
+def test_a_removed_models_state_is_dropped(judge):
     tables = judge._evidence, judge._latency, judge._drift
     judge.take_in(summary(1, (100, 3), (0, 0), trial=1, at=1000.0), full(), 1000.0)
     judge.take_in(rows_seen(2, [1.0, 2.0]), full(), 1000.0)
@@ -145,7 +145,7 @@ def test_of_a_removed_model_nothing_is_known(judge):
     assert not any(tables)
 
 
-def test_what_was_read_of_versions_that_have_gone_is_forgotten(judge):
+def test_the_cache_of_removed_versions_is_dropped(judge):
     judge.take_in(summary(1, (100, 3), (5, 0), at=1000.0), canary(), 1000.0)
     judge.latency_document(canary(), 1000.0)
     assert len(judge._read["m"]) == 2

@@ -1,4 +1,4 @@
-"""A release's legal transitions, and that nothing else changes anything."""
+"""A release's legal transitions; all other commands change nothing."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def arms(*shares):
 
 
 def run(*commands):
-    """Carry out commands one after another; return the last state and event."""
+    """Apply commands in order; return the last state and event."""
     state, event = ReleaseState(), None
     for number, one in enumerate(commands):
         state, event = step(state, one.model_copy(update={"command_id": f"c{number}"}), now=1.0)
@@ -39,20 +39,20 @@ def test_a_deployment_raises_the_generation():
     assert (event.kind, event.generation, event.data.previous) == ("release.deployed", 1, None)
 
 
-def test_a_command_based_on_a_generation_that_is_gone_changes_nothing():
+def test_a_command_based_on_an_old_generation_changes_nothing():
     state, _ = step(ReleaseState(), deploy("1.0.0", 0, "a"), now=1.0)
     after, event = step(state, deploy("2.0.0", 0, "b"), now=2.0)
     assert after.release == state.release
     assert (event.kind, event.problem["status"], event.problem["field"]) == ("command.refused", 409, "generation")
 
 
-def test_an_expired_command_is_not_carried_out():
+def test_an_expired_command_is_not_applied():
     state, event = step(ReleaseState(), deploy("1.0.0", expires_at=0.5), now=1.0)
     assert state.release is None
     assert (event.kind, event.problem["status"]) == ("command.refused", 503)
 
 
-def test_a_removed_model_can_be_made_again_and_its_trials_go_on_counting():
+def test_a_model_that_is_created_again_continues_the_trial_numbers():
     removed, event = run(
         deploy("1.0.0"), command("start_canary", version=spec("2.0.0"), percentage=5), command("remove")
     )
@@ -62,7 +62,7 @@ def test_a_removed_model_can_be_made_again_and_its_trials_go_on_counting():
     assert (again.release.generation, again.release.trial, event.kind) == (3, 3, "release.deployed")
 
 
-def test_a_removal_can_be_asked_for_again_and_comes_too_late_for_a_later_model():
+def test_a_removal_is_idempotent_and_does_not_remove_a_later_model():
     nothing, event = run(command("remove"), command("remove"))
     assert (nothing.release, event.kind) == (None, "release.removed")
     removed, _ = step(run(deploy("1.0.0"))[0], command("remove", "removal"), now=1.0)
@@ -73,7 +73,7 @@ def test_a_removal_can_be_asked_for_again_and_comes_too_late_for_a_later_model()
     assert (refused.release, event.problem["status"]) == (again.release, 409)
 
 
-def test_a_reference_is_learned_for_the_bytes_that_it_was_learned_of():
+def test_a_learned_reference_belongs_to_its_artifact():
     state, _ = run(deploy("1.0.0"))
     profile = build_profile([("x", np.arange(10.0))], "live")
     other = command("set_profile", "p", version=spec("1.0.0", digest="e"), profile=profile)
@@ -93,7 +93,7 @@ def test_a_canary_is_one_trial_from_start_to_end():
     )
     assert (started.release.trial, started.generation) == (2, 2)
     assert (raised.release.trial, raised.generation, raised.release.canary.step) == (2, 3, 1)
-    assert raised.release.salt == started.release.salt, "a key must not move but to the candidate"
+    assert raised.release.salt == started.release.salt, "a key may only move to the candidate"
     assert event.kind == "canary.stepped"
     for kind, version in (("promote", "2.0.0"), ("rollback", "1.0.0")):
         ended, _ = step(raised, command(kind, "end", trial=2), now=1.0)
@@ -127,7 +127,7 @@ def test_an_experiments_winner_goes_live_by_name_or_version():
     assert refused.problem["field"] == "winner"
 
 
-def test_what_was_learned_of_a_version_stays_with_it():
+def test_a_version_keeps_its_learned_reference():
     profile = build_profile([("x", np.arange(50.0))], "live")
     state, event = run(deploy("1.0.0"), command("set_profile", version=spec("1.0.0"), profile=profile))
     assert (event.kind, state.generation) == ("profile.learned", 1)
@@ -159,7 +159,7 @@ OTHER = spec("2.0.0", signature=Signature(inputs=(TensorSpec(name="y", dtype="st
         (command("start_canary", version=spec("2.0.0")), 422, "percentage"),
     ],
 )
-def test_what_is_not_legal_is_refused_and_changes_nothing(refused, status, says):
+def test_an_illegal_command_is_refused_and_changes_nothing(refused, status, says):
     before, _ = run(deploy("1.0.0"))
     after, event = step(before, refused, now=1.0)
     assert after.release == before.release
@@ -174,9 +174,9 @@ commands = st.lists(
 
 
 @given(commands, st.integers(1, 30))
-def test_commands_seen_twice_after_a_crash_change_nothing_twice(wishes, replayed):
+def test_commands_that_are_delivered_again_after_a_crash_change_nothing(orders, replayed):
     state, events = ReleaseState(), []
-    sent = [deploy(version, based_on, f"c{number}") for version, based_on, number in wishes]
+    sent = [deploy(version, based_on, f"c{number}") for version, based_on, number in orders]
     for one in sent:
         state, event = step(state, one, now=1.0)
         events.append(event)
@@ -253,7 +253,7 @@ TestReleases = Releases.TestCase
 TestReleases.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 
-def test_a_compiled_form_that_differs_is_replaced_by_its_model_and_once_only():
+def test_a_compiled_form_that_differs_is_replaced_by_its_model_once():
     original = Original(framework="sklearn", artifact="m", digest="model")
     compiled = spec("1.0.0", original=original)
     report = command("serve_original", "c2", version=compiled, reason="labels differ")
@@ -261,12 +261,12 @@ def test_a_compiled_form_that_differs_is_replaced_by_its_model_and_once_only():
     served = state.release.versions["1.0.0"]
     assert (served.digest, served.served_as, served.original) == ("model", "sklearn", None)
     assert state.generation == 2
-    assert event.kind == "command.refused"  # another worker's word for the same: it is done already
+    assert event.kind == "command.refused"  # the same report from another worker
     _, event = run(command("deploy", version=compiled), report)
     assert (event.kind, event.data.digest, event.data.reason) == ("version.differs", "d", "labels differ")
 
 
-def test_a_report_on_bytes_that_are_served_no_more_changes_nothing():
+def test_a_report_on_an_artifact_that_is_no_longer_served_changes_nothing():
     original = Original(framework="sklearn", artifact="m", digest="model")
     gone = spec("1.0.0", original=original).model_copy(update={"digest": "gone"})
     state, event = run(

@@ -1,4 +1,4 @@
-"""The Faust app finds its changelogs made: those that it makes while it joins its group may come too late for an agent."""
+"""The Faust app's changelogs are among the topics, since Faust itself would create them too late (see app.py)."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from modelmesh.schemas.settings import Settings
 
 
 def test_every_table_has_a_changelog_among_the_topics(tmp_path: Path) -> None:
-    """One with as many partitions as the table, under the name that Faust gives it."""
+    """Each has as many partitions as its table, and Faust's name for it."""
     settings = Settings(data=tmp_path, prefix="shop")
     tables = ReleasesApp(settings).app.tables.values()
 
-    made = {(topic.name, topic.partitions) for topic in settings.topics()}
+    created = {(topic.name, topic.partitions) for topic in settings.topics()}
 
-    assert {(table.changelog_topic_name, table.partitions) for table in tables} <= made
+    assert {(table.changelog_topic_name, table.partitions) for table in tables} <= created
     assert len(tables) == 4

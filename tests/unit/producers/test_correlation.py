@@ -1,4 +1,4 @@
-"""A reply reaches the request that it answers, and nobody else; the caller's id is a label."""
+"""A reply reaches the request that it answers and no other; request ids need not be unique."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ def reply_to(request, body=b"{}", **options):
 
 @dataclass
 class Log:
-    """What a client has sent, in place of its outbox; nothing is acknowledged."""
+    """Collects what a client sends, in place of its outbox; nothing is acknowledged."""
 
     requests: list = field(default_factory=list)
 
@@ -53,27 +53,27 @@ def client_of(log, **settings):
 
 
 async def sent(log, count):
-    """Let the tasks that were begun send; all of that happens before they wait for anything."""
+    """Let the started tasks send; they do so before they first wait."""
     await asyncio.sleep(0)
     assert len(log.requests) == count
     return log.requests
 
 
-async def test_one_id_for_two_models_at_once_is_two_requests_each_with_its_own_answer():
+async def test_requests_with_one_id_get_their_own_answers():
     log = Log()
     client = client_of(log)
     asking = [asyncio.create_task(client.send(model, b"{}", request_id="trace-1")) for model in ("a", "b", "a")]
     requests = await sent(log, 3)
     assert {request.request_id for request in requests} == {"trace-1"}
     assert len({request.nonce for request in requests}) == 3
-    for number in (2, 0, 1):  # in another order than they were asked in
+    for number in (2, 0, 1):  # in another order than they were sent in
         answer = reply_to(requests[number], b"%d" % number)
         client._on_record(record_of(answer, client.reply_partition))
     assert [reply.body for reply in await asyncio.gather(*asking)] == [b"0", b"1", b"2"]
     assert client.in_flight == 0
 
 
-async def test_two_programs_that_count_on_one_partition_get_their_own_answers():
+async def test_two_clients_with_equal_ids_on_one_partition_get_their_own_answers():
     logs = Log(), Log()
     clients = [client_of(log) for log in logs]
     for client in clients:
@@ -104,7 +104,7 @@ async def test_a_late_answer_to_an_earlier_request_is_not_the_later_ones():
     assert (await first).body == b"first"
     second = asyncio.create_task(client.send("m", b"{}", request_id="again"))
     late = (await sent(log, 2))[1]
-    # A second attempt of the first, and the same under the id as its key, as the old form has it.
+    # A reply to a retry of the first, and one with the request id as its key.
     client._on_record(record_of(reply_to(early, b"first again", attempt=2), client.reply_partition))
     client._on_record(record_of(reply_to(early, b"first again"), client.reply_partition, key=b"again"))
     assert not second.done()
@@ -137,7 +137,7 @@ async def test_a_forged_reply_is_dropped_and_counted_and_the_answer_still_comes(
         assert client.mismatched == number, what
     client._on_record(
         record_of(reply_to(request), request.reply_partition, key=b"mine")
-    )  # right id, no nonce to look under
+    )  # the right id, but not the nonce as key
     assert not asking.done()
     client._on_record(record_of(reply_to(request, b"mine"), request.reply_partition))
     assert (await asking).body == b"mine"
@@ -149,7 +149,7 @@ partitions = st.sampled_from([0, 1])
 
 
 @given(names, nonces, partitions, names, nonces, partitions, st.sampled_from(["x", "y"]), st.sampled_from(["x", "y"]))
-def test_a_reply_counts_only_if_nonce_model_and_partition_fit(
+def test_a_reply_is_accepted_only_if_nonce_model_and_partition_match(
     asked, nonce, partition, answered, answer_nonce, answer_partition, request_id, answer_id
 ):
     request = PredictionRequest(request_id, asked, 1.0, REPLIES, partition, b"", nonce=nonce)
@@ -163,7 +163,7 @@ async def test_a_retry_keeps_the_nonce():
     client = client_of(log)
     asking = asyncio.create_task(client.send("m", b"{}"))
     first = (await sent(log, 1))[0]
-    client._send_again(*client._pending)
+    client._retry(*client._pending)
     second = (await sent(log, 2))[1]
     assert (second.nonce, second.attempt) == (first.nonce, 2)
     assert NONCE.fullmatch(first.nonce)
@@ -185,7 +185,7 @@ async def test_a_lost_deadline_names_the_clocks_that_differ(ahead):
         await asking
 
 
-async def test_a_deadline_that_passed_by_equal_clocks_is_just_that():
+async def test_a_missed_deadline_with_equal_clocks_is_reported_as_such():
     log = Log()
     client = client_of(log)
     asking = asyncio.create_task(client.send("m", b"{}", deadline=15))
@@ -200,16 +200,16 @@ TEXTS = {"Latin-1": "Jos\udce9", "NUL": "a\0b", "too long": "k" * 5000}
 
 @pytest.mark.parametrize("name", ["routing_key", "traceparent", "pinned_version", "caller"])
 @pytest.mark.parametrize("what", TEXTS)
-async def test_what_cannot_be_a_header_is_named_and_leaves_nothing_in_flight(what, name):
+async def test_an_invalid_header_text_is_named_and_leaves_nothing_in_flight(what, name):
     log = Log()
     client = client_of(log)
     with pytest.raises(MalformedRequest) as caught:
         await client.send("m", b"{}", **{name: TEXTS[what]})
     assert caught.value.field == ("version" if name == "pinned_version" else name)
-    assert (client.in_flight, client.room.bytes, log.requests) == (0, 0, [])
+    assert (client.in_flight, client.quota.bytes, log.requests) == (0, 0, [])
 
 
-async def test_text_of_any_script_is_fine():
+async def test_text_of_any_script_is_valid():
     log = Log()
     client = client_of(log)
     asking = asyncio.create_task(client.send("m", b"{}", routing_key="José😀"))
@@ -221,12 +221,12 @@ async def test_text_of_any_script_is_fine():
 async def test_a_request_that_cannot_be_sent_leaves_nothing_in_flight():
     class Broken:
         def send(self, *_, **__):
-            raise RuntimeError("no room")
+            raise RuntimeError("broken")
 
     client = client_of(Broken())
     with pytest.raises(RuntimeError):
         await client.send("m", b"{}")
-    assert (client.in_flight, client.room.bytes) == (0, 0)
+    assert (client.in_flight, client.quota.bytes) == (0, 0)
 
 
 @given(st.from_regex(REQUEST_ID, fullmatch=True), st.from_regex(REQUEST_ID, fullmatch=True), st.integers(0, 99_999))

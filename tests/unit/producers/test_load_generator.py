@@ -19,20 +19,20 @@ def test_no_values_have_no_percentile():
     assert percentile([], 99) == 0.0
 
 
-async def test_a_closed_loop_keeps_so_many_in_flight_and_stops_at_the_number():
-    now, most, numbers = 0, 0, []
+async def test_a_closed_loop_keeps_its_concurrency_and_stops_at_its_number_of_requests():
+    now, peak, numbers = 0, 0, []
 
     async def ask(number):
-        nonlocal now, most
+        nonlocal now, peak
         numbers.append(number)
         now += 1
-        most = max(most, now)
+        peak = max(peak, now)
         await asyncio.sleep(0)
         now -= 1
         return 3
 
     report = await LoadGenerator(ask).in_flight(7, requests=50)
-    assert (most, sorted(numbers)) == (7, list(range(50)))
+    assert (peak, sorted(numbers)) == (7, list(range(50)))
     assert report.summary()["answered"] == 50
     assert report.summary()["mean_batch"] == 3.0
 
@@ -45,13 +45,13 @@ async def test_an_open_loop_does_not_wait_for_answers_and_counts_from_the_due_ti
         nonlocal waiting
         waiting += 1
         if waiting == 20:
-            gate.set()  # only once all were sent without an answer to any
+            gate.set()  # only after all were sent without any answer
         await gate.wait()
         return 1
 
     report = await LoadGenerator(ask).at_rate(400, seconds=0.05)
     assert report.answered == 20
-    # The first was due 19 steps before the last.
+    # The first was due 19 intervals before the last.
     assert max(report.latencies) - min(report.latencies) == pytest.approx(19 / 400, abs=0.02)
 
 

@@ -1,4 +1,4 @@
-"""Requests in flight: each ends once, with an answer of its own, whatever comes when; retries stay within their limits."""
+"""Requests in flight: each ends once, with its own answer, in any order of events; retries stay within their limits."""
 
 from concurrent.futures import Future
 
@@ -27,7 +27,7 @@ def record_of(reply, partition=0, at=0.0):
 
 
 class Client(RuleBasedStateMachine):
-    """A client whose log, replies and clock are in the test's hands."""
+    """A client whose log, replies and clock the test controls."""
 
     def __init__(self):
         super().__init__()
@@ -36,13 +36,13 @@ class Client(RuleBasedStateMachine):
             RequestPartitions(PARTITIONS, 0),
             max_attempts=ATTEMPTS,
             retry_budget=SHARE,
-            least_delay=0.1,
+            min_delay=0.1,
             uniform=lambda: 0.5,
         )
         self.open = []  # in flight
         self.gone = []  # ended and removed
-        self.written = []  # attempts that Kafka has said nothing of yet
-        self.routed = []  # requests as the log has them
+        self.written = []  # attempts without an answer from Kafka
+        self.routed = []  # acknowledged requests
 
     def send(self, pending):
         self.core.next_partition(pending, ROUTERS)

@@ -1,4 +1,4 @@
-"""`/inference-log/{id}` where one request, several, or none have the id."""
+"""`/inference-log/{id}` if one request, several, or none have the id."""
 
 import pytest
 from aiohttp import web

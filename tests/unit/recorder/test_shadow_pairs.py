@@ -1,4 +1,4 @@
-"""Production's answers and the shadow's, in pairs."""
+"""Pairs of production's and the shadow's answers."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelmesh.broker.kafka.outbox import Outbox
 from modelmesh.recorder.shadow_joiner import ShadowJoiner
-from modelmesh.recorder.shadow_pairs import PATIENCE, WAITING_BYTES, ShadowPairs, difference
+from modelmesh.recorder.shadow_pairs import PAIR_TIMEOUT, WAITING_BYTES, ShadowPairs, difference
 from modelmesh.schemas.errors import ModelFailed, ShadowShed
 from modelmesh.schemas.payloads.profiles import OutputBins
 from modelmesh.schemas.records import Reply
@@ -26,7 +26,7 @@ kinds = st.lists(st.sampled_from(["same", "other", "shed", "failed"]), max_size=
 
 
 @given(kinds, st.randoms())
-def test_each_copy_is_paired_or_shed_in_any_order_and_twice_delivered_counts_once(sent, random):
+def test_each_copy_is_paired_or_shed_once_in_any_order(sent, random):
     records = []
     for number, kind in enumerate(sent):
         error = {"shed": ShadowShed(), "failed": ModelFailed("no")}.get(kind)
@@ -47,7 +47,7 @@ def test_each_copy_is_paired_or_shed_in_any_order_and_twice_delivered_counts_onc
     assert (document["waiting"], document["alone"]) == (0, 0)
 
 
-def test_the_worst_come_first_and_failures_before_all():
+def test_the_worst_differences_come_first_and_failures_before_all():
     pairs = ShadowPairs()
     for number, value in enumerate((3.0, 9.0, 5.0)):
         pairs.add(reply(number), 0.0, shadow=False)
@@ -89,7 +89,7 @@ def test_answers_that_wait_are_limited_in_bytes():
 @pytest.mark.parametrize(
     "body", [b"", b"\0\1", b"[]", b"{}", b'{"outputs": 1}', b'{"outputs": {"value": [[1], [1, 2]]}}']
 )
-async def test_an_answer_that_cannot_be_compared_stops_nobody(body):
+async def test_an_answer_that_cannot_be_compared_does_not_raise(body):
     joiner = ShadowJoiner(Settings(), Outbox(None))
     joiner._pairs["m", 1] = ShadowPairs(OutputBins(output="value", edges=(2.0, 4.0)))
     for topic in ("modelmesh.replies", "modelmesh.shadow-replies"):
@@ -98,12 +98,12 @@ async def test_an_answer_that_cannot_be_compared_stops_nobody(body):
         joiner._on_record(record, shadow="shadow" in topic)
 
 
-def test_one_whose_partner_never_comes_is_alone():
+def test_an_answer_without_a_partner_counts_as_alone():
     pairs = ShadowPairs()
     pairs.add(reply(1), 0.0, shadow=False)
-    pairs.forget(PATIENCE - 1)
+    pairs.forget(PAIR_TIMEOUT - 1)
     assert pairs.document()["waiting"] == 1
-    pairs.forget(PATIENCE + 1)
+    pairs.forget(PAIR_TIMEOUT + 1)
     assert (pairs.document()["waiting"], pairs.document()["alone"]) == (0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Parts start in order, a part that fails ends all of them with its name, and they stop in reverse order."""
+"""Parts start in order and stop in reverse order; a failed part is named and stops all of them."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ async def is_cancelled():
 
 
 class Life:
-    """A process of three parts, and what `then` adds to them; `seen` is what happened to the three."""
+    """A process of three parts and those that `then` adds; `seen` lists what happened to the three."""
 
     def __init__(self, then, **options):
         self.seen, self.stop, self.then, self.options = [], asyncio.Event(), then, options
@@ -51,7 +51,7 @@ class Life:
             await self.parts.start("c", self.happens("start c"), lambda: self.happens("stop c"))
             await self.then(self)
 
-    async def told_to_stop(self):
+    async def request_stop(self):
         self.stop.set()
         await self.parts.until_stopped()
 
@@ -71,7 +71,7 @@ async def test_parts_stop_in_reverse_order():
 
 
 @pytest.mark.parametrize(
-    ("work", "said"),
+    ("work", "message"),
     [
         (lambda: fails_after(0), "d failed while it ran: OSError: the disk is full and so on"),
         (lambda: fails_after(5), "d failed while it ran: OSError: the disk is full and so on"),
@@ -80,7 +80,7 @@ async def test_parts_stop_in_reverse_order():
     ],
 )
 @pytest.mark.parametrize("waits_for", ["its end", "a start"])
-async def test_a_part_that_fails_while_it_runs_ends_all(work, said, waits_for):
+async def test_a_part_that_fails_while_it_runs_ends_all(work, message, waits_for):
     async def then(life):
         life.parts.run("d", work())
         await (life.parts.until_stopped() if waits_for == "its end" else life.parts.wait(forever()))
@@ -89,16 +89,16 @@ async def test_a_part_that_fails_while_it_runs_ends_all(work, said, waits_for):
         life = Life(then)
         with pytest.raises(PartFailed) as failed:
             await life.live()
-        assert failed.value.detail == said
+        assert failed.value.detail == message
         assert life.seen == ALL
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    # In a loop of its own: in that of the tests, others come and go.
+    # In a loop of its own: the tests' loop has other tasks.
     await asyncio.to_thread(asyncio.run, lived())
 
 
-async def test_a_part_that_fails_at_its_start_is_stopped_too_and_nothing_behind_it_starts():
+async def test_a_part_that_fails_at_its_start_is_stopped_and_later_parts_do_not_start():
     async def then(life):
         await life.parts.start("d", fails_after(1), lambda: life.happens("stop d"))
         life.seen.append("this is not reached")
@@ -109,7 +109,7 @@ async def test_a_part_that_fails_at_its_start_is_stopped_too_and_nothing_behind_
     assert life.seen == [*ALL[:3], "stop d", *ALL[3:]]
 
 
-async def test_a_known_error_keeps_its_words():
+async def test_a_modelmesh_error_is_raised_unchanged():
     async def no_port():
         raise SetupError("port 80 cannot be opened")
 
@@ -117,7 +117,7 @@ async def test_a_known_error_keeps_its_words():
         await Life(lambda life: life.parts.start("site", no_port(), ends)).live()
 
 
-async def test_told_to_stop_while_it_starts_it_stops_without_an_error():
+async def test_a_stop_during_the_start_is_no_error():
     async def then(life):
         asyncio.get_running_loop().call_soon(life.stop.set)
         await life.parts.wait(forever())
@@ -128,10 +128,10 @@ async def test_told_to_stop_while_it_starts_it_stops_without_an_error():
     assert life.seen == ALL
 
 
-async def test_an_error_at_the_end_is_told_and_the_others_stop_all_the_same():
+async def test_an_error_at_the_end_is_raised_after_the_others_have_stopped():
     async def then(life):
         life.parts.at_end("d", lambda: fails_after(1))
-        await life.told_to_stop()
+        await life.request_stop()
 
     life = Life(then)
     with pytest.raises(PartFailed, match="d failed at its end: OSError"):
@@ -139,9 +139,9 @@ async def test_an_error_at_the_end_is_told_and_the_others_stop_all_the_same():
     assert life.seen == ALL
 
 
-@pytest.mark.parametrize("way", ["does not hear", "takes too long"])
-async def test_what_does_not_stop_in_time_is_left_behind_and_named(way, monkeypatch):
-    monkeypatch.setattr("modelmesh.runtime.lifecycle.LAST_SECONDS", 0.05)
+@pytest.mark.parametrize("way", ["ignores its cancellation", "takes too long"])
+async def test_a_part_that_does_not_stop_in_time_is_abandoned_and_named(way, monkeypatch):
+    monkeypatch.setattr("modelmesh.runtime.lifecycle.CANCEL_SECONDS", 0.05)
     released = asyncio.Event()
 
     async def stubborn():
@@ -150,12 +150,12 @@ async def test_what_does_not_stop_in_time_is_left_behind_and_named(way, monkeypa
                 await released.wait()
 
     async def then(life):
-        if way == "does not hear":
+        if way == "ignores its cancellation":
             life.parts.run("d", stubborn(), stop_seconds=0.05)
             await life.parts.wait(asyncio.sleep(0))
         else:
             life.parts.at_end("d", forever, stop_seconds=0.05)
-        await life.told_to_stop()
+        await life.request_stop()
 
     life = Life(then)
     with pytest.raises(PartFailed, match=r"d failed at its end: TimeoutError: it did not stop within 0\.05 s"):
@@ -165,39 +165,39 @@ async def test_what_does_not_stop_in_time_is_left_behind_and_named(way, monkeypa
     assert life.seen == ALL
 
 
-async def test_a_part_that_is_asked_to_end_is_waited_for():
-    asked = asyncio.Event()
+async def test_a_part_with_a_stop_callback_is_awaited():
+    stop_requested = asyncio.Event()
 
     async def then(life):
         async def drain():
-            await asked.wait()
+            await stop_requested.wait()
             await asyncio.sleep(0)
             life.seen.append("drained")
 
-        life.parts.run("loop", drain(), stop=asked.set)
-        await life.told_to_stop()
+        life.parts.run("loop", drain(), stop=stop_requested.set)
+        await life.request_stop()
 
     life = Life(then)
     await life.live()
     assert life.seen == [*ALL[:3], "drained", *ALL[3:]]
 
 
-async def test_a_part_that_is_ended_early_is_no_failure():
+async def test_ending_a_part_early_is_no_failure():
     async def then(life):
         life.parts.run("model", forever())
         await life.parts.wait(asyncio.sleep(0))
         assert await life.parts.end("model") is None
         await life.parts.wait(asyncio.sleep(0))
-        await life.told_to_stop()
+        await life.request_stop()
 
     await Life(then).live()
 
 
-async def test_all_parts_together_have_their_time_too():
+async def test_all_parts_together_have_a_time_limit():
     async def then(life):
         for name in "de":
             life.parts.at_end(name, forever)
-        await life.told_to_stop()
+        await life.request_stop()
 
     life = Life(then, stop_seconds=3600.0, all_seconds=0.05)
     with pytest.raises(PartFailed, match="e failed at its end: TimeoutError"):

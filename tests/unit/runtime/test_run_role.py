@@ -1,4 +1,4 @@
-"""A role's process ends with 0 when it is told to, and otherwise with 1 and one line that says why."""
+"""A role's process exits with 0 when it is stopped, and otherwise with 1 and a log line with the reason."""
 
 import json
 import signal
@@ -35,26 +35,26 @@ run_role("router", Settings(admin_port=0), Odd, needs_broker=False)
 """
 
 
-def run(how, told_to_stop):
+def run(how, stop):
     process = subprocess.Popen(
         [sys.executable, "-c", ROLE, how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    if told_to_stop:
+    if stop:
         assert process.stdout.readline() == "waits\n"
         process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=150)
-    return process.returncode, [json.loads(line) for line in told.splitlines()]
+    _, output = process.communicate(timeout=150)
+    return process.returncode, [json.loads(line) for line in output.splitlines()]
 
 
 @pytest.mark.parametrize("how", ["well", "starts"])
-def test_told_to_stop_it_ends_with_0(how):
+def test_a_stopped_role_exits_with_0(how):
     code, lines = run(how, True)
     assert code == 0
     assert lines[-1]["event"] == "role.stopped"
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "message"),
     [
         ("start", "part failed at its start: OSError: the disk is full"),
         ("running", "part failed while it ran: OSError: the disk is full"),
@@ -62,14 +62,14 @@ def test_told_to_stop_it_ends_with_0(how):
         ("thread", "part failed at its end: TimeoutError: it did not stop within 0.1 s"),
     ],
 )
-def test_a_part_that_fails_ends_it_with_1_and_a_line_that_says_why(how, said):
+def test_a_failed_part_exits_with_1_and_a_log_line(how, message):
     code, lines = run(how, how in ("end", "thread"))
     assert code == 1
     failed = [line for line in lines if line["event"] == "role.failed"]
-    assert [line["detail"] for line in failed] == [said]
+    assert [line["detail"] for line in failed] == [message]
 
 
-def test_a_role_that_cannot_be_made_ends_with_1_and_a_line():
+def test_a_role_that_raises_in_its_constructor_exits_with_1_and_a_log_line():
     code, lines = run("made", False)
     assert code == 1
     assert "the disk is full" in lines[-1]["exception"]

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from modelmesh.gateway.predict.http_requests import read_body, read_deadline
-from modelmesh.producers.room import Room
+from modelmesh.producers.in_flight_quota import InFlightQuota
 from modelmesh.telemetry.http import http_middleware
 from modelmesh.telemetry.tracing import Traces, known_traceparent
 from prometheus_client import CollectorRegistry
@@ -19,7 +19,7 @@ GZIP, DEFLATE = gzip.compress(BODY), zlib.compress(BODY)
 
 async def streamed(request):
     read_deadline(request)
-    return web.Response(body=await read_body(request, 10_000, Room(places=0, size=10_000)))
+    return web.Response(body=await read_body(request, 10_000, InFlightQuota(max_requests=0, max_bytes=10_000)))
 
 
 async def whole(request):
