@@ -36,9 +36,9 @@ async def log(tmp_path):
     ("path", "status", "says"),
     [
         ("/inference-log/one", 200, A),
-        ("/inference-log/many", 409, "m, n: say which by ?model= or ?nonce="),
+        ("/inference-log/many", 409, "select one by ?model= or ?nonce="),
         ("/inference-log/many?model=m", 200, B),
-        ("/inference-log/many?model=n", 409, "n: say which by ?nonce="),
+        ("/inference-log/many?model=n", 409, "select one by ?nonce="),
         (f"/inference-log/many?nonce={C}", 200, C),
         (f"/inference-log/many?model=m&nonce={C}", 404, "no such request"),
         ("/inference-log/none", 404, "no such request"),
