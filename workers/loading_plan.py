@@ -1,4 +1,4 @@
-"""What a worker loads and lets go when a model's release changes: a pure function, by the versions' identity."""
+"""What a worker loads and unloads when a model's release changes: a pure function of the versions' identities."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ..schemas.payloads.releases import Release, VersionSpec
 
 
 class LoadingPlan(NamedTuple):
-    """Versions to load now, and the identities of those that go once the release's own are loaded."""
+    """Versions to load now, and identities to unload once the release's versions are loaded."""
 
     load: tuple[VersionSpec, ...]
     surplus: frozenset[str]
 
 
 def plan(release: Release, loaded: Collection[str], loading: Collection[str]) -> LoadingPlan:
-    """Return what is missing and what is too much; `loaded` and `loading` are identities.
+    """Return the missing and the surplus versions; `loaded` and `loading` are identities.
 
-    A number that was deleted and given again is another version: the new one is loaded, the old one goes.
+    A reused version number has another identity: the new version is loaded and the old one unloaded.
     """
-    wanted = {spec.identity: spec for spec in release.versions.values()}
+    by_identity = {spec.identity: spec for spec in release.versions.values()}
     return LoadingPlan(
-        tuple(spec for identity, spec in wanted.items() if identity not in loaded and identity not in loading),
-        frozenset(loaded) - wanted.keys(),
+        tuple(spec for identity, spec in by_identity.items() if identity not in loaded and identity not in loading),
+        frozenset(loaded) - by_identity.keys(),
     )

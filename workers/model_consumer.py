@@ -21,7 +21,7 @@ def model_consumer(
     alone: asyncio.Lock,
     on_assignment: Callable[[set[int]], None],
 ) -> ConsumeLoop:
-    """Return the loop, which looks for poison records. `alone` is held while a record is tried alone."""
+    """Return the loop, with detection of poison records. `alone` is held while a record is tried alone."""
     group = f"{settings.prefix}.workers.{model}"
     return ConsumeLoop(
         make_consumer(settings, group=group),

@@ -1,4 +1,4 @@
-"""One worker's share in one model: it consumes the model's topic and keeps the versions of its release loaded."""
+"""Serves one model in a worker: consumes the model's topic and keeps the versions of its release loaded."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from ..schemas.records import PredictionRequest
 from ..schemas.settings.worker import WorkerSettings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces
-from .compiled_watch import CompiledWatch, WatchSchedule
-from .execution import LoadedModel
 from .loading_plan import plan
 from .metrics import WorkerMetrics
 from .model_consumer import model_consumer
 from .model_server import ModelServer, Server
 from .observer import Observer
-from .original_model import OriginalModel
-from .version_call import VersionCall
-from .version_runner import VersionRunner
+from .versions.call import VersionCall
+from .versions.compiled_watch import CompiledWatch, WatchSchedule
+from .versions.execution import LoadedModel
+from .versions.original_model import OriginalModel
+from .versions.runner import VersionRunner
 
 log = structlog.get_logger(__name__)
-REASON_LENGTH = 500  # of why a version does not load: it is said ten times a second
+MAX_REASON = 500  # characters of why a version does not load; it is in each heartbeat
 
 
 class ModelPool:
-    """Serves one model in this worker. `on_change` is called when others should hear of a change at once.
+    """Serves one model in this worker. `on_change` is called after changes that other replicas need to know immediately.
 
-    What is loaded goes by identity, never by number: one that was deleted and given again means other bytes.
+    Loaded versions are kept by identity: a version number can be reused for another artifact.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ModelPool:
         self._on_change = on_change
         self._servers: dict[str, Server] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
-        self._failed: dict[str, str] = {}  # versions of the release that do not load, by number
+        self._failed: dict[str, str] = {}  # why versions of the release do not load, by number
         self._parked: dict[str, list[tuple[PredictionRequest, Delivery]]] = {}
         self._requests = ModelServer(
             settings,
@@ -95,7 +95,7 @@ class ModelPool:
             observer,
             chaos=chaos,
             is_busy=is_busy,
-            why_not=self._why_not,
+            not_loaded_message=self._not_loaded_message,
             on_breaker=lambda version, state: on_breaker(model, version, state),
             traces=traces,
             keep_books=keep_books,
@@ -107,7 +107,7 @@ class ModelPool:
         )
 
     async def run(self) -> None:
-        """Serve until `stop`; what is in hand is answered first."""
+        """Serve until `stop`; the requests in hand are answered first."""
         try:
             await ensure_topics(self._settings, [self._topic])
             await self._loop.run()
@@ -120,25 +120,25 @@ class ModelPool:
 
     @property
     def joined(self) -> bool:
-        """Whether requests reach this worker, or will as soon as there is a partition for it."""
+        """Whether the worker has joined the consumer group, so that it gets requests if there is a partition for it."""
         return self._loop.joined
 
     @property
     def primaries(self) -> int:
-        """Requests in hand that somebody waits for."""
+        """Number of requests in hand, without shadow copies."""
         return self._requests.primaries
 
     def lag(self) -> Iterator[tuple[tuple[str, str], float]]:
-        """Iterate over (topic, partition) and the records of it that are not finished."""
+        """Iterate over (topic, partition) and its number of unfinished records."""
         return self._loop.lag()
 
     def stop(self) -> None:
-        """Take no more; `run` returns when what is in hand is answered. Copies that wait are shed."""
+        """Take no more requests; `run` returns when those in hand are answered. Waiting shadow copies are shed."""
         self._requests.stop()
         self._loop.stop()
 
     def describe(self) -> ModelLoad:
-        """Return what the heartbeat says of this model."""
+        """Return this model's part of the heartbeat."""
         servers = self._servers.values()
         return ModelLoad(
             partitions=self._loop.partitions,
@@ -161,7 +161,7 @@ class ModelPool:
         )
 
     def update(self, release: Release) -> None:
-        """Load what the release names and is not loaded; let the rest go after the grace time."""
+        """Load the release's missing versions; unload the others after the grace time."""
         self._requests.release = release
         missing = plan(release, self._servers, self._loading).load
         again = {spec.version for spec in missing}
@@ -170,7 +170,7 @@ class ModelPool:
             for version, why in self._failed.items()
             if version in release.versions and version not in again
         }
-        # Stable answers what a candidate fails on: no candidate is offered here before stable is.
+        # Stable is the fallback, so no candidate is offered before stable is loaded.
         stable = release.versions[release.stable.version].identity
         for spec in sorted(missing, key=lambda spec: spec.identity != stable):
             self._loading[spec.identity] = asyncio.create_task(self._load(spec, self._loading.get(stable)))
@@ -189,7 +189,7 @@ class ModelPool:
             log.info("version.loaded", model=self._model, version=version, served_as=spec.served_as)
         except ModelMeshError as error:
             if self._in_release(spec):
-                self._failed[version] = error.detail[:REASON_LENGTH]
+                self._failed[version] = error.detail[:MAX_REASON]
             log.error("version.failed", model=self._model, version=version, reason=error.detail)
         finally:
             self._loading.pop(spec.identity, None)
@@ -216,7 +216,7 @@ class ModelPool:
         return loaded
 
     def _server(self, spec: VersionSpec, loaded: LoadedModel) -> Server:
-        """Return the version's server; behind a compiled form stands the model that it was compiled from."""
+        """Return the version's runner; that of a compiled form has a second runner for the original model."""
         make = partial(
             VersionRunner[VersionCall],
             on_result=self._requests.answer,
@@ -227,15 +227,15 @@ class ModelPool:
             return make(spec, loaded)
         as_original = spec.as_original()
         original = OriginalModel(lambda: self._loaded(as_original))
-        # Within the version: what it answers counts as the version's.
-        within = as_original.model_copy(update={"identity": spec.identity})
-        server = make(spec, loaded, beyond=make(within, original))
+        # With the version's identity, so that its answers count as the version's.
+        counted_as = as_original.model_copy(update={"identity": spec.identity})
+        server = make(spec, loaded, original=make(counted_as, original))
         now = asyncio.get_running_loop().time()
         schedule = WatchSchedule(self._settings.watch_share, self._settings.watch_interval, random.random, now)
 
-        def differs(how: str) -> None:
-            server.leave_to_original()
-            self._on_difference(self._model, spec, how)
+        def differs(description: str) -> None:
+            server.use_original()
+            self._on_difference(self._model, spec, description)
 
         self._metrics.watched(self._model, spec.version)
         server.watch = CompiledWatch(
@@ -244,10 +244,10 @@ class ModelPool:
         return server
 
     async def _unload_others(self, release: Release) -> None:
-        """Requests that were routed by the release before may still come: they are served until the grace time is over."""
+        """Unload surplus versions after the grace time, since requests routed by the previous release may still arrive."""
         await asyncio.gather(*self._loading.values(), return_exceptions=True)
         if plan(release, self._servers, ()).load:
-            return  # the router still sends to what was there before
+            return  # a version is missing, so the router still uses the previous release
         await asyncio.sleep(self._settings.unload_grace)
         for identity in plan(release, self._servers, ()).surplus:
             while not self._servers[identity].idle:  # noqa: ASYNC110 - once a release, and nobody waits for it
@@ -284,6 +284,6 @@ class ModelPool:
         else:
             self._requests.submit(request, delivery)
 
-    def _why_not(self, version: str) -> str:
+    def _not_loaded_message(self, version: str) -> str:
         detail = f"version {version} of {self._model} is not loaded here"
         return f"{detail}: {self._failed[version]}" if version in self._failed else detail

@@ -1,4 +1,4 @@
-"""Serve one model's requests with the versions that are loaded: a candidate's failures go to stable, copies wait."""
+"""Serves one model's requests with its loaded versions: stable is the fallback for a candidate, and shadow copies wait."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from ..telemetry.tracing import Traces, is_sampled
 from .metrics import WorkerMetrics
 from .observer import Observer
 from .request_traces import RequestTraces
-from .results import BatchRun, RequestResult
 from .shadow_queue import ShadowQueue
-from .version_call import VersionCall
-from .version_runner import VersionRunner
+from .versions.call import VersionCall
+from .versions.results import BatchRun, RequestResult
+from .versions.runner import VersionRunner
 
 Server: TypeAlias = VersionRunner[VersionCall]
-# Copies gather for so long: a few larger batches a second are in fewer primaries' way than many small ones.
+# Seconds for which shadow copies are collected: a few large batches delay fewer primaries than many small ones.
 SHADOW_PUMP_SECONDS = 0.1
 SHADOW_RETRY_SECONDS = 0.005
-# What a version may do wrong, as far as it alone can tell: a model that raises ValueError may be right about the inputs.
-Fault: TypeAlias = ModelFailed | ModelRefusedInput
-_FAULTS = (ModelFailed, ModelRefusedInput)
+# Possible failures of a version. A refusal (ValueError) may be the inputs' fault: it is the version's if stable accepts them.
+Failure: TypeAlias = ModelFailed | ModelRefusedInput
+_FAILURES = (ModelFailed, ModelRefusedInput)
 
 
 class ModelServer:
-    """Takes requests and replies to each of them exactly once. `servers` and breakers go by the versions' identity."""
+    """Replies to each request exactly once. `servers` and breakers are by the versions' identity."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ModelServer:
         *,
         chaos: Chaos,
         is_busy: Callable[[], bool],
-        why_not: Callable[[str], str],
+        not_loaded_message: Callable[[str], str],
         on_breaker: Callable[[str, State], None],
         traces: Traces,
         keep_books: Bookkeeping,
@@ -70,18 +70,18 @@ class ModelServer:
         self._metrics = metrics
         self._observer = observer
         self._is_busy = is_busy
-        self._why_not = why_not
+        self._not_loaded_message = not_loaded_message
         self._shadows: ShadowQueue[tuple[PredictionRequest, Delivery]] = ShadowQueue(
             settings.shadow_queue, self._run_shadow, self._shed_shadow
         )
         self._pump_timer: asyncio.TimerHandle | None = None
         self._release: Release | None = None
         self._identities: dict[str, str] = {}  # of the release's versions, by number
-        self.primaries = 0  # requests in hand that somebody waits for
+        self.primaries = 0  # requests in hand, without shadow copies
 
     @property
     def release(self) -> Release | None:
-        """The release that is served; None before the first."""
+        """The current release; None before the first."""
         return self._release
 
     @release.setter
@@ -89,11 +89,11 @@ class ModelServer:
         self._release, self._identities = release, release.identities
 
     def identity_of(self, request: PredictionRequest) -> str:
-        """Return which version a request means; an older router names the number alone: it means the release's."""
+        """Return the identity of a request's version. An older router sends only the number: the release's identity then."""
         return request.version_id or self._identities.get(request.version, "")
 
     def submit(self, request: PredictionRequest, delivery: Delivery) -> None:
-        """Serve a request; a shadow copy waits until nobody else does."""
+        """Serve a request; a shadow copy waits until there are no other requests."""
         if request.role == "shadow":
             self._shadows.put((request, delivery), request.deadline)
             if self._pump_timer is None:
@@ -102,43 +102,43 @@ class ModelServer:
             self._submit_primary(request, delivery)
 
     def stop(self) -> None:
-        """Shed the copies that wait; the requests in hand are still answered."""
+        """Shed the waiting shadow copies; the requests in hand are still answered."""
         self._shadows.shed_all()
 
     def _submit_primary(self, request: PredictionRequest, delivery: Delivery) -> None:
         server = self._servers.get(self.identity_of(request))
-        stable = self._stable_server() if not request.pinned_version else server  # a pinned version stands for itself
+        stable = self._stable_server() if not request.pinned_version else server  # a pinned version has no fallback
         where = {"model": self._model, "version": request.version, "routing_key": request.routing_key}
         if self._chaos.find("crash", **where) is not None:
             os.kill(os.getpid(), signal.SIGKILL)
-        if server is None or (stable is not None and server is not stable and not self._may(server)):
-            # Its release is over, it does not load here, or its breaker is open: stable answers.
+        if server is None or (stable is not None and server is not stable and not self._allowed(server)):
+            # The version is unloaded or not loadable here, or its breaker is open: stable answers.
             server = stable
         if server is None:
-            self._reply_writer.reply(request, delivery, NoWorker(self._why_not(request.version)))
+            self._reply_writer.reply(request, delivery, NoWorker(self._not_loaded_message(request.version)))
             return
-        if server is stable and not self._may(server):
+        if server is stable and not self._allowed(server):
             after = self._breaker(server.spec.identity, server.spec.version).retry_after(self._now())
             error = CircuitOpen(f"{server.spec.version} of {self._model} fails too often", retry_after=max(0.1, after))
             self._reply_writer.reply(request, delivery, error)
             return
         self.primaries += 1
-        patience = max(0.0, request.deadline - time.time()) * self._settings.candidate_share
-        attempt = VersionCall(delivery, self._now(), patience)
+        timeout = max(0.0, request.deadline - time.time()) * self._settings.candidate_share
+        call = VersionCall(delivery, self._now(), timeout)
         if stable is not None and stable is not server:
-            attempt.stable_in(patience, lambda: self._ask_stable(request, attempt, None))
-        server.submit(request, attempt)
+            call.start_timer(lambda: self._fall_back(request, call, None))
+        server.submit(request, call)
 
     def breaker_states(self) -> dict[str, State]:
-        """Return the state of each version's breaker by identity, without the closed ones."""
+        """Return the states of the breakers that are not closed, by identity."""
         states = {identity: breaker.state(self._now()) for identity, breaker in self._breakers.items()}
         return {identity: state for identity, state in states.items() if state != "closed"}
 
     def forget(self, identity: str) -> None:
-        """A version is gone."""
+        """Drop the breaker of an unloaded version."""
         self._breakers.pop(identity, None)
 
-    def _may(self, server: Server) -> bool:
+    def _allowed(self, server: Server) -> bool:
         return self._breaker(server.spec.identity, server.spec.version).allow(self._now())
 
     def _breaker(self, identity: str, version: str) -> CircuitBreaker:
@@ -162,24 +162,24 @@ class ModelServer:
         self._keep_books("statistics", self._observer.ran, self._model, batch)
 
     def answer(self, result: RequestResult[VersionCall]) -> None:
-        """Reply with what a version made of a request, or let stable try."""
+        """Reply with a version's result, or fall back to stable."""
         self._keep_books("metrics", self._metrics.served, self._model, result.version, result.outcome)
-        attempt = result.token
+        call = result.token
         if result.request.role != "shadow" and isinstance(result.outcome, bytes | ModelFailed):
             self._record(result.identity, result.version, isinstance(result.outcome, bytes))
         if result.request.role == "shadow":
-            self._reply(result, attempt)
+            self._reply(result, call)
             self._pump()
-        elif attempt.fallback_for is not None:
-            self._fall_back(result, attempt.fallback_for)
-        elif not attempt.settled:
-            attempt.cancel_timer()
-            if isinstance(result.outcome, _FAULTS) and self._fallback_of(result) is not None:
-                if attempt.failure is None:
-                    self._ask_stable(result.request, attempt, result.outcome)
-                return  # stable was asked already, when it was late
-            self._keep_books("statistics", self._count, result, attempt)
-            self._settle(result, attempt)
+        elif call.fallback_for is not None:
+            self._on_fallback_result(result, call.fallback_for)
+        elif not call.settled:
+            call.cancel_timer()
+            if isinstance(result.outcome, _FAILURES) and self._fallback_of(result) is not None:
+                if call.failure is None:
+                    self._fall_back(result.request, call, result.outcome)
+                return  # stable was called already, after the timeout
+            self._keep_books("statistics", self._count, result, call)
+            self._settle(result, call)
 
     def _record(self, identity: str, version: str, good: bool) -> None:
         self._keep_books("breaker", self._breaker(identity, version).record, good, self._now())
@@ -188,98 +188,98 @@ class ModelServer:
         stable = self._stable_server() if not result.request.pinned_version else None
         return stable if stable is not None and stable.spec.identity != result.identity else None
 
-    def _ask_stable(self, request: PredictionRequest, attempt: VersionCall, failure: Fault | None) -> None:
-        """Let stable answer what the candidate failed on, or has not answered in its share of the time."""
+    def _fall_back(self, request: PredictionRequest, call: VersionCall, failure: Failure | None) -> None:
+        """Call stable, since the candidate failed (`failure`) or has not answered within its timeout (None)."""
         stable = self._stable_server()
-        if attempt.settled or stable is None:
+        if call.settled or stable is None:
             return
-        why = failure or DeadlineExceeded(f"no answer within {attempt.patience:.3f} s")
-        attempt.fail(why)
+        reason = failure or DeadlineExceeded(f"no answer within {call.timeout:.3f} s")
+        call.fail(reason)
         if failure is None and request.attempt == 1:
-            whose = self._model, request.trial, request.version, self.identity_of(request)
-            counted = (*whose, attempt.failed_after, why.detail)
+            labels = self._model, request.trial, request.version, self.identity_of(request)
+            counted = (*labels, call.failed_after, reason.detail)
             self._keep_books("statistics", self._observer.failed, *counted, late=True)
-        stable.submit(request, VersionCall(attempt.delivery, self._now(), attempt.patience, fallback_for=attempt))
+        stable.submit(request, VersionCall(call.delivery, self._now(), call.timeout, fallback_for=call))
 
-    def _fall_back(self, result: RequestResult[VersionCall], attempt: VersionCall) -> None:
-        if attempt.settled:
+    def _on_fallback_result(self, result: RequestResult[VersionCall], call: VersionCall) -> None:
+        if call.settled:
             return  # the candidate was faster after all
-        failure = attempt.failure
+        failure = call.failure
         if isinstance(failure, ModelRefusedInput) and isinstance(result.outcome, bytes):
-            # Only now is it known that the inputs were good.
+            # Stable accepted the inputs, so the refusal was the candidate's failure.
             self._record(self.identity_of(result.request), result.request.version, False)
-        if isinstance(failure, _FAULTS) and result.request.attempt == 1:
-            self._keep_books("statistics", self._count_fallback, result, failure, attempt.failed_after)
-        self._settle(result, attempt, fallback=result.request.version)
+        if isinstance(failure, _FAILURES) and result.request.attempt == 1:
+            self._keep_books("statistics", self._count_fallback, result, failure, call.failed_after)
+        self._settle(result, call, fallback=result.request.version)
 
-    def _count_fallback(self, result: RequestResult[VersionCall], failure: Fault, seconds: float) -> None:
+    def _count_fallback(self, result: RequestResult[VersionCall], failure: Failure, seconds: float) -> None:
         request = result.request
-        whose = self._model, request.trial, request.version, self.identity_of(request)
+        labels = self._model, request.trial, request.version, self.identity_of(request)
         if isinstance(result.outcome, bytes):
-            self._observer.failed(*whose, seconds, failure.detail)
+            self._observer.failed(*labels, seconds, failure.detail)
         else:
-            # Stable cannot do it either: the fault is the request's, and no evidence against the candidate.
-            self._observer.answered(*whose, seconds)
+            # Stable failed too: the request is at fault, and this is no evidence against the candidate.
+            self._observer.answered(*labels, seconds)
 
-    def _count(self, result: RequestResult[VersionCall], attempt: VersionCall) -> None:
-        """Count an answer to the version that gave it; what is the caller's fault counts for nobody.
+    def _count(self, result: RequestResult[VersionCall], call: VersionCall) -> None:
+        """Count an answer for its version, except callers' errors and retries.
 
-        Nor does a request that was sent again: each request is evidence once, whoever answered it.
+        Each request is evidence only once, in its first attempt.
         """
-        if attempt.failure is not None or result.request.attempt > 1:
-            return  # counted already, as late, or where it came first
-        seconds = self._now() - attempt.began
+        if call.failure is not None or result.request.attempt > 1:
+            return  # counted already as late, or in the first attempt
+        seconds = self._now() - call.began
         request, outcome = result.request, result.outcome
-        whose = self._model, request.trial, result.version, result.identity
+        labels = self._model, request.trial, result.version, result.identity
         if isinstance(outcome, ModelFailed):
-            self._observer.failed(*whose, seconds, outcome.detail)
-        elif seconds > attempt.patience and isinstance(outcome, bytes | DeadlineExceeded):
-            # The same measure as for a candidate, else an overload would look like the candidate's fault.
-            self._observer.failed(*whose, seconds, "late", late=True)
+            self._observer.failed(*labels, seconds, outcome.detail)
+        elif seconds > call.timeout and isinstance(outcome, bytes | DeadlineExceeded):
+            # The same time limit as for a candidate; otherwise an overload would look like the candidate's failure.
+            self._observer.failed(*labels, seconds, "late", late=True)
         elif isinstance(outcome, bytes):
-            self._observer.answered(*whose, seconds)
+            self._observer.answered(*labels, seconds)
 
-    def _settle(self, result: RequestResult[VersionCall], attempt: VersionCall, fallback: str = "") -> None:
-        attempt.settled = True
+    def _settle(self, result: RequestResult[VersionCall], call: VersionCall, fallback: str = "") -> None:
+        call.settled = True
         self.primaries -= 1
         self.answered += 1
-        self._reply(result, attempt, fallback)
+        self._reply(result, call, fallback)
 
-    def _reply(self, result: RequestResult[VersionCall], attempt: VersionCall, fallback: str = "") -> None:
+    def _reply(self, result: RequestResult[VersionCall], call: VersionCall, fallback: str = "") -> None:
         variant = self.release.stable.name if fallback and self.release is not None else ""
         if is_sampled(result.request.traceparent):
-            self._keep_books("traces", self._traces.request, result, self._now() - attempt.began, fallback)
+            self._keep_books("traces", self._traces.request, result, self._now() - call.began, fallback)
         request = result.request
         if (
             request.fill is not None
             and result.version == request.version
             and result.identity != self.identity_of(request)
         ):
-            request = replace(request, fill=None)  # another version under the same number: not what would be kept
+            request = replace(request, fill=None)  # another version with the same number: not to be cached
         self._reply_writer.reply(
             request,
-            attempt.delivery,
+            call.delivery,
             result.outcome,
             version=result.version,
             variant=variant,
             batch_rows=result.batch_rows,
             fallback=fallback,
-            seconds=self._now() - attempt.began,
+            seconds=self._now() - call.began,
             content_type=result.content_type,
         )
 
     def _pump(self) -> None:
-        """Run copies if nobody waits for anything else in this worker, and look again while some are left."""
+        """Run shadow copies if the worker has no other requests, and schedule the next check while some are left."""
         if self._pump_timer is not None:
             self._pump_timer.cancel()
             self._pump_timer = None
         shadow = self.release.variant("shadow") if self.release is not None else None
         server = self._servers.get(self._identities[shadow.version]) if shadow is not None else None
-        # One batch at a time: a primary that comes meanwhile waits for no more than that.
-        room = server.spec.batching.max_batch_size if server is not None and server.idle else 0
-        self._shadows.pump(self._is_busy() or (server is not None and not room), room or 1, time.time())
+        # One batch at a time, so that a new primary waits for at most one.
+        free_rows = server.spec.batching.max_batch_size if server is not None and server.idle else 0
+        self._shadows.pump(self._is_busy() or (server is not None and not free_rows), free_rows or 1, time.time())
         if self._shadows:
-            # Sooner than they gather: who waits for a quiet moment must look often to find one.
+            # More often than copies are collected, to find an idle moment.
             self._pump_timer = asyncio.get_running_loop().call_later(SHADOW_RETRY_SECONDS, self._pump)
 
     def _run_shadow(self, copy: tuple[PredictionRequest, Delivery]) -> None:

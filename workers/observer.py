@@ -1,4 +1,4 @@
-"""What a worker saw, summed up: a few summaries a second, and one at once after a failure."""
+"""Summarizes what a worker did: a few summaries a second, and one immediately after a failure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..schemas.payloads.releases import Release
 from ..schemas.settings.worker import WorkerSettings
 from ..stats.log_histogram import add_value
 from ..telemetry.bookkeeping import Bookkeeping
-from .results import BatchRun
+from .versions.results import BatchRun
 from .watched_rows import WatchedRows, halved
 
 log = structlog.get_logger(__name__)
 
-# After a failure the next summary goes at once, but a failing candidate must not flood the log.
+# Seconds between two summaries at least: a failure sends one immediately, but must not flood the topic.
 MIN_GAP = 0.02
 MAX_MESSAGES = 5
 MESSAGE_LENGTH = 200
@@ -35,7 +35,7 @@ class _Trial:
 
 
 class Observer:
-    """Counts by model, trial and version, and sends what it has. Counting is cheap; binning waits for the summary."""
+    """Counts by model, trial and version, and sends summaries. Counting is cheap; rows are binned only in the summary."""
 
     def __init__(
         self, settings: WorkerSettings, outbox: Outbox, epoch: str, keep_books: Bookkeeping | None = None
@@ -50,11 +50,11 @@ class Observer:
         self._trials: dict[tuple[str, int], _Trial] = {}
         self._releases: dict[str, Release] = {}
         self._urgent = asyncio.Event()
-        # Columns of texts, by model and version: what a reference is learned from must have the same columns each time.
+        # Text columns by model and version, so that the rows for a learned reference always have the same columns.
         self._texts: dict[tuple[str, str], set[str]] = {}
 
     def set_release(self, model: str, release: Release | None) -> None:
-        """Take over the reference bins of a model's versions."""
+        """Set a model's release, for the reference bins of its versions."""
         if release is None:
             self._releases.pop(model, None)
             self._texts = {key: texts for key, texts in self._texts.items() if key[0] != model}
@@ -62,7 +62,7 @@ class Observer:
             self._releases[model] = release
 
     def answered(self, model: str, trial: int, version: str, identity: str, seconds: float) -> None:
-        """Count a request that a version answered, after so long in this worker."""
+        """Count a request that a version answered after `seconds` in this worker."""
         if (counts := self._counts(model, trial, version, identity)) is not None:
             counts.requests += 1
             add_value(counts.latency, seconds * 1000)
@@ -78,7 +78,7 @@ class Observer:
         *,
         late: bool = False,
     ) -> None:
-        """Count a request that a version got wrong, or had not answered after so long."""
+        """Count a request that a version failed on, or (`late`) had not answered after `seconds`."""
         self.answered(model, trial, version, identity, seconds)
         counts = self._counts(model, trial, version, identity)
         if counts is None:
@@ -100,7 +100,7 @@ class Observer:
         if trial.identities.setdefault(batch.version, batch.identity) != batch.identity:
             return
         trial.rows.setdefault(batch.version, WatchedRows()).add(batch.inputs)
-        # All versions of a trial are counted on the stable version's bins: else they could not be compared.
+        # All versions of a trial are counted on the stable version's bins, to be comparable.
         bins = release.versions[release.stable.version].output_bins
         if bins is not None:
             counts = trial.versions.setdefault(batch.version, VersionCounts())
@@ -116,7 +116,7 @@ class Observer:
             await asyncio.sleep(MIN_GAP)
 
     def flush(self) -> None:
-        """Send what there is."""
+        """Send the collected counts."""
         trials, self._trials = self._trials, {}
         for (model, number), trial in trials.items():
             self._keep_books("statistics", self._send, model, number, trial)
@@ -126,7 +126,7 @@ class Observer:
         for version, rows in trial.rows.items():
             try:
                 features[version] = self._features(model, version, rows)
-            except Exception as error:  # the counts of requests and failures go out all the same
+            except Exception as error:  # the counts of requests and failures are still sent
                 self._keep_books.failed("features", error)
         self._seq += 1
         summary = Summary(
@@ -143,7 +143,7 @@ class Observer:
         self._outbox.send(self._topic, _fitting(summary), key=model)
 
     def _counts(self, model: str, trial: int, version: str, identity: str) -> VersionCounts | None:
-        """Return a version's counts; None where its number means another in this trial, which is over then."""
+        """Return a version's counts; None if its number has another identity in this trial, which is then over."""
         found = self._trials.setdefault((model, trial), _Trial())
         if found.identities.setdefault(version, identity) != identity:
             return None
@@ -158,7 +158,7 @@ class Observer:
 
 
 def _fitting(summary: Summary) -> bytes:
-    """Return the summary as a record's value of SUMMARY_BYTES at most: with fewer raw rows, or with none, if need be."""
+    """Return the summary as JSON of at most SUMMARY_BYTES, with fewer raw rows or none if necessary."""
     while len(value := summary.model_dump_json(exclude_defaults=True).encode()) > SUMMARY_BYTES and summary.features:
         features = {version: halved(counts) for version, counts in summary.features.items() if counts.rows > 1}
         log.warning(

@@ -7,7 +7,7 @@ from typing import Any
 from opentelemetry.trace import SpanKind
 
 from ..telemetry.tracing import Traces, failed
-from .results import BatchRun, RequestResult
+from .versions.results import BatchRun, RequestResult
 
 
 class RequestTraces:
@@ -18,7 +18,7 @@ class RequestTraces:
         self._model = model
 
     def batch(self, batch: BatchRun, traced: list[str]) -> None:
-        """A batch runs for several requests: its span is in the first one's trace, with links to all of them."""
+        """Write a batch's span, in the trace of its first request, with links to all of them."""
         span = self._traces.follow(
             "batch",
             traced[0],
@@ -31,7 +31,7 @@ class RequestTraces:
             span.end()
 
     def request(self, result: RequestResult[Any], seconds: float, fallback: str) -> None:
-        """A request that took `seconds`; `fallback` is the version that failed on it before."""
+        """Write the span of a request that took `seconds`; `fallback` is the version that failed on it first."""
         attributes: dict[str, str | int] = {
             "modelmesh.request_id": result.request.request_id,
             "modelmesh.model": self._model,

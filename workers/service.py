@@ -1,4 +1,4 @@
-"""The worker role: follows the releases, serves each model in a pool of its own, and announces itself."""
+"""The worker role: follows the releases, serves each model in its own pool, and sends heartbeats."""
 
 from __future__ import annotations
 
@@ -69,11 +69,15 @@ class Worker(Role):
         self._traces = Traces.from_settings(settings, "worker")
         add_lag(self.registry, lambda: chain.from_iterable(pool.lag() for pool in self._pools.values()))
         add_scraped_number(
-            self.registry, "counter", "dead_letters", "Records put aside", lambda: self._reply_writer.dead_letter_count
+            self.registry,
+            "counter",
+            "dead_letters",
+            "Records sent to dead-letters",
+            lambda: self._reply_writer.dead_letter_count,
         )
 
     def health(self) -> dict[str, Any]:
-        """Ready when each release's versions are loaded, or known not to load, and requests can come."""
+        """Ready when all versions of the releases are loaded or failed to load, and requests can arrive."""
         models = {model: pool.describe() for model, pool in self._pools.items()}
         waiting = [
             f"{model} {version}"
@@ -89,7 +93,7 @@ class Worker(Role):
         }
 
     async def start(self, parts: Lifecycle) -> None:
-        """Serve; at the end what is in hand is finished first."""
+        """Start serving. On stop, the requests in hand are finished first."""
         self._parts = parts
         parts.at_end("traces", self._traces.close)
         await parts.start("producer", self._producer.start(), self._producer.stop)
@@ -101,10 +105,10 @@ class Worker(Role):
         parts.run("releases", self._releases.run())
         parts.at_end("farewell", self._announcer.leave)
         parts.run("heartbeats", self._announcer.run())
-        self._telling = asyncio.create_task(asyncio.to_thread(report, refused_restrictions))
+        self._reporting = asyncio.create_task(asyncio.to_thread(report, refused_restrictions))
 
     async def _stop_models(self) -> None:
-        """Let every model finish what it has in hand, all at once."""
+        """Let all models finish their requests in hand, in parallel."""
         for task in self._leaving.values():
             task.cancel()
         for pool in self._pools.values():
@@ -113,7 +117,7 @@ class Worker(Role):
         self._observer.flush()
 
     def _is_busy(self) -> bool:
-        """Whether somebody waits for this worker; shadow copies wait then."""
+        """Whether the worker has requests in hand; shadow copies wait meanwhile."""
         return any(pool.primaries for pool in self._pools.values())
 
     def _on_release(self, model: str, release: Release | None) -> None:
@@ -124,7 +128,7 @@ class Worker(Role):
                 self._leaving[model] = asyncio.create_task(self._leave(model, pool))
             return
         if model in self._leaving:
-            return  # one after the other: `_leave` begins afresh
+            return  # `_leave` calls this again when it is done
         if pool is None:
             pool = self._pools[model] = ModelPool(
                 self._settings,
@@ -149,20 +153,22 @@ class Worker(Role):
         pool.update(release)
 
     def _compiled_differs(self, model: str, spec: VersionSpec, how: str) -> None:
-        """Have every worker serve the version by the model itself, also after a restart: the control plane writes that down."""
+        """Report a difference to the control plane, which makes all workers serve the original model."""
         log.error("version.differs", model=model, version=spec.version, digest=spec.digest, how=how)
         self._metrics.differs(model, spec.version)
-        seen = Difference(model=model, version=spec.version, digest=spec.digest, how=how, worker=self._settings.name)
+        difference = Difference(
+            model=model, version=spec.version, digest=spec.digest, how=how, worker=self._settings.name
+        )
         topic = self._settings.topics().observations.name
-        self._outbox.send(topic, seen.model_dump_json().encode(), key=model, headers=[DIFFERENCE])
+        self._outbox.send(topic, difference.model_dump_json().encode(), key=model, headers=[DIFFERENCE])
 
     async def _leave(self, model: str, pool: ModelPool) -> None:
-        """Let a removed model go: routers hear of it within moments, and what they sent before is answered first."""
+        """Stop serving a removed model, once routers know of it and the requests in hand are answered."""
         await asyncio.sleep(2 * self._settings.replica_timeout)
         pool.stop()
-        await asyncio.wait([self._running[model]])  # unlike gather, it leaves the pool its time when this is cancelled
-        for held in (self._pools, self._running, self._leaving):
-            held.pop(model, None)
+        await asyncio.wait([self._running[model]])  # unlike gather, a cancellation does not cancel the pool
+        for table in (self._pools, self._running, self._leaving):
+            table.pop(model, None)
         self._announcer.announce()
         if (release := self._releases.releases.get(model)) is not None:
             self._on_release(model, release)

@@ -1,4 +1,4 @@
-"""Shadow copies wait until the worker has nothing better to do; when too many wait, the oldest are shed."""
+"""The queue of shadow copies, which wait until the worker is idle; beyond a limit the oldest are shed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class ShadowQueue(Generic[T]):
-    """A bounded queue of copies with their deadlines. What leaves it is run or shed, each exactly once."""
+    """A bounded queue of copies with their deadlines. Each copy is either run or shed, exactly once."""
 
     def __init__(self, limit: int, run: Callable[[T], None], shed: Callable[[T], None]) -> None:
         self._limit = limit
@@ -19,25 +19,25 @@ class ShadowQueue(Generic[T]):
         self._waiting: deque[tuple[float, T]] = deque()
 
     def __len__(self) -> int:
-        """Copies that wait."""
+        """Number of waiting copies."""
         return len(self._waiting)
 
     def put(self, copy: T, deadline: float) -> None:
-        """Let a copy wait; beyond the limit the oldest goes."""
+        """Add a copy; beyond the limit, shed the oldest."""
         self._waiting.append((deadline, copy))
         if len(self._waiting) > self._limit:
             self._shed(self._waiting.popleft()[1])
 
-    def pump(self, busy: bool, room: int, now: float) -> None:
-        """Shed those whose time is over; unless the worker is busy, run as many as there is room for."""
+    def pump(self, busy: bool, limit: int, now: float) -> None:
+        """Shed expired copies; unless the worker is busy, run at most `limit` others."""
         while self._waiting and self._waiting[0][0] <= now:
             self._shed(self._waiting.popleft()[1])
         if busy:
             return
-        for _ in range(min(room, len(self._waiting))):
+        for _ in range(min(limit, len(self._waiting))):
             self._run(self._waiting.popleft()[1])
 
     def shed_all(self) -> None:
-        """Shed what waits: the worker stops, or nobody wants copies any more."""
+        """Shed all copies, when the worker stops."""
         while self._waiting:
             self._shed(self._waiting.popleft()[1])

@@ -1,4 +1,4 @@
-"""The rows that a version was asked with since the last summary: as many as a bound of bytes lets be held and looked at."""
+"""A sample of the rows of a version's requests since the last summary, within a limit of bytes."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from ..models.values.tensors import Tensors
 from ..schemas.payloads.observations import FeatureCounts
 from ..schemas.payloads.profiles import Profile
 
-# Of one version between two summaries; the first row is always held. A table of 30 numbers has 8,000 rows in it.
-HELD_BYTES = 2 * 1024 * 1024
+# Of one version between two summaries; the first row is always kept. Enough for 8,000 rows of 30 numbers.
+MAX_BYTES = 2 * 1024 * 1024
 
 
 class WatchedRows:
-    """Batches of one version, or as much of them as fits. Reading them waits for the summary."""
+    """Batches of one version, as many as fit. They are only evaluated for the summary."""
 
     def __init__(self) -> None:
         self._batches: list[Tensors] = []
-        self._room = HELD_BYTES
+        self._remaining = MAX_BYTES
 
     def add(self, inputs: Tensors) -> None:
-        """Hold a batch, or its first rows; what does not fit is not watched."""
+        """Keep a batch, or as many of its first rows as fit."""
         rows = len(next(iter(inputs.values()), ()))
-        if not rows or self._room <= 0:
+        if not rows or self._remaining <= 0:
             return
         size = sum(map(_bytes_of, inputs.values()))
-        if size > self._room:
-            # A copy: a part that is a view would keep all of it.
-            rows = max(not self._batches, rows * self._room // size)
+        if size > self._remaining:
+            # A copy: a view would keep the whole array alive.
+            rows = max(not self._batches, rows * self._remaining // size)
             inputs = {name: array[:rows].copy() for name, array in inputs.items()}
-        self._room -= size
+        self._remaining -= size
         if rows:
             self._batches.append(inputs)
 
     def counts(self, profile: Profile) -> FeatureCounts:
-        """Return the rows counted on the bins of a profile."""
+        """Return the rows as counts on a profile's bins."""
         columns = self._columns()
         return FeatureCounts(rows=_rows(columns), counts=count_columns(profile, columns))
 
     def raw(self, texts: set[str]) -> FeatureCounts:
-        """Return the rows for a reference to be made of; of columns in `texts`, and those that turn out to be, the measures."""
+        """Return raw rows for a learned reference. Text columns are added to `texts` and replaced by their measures."""
         columns: list[Column] = []
         measured: dict[str, str] = {}
         for name, values in self._columns():
@@ -56,16 +56,16 @@ class WatchedRows:
                 columns += found
             else:
                 columns.append((name, values))
-        most = LEARNED_VALUES // weight_of(columns)
+        limit = LEARNED_VALUES // weight_of(columns)
         return FeatureCounts(
-            rows=min(_rows(columns), most),
+            rows=min(_rows(columns), limit),
             names=[name for name, _ in columns],
-            columns=[_plain(values[:most]) for _, values in columns],
+            columns=[_plain(values[:limit]) for _, values in columns],
             measured=measured,
         )
 
     def _columns(self) -> list[Column]:
-        """Return the columns of all batches. Those whose rows have another shape than the first one's may lack some."""
+        """Return the columns of all batches with the same columns as the first."""
         parts: dict[str, list[NDArray[Any]]] = {}
         for batch in self._batches:
             found = columns_of(batch)
@@ -77,7 +77,7 @@ class WatchedRows:
 
 
 def halved(counts: FeatureCounts) -> FeatureCounts:
-    """Return raw rows without the second half of them."""
+    """Return the first half of raw rows."""
     rows = counts.rows // 2
     return counts.model_copy(update={"rows": rows, "columns": [column[:rows] for column in counts.columns]})
 
@@ -93,7 +93,7 @@ def _bytes_of(array: NDArray[Any]) -> int:
 
 
 def _plain(values: NDArray[Any]) -> list[float | str | None]:
-    """Return a column as JSON has it: text, numbers, and null for what is missing."""
+    """Return a column as JSON values: text, numbers, and null for missing values."""
     if values.dtype.kind in "OUS":
         return [None if value is None else category_of(value) for value in values]
     numbers = values.astype(np.float64)

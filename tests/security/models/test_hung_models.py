@@ -21,7 +21,7 @@ from modelmesh.models.sandbox.channel import send_request
 from modelmesh.models.serving_process import ServingProcess
 from modelmesh.schemas.errors import ModelFailed
 from modelmesh.schemas.settings import Settings
-from modelmesh.workers.execution import LoadedModel
+from modelmesh.workers.versions.execution import LoadedModel
 
 from ...by_value import by_value
 from . import model_attacks

@@ -12,7 +12,7 @@ from modelmesh.models.proof.proof import Limits, prove_in_fresh_process
 from modelmesh.schemas.errors import ModelFailed
 from modelmesh.schemas.payloads.releases import VersionSpec
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
-from modelmesh.workers.execution import LoadedModel
+from modelmesh.workers.versions.execution import LoadedModel
 from onnx import TensorProto, helper, numpy_helper
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

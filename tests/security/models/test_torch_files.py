@@ -21,7 +21,7 @@ from modelmesh.models.serving_process import load_version
 from modelmesh.schemas.errors import InvalidInput, ModelMeshError, PickleRefused
 from modelmesh.schemas.payloads.releases import VersionSpec
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
-from modelmesh.workers.execution import LoadedModel
+from modelmesh.workers.versions.execution import LoadedModel
 
 from .hostile_torch import ATTACKS, Adds, program
 

@@ -1,4 +1,4 @@
-"""Whatever keeps the books may raise: the answer goes out, the failure is counted."""
+"""Metrics, statistics and traces may raise: the answer is sent, and the failure is counted."""
 
 import asyncio
 import time
@@ -17,18 +17,18 @@ from modelmesh.telemetry.http import http_middleware
 from modelmesh.telemetry.tracing import Traces
 from modelmesh.workers.model_server import ModelServer
 from modelmesh.workers.observer import Observer
-from modelmesh.workers.results import BatchRun
-from modelmesh.workers.version_runner import VersionRunner
+from modelmesh.workers.versions.results import BatchRun
+from modelmesh.workers.versions.runner import VersionRunner
 from prometheus_client import CollectorRegistry
 
 from ..releases import full
-from .test_odd_models import SPEC, Model, double
+from .versions.test_odd_models import SPEC, Model, double
 
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Raises:
-    """Stands for metrics, observer or traces: whatever is called raises."""
+    """Stands for metrics, observer or traces: all calls raise."""
 
     def __getattr__(self, name):
         def fail(*_, **__):
@@ -38,21 +38,21 @@ class Raises:
 
 
 class Ignores:
-    """Whatever is called does nothing."""
+    """All calls do nothing."""
 
     def __getattr__(self, name):
         return lambda *_, **__: None
 
 
 class Answers(list):
-    """Stands for the log."""
+    """Stands for the ReplyWriter."""
 
     def reply(self, request, delivery, outcome, **options):
         self.append(outcome)
 
 
 @pytest.mark.parametrize("broken", ["metrics", "observer", "traces"])
-async def test_an_answer_goes_out_whatever_breaks_beside_it(broken):
+async def test_an_answer_is_sent_even_if_bookkeeping_raises(broken):
     registry, answers = CollectorRegistry(), Answers()
     keep_books = Bookkeeping(registry)
     parts = {"metrics": Ignores(), "observer": Ignores(), "traces": Traces("worker", "w", 0.0, None)}
@@ -61,7 +61,7 @@ async def test_an_answer_goes_out_whatever_breaks_beside_it(broken):
 
     release = full()
     server = ModelServer(
-        Settings(), "m", servers, answers, parts["metrics"], parts["observer"], is_busy=lambda: False, why_not=str,
+        Settings(), "m", servers, answers, parts["metrics"], parts["observer"], is_busy=lambda: False, not_loaded_message=str,
         chaos=Chaos(Settings()), traces=parts["traces"], on_breaker=lambda version, state: None, keep_books=keep_books,
     )  # fmt: skip
     server.release = release
@@ -85,7 +85,7 @@ async def test_an_answer_goes_out_whatever_breaks_beside_it(broken):
     assert failures > 0
 
 
-async def test_a_listener_of_the_breaker_that_raises_costs_no_answer():
+async def test_a_breaker_listener_that_raises_does_not_lose_an_answer():
     answers, servers = Answers(), {}
 
     def on_breaker(version, state):
@@ -96,7 +96,7 @@ async def test_a_listener_of_the_breaker_that_raises_costs_no_answer():
 
     registry = CollectorRegistry()
     server = ModelServer(
-        Settings(), "m", servers, answers, Ignores(), Ignores(), is_busy=lambda: False, why_not=str,
+        Settings(), "m", servers, answers, Ignores(), Ignores(), is_busy=lambda: False, not_loaded_message=str,
         chaos=Chaos(Settings()), traces=Traces("worker", "w", 0.0, None), on_breaker=on_breaker,
         keep_books=Bookkeeping(registry),
     )  # fmt: skip
@@ -130,7 +130,7 @@ async def test_a_gateway_whose_metrics_are_broken_answers(monkeypatch):
         assert registry.get_sample_value("bookkeeping_failures_total", {"what": what}) == 1
 
 
-async def test_rows_that_cannot_be_summed_up_cost_no_count_of_requests():
+async def test_rows_that_cannot_be_summarized_do_not_lose_the_counts():
     sent = []
 
     class Outbox:
@@ -151,7 +151,7 @@ async def test_rows_that_cannot_be_summed_up_cost_no_count_of_requests():
     assert sent[0]["versions"][version]["requests"] == 3
 
 
-async def test_a_summary_that_cannot_be_made_does_not_stop_the_next():
+async def test_a_summary_that_raises_does_not_stop_the_next():
     sent = []
 
     class Outbox:

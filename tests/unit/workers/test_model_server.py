@@ -1,4 +1,4 @@
-"""A candidate's failures go to stable and are counted, copies wait, and each request is answered exactly once."""
+"""Stable is the fallback for a candidate's failures, copies wait, and each request is answered exactly once."""
 
 import asyncio
 import time
@@ -14,19 +14,19 @@ from modelmesh.schemas.settings import Settings
 from modelmesh.telemetry.bookkeeping import Bookkeeping
 from modelmesh.telemetry.tracing import Traces
 from modelmesh.workers.model_server import ModelServer
-from modelmesh.workers.results import RequestResult
 from modelmesh.workers.shadow_queue import ShadowQueue
+from modelmesh.workers.versions.results import RequestResult
 
 from ..releases import canary, full, spec
 
 
 class Version:
-    """Stands for a loaded version: keeps what it is given until it is told what becomes of it."""
+    """Stands for a loaded version: holds its requests until `finish`."""
 
     def __init__(self, version):
         self.spec = spec(version)
         self.held = []
-        self.asked = asyncio.Event()
+        self.submitted = asyncio.Event()
         self.server = None
 
     @property
@@ -35,7 +35,7 @@ class Version:
 
     def submit(self, request, token):
         self.held.append((request, token))
-        self.asked.set()
+        self.submitted.set()
 
     def finish(self, outcome):
         request, token = self.held.pop(0)
@@ -43,7 +43,7 @@ class Version:
 
 
 class Answers:
-    """Stands for the log: what was replied."""
+    """Stands for the ReplyWriter; collects the replies."""
 
     def __init__(self):
         self.replies = []
@@ -71,7 +71,7 @@ class Counts:
 
 
 class Setup:
-    """A canary in one worker; `busy` is what the worker says of itself."""
+    """A canary in one worker."""
 
     def __init__(self, release=None, share=0.5):
         self.stable, self.candidate = Version("1.0.0"), Version("2.0.0")
@@ -81,7 +81,7 @@ class Setup:
         self.breakers = []
         self.server = ModelServer(
             Settings(candidate_share=share, shadow_queue=3), "m", self.servers,
-            self.answers, self.counts, self.counts, is_busy=lambda: self.busy, why_not=lambda version: f"no {version}",
+            self.answers, self.counts, self.counts, is_busy=lambda: self.busy, not_loaded_message=lambda version: f"no {version}",
             chaos=Chaos(Settings()), traces=Traces("worker", "w", 0.0, None), keep_books=Bookkeeping(),
             on_breaker=lambda version, state: self.breakers.append((version, state)),
         )  # fmt: skip
@@ -109,7 +109,7 @@ async def test_a_good_candidate_answers_itself(setup):
     assert setup.server.primaries == 0
 
 
-async def test_what_the_candidate_fails_on_stable_answers_and_it_counts_against_the_candidate(setup):
+async def test_stable_answers_a_failure_of_the_candidate_which_is_counted(setup):
     setup.ask()
     setup.candidate.finish(ModelFailed("broken"))
     assert setup.answers.replies == []
@@ -119,7 +119,7 @@ async def test_what_the_candidate_fails_on_stable_answers_and_it_counts_against_
     assert setup.counts.seen == [("2.0.0", "failed")]
 
 
-async def test_a_request_that_was_sent_again_is_answered_and_is_no_evidence(setup):
+async def test_a_retry_is_answered_and_is_no_evidence(setup):
     setup.ask(1, attempt=2)
     setup.candidate.finish(b"2")
     setup.ask(2, attempt=2)
@@ -129,7 +129,7 @@ async def test_a_request_that_was_sent_again_is_answered_and_is_no_evidence(setu
     assert setup.counts.seen == []
 
 
-async def test_an_open_candidate_is_left_to_stable_and_an_open_stable_is_refused_at_once(setup):
+async def test_stable_answers_for_an_open_candidate_and_an_open_stable_is_refused_at_once(setup):
     for number in range(20):
         setup.ask(number)
         setup.candidate.finish(ModelFailed("broken"))
@@ -150,7 +150,7 @@ async def test_an_open_candidate_is_left_to_stable_and_an_open_stable_is_refused
     assert [change for change in setup.breakers if change[1] == "open"] == [("2.0.0", "open"), ("1.0.0", "open")]
 
 
-async def test_what_stable_fails_on_too_is_the_requests_own_fault(setup):
+async def test_a_request_on_which_stable_fails_too_is_no_evidence(setup):
     setup.ask()
     setup.candidate.finish(ModelFailed("broken"))
     setup.stable.finish(ModelFailed("broken as well"))
@@ -163,7 +163,7 @@ async def test_a_caller_does_not_wait_for_a_late_candidate():
     setup = Setup(share=0.01)
     setup.ask(seconds=5.0)
     async with asyncio.timeout(5):
-        await setup.stable.asked.wait()
+        await setup.stable.submitted.wait()
     setup.stable.finish(b"1")
     setup.candidate.finish(b"2")
     [(_, outcome, options)] = setup.answers.replies
@@ -175,14 +175,14 @@ async def test_the_first_of_both_answers_wins():
     setup = Setup(share=0.01)
     setup.ask(seconds=5.0)
     async with asyncio.timeout(5):
-        await setup.stable.asked.wait()
+        await setup.stable.submitted.wait()
     setup.candidate.finish(b"2")
     setup.stable.finish(b"1")
     assert [outcome for _, outcome, _ in setup.answers.replies] == [b"2"]
     assert setup.counts.seen == [("2.0.0", "late")]
 
 
-async def test_the_callers_faults_count_for_nobody(setup):
+async def test_callers_errors_are_not_counted(setup):
     setup.ask()
     setup.candidate.finish(InvalidInput("no"))
     assert [type(outcome) for _, outcome, _ in setup.answers.replies] == [InvalidInput]
@@ -196,7 +196,7 @@ async def test_stables_failures_are_answered_and_counted(setup):
     assert setup.counts.seen == [("1.0.0", "failed")]
 
 
-async def test_a_version_that_is_gone_is_answered_by_stable_and_nobody_without_one(setup):
+async def test_stable_answers_for_an_unloaded_version_and_without_stable_there_is_no_worker(setup):
     setup.ask(version="0.1.0")
     setup.stable.finish(b"1")
     assert setup.answers.replies[-1][1] == b"1"
@@ -205,7 +205,7 @@ async def test_a_version_that_is_gone_is_answered_by_stable_and_nobody_without_o
     assert isinstance(setup.answers.replies[-1][1], NoWorker)
 
 
-async def test_copies_wait_while_somebody_else_does_and_the_oldest_are_shed(setup):
+async def test_copies_wait_while_the_worker_is_busy_and_the_oldest_are_shed(setup):
     setup.busy = True
     for number in range(5):
         setup.ask(number, role="shadow")
@@ -223,17 +223,17 @@ outcomes = st.sampled_from([b"ok", ModelFailed("broken"), InvalidInput("no")])
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["1.0.0", "2.0.0"]), outcomes, outcomes), max_size=20), st.randoms())
-async def test_each_request_is_answered_once_whatever_becomes_of_it(requests, random):
+async def test_each_request_is_answered_once_for_any_outcomes(requests, random):
     setup = Setup()
     for number, (version, _, _) in enumerate(requests):
         setup.ask(number, version)
-    fate = {f"r{number}": (first, second) for number, (_, first, second) in enumerate(requests)}
+    outcome_of = {f"r{number}": (first, second) for number, (_, first, second) in enumerate(requests)}
     while setup.stable.held or setup.candidate.held:
         version = random.choice([v for v in (setup.stable, setup.candidate) if v.held])
         request, token = version.held[0]
-        first, second = fate[request.request_id]
+        first, second = outcome_of[request.request_id]
         version.finish(second if token.fallback_for is not None else first)
-    assert Counter(request for request, _, _ in setup.answers.replies) == Counter(list(fate))
+    assert Counter(request for request, _, _ in setup.answers.replies) == Counter(list(outcome_of))
     assert setup.server.primaries == 0
     for number, (version, first, second) in enumerate(requests):
         [found] = [outcome for request, outcome, _ in setup.answers.replies if request == f"r{number}"]
@@ -241,7 +241,7 @@ async def test_each_request_is_answered_once_whatever_becomes_of_it(requests, ra
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 10)), max_size=40), st.integers(1, 5))
-def test_what_enters_the_shadow_queue_leaves_it_once(steps, limit):
+def test_each_copy_leaves_the_shadow_queue_once(steps, limit):
     left = []
     queue = ShadowQueue(limit, left.append, left.append)
     for number, (busy, now) in enumerate(steps):
@@ -252,7 +252,7 @@ def test_what_enters_the_shadow_queue_leaves_it_once(steps, limit):
     assert sorted(left) == list(range(len(steps)))
 
 
-async def test_inputs_that_stable_refuses_too_are_the_callers_fault_and_count_for_nobody(setup):
+async def test_inputs_that_stable_refuses_too_are_not_counted(setup):
     setup.ask()
     setup.candidate.finish(ModelRefusedInput("unknown category"))
     setup.stable.finish(ModelRefusedInput("unknown category"))
@@ -262,7 +262,7 @@ async def test_inputs_that_stable_refuses_too_are_the_callers_fault_and_count_fo
     assert not setup.breakers
 
 
-async def test_a_candidate_that_refuses_what_stable_takes_has_failed(setup):
+async def test_a_candidate_that_refuses_inputs_that_stable_accepts_has_failed(setup):
     for number in range(30):
         setup.ask(number)
         if not setup.candidate.held:
@@ -282,12 +282,12 @@ async def test_stable_that_refuses_inputs_opens_no_breaker():
     assert not setup.breakers
 
 
-async def test_an_answer_of_another_version_under_the_same_number_is_not_kept_in_the_cache(setup):
+async def test_an_answer_of_another_version_with_the_same_number_is_not_cached(setup):
     setup.ask(1, version="1.0.0", version_id="the one before", fill=3)
     setup.stable.finish(b"1")
     assert setup.answers.fills == [None]
     setup.ask(2, version="1.0.0", version_id=setup.stable.spec.identity, fill=3)
     setup.stable.finish(b"1")
-    setup.ask(3, version="1.0.0", fill=3)  # of an older router
+    setup.ask(3, version="1.0.0", fill=3)  # from an older router
     setup.stable.finish(b"1")
     assert setup.answers.fills == [None, 3, 3]

@@ -1,4 +1,4 @@
-"""A worker offers no candidate before stable, which answers what the candidate fails on."""
+"""A worker offers no candidate before stable, its fallback, is loaded."""
 
 import asyncio
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ RELEASE = SimpleNamespace(
 
 
 def worker(loads):
-    """A pool whose versions load when their event is set; one whose event is an error fails to."""
+    """A pool whose versions load when their event is set, or fail if they are in `broken`."""
     pool = ModelPool.__new__(ModelPool)
 
     async def loaded(spec):
@@ -38,7 +38,7 @@ def worker(loads):
 
 
 @pytest.mark.parametrize("stable_fails", [False, True])
-async def test_a_candidate_is_offered_after_stable_however_fast_it_loads(stable_fails):
+async def test_a_candidate_that_loads_faster_is_offered_only_after_stable(stable_fails):
     loads = {"1.0.0": asyncio.Event(), "2.0.0": asyncio.Event()}
     pool = worker(loads)
     pool.broken = {"1.0.0"} if stable_fails else set()
@@ -48,7 +48,7 @@ async def test_a_candidate_is_offered_after_stable_however_fast_it_loads(stable_
     for _ in range(20):
         await asyncio.sleep(0)
     assert pool._servers == {}
-    pool.update(RELEASE)  # as a release that changes meanwhile
+    pool.update(RELEASE)  # a release may change meanwhile
     loads["1.0.0"].set()
     async with asyncio.timeout(10):
         await asyncio.gather(*tasks)

@@ -1,4 +1,4 @@
-"""What a worker says of its rows: never more than a record holds, and enough for drift to be found in texts and pictures."""
+"""A worker's sample of rows: it always fits a record, and is enough to find drift in texts and images."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from modelmesh.control_plane.judge.drift_watch import DriftWatch, take_in
 from modelmesh.models.proof.profile import build_profile, columns_of
 from modelmesh.schemas.payloads.observations import SUMMARY_BYTES, Summary, VersionCounts
 from modelmesh.workers.observer import _fitting
-from modelmesh.workers.watched_rows import HELD_BYTES, WatchedRows
+from modelmesh.workers.watched_rows import MAX_BYTES, WatchedRows
 
 random = np.random.default_rng(0)
 WORDS = {
@@ -23,7 +23,7 @@ def articles(count, length=60, words=WORDS["sport"]):
     return np.array([" ".join(random.choice(words, length)) for _ in range(count)], dtype=object)
 
 
-def pictures(count, shift=0.0, upside_down=False):
+def images(count, shift=0.0, upside_down=False):
     ramp = np.linspace(0, 1, 16)[None, None, :, None]
     found = random.normal(size=(count, 3, 16, 16)) + (ramp[:, :, ::-1] if upside_down else ramp) + shift
     return found.astype(np.float32)
@@ -37,7 +37,7 @@ def summary(features, number):
 
 
 def drift_of(first, then, *, windows=2, profile=None):
-    """Send rows of `first`, which a reference is learned from if there is none, then of `then`; return the alarms of both."""
+    """Send rows of `first`, from which a missing reference is learned, then of `then`; return the alarms of both."""
     watch, alarms, texts = DriftWatch(), ([], []), set()
     for number in range(12 + 8 * windows):
         source = first if number < 12 else then
@@ -66,7 +66,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("given_reference", [True, False])
-def test_articles_about_something_else_are_drift_and_the_same_ones_are_none(change, given_reference):
+def test_other_articles_are_drift_and_similar_ones_are_not(change, given_reference):
     same = text_inputs(articles)
     reference = build_profile(columns_of(same(2000))) if given_reference else None
     (before, after), profile = drift_of(same, text_inputs(CHANGES[change]), profile=reference)
@@ -75,7 +75,7 @@ def test_articles_about_something_else_are_drift_and_the_same_ones_are_none(chan
     assert {feature.of for feature in profile.features} == {"article", ""}
 
 
-def test_an_id_that_is_new_in_each_row_is_no_drift():
+def test_a_unique_id_in_each_row_is_no_drift():
     ids = text_inputs(lambda count: np.array([random.bytes(16).hex() for _ in range(count)], dtype=object))
     (before, after), _ = drift_of(ids, ids, windows=3)
     assert not before + after
@@ -85,9 +85,9 @@ def test_an_id_that_is_new_in_each_row_is_no_drift():
 
 
 @pytest.mark.parametrize("change", [{"shift": 0.1}, {"upside_down": True}])
-def test_pictures_that_change_are_drift(change):
-    watched = [lambda count: {"x": pictures(100)}, lambda count: {"x": pictures(100, **change)}]
-    same = build_profile(columns_of({"x": pictures(1000)}))
+def test_images_that_change_are_drift(change):
+    watched = [lambda count: {"x": images(100)}, lambda count: {"x": images(100, **change)}]
+    same = build_profile(columns_of({"x": images(1000)}))
     (before, after), _ = drift_of(*watched, windows=4, profile=same)
     assert not before
     assert after
@@ -98,7 +98,7 @@ cells = st.sampled_from([None, "a", "b" * 65, "\0" * 90, "😀" * 70, "x" * 3_00
 
 @examples(max_examples=30, deadline=None)
 @given(st.lists(st.lists(cells, min_size=1, max_size=4), min_size=1, max_size=4), st.integers(1, 30), st.booleans())
-def test_a_summary_fits_whatever_the_rows_were(batches, columns, counted):
+def test_a_summary_of_any_rows_fits_a_record(batches, columns, counted):
     rows = WatchedRows()
     for values in batches:
         inputs = {f"c{number}": np.array(values, dtype=object) for number in range(columns)}
@@ -110,7 +110,7 @@ def test_a_summary_fits_whatever_the_rows_were(batches, columns, counted):
     assert Summary.model_validate_json(value).versions["1.0.0"].requests == 7
 
 
-def test_raw_rows_that_do_not_fit_are_left_out_and_the_counts_stay():
+def test_raw_rows_that_do_not_fit_are_left_out_but_counts_are_kept():
     rows = WatchedRows()
     rows.add({f"c{number}": np.array(["\0" * 60] * 400, dtype=object) for number in range(128)})
     value = _fitting(summary(rows.raw(set()), 0))
@@ -120,10 +120,10 @@ def test_raw_rows_that_do_not_fit_are_left_out_and_the_counts_stay():
     assert {len(column) for column in read.features["1.0.0"].columns} == {read.features["1.0.0"].rows}
 
 
-def test_rows_are_held_up_to_a_bound_and_the_first_always():
+def test_rows_are_kept_up_to_a_limit_and_the_first_always():
     rows = WatchedRows()
     for _ in range(20):
-        rows.add({"x": np.zeros((4, HELD_BYTES // 8))})
+        rows.add({"x": np.zeros((4, MAX_BYTES // 8))})
     assert rows.raw(set()).rows == 1
     tabular = WatchedRows()
     for _ in range(50):
@@ -131,7 +131,7 @@ def test_rows_are_held_up_to_a_bound_and_the_first_always():
     assert tabular.raw(set()).rows == 1000
 
 
-def test_batches_of_other_shapes_are_watched_too():
+def test_batches_of_different_shapes_are_kept():
     rows = WatchedRows()
     for side in (8, 16, 40):
         rows.add({"x": np.ones((2, 3, side, side))})

@@ -1,16 +1,16 @@
-"""The model that a version was compiled from: loaded when it is first asked, since most are never asked at all."""
+"""The model that a version was compiled from, loaded at its first use, since most are never used."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from ..models.values.tensors import Tensors
+from ...models.values.tensors import Tensors
 from .execution import LoadedModel
 
 
 class OriginalModel:
-    """A model that `load` brings; it stays loaded from then on. A load that failed is tried again by the next request."""
+    """A lazily loaded model. A failed load is retried at the next request."""
 
     slots = 1
 
@@ -21,7 +21,7 @@ class OriginalModel:
         self._closed = False
 
     async def predict(self, inputs: Tensors) -> Tensors:
-        """Run one batch. Raises ModelRefusedInput, or ModelFailed, also where the model does not load."""
+        """Run one batch. Raises ModelRefusedInput or ModelFailed, also if the model does not load."""
         async with self._loading:
             if self._loaded is None:
                 self._loaded = await self._load()
@@ -30,7 +30,7 @@ class OriginalModel:
         return await self._loaded.predict(inputs)
 
     def close(self) -> None:
-        """Let the model go."""
+        """Release the model."""
         self._closed = True
         if self._loaded is not None:
             self._loaded.close()

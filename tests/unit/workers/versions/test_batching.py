@@ -2,13 +2,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from modelmesh.schemas.payloads.releases import Batching
-from modelmesh.workers.batching import BATCH_HANDICAP, BatchQueue
+from modelmesh.workers.versions.batching import BATCH_HANDICAP, BatchQueue
 
 requests = st.lists(st.tuples(st.integers(1, 5), st.sampled_from("ab")), max_size=30)
 
 
 @given(requests, st.integers(1, 8))
-def test_every_request_is_in_exactly_one_batch_that_fits_it(items, size):
+def test_every_request_is_in_exactly_one_batch_within_the_limits(items, size):
     queue = BatchQueue(Batching(max_batch_size=size), slots=1)
     for number, (rows, key) in enumerate(items):
         queue.put(number, rows, key, now=number)
@@ -38,14 +38,14 @@ def test_the_oldest_request_is_always_in_the_next_batch(items):
         left -= set(batch)
 
 
-def test_an_idle_model_waits_for_nobody():
+def test_an_idle_model_gets_a_batch_immediately():
     queue = BatchQueue(Batching(max_batch_size=8, max_latency_ms=50), slots=2)
     assert queue.due_at(running=0, now=1.0) is None
     queue.put("a", 1, None, now=1.0)
     assert queue.due_at(running=0, now=1.0) == 1.0
 
 
-def test_beside_a_running_batch_company_is_waited_for_but_not_long():
+def test_while_a_batch_runs_requests_wait_for_others_up_to_max_latency():
     queue = BatchQueue(Batching(max_batch_size=2, max_latency_ms=50), slots=2)
     queue.put("a", 1, None, now=1.0)
     assert queue.due_at(running=1, now=1.01) == 1.05
@@ -55,7 +55,7 @@ def test_beside_a_running_batch_company_is_waited_for_but_not_long():
     assert queue.due_at(running=2, now=9.0) is None, "every slot is taken"
 
 
-def test_interactive_requests_go_first_and_batch_ones_are_not_left_for_ever():
+def test_interactive_requests_go_first_without_starving_batch_ones():
     queue = BatchQueue(Batching(max_batch_size=2), slots=1)
     queue.put("batch 1", 1, None, now=0.0, interactive=False)
     queue.put("batch 2", 1, None, now=0.1, interactive=False)
@@ -66,7 +66,7 @@ def test_interactive_requests_go_first_and_batch_ones_are_not_left_for_ever():
 
 
 class BatcherMachine(RuleBasedStateMachine):
-    """Any sequence of requests, batches and time: nothing is lost, doubled or left waiting for a slot that is free."""
+    """Any sequence of requests, batches and time: nothing is lost or duplicated, or waits while a slot is free."""
 
     def __init__(self):
         super().__init__()
@@ -95,7 +95,7 @@ class BatcherMachine(RuleBasedStateMachine):
         taken = [self.waiting.pop(number) for number in batch]
         assert len({key for _, _, key in taken}) == 1
         assert sum(rows for _, rows, _ in taken) <= 4 or len(batch) == 1
-        # Nobody of its kind who ranks before it is left behind by the first of the batch.
+        # No waiting request ranks before the first of the batch.
         assert all(rank >= taken[0][0] for rank, _, _ in self.waiting.values())
         self.running += 1
 
@@ -105,7 +105,7 @@ class BatcherMachine(RuleBasedStateMachine):
         self.running -= 1
 
     @invariant()
-    def it_knows_what_waits(self):
+    def waiting_requests_are_counted(self):
         assert len(self.queue) == len(self.waiting)
         due = self.queue.due_at(self.running, self.now)
         assert (due is None) == (not self.waiting or self.running == 2)
@@ -119,20 +119,20 @@ widths = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 50)), min_size=1, 
 
 
 @given(widths, st.integers(1, 200))
-def test_a_batch_stays_below_its_bytes_with_every_row_as_wide_as_the_widest(items, most):
-    queue = BatchQueue(Batching(max_batch_size=1000), slots=1, most_bytes=most)
+def test_a_batch_stays_within_its_bytes_with_every_row_as_wide_as_the_widest(items, limit):
+    queue = BatchQueue(Batching(max_batch_size=1000), slots=1, max_bytes=limit)
     for number, (rows, row_bytes) in enumerate(items):
         queue.put(number, rows, None, now=number, row_bytes=row_bytes)
     seen = []
     while queue:
         batch = queue.take()
         padded = sum(items[n][0] for n in batch) * max(items[n][1] for n in batch)
-        assert padded <= most or len(batch) == 1
+        assert padded <= limit or len(batch) == 1
         seen += batch
     assert seen == list(range(len(items)))
 
 
-def test_a_long_text_does_not_make_three_hundred_words_as_long_as_itself():
+def test_a_long_text_does_not_pad_three_hundred_short_ones_to_its_length():
     queue = BatchQueue(Batching(max_batch_size=512), slots=1)
     for number in range(301):
         queue.put(number, 1, None, now=number, row_bytes=4 * 300_000 if number == 150 else 20)

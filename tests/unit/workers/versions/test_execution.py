@@ -1,4 +1,4 @@
-"""Whatever a model raises, its batch ends in an outcome that requests can be answered with."""
+"""Any exception of a model becomes an error that requests can be answered with."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ from modelmesh.schemas.errors import InvalidInput, ModelFailed, ModelRefusedInpu
 from modelmesh.schemas.payloads.model_memory import Memory
 from modelmesh.schemas.payloads.releases import VersionSpec
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
-from modelmesh.workers.execution import LoadedModel
+from modelmesh.workers.versions.execution import LoadedModel
 
 
 class Predictor:
@@ -35,7 +35,7 @@ class Predictor:
         (ZeroDivisionError("no"), ModelFailed),
     ],
 )
-async def test_what_a_model_raises_is_a_refusal_or_a_failure(error, becomes):
+async def test_an_exception_of_a_model_is_a_refusal_or_a_failure(error, becomes):
     model = LoadedModel.__new__(LoadedModel)
     model._predictor, model.fault = Predictor(error), lambda: None
     with ThreadPoolExecutor(1) as model._executor, pytest.raises(becomes) as caught:
@@ -45,7 +45,7 @@ async def test_what_a_model_raises_is_a_refusal_or_a_failure(error, becomes):
 
 
 class Unwritable(Exception):
-    """Its text cannot be had, and it cannot be made again from its arguments."""
+    """An exception whose str() fails, and which cannot be recreated from its arguments."""
 
     def __init__(self, one, other):
         super().__init__(one, other)
@@ -55,7 +55,7 @@ class Unwritable(Exception):
 
 
 class Leaving:
-    """A model that ends its program, or raises what no caller expects, where a row says so."""
+    """A model that exits, or raises unusual exceptions, depending on the row."""
 
     def predict(self, rows):
         for row in rows:
@@ -73,13 +73,13 @@ class Leaving:
 
 
 class Unclear(ValueError):
-    """It cannot be made again from its arguments."""
+    """An exception that cannot be recreated from its arguments."""
 
     def __init__(self, one, other):
         super().__init__("unclear")
 
 
-async def test_a_model_that_ends_its_program_ends_neither_the_worker_nor_itself(tmp_path):
+async def test_a_model_that_exits_ends_neither_the_worker_nor_its_process(tmp_path):
     path = tmp_path / "model.joblib"
     joblib.dump(Leaving(), path)
     signature = Signature(inputs=(TensorSpec(name="a", dtype="float64", shape=(-1, 1)),))
@@ -106,17 +106,17 @@ async def test_a_model_that_ends_its_program_ends_neither_the_worker_nor_itself(
         model.close()
 
 
-async def test_what_a_load_takes_is_given_back_when_its_model_is_gone_meanwhile(tmp_path, monkeypatch):
-    begun, go_on = threading.Event(), threading.Event()
+async def test_a_cancelled_load_releases_its_memory(tmp_path, monkeypatch):
+    started, proceed = threading.Event(), threading.Event()
     budget = MemoryBudget(2**33, 2**20)
 
     def slow(*_, **__):
         reservation = budget.reserve(Memory(weights=1000, fixed=10, row=1), slots=1, alone=False)
-        begun.set()
-        go_on.wait()
+        started.set()
+        proceed.wait()
         return Predictor(None), reservation
 
-    monkeypatch.setattr("modelmesh.workers.execution.load_version", slow)
+    monkeypatch.setattr("modelmesh.workers.versions.execution.load_version", slow)
     signature = Signature(inputs=(TensorSpec(name="a", dtype="float64", shape=(-1, 1)),))
     spec = VersionSpec(
         version="1.0.0", framework="onnx", served_as="onnx", artifact="a", digest="d", signature=signature
@@ -124,10 +124,10 @@ async def test_what_a_load_takes_is_given_back_when_its_model_is_gone_meanwhile(
     limits = Limits(allow_pickles=True, memory_bytes=2**33, file_bytes=2**30)
     model = LoadedModel(spec, tmp_path, threads=1, slots=1, limits=limits, budget=budget)
     loading = asyncio.create_task(model.load())
-    await asyncio.to_thread(begun.wait)
+    await asyncio.to_thread(started.wait)
     assert budget._reserved > 0
     loading.cancel()
     await asyncio.gather(loading, return_exceptions=True)
-    go_on.set()
+    proceed.set()
     await asyncio.to_thread(model._executor.shutdown)
     assert budget._reserved == 0

@@ -1,29 +1,29 @@
-"""A share of what a compiled form answered is asked of the model itself too: whatever the proof did not think of shows here."""
+"""Compares a share of a compiled form's answers with the original model's, to find differences that the proof missed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-from ..models.proof.parity import compare
-from ..models.values.tensors import Tensors
-from ..schemas.errors import ModelRefusedInput
-from ..telemetry.bookkeeping import Bookkeeping
+from ...models.proof.parity import compare
+from ...models.values.tensors import Tensors
+from ...schemas.errors import ModelRefusedInput
+from ...telemetry.bookkeeping import Bookkeeping
 from .original_model import OriginalModel
 
 
 class WatchSchedule:
-    """Which batches are looked at: a random share, and one in each `interval` seconds at least while there are any."""
+    """Selects batches to compare: a random share, and at least one in each `interval` seconds that has any."""
 
     def __init__(self, share: float, interval: float, draw: Callable[[], float], now: float) -> None:
-        """`draw` gives numbers from 0 to 1."""
+        """`draw` returns random numbers from 0 to 1."""
         self._share = share
         self._interval = interval
         self._draw = draw
         self._due = now + interval
 
-    def takes(self, now: float) -> bool:
-        """Whether this batch is one of them."""
+    def selects(self, now: float) -> bool:
+        """Return whether to compare this batch."""
         if now < self._due and self._draw() >= self._share:
             return False
         self._due = now + self._interval
@@ -31,7 +31,7 @@ class WatchSchedule:
 
 
 class CompiledWatch:
-    """Compares one batch at a time, when its answers have gone out. `on_difference` gets in words how a batch differed."""
+    """Compares one batch at a time, after its answers were sent. `on_difference` gets a description of a difference."""
 
     def __init__(
         self,
@@ -48,25 +48,25 @@ class CompiledWatch:
         self._keep_books = keep_books
         self._task: asyncio.Task[None] | None = None
 
-    def saw(self, inputs: Tensors, outputs: Tensors, now: float) -> None:
-        """Look at a batch that was answered, if it is its turn and no other is being looked at."""
-        if self._schedule.takes(now) and (self._task is None or self._task.done()):
+    def batch_done(self, inputs: Tensors, outputs: Tensors, now: float) -> None:
+        """Compare an answered batch if it is selected and no other comparison is running."""
+        if self._schedule.selects(now) and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._compare(inputs, outputs))
 
     def stop(self) -> None:
-        """Look at no more."""
+        """Stop comparing."""
         if self._task is not None:
             self._task.cancel()
 
     async def _compare(self, inputs: Tensors, outputs: Tensors) -> None:
         try:
-            if how := await self._difference(inputs, outputs):
-                self._on_difference(how)
-        except Exception as error:  # the model did not load or died: nothing is known of its compiled form
+            if description := await self._difference(inputs, outputs):
+                self._on_difference(description)
+        except Exception as error:  # the model did not load or died, which says nothing about its compiled form
             self._keep_books.failed("watch", error)
 
     async def _difference(self, inputs: Tensors, outputs: Tensors) -> str:
-        """Return in words how the answers differ from the model's own; "" where they do not."""
+        """Return a description of how the answers differ from the model's, or ""."""
         try:
             expected = await self._original.predict(inputs)
         except ModelRefusedInput as error:

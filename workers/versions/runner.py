@@ -1,7 +1,7 @@
-"""Serve one version: requests wait in a batch queue, batches run off the event loop, each request gets its own answer.
+"""Serves one version: requests wait in a batch queue, batches run off the event loop, each request gets its own answer.
 
-A compiled form may leave some rows to the model that it was compiled from, and the model may be seen to answer otherwise. Then a
-server of the model itself, `beyond`, takes those requests, or from then on all of them.
+The runner of a compiled form has a second runner, `original`, for the model that it was compiled from. That one takes the
+requests outside the form's domain, and all requests once the two were seen to differ.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Generic
 
 import numpy as np
 
-from ..models.compiled.domain import OutsideDomain
-from ..models.values.bodies import ParsedRequest, parse_request
-from ..models.values.tensors import Tensors, row_bytes, shape_key, stack
-from ..resilience.batch_cost import BatchCost
-from ..resilience.peak_ewma import PeakEwma
-from ..schemas.errors import DeadlineExceeded, ModelFailed, ModelMeshError, ModelRefusedInput
-from ..schemas.payloads.releases import VersionSpec
-from ..schemas.records import PredictionRequest
-from ..schemas.value_class import value_class
+from ...models.compiled.domain import OutsideDomain
+from ...models.values.bodies import ParsedRequest, parse_request
+from ...models.values.tensors import Tensors, row_bytes, shape_key, stack
+from ...resilience.batch_cost import BatchCost
+from ...resilience.peak_ewma import PeakEwma
+from ...schemas.errors import DeadlineExceeded, ModelFailed, ModelMeshError, ModelRefusedInput
+from ...schemas.payloads.releases import VersionSpec
+from ...schemas.records import PredictionRequest
+from ...schemas.value_class import value_class
 from .batching import BatchQueue
 from .compiled_watch import CompiledWatch
 from .execution import LoadedModel
 from .original_model import OriginalModel
 from .results import BatchRun, RequestResult, Token
 
-# Seconds: answers change the estimated service time within one; without answers it fades much more slowly.
+# Seconds: how fast answers change the estimated service time, and how fast it fades without answers.
 SERVICE_DECAY, SERVICE_FADE = 1.0, 30.0
 
 
@@ -36,12 +36,12 @@ SERVICE_DECAY, SERVICE_FADE = 1.0, 30.0
 class _Waiting(Generic[Token]):
     request: PredictionRequest
     token: Token
-    question: ParsedRequest
+    parsed: ParsedRequest
     since: float
 
     @property
     def rows(self) -> int:
-        return self.question.rows
+        return self.parsed.rows
 
 
 class VersionRunner(Generic[Token]):
@@ -55,21 +55,21 @@ class VersionRunner(Generic[Token]):
         on_result: Callable[[RequestResult[Token]], None],
         on_batch: Callable[[BatchRun], None],
         max_batch_bytes: int = 16 * 1024 * 1024,
-        beyond: VersionRunner[Token] | None = None,
+        original: VersionRunner[Token] | None = None,
     ) -> None:
         self.spec = spec
         self._loaded = loaded
-        # One whose answers depend on company gets none: each request is a batch of its own.
+        # If answers depend on batch mates, each request is a batch of its own.
         batching = spec.batching.model_copy(update={"max_batch_size": 1}) if spec.alone else spec.batching
         self._queue: BatchQueue[_Waiting[Token]] = BatchQueue(batching, loaded.slots, max_batch_bytes)
-        self._beyond = beyond
-        self._compiled_differs = False
+        self._original = original
+        self._use_original = False
         self.watch: CompiledWatch | None = None
         self._on_result = on_result
         self._on_batch = on_batch
         self._running = 0
         self._rows_running = 0
-        self._started: list[float] = []  # when the batches that run now began
+        self._started: list[float] = []  # start times of the running batches
         self._timer: asyncio.Handle | None = None
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,29 +79,29 @@ class VersionRunner(Generic[Token]):
 
     @property
     def queued(self) -> int:
-        """Requests that wait for a batch."""
-        return len(self._queue) + (self._beyond.queued if self._beyond is not None else 0)
+        """Number of requests that wait for a batch."""
+        return len(self._queue) + (self._original.queued if self._original is not None else 0)
 
     @property
     def in_service(self) -> int:
-        """Rows in the model now."""
-        return self._rows_running + (self._beyond.in_service if self._beyond is not None else 0)
+        """Number of rows in the model now."""
+        return self._rows_running + (self._original.in_service if self._original is not None else 0)
 
     @property
     def service_ms(self) -> float:
-        """A batch's time in the model, as of late; one that runs already takes as long as it has run."""
+        """Recent time of a batch in the model, in ms; at least the elapsed time of a running batch."""
         now = self._loop.time()
         running = max((now - started for started in self._started), default=0.0)
         return max(self._service.read(now), 1000 * running)
 
     @property
     def batch_requests(self) -> float:
-        """Requests in a batch, on average of late."""
+        """Recent average of requests in a batch."""
         return self._cost.mean_size
 
     @property
     def request_ms(self) -> float:
-        """What a request costs when the batches are full, in ms."""
+        """Time per request in full batches, in ms."""
         return self._cost.full_batch(self.spec.batching.max_batch_size)
 
     @property
@@ -112,45 +112,45 @@ class VersionRunner(Generic[Token]):
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
-        return not self._queue and not self._running and (self._beyond is None or self._beyond.idle)
+        return not self._queue and not self._running and (self._original is None or self._original.idle)
 
     def submit(self, request: PredictionRequest, token: Token) -> None:
-        """Read the inputs and let the request wait for its batch; what cannot be read is answered at once."""
+        """Parse the request and queue it for a batch; a malformed one is answered immediately."""
         try:
-            question = parse_request(request.body, request.content_type, self.spec.signature, request.request_id)
+            parsed = parse_request(request.body, request.content_type, self.spec.signature, request.request_id)
         except ModelMeshError as error:
             self._on_result(RequestResult(request, token, error, self.spec.version, 0, identity=self.spec.identity))
             return
-        waiting = _Waiting(request, token, question, self._loop.time())
-        if self._compiled_differs and self._beyond is not None:
-            self._beyond._wait(waiting)
+        waiting = _Waiting(request, token, parsed, self._loop.time())
+        if self._use_original and self._original is not None:
+            self._original._wait(waiting)
         else:
             self._wait(waiting)
 
     def _wait(self, waiting: _Waiting[Token]) -> None:
-        question, interactive = waiting.question, waiting.request.priority == "interactive"
+        parsed, interactive = waiting.parsed, waiting.request.priority == "interactive"
         self._queue.put(
             waiting,
-            question.rows,
-            shape_key(question.tensors),
+            parsed.rows,
+            shape_key(parsed.tensors),
             waiting.since,
             interactive=interactive,
-            row_bytes=row_bytes(question.tensors, question.rows),
+            row_bytes=row_bytes(parsed.tensors, parsed.rows),
         )
         if self._timer is None:
-            # At the end of this turn of the loop: records that were fetched together go together.
+            # At the end of this turn of the loop, so that records that were fetched together share a batch.
             self._timer = self._loop.call_soon(self._dispatch)
 
-    def leave_to_original(self) -> None:
-        """The compiled form was seen to differ from the model: from now on the model answers."""
-        self._compiled_differs = True
+    def use_original(self) -> None:
+        """Let the original model answer from now on: the compiled form was seen to differ."""
+        self._use_original = True
 
     def close(self) -> None:
-        """Let the model go."""
+        """Release the model."""
         if self.watch is not None:
             self.watch.stop()
-        if self._beyond is not None:
-            self._beyond.close()
+        if self._original is not None:
+            self._original.close()
         self._loaded.close()
 
     def _dispatch(self) -> None:
@@ -180,30 +180,30 @@ class VersionRunner(Generic[Token]):
             self._dispatch()
 
     async def _answer_batch(self, batch: list[_Waiting[Token]], started: float) -> None:
-        batch = self._without_the_late(batch)
+        batch = self._drop_expired(batch)
         if not batch:
             return
         rows = sum(waiting.rows for waiting in batch)
-        inputs = stack([waiting.question.tensors for waiting in batch])
+        inputs = stack([waiting.parsed.tensors for waiting in batch])
         try:
             outputs = _checked(await self._loaded.predict(inputs), rows)
         except OutsideDomain as outside:
-            self._leave_some(batch, inputs, outside, started)
+            self._split_by_domain(batch, inputs, outside, started)
             return
         except (ModelFailed, ModelRefusedInput) as error:
             if len(batch) == 1:
                 self._serve(batch[0], error, rows)
                 return
-            # One row may have spoilt it for all: each request is judged by its own rows.
+            # One row may have failed the whole batch: run each request on its own.
             for waiting in batch:
                 await self._answer_batch([waiting], self._loop.time())
             return
-        self._hand_out(batch, inputs, outputs, started)
+        self._answer_each(batch, inputs, outputs, started)
         if self.watch is not None:
-            self.watch.saw(inputs, outputs, self._loop.time())
+            self.watch.batch_done(inputs, outputs, self._loop.time())
 
-    def _hand_out(self, batch: list[_Waiting[Token]], inputs: Tensors, outputs: Tensors, started: float) -> None:
-        """Give each request its rows of the outputs."""
+    def _answer_each(self, batch: list[_Waiting[Token]], inputs: Tensors, outputs: Tensors, started: float) -> None:
+        """Answer each request with its rows of the outputs."""
         rows = sum(waiting.rows for waiting in batch)
         taken = self._loop.time() - started
         self._service.add(taken * 1000, self._loop.time())
@@ -227,28 +227,32 @@ class VersionRunner(Generic[Token]):
             self._serve_rows(waiting, outputs, begin, end, rows)
             begin = end
 
-    def _leave_some(
+    def _split_by_domain(
         self, batch: list[_Waiting[Token]], inputs: Tensors, outside: OutsideDomain, started: float
     ) -> None:
-        """Answer the requests of which the compiled form is sure in every row, and leave the others to the model."""
-        sure: list[_Waiting[Token]] = []
+        """Answer the requests whose rows are all inside the domain, and pass the others to the original model."""
+        inside: list[_Waiting[Token]] = []
         chosen: list[int] = []
         begin = 0
         for waiting in batch:
             end = begin + waiting.rows
             if outside.inside[begin:end].all():
-                sure.append(waiting)
+                inside.append(waiting)
                 chosen += range(begin, end)
-            elif self._beyond is not None:
-                self._beyond._wait(waiting)
+            elif self._original is not None:
+                self._original._wait(waiting)
             else:
-                self._serve(waiting, ModelFailed("the compiled form is not sure, and the model is not at hand"), 0)
+                self._serve(
+                    waiting,
+                    ModelFailed("outside the compiled form's domain, and there is no original"),
+                    0,
+                )
             begin = end
-        if sure:
+        if inside:
             rows = np.array(chosen)
-            self._hand_out(sure, _rows_of(inputs, rows), _rows_of(outside.outputs, rows), started)
+            self._answer_each(inside, _rows_of(inputs, rows), _rows_of(outside.outputs, rows), started)
 
-    def _without_the_late(self, batch: list[_Waiting[Token]]) -> list[_Waiting[Token]]:
+    def _drop_expired(self, batch: list[_Waiting[Token]]) -> list[_Waiting[Token]]:
         now = time.time()
         late = [waiting for waiting in batch if waiting.request.deadline <= now]
         for waiting in late:
@@ -258,10 +262,10 @@ class VersionRunner(Generic[Token]):
     def _serve_rows(self, waiting: _Waiting[Token], outputs: Tensors, begin: int, end: int, rows: int) -> None:
         request = waiting.request
         try:
-            body, content_type = waiting.question.write(request.model, self.spec.version, outputs, begin, end)
+            body, content_type = waiting.parsed.write(request.model, self.spec.version, outputs, begin, end)
         except ModelMeshError as error:
             self._serve(waiting, error, rows)
-        except Exception as error:  # an output that JSON has no form for
+        except Exception as error:  # an output that JSON cannot represent
             self._serve(waiting, ModelFailed(f"the model's outputs cannot be written as JSON: {error}"), rows)
         else:
             spec = self.spec
@@ -281,7 +285,7 @@ def _rows_of(tensors: Tensors, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) 
 
 
 def _checked(outputs: Tensors, rows: int) -> Tensors:
-    """Return the outputs. Raises ModelFailed unless each has a row for each row asked: else callers would get others'."""
+    """Return the outputs. Raises ModelFailed unless each has one row per input row; callers could get others' rows."""
     for name, array in outputs.items():
         if array.ndim == 0 or len(array) != rows:
             found = len(array) if array.ndim else "no"

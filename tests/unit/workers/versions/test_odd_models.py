@@ -1,4 +1,4 @@
-"""Models that lose rows, refuse inputs, want to be alone, or are not sure: each caller gets its own answer, or a refusal."""
+"""Models that lose rows, refuse inputs, must not batch, or have a limited domain: each caller gets its own answer."""
 
 import asyncio
 import time
@@ -14,8 +14,8 @@ from modelmesh.schemas.payloads.releases import Batching, VersionSpec
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.schemas.records import PredictionRequest
 from modelmesh.telemetry.bookkeeping import Bookkeeping
-from modelmesh.workers.compiled_watch import CompiledWatch, WatchSchedule
-from modelmesh.workers.version_runner import VersionRunner
+from modelmesh.workers.versions.compiled_watch import CompiledWatch, WatchSchedule
+from modelmesh.workers.versions.runner import VersionRunner
 
 SPEC = VersionSpec(
     version="1.0.0", framework="sklearn", served_as="onnx", artifact="a", digest="d",
@@ -24,7 +24,7 @@ SPEC = VersionSpec(
 
 
 class Model:
-    """A loaded model out of a function from the column to the answers."""
+    """A loaded model that applies a function to its column."""
 
     slots = 2
 
@@ -41,8 +41,8 @@ class Model:
         pass
 
 
-async def ask(answer, requests, *, spec=SPEC, beyond=None, watch=None):
-    """Ask with each request's numbers, all at once; return outcomes, the model, and what was observed."""
+async def ask(answer, requests, *, spec=SPEC, original_answer=None, watch=None):
+    """Send requests with these numbers at once; return the outcomes, the model and the observed batches."""
     outcomes, done, model, observed = {}, asyncio.Event(), Model(answer), []
 
     def on_result(served):
@@ -53,8 +53,8 @@ async def ask(answer, requests, *, spec=SPEC, beyond=None, watch=None):
             done.set()
 
     options = {"on_result": on_result, "on_batch": lambda ran: observed.append((ran.inputs, ran.outputs))}
-    behind = VersionRunner(spec, Model(beyond), **options) if beyond is not None else None
-    server = VersionRunner(spec, model, beyond=behind, **options)
+    original_runner = VersionRunner(spec, Model(original_answer), **options) if original_answer is not None else None
+    server = VersionRunner(spec, model, original=original_runner, **options)
     if watch is not None:
         server.watch = watch(server)
     for number, numbers in enumerate(requests):
@@ -79,9 +79,9 @@ requests = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=4), min_siz
 
 @settings(max_examples=60, deadline=None)
 @given(requests)
-async def test_lost_rows_never_shift_anothers_answers(asked):
-    outcomes, _, _ = await ask(odd_ones_dropped, asked)
-    for number, numbers in enumerate(asked):
+async def test_lost_rows_never_shift_anothers_answers(sent):
+    outcomes, _, _ = await ask(odd_ones_dropped, sent)
+    for number, numbers in enumerate(sent):
         if any(each % 2 for each in numbers):
             assert isinstance(outcomes[number], ModelFailed)
             assert "one row in, one row out" in outcomes[number].detail
@@ -92,7 +92,7 @@ async def test_lost_rows_never_shift_anothers_answers(asked):
 @pytest.mark.parametrize(
     "wrong", [lambda x: np.repeat(x, 2), lambda x: x[:0], lambda x: np.float64(1.0), lambda x: np.append(x, 0)]
 )
-async def test_rows_that_are_too_many_or_none_are_refused(wrong):
+async def test_a_wrong_number_of_output_rows_is_refused(wrong):
     outcomes, _, observed = await ask(wrong, [[1.0], [2.0, 3.0]])
     assert all(isinstance(outcome, ModelFailed) for outcome in outcomes.values())
     assert not observed
@@ -100,11 +100,11 @@ async def test_rows_that_are_too_many_or_none_are_refused(wrong):
 
 @settings(max_examples=40, deadline=None)
 @given(requests)
-async def test_requests_of_a_model_that_wants_to_be_alone_share_no_batch(asked):
-    outcomes, model, _ = await ask(lambda x: x - x.mean(), asked, spec=SPEC.model_copy(update={"alone": True}))
-    for number, numbers in enumerate(asked):
+async def test_requests_of_a_model_marked_alone_share_no_batch(sent):
+    outcomes, model, _ = await ask(lambda x: x - x.mean(), sent, spec=SPEC.model_copy(update={"alone": True}))
+    for number, numbers in enumerate(sent):
         assert outcomes[number] == pytest.approx([each - np.mean(numbers) for each in numbers])
-    assert sorted(model.batches) == sorted(asked)
+    assert sorted(model.batches) == sorted(sent)
 
 
 def unlucky(numbers):
@@ -115,16 +115,16 @@ def unlucky(numbers):
 
 @settings(max_examples=40, deadline=None)
 @given(requests)
-async def test_who_asks_what_the_model_refuses_is_told_and_nobody_else(asked):
-    outcomes, _, _ = await ask(unlucky, asked)
-    for number, numbers in enumerate(asked):
+async def test_only_the_request_that_the_model_refuses_gets_the_error(sent):
+    outcomes, _, _ = await ask(unlucky, sent)
+    for number, numbers in enumerate(sent):
         if 7 in numbers:
             assert isinstance(outcomes[number], ModelRefusedInput)
         else:
             assert outcomes[number] == [each * 2 for each in numbers]
 
 
-def sure_below_five(numbers):
+def inside_below_five(numbers):
     inside = numbers < 5
     if not inside.all():
         raise OutsideDomain(inside, {"value": np.where(inside, numbers * 2, -1)})
@@ -133,12 +133,12 @@ def sure_below_five(numbers):
 
 @settings(max_examples=60, deadline=None)
 @given(requests)
-async def test_what_the_compiled_form_is_not_sure_of_the_model_answers(asked):
-    outcomes, _, observed = await ask(sure_below_five, asked, beyond=double)
-    assert outcomes == {number: [each * 2 for each in numbers] for number, numbers in enumerate(asked)}
-    # What is counted is each row once, with the answer that went out.
+async def test_requests_outside_the_compiled_domain_go_to_the_original(sent):
+    outcomes, _, observed = await ask(inside_below_five, sent, original_answer=double)
+    assert outcomes == {number: [each * 2 for each in numbers] for number, numbers in enumerate(sent)}
+    # Each row is counted once, with the answer that was sent.
     counted = sorted(float(each) for inputs, _ in observed for each in inputs["a"])
-    assert counted == sorted(float(each) for numbers in asked for each in numbers)
+    assert counted == sorted(float(each) for numbers in sent for each in numbers)
     assert all(np.array_equal(inputs["a"] * 2, outputs["value"]) for inputs, outputs in observed)
 
 
@@ -146,20 +146,20 @@ def wrong_at_three(numbers):
     return np.where(numbers == 3, -1.0, numbers * 2)
 
 
-async def test_a_compiled_form_that_is_seen_to_differ_answers_no_more():
+async def test_a_compiled_form_that_was_seen_to_differ_is_replaced():
     differences = []
 
     def watch(server):
-        def differs(how):
-            differences.append(how)
-            server.leave_to_original()
+        def differs(description):
+            differences.append(description)
+            server.use_original()
 
         return CompiledWatch(Model(double), WatchSchedule(1.0, 60.0, lambda: 0.0, 0.0), 1e-5, differs, Bookkeeping())
 
     done = asyncio.Queue()
-    behind = VersionRunner(SPEC, Model(double), on_result=done.put_nowait, on_batch=lambda ran: None)
+    original_runner = VersionRunner(SPEC, Model(double), on_result=done.put_nowait, on_batch=lambda ran: None)
     server = VersionRunner(
-        SPEC, Model(wrong_at_three), on_result=done.put_nowait, on_batch=lambda ran: None, beyond=behind
+        SPEC, Model(wrong_at_three), on_result=done.put_nowait, on_batch=lambda ran: None, original=original_runner
     )
     server.watch = watch(server)
 
@@ -170,7 +170,7 @@ async def test_a_compiled_form_that_is_seen_to_differ_answers_no_more():
         return orjson.loads(served.outcome)["outputs"]["value"][0]
 
     assert await one(2) == 4
-    assert await one(3) == -1  # before anybody could know
+    assert await one(3) == -1  # before the comparison
     async with asyncio.timeout(10):
         while not differences:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
@@ -178,7 +178,7 @@ async def test_a_compiled_form_that_is_seen_to_differ_answers_no_more():
     assert "apart" in differences[0]
 
 
-async def test_a_form_that_answers_what_the_model_refuses_differs_and_a_model_that_does_not_load_says_nothing():
+async def test_answers_to_refused_inputs_differ_and_a_model_that_does_not_load_is_no_difference():
     seen = []
     for raises in (ModelRefusedInput("no"), ModelFailed("does not load")):
 
@@ -188,7 +188,7 @@ async def test_a_form_that_answers_what_the_model_refuses_differs_and_a_model_th
         watch = CompiledWatch(
             Model(original), WatchSchedule(1.0, 60.0, lambda: 0.0, 0.0), 1e-5, seen.append, Bookkeeping()
         )
-        watch.saw({"a": np.array([1.0])}, {"value": np.array([2.0])}, 0.0)
+        watch.batch_done({"a": np.array([1.0])}, {"value": np.array([2.0])}, 0.0)
         await watch._task
     assert len(seen) == 1
     assert "refuses" in seen[0]
@@ -198,12 +198,12 @@ async def test_a_form_that_answers_what_the_model_refuses_differs_and_a_model_th
 def test_the_schedule_takes_its_share_and_one_in_each_interval(draws, share):
     waiting = iter(draws)
     schedule = WatchSchedule(share, 10.0, lambda: next(waiting, 1.0), now=0.0)
-    taken = [now for now in range(100) if schedule.takes(float(now))]
+    taken = [now for now in range(100) if schedule.selects(float(now))]
     gaps = np.diff([0, *taken, 100])
     assert gaps.max() <= 10
 
 
-async def test_a_gap_in_one_request_does_not_make_anothers_whole_numbers_floats():
+async def test_a_missing_value_in_one_request_does_not_turn_anothers_integers_into_floats():
     kinds = []
 
     def remember(numbers):

@@ -1,4 +1,4 @@
-"""A batched answer equals the lone one, whatever shared the batch with it."""
+"""A batched answer equals that of the request alone."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from modelmesh.schemas.errors import InvalidInput, ModelFailed
 from modelmesh.schemas.payloads.releases import Batching, VersionSpec
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 from modelmesh.schemas.records import PredictionRequest
-from modelmesh.workers.version_runner import VersionRunner
+from modelmesh.workers.versions.runner import VersionRunner
 
 SIGNATURE = Signature(
     inputs=(TensorSpec(name="a", dtype="float64"), TensorSpec(name="b", dtype="string")),
@@ -48,7 +48,7 @@ bad = st.sampled_from([{"a": 1}, {"a": "text", "b": "x"}, [], {"a": 1, "b": "x",
 
 
 def lone(inputs):
-    """What the answer must be, from these inputs alone."""
+    """The expected answer from these inputs alone."""
     rows = inputs if isinstance(inputs, list) else [inputs]
     if any(set(row) != {"a", "b"} or isinstance(row["a"], str) for row in rows) or not rows:
         return InvalidInput
