@@ -254,6 +254,7 @@ class PredictionClient:
         """Send an attempt."""
         partition = self._pending.next_partition(pending, self._replicas.live())
         request = pending.request
+        self._replicas.expect_router(partition)
         self._outbox.send(
             self._requests.name,
             request.body,

@@ -130,26 +130,26 @@ class Router(Role):
             parts.run(name, part)
         await parts.wait(self._releases.ready.wait())
         await parts.wait(self._cached.ready.wait())
-        # Every live replica sends a heartbeat within two intervals; until then all look dead.
-        await parts.wait(asyncio.sleep(2 * self._settings.heartbeat_interval))
+        await parts.wait(self._replicas.ready.wait())  # until then all replicas look dead
         parts.run("requests", self._loop.run(), stop=self._loop.stop, stop_seconds=self._settings.drain_timeout + 2)
         parts.at_end("farewell", self._announcer.leave)
         parts.run("heartbeats", self._announcer.run())
 
     async def _refresh(self) -> None:
-        """Update the table at each heartbeat; a timer also expires silent replicas."""
+        """Update the table at each heartbeat, and when one is overdue."""
         reachable: dict[str, dict[str, str]] = {}
         while True:
             now = asyncio.get_running_loop().time()
             self._table.set_replicas(self._replicas.live(), self._replicas.recent(self._settings.session_timeout), now)
             if reachable != (reachable := self._table.reachable()):
                 self._announcer.announce()
-            await self._replicas.changed(timeout=self._settings.heartbeat_interval)
+            await self._replicas.changed()
 
     def _handle(self, record: ConsumerRecord, delivery: Delivery) -> None:
         request = self._reply_writer.read_request(record, delivery)
         if request is None:
             return
+        self._announcer.note_request()
         self._cached.take(Pending(record, request, delivery))
 
     def _send_on(self, pending: Pending) -> None:
@@ -218,6 +218,7 @@ class Router(Role):
     def _on_release(self, model: str, release: Release | None) -> None:
         self._cached.released(model, release)
         self._table.set_release(model, release)
+        self._replicas.wake()
 
     def _route(self, request: records.PredictionRequest, left: float) -> Route:
         """Return the route of a request with `left` seconds until its deadline. Raises Overloaded if it would wait too long."""
@@ -233,6 +234,7 @@ class Router(Role):
                 retry_after=route.wait_ms / 1000,
             )
         self._placements.note(request.identity, route.replica, now)
+        self._replicas.expect(route.replica)
         return route
 
     def _on_beat(self, beat: Heartbeat) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
@@ -21,7 +22,8 @@ log = structlog.get_logger(__name__)
 class TopicFollower:
     """Calls `on_record` for each record of all partitions, outside of any group.
 
-    `from_end` skips existing records. A record on which `on_record` raises goes to `dead_letters`, if given, and is skipped.
+    `from_end` skips existing records, all but those of the last `recent` seconds by their timestamps. A record on which
+    `on_record` raises goes to `dead_letters`, if given, and is skipped.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class TopicFollower:
         on_record: Callable[[ConsumerRecord], None],
         *,
         from_end: bool = False,
+        recent: float = 0.0,
         partitions: list[int] | None = None,
         dead_letters: DeadLetterWriter | None = None,
     ) -> None:
@@ -40,6 +43,7 @@ class TopicFollower:
         ]
         self._on_record = on_record
         self._from_end = from_end
+        self._recent = recent
         self.dead_letters = dead_letters
         self.ready = asyncio.Event()
 
@@ -50,9 +54,10 @@ class TopicFollower:
         try:
             consumer.assign(self._partitions)
             ends = await self._end_offsets(consumer)
+            begins = await self._recent_offsets(consumer) if self._recent else {}
             for partition in self._partitions:
                 if self._from_end:
-                    consumer.seek(partition, ends[partition])
+                    consumer.seek(partition, begins.get(partition, ends[partition]))
                 else:
                     await consumer.seek_to_beginning(partition)
             while not self.ready.is_set():
@@ -72,6 +77,15 @@ class TopicFollower:
                 return await consumer.end_offsets(self._partitions)  # type: ignore[attr-defined,no-any-return]
             except KafkaError:
                 await asyncio.sleep(0.2)
+
+    async def _recent_offsets(self, consumer: object) -> dict[TopicPartition, int]:
+        """Return where the last `recent` seconds begin, of the partitions that have records in them."""
+        since = int(1000 * (time.time() - self._recent))
+        try:
+            found = await consumer.offsets_for_times(dict.fromkeys(self._partitions, since))  # type: ignore[attr-defined]
+        except KafkaError:
+            return {}
+        return {partition: place.offset for partition, place in found.items() if place is not None}
 
     async def _read(self, consumer: object, timeout_ms: int) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
 from aiokafka import ConsumerRecord
@@ -26,21 +27,50 @@ class ReplicaView:
     ) -> None:
         self._on_beat = on_beat
         self._timeout = settings.replica_timeout
+        self._busy_interval = settings.heartbeat_interval
+        self._expected: dict[str, float] = {}  # when an idle replica that has had a request must have said something
         self._beats: dict[str, tuple[float, Heartbeat]] = {}
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        # From the end: a heartbeat from before this start does not show that a replica is alive.
+        # Older heartbeats do not show that a replica is alive.
         self._follower = TopicFollower(
-            settings, settings.topics().replicas, self._on_record, from_end=True, dead_letters=dead_letters
+            settings,
+            settings.topics().replicas,
+            self._on_record,
+            from_end=True,
+            recent=settings.idle_heartbeat_interval + settings.replica_timeout,
+            dead_letters=dead_letters,
         )
+        self.ready = self._follower.ready
 
     async def run(self) -> None:
         """Follow the heartbeats until cancelled."""
         await self._follower.run()
 
     def live(self) -> Iterator[Heartbeat]:
-        """Iterate over the replicas whose last heartbeat is within the timeout and that are not leaving."""
-        return self._heard_since(self._loop.time() - self._timeout)
+        """Iterate over the replicas that are not leaving, and whose next heartbeat is not overdue."""
+        now = self._loop.time()
+        for heard, beat in self._beats.values():
+            if now <= self._due(heard, beat) and not beat.leaving:
+                yield beat
+
+    def _due(self, heard: float, beat: Heartbeat) -> float:
+        """When the next heartbeat is overdue: after the timeout, longer where it promised to come later."""
+        due = heard + self._timeout + max(0.0, beat.interval - self._busy_interval)
+        return min(due, self._expected.get(beat.replica, due))
+
+    def expect(self, replica: str) -> None:
+        """A request was sent to a replica: an idle one announces itself when it comes, or is taken for dead."""
+        known = self._beats.get(replica)
+        if known is not None and known[1].interval > self._busy_interval and replica not in self._expected:
+            self._expected[replica] = self._loop.time() + self._timeout
+            self.wake()
+
+    def expect_router(self, partition: int) -> None:
+        """A request was sent to the router that holds a partition of the requests."""
+        for _, beat in self._beats.values():
+            if beat.role == "router" and partition in beat.partitions:
+                self.expect(beat.replica)
 
     def recent(self, within: float) -> Iterator[Heartbeat]:
         """Iterate over replicas whose last heartbeat is within `within` seconds of the newest heartbeat of any replica.
@@ -63,17 +93,29 @@ class ReplicaView:
         routers = sum(beat.role == "router" for beat in live)
         return "worker" in loaded and 0 < routers == loaded.count("router")
 
-    async def changed(self, timeout: float) -> None:
-        """Return at the next heartbeat, or after the timeout."""
+    async def changed(self, timeout: float | None = None) -> None:
+        """Return at the next heartbeat, when one is overdue, or after the timeout."""
+        now = self._loop.time()
+        overdue = min(
+            (due for due in (self._due(*known) for known in self._beats.values()) if due >= now), default=None
+        )
+        waits = [wait for wait in (timeout, None if overdue is None else overdue - now + 0.001) if wait is not None]
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout)
+            await asyncio.wait_for(self._changed.wait(), min(waits, default=None))
 
     def _on_record(self, record: ConsumerRecord) -> None:
         if record.value is None:
             return
         beat = Heartbeat.model_validate_json(record.value)
-        self._beats[beat.replica] = (self._loop.time(), beat)
+        # What was there before this start may be old; afterwards clocks of different machines do not matter.
+        age = 0.0 if self.ready.is_set() else max(0.0, time.time() - record.timestamp / 1000)
+        self._beats[beat.replica] = (self._loop.time() - age, beat)
+        self._expected.pop(beat.replica, None)
         if self._on_beat is not None:
             self._on_beat(beat)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let those who wait for a change look again."""
         self._changed.set()
         self._changed.clear()

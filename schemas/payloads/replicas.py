@@ -1,4 +1,4 @@
-"""Heartbeats: the state of each replica, sent several times a second."""
+"""Heartbeats: the state of each replica, sent on each change and several times a second while it has requests."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class Heartbeat(BaseModel):
     epoch: str
     at: float
     pid: int
+    interval: float = Field(default=0.0, description="seconds until the next one, at most; older roles do not say")
     leaving: bool = False
     chaos: bool = Field(default=False, description="whether faults may be injected here")
     partitions: tuple[int, ...] = Field(default=(), description="of the requests topic; a router's")
