@@ -93,16 +93,20 @@ def page(figures: dict[str, Any]) -> str:
     roles = [role for role in loads["idle"]["percent"] if role != "all"]
     header = ["load", "answers/s", "p50 ms", "p99 ms", "all µs", *(f"{role} µs" for role in roles)]
     table = [
-        [name, *(load[key] for key in ("rate", "p50_ms", "p99_ms")), *(load["micros"][role] for role in ("all", *roles))]
+        [
+            name,
+            *(load[key] for key in ("rate", "p50_ms", "p99_ms")),
+            *(load["micros"][role] for role in ("all", *roles)),
+        ]
         for name, load in loads.items()
         if name != "idle"
     ]
     memory = figures["memory_mib"]
+    by_role = ", ".join(f"{role} {mib:.0f}" for role, mib in memory.items())
     return "\n\n".join(
         [
             "Processor time a request, by role; one worker, a forest of 100 trees on 30 features, one row a request, over HTTP.",
             report.table(header, table),
-            f"Idle: {loads['idle']['percent']['all']} % of one core. "
-            f"Memory at the end: {sum(memory.values()):.0f} MiB ({', '.join(f'{role} {mib:.0f}' for role, mib in memory.items())}).",
+            f"Idle: {loads['idle']['percent']['all']} % of one core. Memory at the end: {sum(memory.values()):.0f} MiB ({by_role}).",
         ]
     )

@@ -24,7 +24,8 @@ from .delivery import Delivery
 from .partition_state import Commit, PartitionState, PoisonCheck
 
 log = structlog.get_logger(__name__)
-
+# Each commit is an exchange with the broker: where few records come, they wait for the interval; this many do not.
+COMMIT_RECORDS, EARLIEST_COMMIT = 100, 0.2
 
 Handler: TypeAlias = Callable[[ConsumerRecord, Delivery], None]
 # Gets a record that cannot be handled, its delivery, which it must finish, the reason, and the stack trace if there is one.
@@ -47,7 +48,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         read_commits: ReadCommits | None = None,
         alone: asyncio.Lock | None = None,
         queue_limit: int = 2048,
-        commit_interval: float = 0.2,
+        commit_interval: float = 1.0,
         drain_timeout: float = 20.0,
         on_assignment: Callable[[set[int]], None] | None = None,
     ) -> None:
@@ -242,10 +243,13 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             self._consumer.resume(partition)
 
     async def _commit_periodically(self) -> None:
+        last = time.monotonic()
         while True:
-            await asyncio.sleep(self._commit_interval)
-            commits = {partition: state.next_commit() for partition, state in self._states.items()}
-            await self._commit_as(commits)
+            await asyncio.sleep(min(self._commit_interval, EARLIEST_COMMIT))
+            due = time.monotonic() >= last + self._commit_interval
+            if due or sum(state.uncommitted for state in self._states.values()) >= COMMIT_RECORDS:
+                last = time.monotonic()
+                await self._commit_as({partition: state.next_commit() for partition, state in self._states.items()})
 
     async def _commit_as(self, commits: Mapping[TopicPartition, Commit | None]) -> None:
         given = {partition: commit for partition, commit in commits.items() if commit is not None}

@@ -77,6 +77,11 @@ class PartitionState:
         return self._position if self._position is not None else self._committed
 
     @property
+    def uncommitted(self) -> int:
+        """Finished records that are not committed; they would come again after a crash."""
+        return 0 if self._position is None else self._position - (self._committed or 0)
+
+    @property
     def paused(self) -> bool:
         """Whether no more records should be fetched."""
         return self._full or self._checking

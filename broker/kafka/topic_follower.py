@@ -17,6 +17,8 @@ from .connection import make_consumer, partitions_of
 from .dead_letter_writer import DeadLetterWriter
 
 log = structlog.get_logger(__name__)
+# How long a fetch waits at the broker where nothing comes. A follower never changes its partitions, so nothing waits behind it.
+IDLE_FETCH_MS = 5_000
 
 
 class TopicFollower:
@@ -49,7 +51,7 @@ class TopicFollower:
 
     async def run(self) -> None:
         """Read until cancelled, also while the broker is away for a time."""
-        consumer = make_consumer(self._settings)
+        consumer = make_consumer(self._settings, fetch_max_wait_ms=IDLE_FETCH_MS)
         await consumer.start()
         try:
             consumer.assign(self._partitions)

@@ -28,13 +28,13 @@ class MeshSettings(KafkaSettings):
         default=10.0, ge=6.0, description="a group member that is silent for longer loses its partitions"
     )
     heartbeat_interval: float = Field(
-        default=0.1, gt=0, description="time between two heartbeats of a router or worker that handles requests"
+        default=0.2, gt=0, description="time between two heartbeats of a router or worker that handles requests"
     )
     idle_heartbeat_interval: float = Field(
         default=1.0, gt=0, description="time between two heartbeats of any other role; a change is announced at once"
     )
     replica_timeout: float = Field(
-        default=0.45,
+        default=0.6,
         gt=0,
         description="a busy replica that is silent for longer receives no requests, nor an idle one that has had a request for "
         "so long and said nothing",

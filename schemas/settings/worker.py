@@ -18,7 +18,7 @@ class WorkerSettings(PipelineSettings, ModelSettings, StorageSettings):
         default=10.0, ge=0, description="how long a worker keeps a version after its release ended"
     )
     observation_interval: float = Field(
-        default=0.2, gt=0, description="time between two summaries of a worker; a failure sends one at once"
+        default=1.0, gt=0, description="time between two summaries of a worker; a failure sends one at once"
     )
     candidate_share: float = Field(
         default=0.5, gt=0, lt=1, description="share of its remaining time that a candidate gets before stable answers"

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from aiokafka import ConsumerRecord, OffsetAndMetadata, TopicPartition
-from modelmesh.broker.kafka.consume_loop import ConsumeLoop
+from modelmesh.broker.kafka.consume_loop import COMMIT_RECORDS, EARLIEST_COMMIT, ConsumeLoop
 from modelmesh.broker.kafka.partition_state import CLEAN, IN_USE, TRYING
 
 P = TopicPartition("t", 0)
@@ -66,9 +66,8 @@ async def running(consumer, **options):
         ["t"],
         lambda record, delivery: handled.update({record.offset: delivery}),
         dead_letter=lambda record, delivery, reason, stack: letters.update({record.offset: delivery}),
-        commit_interval=0.001,
         drain_timeout=0.01,
-        **options,
+        **{"commit_interval": 0.001, **options},
     )
     task = asyncio.create_task(loop.run())
     await until(lambda: hasattr(consumer, "listener"))
@@ -133,3 +132,16 @@ async def test_after_a_crash_records_are_tried_alone_and_no_commit_passes_an_ope
         assert consumer.commits[-1] == (3, IN_USE)
         handled[3].finish()
     assert consumer.commits[-1] == (4, CLEAN)
+
+
+async def test_many_finished_records_are_committed_before_the_interval_is_over():
+    consumer = Consumer(200)
+    async with running(consumer, commit_interval=1000.0) as (_, handled, _letters):
+        consumer.batches.put_nowait(list(range(200)))
+        await until(lambda: len(handled) == 200)
+        for offset in range(COMMIT_RECORDS - 1):
+            handled[offset].finish()
+        await asyncio.sleep(2 * EARLIEST_COMMIT)
+        assert consumer.commits == [(0, IN_USE)]
+        handled[COMMIT_RECORDS - 1].finish()
+        await until(lambda: (COMMIT_RECORDS, IN_USE) in consumer.commits)

@@ -45,6 +45,9 @@ class NoReplicas:
     def live(self):
         return []
 
+    def expect_router(self, partition):
+        """There is none."""
+
 
 def client_of(log, **settings):
     client = PredictionClient(Settings(**settings), replicas=NoReplicas())
