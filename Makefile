@@ -5,7 +5,7 @@ PACKAGES := access broker cli control_plane gateway models producers recorder re
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-security unit parity lint lock audit docs format bench bench-release bench-faults bench-soak bench-cache bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
+.PHONY: install demo test test-security unit parity lint lock audit docs format bench bench-release bench-faults bench-soak bench-cache bench-cost bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
 
 # The versions of requirements-dev.lock, each file by its hash; `make install LOCKED=no` takes what pyproject.toml allows instead.
 LOCKED ?= yes
@@ -91,6 +91,10 @@ bench-soak: $(STAMP)
 
 bench-cache: $(STAMP)
 	@$(BIN)/python -m benchmarks cache
+
+# Processor time a request by role, idle and at several loads.
+bench-cost: $(STAMP)
+	@$(BIN)/python -m benchmarks cost
 
 bench-overhead: $(STAMP)
 	@$(BIN)/python -m benchmarks overhead

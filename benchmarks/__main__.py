@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from . import cache, dashboard, faults, newcomer, overhead, pipeline, releases, report, sizing, soak, ways_in
+from . import cache, cost, dashboard, faults, newcomer, overhead, pipeline, releases, report, sizing, soak, ways_in
 from .pages import faults_page, pipeline_page, releases_page
 from .simulations import canary_simulation, drift_simulation
 
@@ -66,6 +66,7 @@ def _say_aims(say: report.Clock, aims: list[list[str]]) -> None:
 WHOLE = {
     "soak": soak,
     "cache": cache,
+    "cost": cost,
     "overhead": overhead,
     "sizing": sizing,
     "ways": ways_in,

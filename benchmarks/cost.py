@@ -107,6 +107,7 @@ def page(figures: dict[str, Any]) -> str:
         [
             "Processor time a request, by role; one worker, a forest of 100 trees on 30 features, one row a request, over HTTP.",
             report.table(header, table),
-            f"Idle: {loads['idle']['percent']['all']} % of one core. Memory at the end: {sum(memory.values()):.0f} MiB ({by_role}).",
+            f"Idle: {loads['idle']['percent']['all']} % of one core.",
+            f"Memory at the end: {sum(memory.values()):.0f} MiB ({by_role}).",
         ]
     )
