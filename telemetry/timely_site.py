@@ -35,12 +35,15 @@ class TimelyHandler(RequestHandler):
         self._header_timer = self._loop.call_later(HEADER_SECONDS, self._too_late)
 
     def data_received(self, data: bytes) -> None:
-        """Stop the timer when a request's headers are complete; start it at the first byte of a request."""
-        before = self._request_count
+        """Stop the timer when a request's headers are complete; start it at the first byte of a request.
+
+        aiohttp also calls this with no data, to go on parsing what it has buffered.
+        """
+        before, in_body = self._request_count, self._expects_body()
         super().data_received(data)
         if self._request_count != before:
             self._end_wait()
-        elif self._header_timer is None and not self._expects_body():
+        elif data and self._header_timer is None and not in_body:
             self._header_timer = self._loop.call_later(HEADER_SECONDS, self._too_late)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -57,6 +60,9 @@ class TimelyHandler(RequestHandler):
             self._header_timer = None
 
     def _expects_body(self) -> bool:
+        """Whether what comes next belongs to a body: that of the last request, which its handler may not have begun yet."""
+        if self._messages:
+            return not self._messages[-1][1].is_eof()
         return self._current_request is not None and not self._current_request.content.is_eof()
 
     def _too_late(self) -> None:
