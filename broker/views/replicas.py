@@ -62,7 +62,7 @@ class ReplicaView:
     def expect(self, replica: str) -> None:
         """A request was sent to a replica: an idle one announces itself when it comes, or is taken for dead."""
         known = self._beats.get(replica)
-        if known is not None and known[1].interval > self._busy_interval and replica not in self._expected:
+        if known is not None and known[1].interval > self._timeout and replica not in self._expected:
             self._expected[replica] = self._loop.time() + self._timeout
             self.wake()
 
