@@ -37,6 +37,7 @@ from ..schemas.settings.router import RouterSettings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.scraped import add_lag, add_scraped_number
 from ..telemetry.tracing import Traces, is_sampled, traceparent_of
+from .assigned_headers import ROUTER_HEADERS, assigned_headers
 from .balancer import balancer_named
 from .cached_answers import CachedAnswers
 from .placements import Placements
@@ -166,8 +167,8 @@ class Router(Role):
             self._cached.refused(pending)
             return
         self._keep_books("metrics", self._count_routed, request.model, route.version)
-        received = [header for header in record.headers if header[0] not in _ROUTER_HEADERS]
-        added = [*_assigned(route), *self._cached.headers(pending, route.identity)]
+        received = [header for header in record.headers if header[0] not in ROUTER_HEADERS]
+        added = [*assigned_headers(route), *self._cached.headers(pending, route.identity)]
         if is_sampled(request.traceparent):
             self._keep_books("traces", self._trace, request, route, received)
         if route.shadow is None:
@@ -179,7 +180,7 @@ class Router(Role):
         both = AckBarrier(2, partial(self._forwarded, request, delivery))
         primary = [*received, *added, (records.SHADOW, route.shadow.version.encode())]
         self._forward(request, record.value, primary, route, both.acknowledged)
-        copy = [*received, *_assigned(route.shadow), (records.ROLE, b"shadow")]
+        copy = [*received, *assigned_headers(route.shadow), (records.ROLE, b"shadow")]
         self._forward(request, record.value, copy, route.shadow, both.acknowledged)
 
     def _forwarded(self, request: records.PredictionRequest, delivery: Delivery, sent: asyncio.Future[object]) -> None:
@@ -276,27 +277,3 @@ class Router(Role):
                 for model, versions in self._table.reachable().items()
             },
         )
-
-
-# Headers that only the router writes. Those of a client are dropped.
-_ROUTER_HEADERS = frozenset(
-    (
-        records.VARIANT,
-        records.VERSION,
-        records.VERSION_ID,
-        records.TRIAL,
-        records.SHADOW,
-        records.ROLE,
-        records.DIGEST,
-        records.FILL,
-    )
-)
-
-
-def _assigned(route: Route) -> list[tuple[str, bytes]]:
-    return [
-        (records.VARIANT, route.variant.encode()),
-        (records.VERSION, route.version.encode()),
-        (records.VERSION_ID, route.identity.encode()),
-        (records.TRIAL, b"%d" % route.trial),
-    ]

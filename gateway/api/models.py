@@ -111,19 +111,7 @@ class ModelRoutes:
                     field="cache_ttl_seconds",
                 )
             row, first = await self._registry.add(registration, proof, source, compiled)
-        log.info("model.registered", model=registration.name, version=row.version, served_as=row.served_as)
-        self._events.publish(
-            ModelRegistered,
-            RegisteredData(
-                source=who.source,
-                version=row.version,
-                digest=row.source_digest,
-                artifact_digest=row.artifact_digest,
-            ),
-            model=registration.name,
-            summary=f"{registration.name} {row.version} was registered",
-            actor=registration.author,
-        )
+        self._publish_registered(registration, row, who.source)
         if not first:
             return self._registered(registration, row, None, None, status=201)
         try:
@@ -135,6 +123,21 @@ class ModelRoutes:
             return self._registered(registration, row, None, f"not live yet: {error.detail}", status=201)
         warning = self._deployer.not_ready_reason(registration.name, spec_of(row))
         return self._registered(registration, row, event, warning, status=201)
+
+    def _publish_registered(self, registration: Registration, row: VersionRow, source: str) -> None:
+        log.info("model.registered", model=registration.name, version=row.version, served_as=row.served_as)
+        self._events.publish(
+            ModelRegistered,
+            RegisteredData(
+                source=source,
+                version=row.version,
+                digest=row.source_digest,
+                artifact_digest=row.artifact_digest,
+            ),
+            model=registration.name,
+            summary=f"{registration.name} {row.version} was registered",
+            actor=registration.author,
+        )
 
     async def list_models(self, request: web.Request) -> web.Response:
         """Return one page of models."""
