@@ -1,4 +1,4 @@
-"""Models that carry their class: the tests' own files are nothing that a model's process finds."""
+"""Models pickled with their class, since a model's process cannot import the tests' modules."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Which parts the mesh under test has: the embedded ones, or PostgreSQL and Redis with --database postgresql."""
+"""Options and fixtures of all tests: the databases, and how examples are generated."""
 
 import asyncio
 import os
@@ -12,10 +12,10 @@ from hypothesis import HealthCheck
 from hypothesis import settings as examples
 from sqlalchemy.engine import make_url
 
-# Models of the tests' own classes are found where they are served, as an operator's modules are: by PYTHONPATH.
+# So that the processes of models can import the tests' own classes, like an operator's modules.
 os.environ.setdefault("PYTHONPATH", str(Path(__file__).parents[1]))
 
-# How long an example takes says something of the machine, and nothing of what is tested.
+# No deadlines: the time of an example depends on the machine.
 examples.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 examples.load_profile("any machine")
 
@@ -28,7 +28,7 @@ def pytest_addoption(parser):
 
 
 class Postgres:
-    """A PostgreSQL of our own, which can be stopped and started again."""
+    """A PostgreSQL that the tests start, stop and restart."""
 
     def __init__(self, folder):
         self._folder = folder
@@ -52,18 +52,18 @@ class Postgres:
 
 
 class GivenPostgres:
-    """Somebody else's PostgreSQL: databases are made in it, and it is not stopped."""
+    """An external PostgreSQL, in which databases are created, and which is not stopped."""
 
     def __init__(self, url):
         self._url = make_url(url)
 
     def start(self):
-        pytest.skip("the PostgreSQL of MODELMESH_TEST_POSTGRES is not these tests' to stop")
+        pytest.skip("the PostgreSQL of MODELMESH_TEST_POSTGRES must not be stopped")
 
     stop = start
 
     def database(self, name):
-        """Create a database, in the place of one from an earlier run; return its URL."""
+        """Create a database, replacing one from an earlier run; return its URL."""
         url = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
 
         async def create():
@@ -74,7 +74,7 @@ class GivenPostgres:
             finally:
                 await connection.close()
 
-        # In a thread of its own: fixtures run where a loop runs already.
+        # In a thread, since fixtures run in a running event loop.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, create()).result()
         return self._url.set(drivername="postgresql+asyncpg", database=name).render_as_string(hide_password=False)

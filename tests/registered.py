@@ -1,4 +1,4 @@
-"""A model as a registration and a request treat it, without the pipeline between."""
+"""A model as after registration, called with request bodies but without a mesh."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from modelmesh.sdk.rows import body_of, inputs_of, rows_of
 
 
 class Registered:
-    """A scikit-learn model that was registered; `predict` is a request's way through JSON to the model and back."""
+    """A registered scikit-learn model; `predict` converts inputs and outputs through JSON, as a request does."""
 
     def __init__(self, model, folder: Path, sample=None):
         path = folder / "model.joblib"
@@ -30,20 +30,20 @@ class Registered:
         self.predictor = adapter_for("sklearn").load(path, self.signature, [], 1)
 
     def ask(self, body: bytes, content_type: str = "application/json"):
-        """Answer a body; returns the outputs by name, as JSON has them."""
-        question = parse_request(body, content_type, self.signature)
-        outputs = self.predictor.predict(question.tensors)
-        answer, _ = question.write("m", "1.0.0", outputs, 0, question.rows)
+        """Answer a body; return the outputs by name, as JSON values."""
+        parsed = parse_request(body, content_type, self.signature)
+        outputs = self.predictor.predict(parsed.tensors)
+        answer, _ = parsed.write("m", "1.0.0", outputs, 0, parsed.rows)
         return json.loads(answer)["outputs"]
 
     def predict(self, inputs):
-        """Return the outputs by name for anything that the SDK takes."""
+        """Return the outputs by name for any inputs that the SDK accepts."""
         return self.ask(body_of(inputs_of(inputs)))
 
     def features(self, inputs):
-        """Return what reaches the model itself."""
-        question = parse_request(body_of(inputs_of(inputs)), "application/json", self.signature)
-        return self.predictor._features(question.tensors)
+        """Return the features that the model itself gets."""
+        parsed = parse_request(body_of(inputs_of(inputs)), "application/json", self.signature)
+        return self.predictor._features(parsed.tensors)
 
     def numbers(self, inputs):
         """Return the probabilities, or the values, as an array."""

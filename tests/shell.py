@@ -1,4 +1,4 @@
-"""Run the command line in this process."""
+"""Runs commands in this process."""
 
 import asyncio
 
@@ -7,12 +7,12 @@ from typer.testing import CliRunner
 
 
 def run(*arguments, **environment):
-    """Run a command with these variables; return its `exit_code`, its `output` and, where it failed, its `exception`."""
+    """Run a command with these variables; return its `exit_code`, `output` and `exception`."""
     return CliRunner(env={"COLUMNS": "200"} | environment).invoke(app, [str(each) for each in arguments])
 
 
 async def printed(*arguments, **environment):
-    """Run a command in a thread; return what it printed. Raises the error that it failed with."""
+    """Run a command in a thread; return its output. Raises its error."""
     done = await asyncio.to_thread(run, *arguments, **environment)
     if done.exception is not None:
         raise done.exception

@@ -1,4 +1,4 @@
-"""One real mesh for the whole run: Kafka, control plane, router, two workers and gateway, each a process of its own."""
+"""One real mesh for the whole run: Kafka, control plane, routers, two workers and gateway, each in its own process."""
 
 import os
 import signal
@@ -44,10 +44,10 @@ def redis_server(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 async def mesh(request, tmp_path_factory, collector):
-    # Nothing is traced but what asks for it.
+    # Only requests that ask for it are traced.
     parts = {"otlp": collector.url, "trace_sample": 0.0}
     if request.config.getoption("--database") == "postgresql":
-        # The parts that a company runs; without it, the embedded ones.
+        # External services instead of the embedded ones.
         parts |= {
             "database": request.getfixturevalue("postgres").database("mesh"),
             "redis": request.getfixturevalue("redis_server").url,
@@ -126,7 +126,7 @@ def payments():
 
 @pytest.fixture(scope="session")
 async def register(sdk, tmp_path_factory):
-    """Register versions of a chaos model: 1.0.0 is well-behaved and live, those after it are as their options say."""
+    """Register versions of a chaos model: 1.0.0 is well-behaved and live, later ones have the given options."""
     folder = tmp_path_factory.mktemp("chaos")
 
     async def register_versions(name, *options):
@@ -140,7 +140,7 @@ async def register(sdk, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 async def doubler(sdk, tmp_path_factory):
-    """A model whose version 1 doubles, and whose candidate, on half of the traffic, triples."""
+    """A model whose version 1 doubles, and whose candidate, with half of the requests, triples."""
     folder = tmp_path_factory.mktemp("v2")
     for number, scale in ((1, 2.0), (2, 3.0)):
         path = chaos_model(folder / f"{number}.onnx", scale=scale)
@@ -160,5 +160,5 @@ def kill(mesh, name, number=signal.SIGKILL):
 
 @pytest.fixture(scope="session")
 def modelmesh(mesh):
-    """Run a command as a person types it; return what it printed, or raise what it would have said as its error."""
+    """Run a command; return its output, or raise its error."""
     return partial(printed, MODELMESH_URL=mesh.url, MODELMESH_KAFKA=mesh.settings.kafka)

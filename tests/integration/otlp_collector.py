@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector that remembers the spans it was sent."""
+"""An OpenTelemetry collector that keeps the spans that it receives."""
 
 import gzip
 from dataclasses import dataclass

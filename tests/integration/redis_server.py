@@ -1,4 +1,4 @@
-"""A real Redis of our own: the one on this machine, or the one that comes in a wheel."""
+"""A real Redis server: of this machine, or from a wheel."""
 
 import contextlib
 import shutil
@@ -28,12 +28,12 @@ class RedisServer:
             [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)],
             stdout=subprocess.DEVNULL,
         )
-        give_up = time.monotonic() + 10
+        deadline = time.monotonic() + 10
         while True:
             with contextlib.suppress(redis.ConnectionError), redis.Redis.from_url(self.url) as client:
                 client.ping()
                 return
-            assert time.monotonic() < give_up, "Redis does not start"
+            assert time.monotonic() < deadline, "Redis does not start"
             time.sleep(0.02)
 
     def kill(self):

@@ -1,4 +1,4 @@
-"""Callers at a steady rate, and what became of a release."""
+"""Requests at a steady rate, and waiting for a release's events."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from .waiting import until
 
 
 class Traffic:
-    """Requests at a rate, each with a key of its own; every answer is checked."""
+    """Requests at a rate; all answers are checked."""
 
     def __init__(self, client, model, *, rate=200.0):
         self.client, self.model, self.rate = client, model, rate
@@ -70,7 +70,7 @@ async def strategy_is(sdk, model, strategy):
 
 
 async def history(sdk, model, kind):
-    """The newest event of a kind, once the history has it."""
+    """Return the newest event of a kind, once it is in the history."""
     found = []
 
     async def there():

@@ -1,4 +1,4 @@
-"""Wait for a condition instead of a time."""
+"""Waits for conditions."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from modelmesh.schemas.errors import NotFound
 
 
 async def until(condition, what, seconds=90):
-    """Return once `await condition()` is true; fail saying what did not happen."""
+    """Return once `await condition()` is true; fail with `what` after `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             while True:
@@ -21,7 +21,7 @@ async def until(condition, what, seconds=90):
 
 
 async def both_workers_serve(mesh, model):
-    """Return once both are reachable: until the second has joined, the first is all that there is."""
+    """Return once both workers have partitions and have loaded the model."""
     view = ReplicaView(mesh.settings)
     following = asyncio.create_task(view.run())
 
@@ -37,7 +37,7 @@ async def both_workers_serve(mesh, model):
 
 
 async def logged(sdk, request_id):
-    """The request's row in the inference log, once it has an outcome."""
+    """Return the request's row in the inference log, once it has an outcome."""
     found = {}
 
     async def there():

@@ -1,4 +1,4 @@
-"""A real mesh that asks for keys, one for the run."""
+"""A real mesh with API keys, one for the whole run."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from modelmesh.schemas.settings import Settings
 
 @dataclass
 class Keyed:
-    """The mesh, and a key that may do all."""
+    """The mesh, and a key with all scopes."""
 
     mesh: Mesh
     root: str
@@ -30,7 +30,7 @@ class Keyed:
             yield session
 
     async def make_key(self, session, name, *scopes, **options):
-        """Make a key with the key of a session; return its document."""
+        """Create a key with a session's key; return its document."""
         async with session.post("/keys", json={"name": name, "scopes": scopes, **options}) as answer:
             assert answer.status == 201, await answer.text()
             return await answer.json()
@@ -38,7 +38,7 @@ class Keyed:
 
 @contextlib.asynccontextmanager
 async def keyed_mesh(settings):
-    """A mesh of its own that asks for keys, for as long as the block lasts."""
+    """Run a separate mesh with API keys during the block."""
     mesh = Mesh(settings, workers=1, external_kafka=False, progress=no_progress, on_restart=lambda member, code: None)
     async with mesh:
         environment = os.environ | {

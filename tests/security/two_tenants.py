@@ -94,7 +94,7 @@ async def tenant(keyed, folder, model, first, address, scale):
 
 
 async def put_aside(keyed, model):
-    """A request that was put aside, as the router does it."""
+    """A dead letter of a request, as the router writes it."""
     settings = keyed.mesh.settings
     body = orjson.dumps({"inputs": [0, VALUE if model == B else 1.5]})
     request = PredictionRequest(

@@ -1,4 +1,4 @@
-"""A gateway's real application, with nothing behind it."""
+"""A gateway's real application, without a mesh."""
 
 from unittest import mock
 
@@ -7,7 +7,7 @@ from modelmesh.schemas.settings import Settings
 
 
 def real_application(folder, **settings):
-    """The application as the gateway serves it."""
+    """Return the application that the gateway serves."""
     with (
         mock.patch("modelmesh.gateway.service.make_producer"),
         mock.patch("modelmesh.producers.client.make_producer"),

@@ -1,4 +1,4 @@
-"""The files and folders that docs/architecture.md, docs/glossary.md and CONTRIBUTING.md name are there."""
+"""The files and folders that docs/architecture.md, docs/glossary.md and CONTRIBUTING.md name exist."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ NAME = re.compile(r"(?:[\w*-]+/)*[\w*-]+\.(?:py|md|toml)|(?:[\w*-]+/)+[\w*-]*")
 
 
 def missing(paragraph, root):
-    """The names in backticks that are not there, and how many were looked for.
+    """Return the names in backticks that do not exist, and the number of names checked.
 
     A path begins at the root; a bare name may also be beside any path in the same paragraph.
     """

@@ -15,12 +15,12 @@ from ..waiting import both_workers_serve, until
 
 @contextlib.asynccontextmanager
 async def steady_requests(client, model, row, expected, *, deadline=15.0):
-    """Send requests one after another on 8 roads while the block lasts; yields the list of what went wrong."""
+    """Keep 8 requests in flight during the block; yield the list of wrong answers and errors."""
     wrong: list[object] = []
     answered = 0
     stop = asyncio.Event()
 
-    async def road():
+    async def send():
         nonlocal answered
         while not stop.is_set():
             try:
@@ -39,14 +39,14 @@ async def steady_requests(client, model, row, expected, *, deadline=15.0):
 
         await until(enough, f"{count} more answers")
 
-    roads = [asyncio.create_task(road()) for _ in range(8)]
+    senders = [asyncio.create_task(send()) for _ in range(8)]
     try:
         await more(100)
         yield wrong
         await more(100)
     finally:
         stop.set()
-        await asyncio.gather(*roads)
+        await asyncio.gather(*senders)
 
 
 async def ready(http):

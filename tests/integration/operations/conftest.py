@@ -1,4 +1,4 @@
-"""A gateway that asks for keys, beside the open one of the mesh."""
+"""A second gateway, which requires keys."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A gateway that asks for keys, has a certificate, and takes the tokens of a provider."""
+"""A gateway with API keys, a certificate, and tokens of an OpenID provider."""
 
 import os
 import ssl
@@ -36,7 +36,7 @@ class Guarded:
     cert: Path
     log: Path
     grpc: str
-    admin: str  # a key that may do all
+    admin: str  # a key with all scopes
 
     def client(self, key):
         return AsyncModelMeshClient(self.url, api_key=key, ca=self.cert)

@@ -34,7 +34,7 @@ async def test_a_sampled_request_is_one_trace_through_gateway_router_and_worker(
     await until(complete, "the trace is complete")
     spans = collector.of_trace(trace)
     (served,) = [span for span in spans if span.name == "POST /predict/{model}"]
-    # A request that was sent again has a span for each road that it took.
+    # A retried request has spans for each attempt.
     routed, predicted, batches = (
         [span for span in spans if span.name == name] for name in ("route", "predict", "batch")
     )
@@ -43,10 +43,10 @@ async def test_a_sampled_request_is_one_trace_through_gateway_router_and_worker(
     assert {span.service for span in [*predicted, *batches]} == {"modelmesh-worker"}
     assert served.parent_id == caller
     assert {span.parent_id for span in routed} == {served.span_id}
-    roads = {span.span_id for span in routed}
-    assert {span.parent_id for span in predicted} <= roads
+    route_ids = {span.span_id for span in routed}
+    assert {span.parent_id for span in predicted} <= route_ids
     for batch in batches:
-        assert batch.parent_id in roads
+        assert batch.parent_id in route_ids
         assert batch.links == [batch.parent_id]
     assert {span.attributes["modelmesh.request_id"] for span in [served, *routed, *predicted]} == {request_id}
     assert min(span.milliseconds for span in predicted) <= served.milliseconds

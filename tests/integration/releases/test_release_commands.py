@@ -1,4 +1,4 @@
-"""The shell's commands for releases, as a person types them."""
+"""The commands for releases."""
 
 import contextlib
 import json
@@ -34,10 +34,10 @@ async def test_a_shadow_from_the_shell(modelmesh, kafka_client, register):
     assert "shadows 1.0.0" in await modelmesh("shadow", "start", model, "2.0.0")
 
     async def compared():
-        # The router may hear of the shadow a moment after its start, and a busy machine sheds copies.
+        # The router may receive the shadow's release late, and a busy machine sheds copies.
         answers = await kafka_client.predict_many(model, [[0, number] for number in range(1, 21)])
         assert {answer["version"] for answer in answers} == {"1.0.0"}
-        with contextlib.suppress(NotFound):  # it may come too early
+        with contextlib.suppress(NotFound):  # not published yet
             shown = await modelmesh("shadow", "show", model, "--json")
             return json.loads(shown[shown.index("{") :])["paired"] >= 20
         return False
@@ -60,7 +60,7 @@ async def test_an_experiment_from_the_shell(modelmesh, kafka_client, register):
     assert "shell-experiment 2.0.0 is live" in await modelmesh("experiment", "stop", model, "--winner", "new")
 
 
-async def test_what_the_judge_knows_from_the_shell(modelmesh, kafka_client, register):
+async def test_latency_and_drift_from_the_shell(modelmesh, kafka_client, register):
     model = await register("shell-monitoring")
     await kafka_client.predict(model, [0, 1])
 
@@ -68,5 +68,5 @@ async def test_what_the_judge_knows_from_the_shell(modelmesh, kafka_client, regi
         return model in await modelmesh("latency", model)
 
     await until(shown, "the model's latency")
-    # One, or more where the request was sent again.
+    # One, or more if the request was retried.
     assert re.search(r"learning the reference, \d rows so far", await modelmesh("drift", model))

@@ -1,4 +1,4 @@
-"""The judge decides whatever else is down: the database, the gateway, and after a kill it goes on from its changelog."""
+"""The judge decides while the database or the gateway is down, and resumes from its changelog after a kill."""
 
 import asyncio
 import contextlib
@@ -36,14 +36,14 @@ async def test_a_killed_control_plane_recovers_its_evidence_and_still_decides(me
     assert traffic.wrong == []
     await until(lambda: ready(http), "the control plane is back")
     event = await history(sdk, model, "canary.rolled_back")
-    # What it knew before the kill counts still: the table came back from its changelog.
+    # Evidence from before the kill counts: the table was restored from its changelog.
     assert event["data"]["evidence"]["versions"]["2.0.0"]["requests"] > before
     assert event["data"]["evidence"]["versions"]["2.0.0"]["failed"] > 0
 
 
 @contextlib.asynccontextmanager
 async def database_away(request, mesh):
-    """PostgreSQL is stopped; SQLite, which is only a file, is locked so that nobody else can write a word."""
+    """Stop PostgreSQL; lock SQLite, which is a file, against all other writers."""
     if mesh.settings.database:
         postgres = request.getfixturevalue("postgres")
         await asyncio.to_thread(postgres.stop)
@@ -84,12 +84,12 @@ async def test_a_rollback_needs_neither_the_database_nor_the_gateway(request, me
         with contextlib.suppress(asyncio.CancelledError):
             await following
     await until(lambda: ready(http), "the gateway is back")
-    # The history follows once it can.
+    # The history catches up.
     assert (await history(sdk, model, "canary.rolled_back"))["actor"] == "judge"
 
 
 async def test_two_control_planes_share_the_work_and_one_may_die(mesh, http, sdk, kafka_client, register, tmp_path):
-    """Whoever holds a model's key is its one writer: a second control plane takes some of the models over."""
+    """A model has one writer, the owner of its key: a second control plane takes over some of the models."""
     models = [await register(f"shared-{number}", {"fails": True}) for number in range(4)]
     settings = {
         "kafka": mesh.settings.kafka,
@@ -114,7 +114,7 @@ async def test_two_control_planes_share_the_work_and_one_may_die(mesh, http, sdk
         try:
             await sdk.deploy(model, version)
         except ControlPlaneUnavailable:
-            return False  # the keys are changing hands
+            return False  # during the rebalance
         return True
 
     await until(both_alive, "the second control plane is there")

@@ -1,4 +1,4 @@
-"""Records of every size, compressed or not, with headers of all kinds, on each topic: every role lives, the junk is put aside."""
+"""Records of all sizes, codecs and headers on each topic: roles survive, and malformed records become dead letters."""
 
 import asyncio
 

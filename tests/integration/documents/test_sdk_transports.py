@@ -1,4 +1,4 @@
-"""The SDK over HTTP and straight over Kafka: one set of names, the same answers; and what stands beside it."""
+"""The SDK over HTTP and over Kafka: the same calls and answers; and other interfaces of a real mesh."""
 
 import json
 import subprocess
@@ -16,13 +16,13 @@ from ..waiting import until
 
 
 @pytest.fixture(params=["http", "kafka"])
-def road(request, mesh):
+def transport(request, mesh):
     return {"url": mesh.url} | ({"kafka": mesh.settings.kafka} if request.param == "kafka" else {})
 
 
-async def test_both_roads_give_the_same(road, forest, cancer):
+async def test_both_transports_give_the_same_answers(transport, forest, cancer):
     rows, _, model = cancer
-    async with AsyncModelMeshClient(**road) as client:
+    async with AsyncModelMeshClient(**transport) as client:
         answer = await client.predict(forest, rows[0])
         assert answer.label == model.predict(rows[:1])[0]
         assert await client.models()
@@ -32,19 +32,19 @@ async def test_both_roads_give_the_same(road, forest, cancer):
             await client.predict("nobody", [1.0])
 
 
-def test_the_blocking_client_takes_both_roads_too(road, forest, cancer):
+def test_the_blocking_client_has_both_transports(transport, forest, cancer):
     rows, _, model = cancer
-    with ModelMeshClient(**road) as client:
+    with ModelMeshClient(**transport) as client:
         assert client.predict(forest, rows[0]).label == model.predict(rows[:1])[0]
 
 
-async def test_a_stream_keeps_the_order_and_gives_a_bad_rows_error_in_its_place(road, forest, cancer):
+async def test_a_stream_keeps_the_order_and_gives_a_bad_rows_error_in_its_place(transport, forest, cancer):
     rows, _, model = cancer
     expected = model.predict(rows[:60]).tolist()
     given = [row.tolist() for row in rows[:60]]
     given[7] = [1.0]
     counts = []
-    async with AsyncModelMeshClient(**road) as client:
+    async with AsyncModelMeshClient(**transport) as client:
         answers = [
             answer async for answer in client.predict_stream(forest, given, in_flight=8, on_progress=counts.append)
         ]
