@@ -74,12 +74,13 @@ class PartitionState:
     @property
     def position(self) -> int | None:
         """The offset to resume from after a restart, or None if unknown. All records before it are finished."""
-        return self._position if self._position is not None else self._committed
+        # The commit on taking over may be ahead: it skips offsets that hold no record.
+        return max((offset for offset in (self._position, self._committed) if offset is not None), default=None)
 
     @property
     def uncommitted(self) -> int:
         """Finished records that are not committed; they would come again after a crash."""
-        return 0 if self._position is None else self._position - (self._committed or 0)
+        return (self.position or 0) - (self._committed or 0)
 
     @property
     def paused(self) -> bool:
@@ -117,9 +118,10 @@ class PartitionState:
 
     def next_commit(self) -> Commit | None:
         """Return the next commit; None if nothing new is finished, or a record is being tried and its mark must stay."""
-        if self._position is None or self._position == self._committed or self._trying is not None:
+        position = self.position
+        if position is None or position == self._committed or self._trying is not None:
             return None
-        return self._position, IN_USE
+        return position, IN_USE
 
     def last_commit(self) -> Commit | None:
         """Return the commit before the partition is revoked: `CLEAN` if all is finished and checked."""

@@ -50,6 +50,16 @@ def test_a_commit_gives_the_check_of_its_partition(offset, metadata, end, expect
     assert PoisonCheck.after(offset, metadata, end) == expected
 
 
+def test_a_commit_never_goes_backwards_over_a_gap():
+    """The last owner's commit could not be read at first; what was handled meanwhile ends before offsets without records."""
+    state = PartitionState(10)
+    state.take([0])
+    state.finish(0)
+    assert state.own(None, 2) == (2, IN_USE)
+    state.committed(2)
+    assert (state.next_commit(), state.position, state.last_commit(), state.uncommitted) == (None, 2, (2, CLEAN), 0)
+
+
 class Partition(RuleBasedStateMachine):
     """A partition and its successive owners; some records crash the process that handles them."""
 
