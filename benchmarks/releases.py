@@ -8,7 +8,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from modelmesh.schemas import records
 from modelmesh.sdk import AsyncModelMeshClient
 
 from .models.chaos_models import SAMPLE, chaos_model
-from .pipeline import temporary_mesh
+from .pipeline import Say, temporary_mesh
 
 RUNS = 30
 RATE = 200
@@ -37,7 +37,6 @@ COST_SECONDS = 20.0
 COST_RATES = (100, 2000)
 # 3 microseconds each: 2 ms for stable, 10 ms for the candidate that is five times slower.
 ITERATIONS = 700
-Say = Callable[[str], None]
 CHAOS: dict[str, dict[str, Any]] = {
     "fails on half": {"candidate": {"fails": True}, "flagged": 0.5},
     "always fails": {"candidate": {"fails": True}, "flagged": 1.0},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
@@ -70,35 +71,14 @@ class Registry:
                     model = await self._model_or_new(session, registration)
                     versions = [row.version for row in model.versions]
                     version = registration.version or next_version(versions)
-                    row = VersionRow(
-                        model=model,
-                        version=version,
-                        framework=registration.framework,
-                        served_as=proof.served_as,
-                        source_url=source_url,
-                        source_digest=source_digest,
-                        artifact_url=url,
-                        artifact_digest=digest,
-                        seal=self._seal(registration, version, digest),
-                        size=source.stat().st_size,
-                        signature=proof.signature.model_dump(mode="json"),
-                        batching=(registration.batching or Batching()).model_dump(mode="json"),
-                        cache_ttl_seconds=registration.cache_ttl_seconds,
-                        sample=proof.sample,
-                        parity=proof.parity | {"domain": proof.domain.model_dump() if proof.domain else None},
-                        proof=proof.model_dump(mode="json", include=_STORED_PROOF_FIELDS)
-                        | {
-                            "source_seal": self._seal(registration, version, source_digest),
-                            "author_signature": registration.author_signature,
-                        },
-                        profile=proof.profile.model_dump(mode="json") if proof.profile else None,
-                        output_bins=proof.output_bins.model_dump(mode="json") if proof.output_bins else None,
-                        libraries=proof.libraries,
-                        attributes=registration.metadata,
-                        author=registration.author,
-                        parent=registration.parent,
-                        data_digest=registration.data_digest,
-                    )
+                    stored = {
+                        "source_url": source_url,
+                        "source_digest": source_digest,
+                        "artifact_url": url,
+                        "artifact_digest": digest,
+                        "size": source.stat().st_size,
+                    }
+                    row = self._new_row(model, version, registration, proof, stored)
                     session.add(row)
                 await asyncio.to_thread(self._store.restore, source, source_digest)
                 if proof.compiled:
@@ -111,6 +91,36 @@ class Registry:
                     if found is not None:
                         return found, False
         raise VersionExists(f"{registration.name}: too many registrations at once, try again")
+
+    def _new_row(
+        self, model: ModelRow, version: str, registration: Registration, proof: Proof, stored: dict[str, Any]
+    ) -> VersionRow:
+        """Return the row of a version; `stored` has the places, digests and size of its files."""
+        return VersionRow(
+            model=model,
+            version=version,
+            framework=registration.framework,
+            served_as=proof.served_as,
+            seal=self._seal(registration, version, stored["artifact_digest"]),
+            signature=proof.signature.model_dump(mode="json"),
+            batching=(registration.batching or Batching()).model_dump(mode="json"),
+            cache_ttl_seconds=registration.cache_ttl_seconds,
+            sample=proof.sample,
+            parity=proof.parity | {"domain": proof.domain.model_dump() if proof.domain else None},
+            proof=proof.model_dump(mode="json", include=_STORED_PROOF_FIELDS)
+            | {
+                "source_seal": self._seal(registration, version, stored["source_digest"]),
+                "author_signature": registration.author_signature,
+            },
+            profile=proof.profile.model_dump(mode="json") if proof.profile else None,
+            output_bins=proof.output_bins.model_dump(mode="json") if proof.output_bins else None,
+            libraries=proof.libraries,
+            attributes=registration.metadata,
+            author=registration.author,
+            parent=registration.parent,
+            data_digest=registration.data_digest,
+            **stored,
+        )
 
     def _seal(self, registration: Registration, version: str, digest: str) -> str:
         return self._sealer.seal(registration.name, version, digest) if self._sealer else ""

@@ -31,7 +31,7 @@ class Announcer:
         self._leaving = False
 
     def note_request(self) -> None:
-        """Note that a request has come. The first one after a pause is announced: the sender waits to hear that we are alive."""
+        """Note a request. The first one after a pause sends a heartbeat at once, which the request's sender waits for."""
         self._last_request = self._loop.time()
         if self._idle:
             self._idle = False

@@ -24,7 +24,7 @@ from .delivery import Delivery
 from .partition_state import Commit, PartitionState, PoisonCheck
 
 log = structlog.get_logger(__name__)
-# Each commit is an exchange with the broker: where few records come, they wait for the interval; this many do not.
+# This many finished records are committed within EARLIEST_COMMIT seconds; fewer wait for the interval, to save exchanges.
 COMMIT_RECORDS, EARLIEST_COMMIT = 100, 0.2
 
 Handler: TypeAlias = Callable[[ConsumerRecord, Delivery], None]

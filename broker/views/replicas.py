@@ -28,7 +28,7 @@ class ReplicaView:
         self._on_beat = on_beat
         self._timeout = settings.replica_timeout
         self._busy_interval = settings.heartbeat_interval
-        self._expected: dict[str, float] = {}  # when an idle replica that has had a request must have said something
+        self._expected: dict[str, float] = {}  # by when an idle replica must have answered a request with a heartbeat
         self._beats: dict[str, tuple[float, Heartbeat]] = {}
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -55,19 +55,19 @@ class ReplicaView:
                 yield beat
 
     def _due(self, heard: float, beat: Heartbeat) -> float:
-        """When the next heartbeat is overdue: after the timeout, longer where it promised to come later."""
+        """Return when the next heartbeat is overdue; idle replicas send them at longer intervals."""
         due = heard + self._timeout + max(0.0, beat.interval - self._busy_interval)
         return min(due, self._expected.get(beat.replica, due))
 
     def expect(self, replica: str) -> None:
-        """A request was sent to a replica: an idle one announces itself when it comes, or is taken for dead."""
+        """Note that a request was sent to a replica. An idle one must send a heartbeat within the timeout, or counts as dead."""
         known = self._beats.get(replica)
         if known is not None and known[1].interval > self._timeout and replica not in self._expected:
             self._expected[replica] = self._loop.time() + self._timeout
             self.wake()
 
     def expect_router(self, partition: int) -> None:
-        """A request was sent to the router that holds a partition of the requests."""
+        """Note that a request was sent to the router of this partition of the requests."""
         for _, beat in self._beats.values():
             if beat.role == "router" and partition in beat.partitions:
                 self.expect(beat.replica)
@@ -107,7 +107,7 @@ class ReplicaView:
         if record.value is None:
             return
         beat = Heartbeat.model_validate_json(record.value)
-        # What was there before this start may be old; afterwards clocks of different machines do not matter.
+        # Heartbeats from before this start may be old. Later ones are new, whatever the sender's clock says.
         age = 0.0 if self.ready.is_set() else max(0.0, time.time() - record.timestamp / 1000)
         self._beats[beat.replica] = (self._loop.time() - age, beat)
         self._expected.pop(beat.replica, None)
@@ -116,6 +116,6 @@ class ReplicaView:
         self.wake()
 
     def wake(self) -> None:
-        """Let those who wait for a change look again."""
+        """Make `changed` return."""
         self._changed.set()
         self._changed.clear()

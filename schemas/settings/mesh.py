@@ -36,8 +36,8 @@ class MeshSettings(KafkaSettings):
     replica_timeout: float = Field(
         default=0.6,
         gt=0,
-        description="a busy replica that is silent for longer receives no requests, nor an idle one that has had a request for "
-        "so long and said nothing",
+        description="a busy replica that is silent for longer receives no requests; neither does an idle one that sends no "
+        "heartbeat for so long after a request",
     )
     max_deadline: float = Field(default=60.0, gt=0, description="longest deadline that a request may ask for")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0, description="largest prediction request")

@@ -16,6 +16,12 @@ Timestamp = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    _create_registry()
+    _create_history()
+    _create_inference_log()
+
+
+def _create_registry() -> None:
     op.create_table(
         "models",
         sa.Column("id", Key, nullable=False),
@@ -52,6 +58,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["model_id"], ["models.id"], name="fk_versions_model_id"),
         sa.UniqueConstraint("model_id", "version", name="uq_versions_model_id_version"),
     )
+
+
+def _create_history() -> None:
     op.create_table(
         "deployments",
         sa.Column("event_id", sa.String(128), nullable=False),
@@ -79,6 +88,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_experiments"),
     )
     op.create_index("ix_experiments_model", "experiments", ["model"])
+
+
+def _create_inference_log() -> None:
     op.create_table(
         "inference_log",
         sa.Column("request_id", sa.String(128), nullable=False),
