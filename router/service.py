@@ -99,6 +99,7 @@ class Router(Role):
             commit_interval=settings.commit_interval,
             drain_timeout=settings.drain_timeout,
             on_assignment=lambda _: self._announcer.announce(),
+            on_fetch=self._announcer.note_request,
         )
         add_lag(self.registry, self._loop.lag)
         add_scraped_number(
@@ -150,7 +151,6 @@ class Router(Role):
         request = self._reply_writer.read_request(record, delivery)
         if request is None:
             return
-        self._announcer.note_request()
         self._cached.take(Pending(record, request, delivery))
 
     def _send_on(self, pending: Pending) -> None:

@@ -40,7 +40,9 @@ class Announcer:
     def announce(self) -> None:
         """Publish a heartbeat now, after a change that others wait for."""
         interval = self._idle_interval if self._idle else self._busy_interval
-        heartbeat = self._describe().model_copy(update={"leaving": self._leaving, "interval": interval})
+        heartbeat = self._describe().model_copy(
+            update={"leaving": self._leaving, "interval": interval, "idle": self._idle}
+        )
         self._outbox.send(self._topic, heartbeat.model_dump_json().encode(), key=heartbeat.replica)
 
     def farewell(self) -> None:

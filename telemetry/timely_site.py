@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
 from .http import FOR_CLIENT_KEY
@@ -23,11 +23,12 @@ KEEPALIVE_SECONDS = 75.0
 class TimelyHandler(RequestHandler):
     """One connection. A timer runs from a request's first byte (the first request: from connecting) to the end of its headers."""
 
-    __slots__ = ("_header_timer",)
+    __slots__ = ("_header_timer", "_last_payload")
 
     def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(manager, loop=loop, **options)
         self._header_timer: asyncio.TimerHandle | None = None
+        self._last_payload: StreamReader | None = None  # the body of the last request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timer for the first request."""
@@ -43,6 +44,7 @@ class TimelyHandler(RequestHandler):
         super().data_received(data)
         if self._request_count != before:
             self._end_wait()
+            self._last_payload = self._messages[-1][1] if self._messages else None
         elif data and self._header_timer is None and not in_body:
             self._header_timer = self._loop.call_later(HEADER_SECONDS, self._too_late)
 
@@ -60,10 +62,8 @@ class TimelyHandler(RequestHandler):
             self._header_timer = None
 
     def _expects_body(self) -> bool:
-        """Whether what comes next belongs to a body: that of the last request, which its handler may not have begun yet."""
-        if self._messages:
-            return not self._messages[-1][1].is_eof()
-        return self._current_request is not None and not self._current_request.content.is_eof()
+        """Whether what comes next belongs to the last request's body, whatever became of the request."""
+        return self._last_payload is not None and not self._last_payload.is_eof()
 
     def _too_late(self) -> None:
         self._header_timer = None

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from ..broker.kafka.connection import group_commits, make_consumer
-from ..broker.kafka.consume_loop import ConsumeLoop, Handler
+from ..broker.kafka.consume_loop import ConsumeLoop
+from ..broker.kafka.delivery import Handler
 from ..runtime.replies import ReplyWriter
 from ..schemas.settings.worker import WorkerSettings
 from ..schemas.topics import Topic
@@ -19,7 +20,9 @@ def model_consumer(
     handler: Handler,
     reply_writer: ReplyWriter,
     alone: asyncio.Lock,
+    *,
     on_assignment: Callable[[set[int]], None],
+    on_fetch: Callable[[], None],
 ) -> ConsumeLoop:
     """Return the loop, with detection of poison records. `alone` is held while a record is tried alone."""
     group = f"{settings.prefix}.workers.{model}"
@@ -34,4 +37,5 @@ def model_consumer(
         commit_interval=settings.commit_interval,
         drain_timeout=settings.drain_timeout,
         on_assignment=on_assignment,
+        on_fetch=on_fetch,
     )

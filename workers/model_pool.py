@@ -62,7 +62,7 @@ class ModelPool:
         chaos: Chaos,
         alone: asyncio.Lock,
         is_busy: Callable[[], bool],
-        on_request: Callable[[], None],
+        on_fetch: Callable[[], None],
         on_change: Callable[[], None],
         on_breaker: Callable[[str, str, State], None],
         traces: Traces,
@@ -82,7 +82,6 @@ class ModelPool:
         self._model = model
         self._reply_writer = reply_writer
         self._metrics = metrics
-        self._on_request = on_request
         self._on_change = on_change
         self._servers: dict[str, Server] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -105,7 +104,14 @@ class ModelPool:
         self._unloading: asyncio.Task[None] | None = None
         self._topic = settings.topics().model(model)
         self._loop = model_consumer(
-            settings, model, self._topic, self._handle, reply_writer, alone, lambda _: on_change()
+            settings,
+            model,
+            self._topic,
+            self._handle,
+            reply_writer,
+            alone,
+            on_assignment=lambda _: on_change(),
+            on_fetch=on_fetch,
         )
 
     async def run(self) -> None:
@@ -277,7 +283,6 @@ class ModelPool:
     def _handle(self, record: ConsumerRecord, delivery: Delivery) -> None:
         request = self._reply_writer.read_request(record, delivery)
         if request is not None:
-            self._on_request()
             self._submit(request, delivery)
 
     def _submit(self, request: PredictionRequest, delivery: Delivery) -> None:

@@ -139,7 +139,7 @@ class Worker(Role):
                 chaos=self._chaos,
                 alone=self._alone,
                 is_busy=self._is_busy,
-                on_request=self._announcer.note_request,
+                on_fetch=self._announcer.note_request,
                 on_change=self._announcer.announce,
                 on_breaker=self._breaker_changed,
                 traces=self._traces,

@@ -12,7 +12,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, OffsetAndMetadata, TopicPartition
@@ -20,22 +20,18 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from ...schemas.errors import BrokerUnavailable
 from .connection import ReadCommits
-from .delivery import Delivery
+from .delivery import DeadLetterHandler, Delivery, Handler
 from .partition_state import Commit, PartitionState, PoisonCheck
 
 log = structlog.get_logger(__name__)
 # This many finished records are committed within EARLIEST_COMMIT seconds; fewer wait for the interval, to save exchanges.
 COMMIT_RECORDS, EARLIEST_COMMIT = 100, 0.2
 
-Handler: TypeAlias = Callable[[ConsumerRecord, Delivery], None]
-# Gets a record that cannot be handled, its delivery, which it must finish, the reason, and the stack trace if there is one.
-DeadLetterHandler: TypeAlias = Callable[[ConsumerRecord, Delivery, str, str], None]
-
 
 class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
     """Runs one consumer of a group. `handler` must not block; a record on which it raises goes to `dead_letter`.
 
-    With `read_commits` the loop detects poison records; the lock `alone` is held while a record is tried alone.
+    `on_fetch` is called when records have come. With `read_commits` poison records are detected, each tried under `alone`.
     """
 
     def __init__(
@@ -51,6 +47,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         commit_interval: float = 1.0,
         drain_timeout: float = 20.0,
         on_assignment: Callable[[set[int]], None] | None = None,
+        on_fetch: Callable[[], None] = lambda: None,
     ) -> None:
         self._consumer = consumer
         self._topics = topics
@@ -62,6 +59,8 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         self._commit_interval = commit_interval
         self._drain_timeout = drain_timeout
         self._on_assignment = on_assignment
+        self._on_fetch = on_fetch
+        self._handing_over = False
         self._states: dict[TopicPartition, PartitionState] = {}
         self._checks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._assigned: tuple[int, ...] = ()
@@ -116,8 +115,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
                 ended.result()
             await self._drain(list(self._states))
         finally:
-            tasks = (committing, fetching, stopping, *self._checks.values())
-            for task in tasks:
+            for task in (tasks := (committing, fetching, stopping, *self._checks.values())):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if not self._failure.done():
@@ -128,6 +126,8 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         states = self._states
         while True:
             batches = await self._consumer.getmany(timeout_ms=1000, max_records=1000)
+            if batches:
+                self._on_fetch()
             fetched_for = {partition: states.get(partition) for partition in batches}
             new = {
                 partition: batches[partition][0].offset
@@ -246,21 +246,20 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         last = time.monotonic()
         while True:
             await asyncio.sleep(min(self._commit_interval, EARLIEST_COMMIT))
-            due = time.monotonic() >= last + self._commit_interval
-            if due or sum(state.uncommitted for state in self._states.values()) >= COMMIT_RECORDS:
+            many = sum(state.uncommitted for state in self._states.values()) >= COMMIT_RECORDS
+            # Not while the last commit is under way: its mark would be replaced.
+            if (many or time.monotonic() >= last + self._commit_interval) and not self._handing_over:
                 last = time.monotonic()
                 await self._commit_as({partition: state.next_commit() for partition, state in self._states.items()})
 
     async def _commit_as(self, commits: Mapping[TopicPartition, Commit | None]) -> None:
-        given = {partition: commit for partition, commit in commits.items() if commit is not None}
-        if not given:
+        if not (given := {partition: commit for partition, commit in commits.items() if commit is not None}):
             return
-        states = {partition: self._states.get(partition) for partition in given}
+        states = {partition: self._states[partition] for partition in given if partition in self._states}
         try:
             await self._consumer.commit(given)
             for partition, state in states.items():
-                if state is not None:
-                    state.committed(given[partition][0])
+                state.committed(given[partition][0])
         except (CommitFailedError, IllegalStateError) as error:
             # A rebalance took the partitions. The next owner repeats these records, and clients drop the second replies.
             log.info("commit.superseded", error=str(error))
@@ -277,9 +276,10 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             except TimeoutError:
                 log.warning("drain.timeout", in_hand=self.in_hand)
                 break
-        await self._commit_as(
-            {partition: self._states[partition].last_commit() for partition in partitions if partition in self._states}
-        )
+        self._handing_over = True
+        states = {partition: self._states[partition] for partition in partitions if partition in self._states}
+        await self._commit_as({partition: state.last_commit() for partition, state in states.items()})
+        self._handing_over = False
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Finish and commit the records in hand before the partitions are reassigned."""

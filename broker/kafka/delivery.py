@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 import structlog
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from .send_errors import is_permanent
 
@@ -52,3 +53,8 @@ class Delivery:
             self._loop.finish(self.partition, self.offset)
         else:
             self._loop.fail(error)
+
+
+Handler: TypeAlias = Callable[[ConsumerRecord, Delivery], None]
+# Gets a record that cannot be handled, its delivery, which it must finish, the reason, and the stack trace if there is one.
+DeadLetterHandler: TypeAlias = Callable[[ConsumerRecord, Delivery, str, str], None]

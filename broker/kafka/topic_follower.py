@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
@@ -54,14 +55,14 @@ class TopicFollower:
         consumer = make_consumer(self._settings, fetch_max_wait_ms=IDLE_FETCH_MS)
         await consumer.start()
         try:
+            # Before anything is assigned: afterwards these requests could wait behind an idle fetch.
+            begins = await self._offsets(consumer.beginning_offsets)
+            ends = await self._offsets(consumer.end_offsets)
+            if self._from_end:
+                begins = ends | (await self._recent_offsets(consumer) if self._recent else {})
             consumer.assign(self._partitions)
-            ends = await self._end_offsets(consumer)
-            begins = await self._recent_offsets(consumer) if self._recent else {}
             for partition in self._partitions:
-                if self._from_end:
-                    consumer.seek(partition, begins.get(partition, ends[partition]))
-                else:
-                    await consumer.seek_to_beginning(partition)
+                consumer.seek(partition, begins[partition])
             while not self.ready.is_set():
                 positions = [(await consumer.position(p), ends[p]) for p in self._partitions]
                 if all(position >= end for position, end in positions):
@@ -73,10 +74,10 @@ class TopicFollower:
         finally:
             await consumer.stop()
 
-    async def _end_offsets(self, consumer: object) -> dict[TopicPartition, int]:
+    async def _offsets(self, ask: Callable[[list[TopicPartition]], Awaitable[Any]]) -> dict[TopicPartition, int]:
         while True:
             try:
-                return await consumer.end_offsets(self._partitions)  # type: ignore[attr-defined,no-any-return]
+                return dict(await ask(self._partitions))
             except KafkaError:
                 await asyncio.sleep(0.2)
 

@@ -15,6 +15,9 @@ from ...schemas.settings.mesh import MeshSettings
 from ..kafka.dead_letter_writer import DeadLetterWriter
 from ..kafka.topic_follower import TopicFollower
 
+# Seconds by which a heartbeat may be late at least, whatever the settings say.
+MIN_GRACE = 0.2
+
 
 class ReplicaView:
     """A table of replicas by name, with the time of each one's last heartbeat."""
@@ -27,7 +30,8 @@ class ReplicaView:
     ) -> None:
         self._on_beat = on_beat
         self._timeout = settings.replica_timeout
-        self._busy_interval = settings.heartbeat_interval
+        # How long after its time a heartbeat is overdue.
+        self._grace = max(MIN_GRACE, settings.replica_timeout - settings.heartbeat_interval)
         self._expected: dict[str, float] = {}  # by when an idle replica must have answered a request with a heartbeat
         self._beats: dict[str, tuple[float, Heartbeat]] = {}
         self._changed = asyncio.Event()
@@ -38,7 +42,7 @@ class ReplicaView:
             settings.topics().replicas,
             self._on_record,
             from_end=True,
-            recent=settings.idle_heartbeat_interval + settings.replica_timeout,
+            recent=max(settings.idle_heartbeat_interval, settings.heartbeat_interval) + settings.replica_timeout,
             dead_letters=dead_letters,
         )
         self.ready = self._follower.ready
@@ -56,21 +60,26 @@ class ReplicaView:
 
     def _due(self, heard: float, beat: Heartbeat) -> float:
         """Return when the next heartbeat is overdue; idle replicas send them at longer intervals."""
-        due = heard + self._timeout + max(0.0, beat.interval - self._busy_interval)
+        due = heard + max(self._timeout, beat.interval + self._grace)
         return min(due, self._expected.get(beat.replica, due))
 
     def expect(self, replica: str) -> None:
         """Note that a request was sent to a replica. An idle one must send a heartbeat within the timeout, or counts as dead."""
         known = self._beats.get(replica)
-        if known is not None and known[1].interval > self._timeout and replica not in self._expected:
+        if known is not None and known[1].idle and replica not in self._expected:
             self._expected[replica] = self._loop.time() + self._timeout
             self.wake()
 
     def expect_router(self, partition: int) -> None:
         """Note that a request was sent to the router of this partition of the requests."""
-        for _, beat in self._beats.values():
-            if beat.role == "router" and partition in beat.partitions:
-                self.expect(beat.replica)
+        # After a rebalance two may say that they hold it: the last one is right.
+        holders = [
+            (heard, beat.replica)
+            for heard, beat in self._beats.values()
+            if beat.role == "router" and partition in beat.partitions
+        ]
+        if holders:
+            self.expect(max(holders)[1])
 
     def recent(self, within: float) -> Iterator[Heartbeat]:
         """Iterate over replicas whose last heartbeat is within `within` seconds of the newest heartbeat of any replica.
@@ -100,8 +109,10 @@ class ReplicaView:
             (due for due in (self._due(*known) for known in self._beats.values()) if due >= now), default=None
         )
         waits = [wait for wait in (timeout, None if overdue is None else overdue - now + 0.001) if wait is not None]
+        # Not wait_for: before Python 3.12 it waits in a task of its own, which begins too late for a change of this moment.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), min(waits, default=None))
+            async with asyncio.timeout(min(waits, default=None)):
+                await self._changed.wait()
 
     def _on_record(self, record: ConsumerRecord) -> None:
         if record.value is None:

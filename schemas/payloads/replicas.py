@@ -55,6 +55,7 @@ class Heartbeat(BaseModel):
     at: float
     pid: int
     interval: float = Field(default=0.0, description="seconds until the next one, at most; older roles do not say")
+    idle: bool = Field(default=False, description="whether it has had no request lately, and sends heartbeats seldom")
     leaving: bool = False
     chaos: bool = Field(default=False, description="whether faults may be injected here")
     partitions: tuple[int, ...] = Field(default=(), description="of the requests topic; a router's")

@@ -1,5 +1,6 @@
 """Which replicas are taken for alive: by what they promised, and by what they owe after a request."""
 
+import asyncio
 import time
 
 import pytest
@@ -29,7 +30,10 @@ async def view():
 
 
 def hear(view, name, interval=0.2, *, role="worker", partitions=(), at=None):
-    beat = Heartbeat(replica=name, role=role, epoch="e", at=0.0, pid=1, interval=interval, partitions=partitions)
+    idle = interval > 0.5
+    beat = Heartbeat(
+        replica=name, role=role, epoch="e", at=0.0, pid=1, interval=interval, idle=idle, partitions=partitions
+    )
     stamp = int(1000 * (time.time() if at is None else at))
     view._on_record(ConsumerRecord("t", 0, 0, stamp, 0, b"", beat.model_dump_json().encode(), None, 0, 0, ()))
 
@@ -81,6 +85,35 @@ def test_what_was_said_before_the_view_began_counts_from_then(view):
     hear(view, "long ago", 1.0, at=time.time() - 30)
     hear(view, "by a clock that is ahead", 1.0, at=time.time() + 30)
     assert alive(view) == {"lately", "by a clock that is ahead"}
+
+
+def test_of_two_holders_of_a_partition_the_last_one_is_expected(view):
+    hear(view, "before", 1.0, role="router", partitions=(0, 1))
+    view._loop.now += 0.1
+    hear(view, "now", 1.0, role="router", partitions=(1,))
+    view.expect_router(1)
+    view._loop.now += 0.61
+    assert alive(view) == {"before"}
+
+
+async def test_settings_that_do_not_fit_leave_a_replica_some_time():
+    view = ReplicaView(MeshSettings(heartbeat_interval=2.0, replica_timeout=0.6))
+    view._loop = Clock()
+    view.ready.set()
+    hear(view, "slow", 2.0)
+    view._loop.now += 2.1
+    assert alive(view) == {"slow"}
+
+
+async def test_a_waiter_does_not_miss_a_heartbeat_of_the_same_moment():
+    view = ReplicaView(SETTINGS)
+    view.ready.set()
+    hear(view, "seldom", 1000.0)
+    waiting = asyncio.create_task(view.changed())
+    await asyncio.sleep(0)
+    hear(view, "one", 1.0)
+    async with asyncio.timeout(60):
+        await waiting
 
 
 async def test_a_waiter_is_woken_when_a_heartbeat_is_overdue_and_not_before():

@@ -20,8 +20,12 @@ async def connected(monkeypatch):
     async def echo(request):
         return web.Response(body=await request.read())
 
+    async def refuse(request):
+        return web.Response(status=429, text="busy")
+
     app = web.Application()
     app.router.add_post("/", echo)
+    app.router.add_post("/refused", refuse)
     runner = web.AppRunner(app)
     await runner.setup()
     site = TimelySite(runner, "127.0.0.1", 0)
@@ -61,6 +65,15 @@ async def test_a_body_in_the_read_after_its_headers_does_not_either(monkeypatch)
             for piece in (HEADERS, b"body"):
                 server.connections[0].data_received(piece)
             assert await answer(reader) == (b"HTTP/1.1 200", b"body")
+            await asyncio.sleep(2 * LIMIT)
+
+
+async def test_nor_does_a_body_that_comes_after_its_answer(monkeypatch):
+    async with connected(monkeypatch) as (reader, writer, _):
+        for _ in range(2):
+            writer.write(HEADERS.replace(b"POST /", b"POST /refused"))
+            assert await answer(reader) == (b"HTTP/1.1 429", b"busy")
+            writer.write(b"body")
             await asyncio.sleep(2 * LIMIT)
 
 
