@@ -82,7 +82,7 @@ async def test_a_key_has_so_many_streams_of_all_kinds_and_gives_them_back(alone)
         async with session.get("/events") as answer:
             document = await answer.json()
             assert (answer.status, document["code"]) == (429, "rate_limited")
-            assert "3 streams" in document["detail"]
+            assert "3 open streams" in document["detail"]
             assert answer.headers["Retry-After"]
         async with others.get("/events") as answer:
             assert answer.status == 200, "another key has its own"
