@@ -88,7 +88,7 @@ async def test_a_mesh_goes_on_where_it_was_stopped(tmp_path):
         }
         code, out = await modelmesh("up", "--data", str(data), "--port", str(free_port()))
         assert code == 1
-        assert "runs on" in out
+        assert "already running on" in out
         started = up.pids()
         up.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(60):
