@@ -121,7 +121,7 @@ async def replayed(keyed, model):
     try:
         store = ReplayStore(engine)
         row = await store.add(model, {"model": model}, f"{model}-operator")
-        await store.say(row.id, "done", report={"about": f"{model}-report"})
+        await store.set_state(row.id, "done", report={"about": f"{model}-report"})
         return row.id
     finally:
         await engine.dispose()
