@@ -21,7 +21,7 @@ def model_consumer(
     reply_writer: ReplyWriter,
     alone: asyncio.Lock,
     *,
-    on_assignment: Callable[[set[int]], None],
+    on_change: Callable[[], None],
     on_fetch: Callable[[], None],
 ) -> ConsumeLoop:
     """Return the loop, with detection of poison records. `alone` is held while a record is tried alone."""
@@ -36,6 +36,6 @@ def model_consumer(
         queue_limit=settings.queue_limit,
         commit_interval=settings.commit_interval,
         drain_timeout=settings.drain_timeout,
-        on_assignment=on_assignment,
+        on_assignment=lambda _: on_change(),
         on_fetch=on_fetch,
     )

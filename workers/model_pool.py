@@ -104,14 +104,7 @@ class ModelPool:
         self._unloading: asyncio.Task[None] | None = None
         self._topic = settings.topics().model(model)
         self._loop = model_consumer(
-            settings,
-            model,
-            self._topic,
-            self._handle,
-            reply_writer,
-            alone,
-            on_assignment=lambda _: on_change(),
-            on_fetch=on_fetch,
+            settings, model, self._topic, self._handle, reply_writer, alone, on_change=on_change, on_fetch=on_fetch
         )
 
     async def run(self) -> None:

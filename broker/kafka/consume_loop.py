@@ -46,7 +46,7 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
         queue_limit: int = 2048,
         commit_interval: float = 1.0,
         drain_timeout: float = 20.0,
-        on_assignment: Callable[[set[int]], None] | None = None,
+        on_assignment: Callable[[set[int]], None] = lambda _: None,
         on_fetch: Callable[[], None] = lambda: None,
     ) -> None:
         self._consumer = consumer
@@ -277,9 +277,10 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
                 log.warning("drain.timeout", in_hand=self.in_hand)
                 break
         self._handing_over = True
-        states = {partition: self._states[partition] for partition in partitions if partition in self._states}
-        await self._commit_as({partition: state.last_commit() for partition, state in states.items()})
-        self._handing_over = False
+        try:
+            await self._commit_as({p: self._states[p].last_commit() for p in partitions if p in self._states})
+        finally:
+            self._handing_over = False
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Finish and commit the records in hand before the partitions are reassigned."""
@@ -295,5 +296,4 @@ class ConsumeLoop(ConsumerRebalanceListener):  # type: ignore[misc]
             self._states.setdefault(partition, PartitionState(self._queue_limit))
         self._joined = True
         self._assigned = tuple(sorted(partition.partition for partition in assigned))
-        if self._on_assignment is not None:
-            self._on_assignment({partition.partition for partition in assigned})
+        self._on_assignment({partition.partition for partition in assigned})

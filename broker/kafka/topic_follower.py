@@ -56,10 +56,11 @@ class TopicFollower:
         await consumer.start()
         try:
             # Before anything is assigned: afterwards these requests could wait behind an idle fetch.
-            begins = await self._offsets(consumer.beginning_offsets)
             ends = await self._offsets(consumer.end_offsets)
             if self._from_end:
                 begins = ends | (await self._recent_offsets(consumer) if self._recent else {})
+            else:
+                begins = await self._offsets(consumer.beginning_offsets)
             consumer.assign(self._partitions)
             for partition in self._partitions:
                 consumer.seek(partition, begins[partition])
