@@ -246,7 +246,9 @@ class ModelPool:
 
     async def _unload_others(self, release: Release) -> None:
         """Unload surplus versions after the grace time, since requests routed by the previous release may still arrive."""
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        if self._loading:
+            # Not gather: the next release cancels this task, and gather would cancel the loads with it.
+            await asyncio.wait(self._loading.values())
         if plan(release, self._servers, ()).load:
             return  # a version is missing, so the router still uses the previous release
         await asyncio.sleep(self._settings.unload_grace)

@@ -26,13 +26,11 @@ def worker(loads):
         if spec.version in pool.broken:
             raise ModelFailed("it does not load")
 
-    async def nothing(release):
-        pass
-
     vars(pool).update(
         _model="m", _requests=SimpleNamespace(release=None), _servers={}, _loading={}, _failed={}, _parked={},
         _unloading=None, _metrics=SimpleNamespace(breaker=lambda *_: None), _on_change=lambda: None, broken=set(),
-        _loaded=loaded, _server=lambda spec, _: spec.version, _unload_others=nothing, _in_release=lambda _: True,
+        _loaded=loaded, _server=lambda spec, _: spec.version, _in_release=lambda _: True,
+        _settings=SimpleNamespace(unload_grace=0.0),
     )  # fmt: skip
     return pool
 
@@ -53,3 +51,18 @@ async def test_a_candidate_that_loads_faster_is_offered_only_after_stable(stable
     async with asyncio.timeout(10):
         await asyncio.gather(*tasks)
     assert list(pool._servers.values()) == (["2.0.0"] if stable_fails else ["1.0.0", "2.0.0"])
+
+
+async def test_a_new_release_does_not_interrupt_what_loads():
+    loads = {"1.0.0": asyncio.Event(), "2.0.0": asyncio.Event()}
+    pool = worker(loads)
+    pool.update(SimpleNamespace(versions={"1.0.0": version("1.0.0")}, stable=RELEASE.stable))
+    for _ in range(20):  # until it waits for the load, before it unloads others
+        await asyncio.sleep(0)
+    pool.update(RELEASE)
+    tasks = list(pool._loading.values())
+    for load in loads.values():
+        load.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert list(pool._servers.values()) == ["1.0.0", "2.0.0"]
