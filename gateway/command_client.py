@@ -7,11 +7,12 @@ import contextlib
 import time
 from collections.abc import Iterator
 from functools import partial
+from hashlib import blake2b
 from typing import TypedDict
 
 from aiokafka import ConsumerRecord
 
-from ..access.caller import Caller
+from ..access.caller import Caller, caller
 from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..broker.kafka.send_errors import answer_for, is_permanent
@@ -20,6 +21,7 @@ from ..schemas.errors import ControlPlaneUnavailable, from_problem
 from ..schemas.payloads.commands import Command
 from ..schemas.payloads.events import Event, read_event
 from ..schemas.settings.gateway import GatewaySettings
+from .idempotency_key import idempotency_key
 
 LISTENER_BACKLOG = 1000
 
@@ -84,8 +86,11 @@ class CommandClient:
         """Send a command; return the event that answers it.
 
         Raises the error with which the command was refused, RequestTooLarge if it is too large for the log, or
-        ControlPlaneUnavailable after the timeout. A command that timed out is not executed later.
+        ControlPlaneUnavailable after the timeout. A command that timed out is not executed later, but may have been executed
+        without an answer. Sent again with the same Idempotency-Key it has the same id, and gets the answer of the first.
         """
+        if key := idempotency_key.get():
+            command = command.model_copy(update={"command_id": _id_of(key, caller.get(), command)})
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._waiting[command.command_id] = future
         self._outbox.send(
@@ -95,7 +100,9 @@ class CommandClient:
             event = await asyncio.wait_for(future, self._timeout)
         except TimeoutError:
             raise ControlPlaneUnavailable(
-                f"the control plane did not answer within {self._timeout:g} s; nothing was changed, predictions go on"
+                f"the control plane did not answer within {self._timeout:g} s: whether the command took effect is not known. "
+                f"Look at the release of {command.model}, or repeat the request with the same Idempotency-Key; "
+                "predictions go on"
             ) from None
         finally:
             self._waiting.pop(command.command_id, None)
@@ -112,6 +119,12 @@ class CommandClient:
         future = self._waiting.get(event.command_id)
         if future is not None and not future.done():
             future.set_result(event)
+
+
+def _id_of(key: str, who: Caller, command: Command) -> str:
+    """Return a command's id for an idempotency key; keys of different callers are different."""
+    parts = "\n".join((who.key, key, command.kind, command.model))
+    return blake2b(parts.encode(), digest_size=16).hexdigest()
 
 
 def _refused(waiting: asyncio.Future[Event], sent: asyncio.Future[object]) -> None:

@@ -21,6 +21,7 @@ from ..registry.storage.database import Base, IdempotencyRow, now
 from ..schemas.errors import Conflict, InvalidInput
 from ..schemas.names import REQUEST_ID
 from .api.route_tools import require_database
+from .idempotency_key import idempotency_key
 
 HEADER = "Idempotency-Key"
 RETENTION = timedelta(days=1)
@@ -106,13 +107,16 @@ def idempotency_middleware(store: Idempotency, takes_key: Callable[[web.Request]
                 status=earlier.status, body=earlier.body, content_type=earlier.content_type, headers=headers
             )
         stored = None
+        token = idempotency_key.set(key)
         try:
             response = await handler(request)
             if isinstance(response, web.Response) and response.status < 400:
                 stored = StoredResponse(response.status, response.content_type, bytes(response.body or b""))  # type: ignore[arg-type]
             return response
         finally:
-            # A refused request changed nothing and can be repeated with the same key.
+            idempotency_key.reset(token)
+            # A refused request changed nothing and can be repeated with the same key. One without an answer may have: the
+            # command client repeats its command under the same id.
             with require_database():
                 await store.end(key, stored)
 

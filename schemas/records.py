@@ -52,6 +52,7 @@ PIN = "mm-pin"
 ASKED_VERSION = "mm-asked-version"
 CACHED = "mm-cached"
 VERSION_ID = "mm-version-id"
+ANSWER = "mm-answer"  # of a record on `deployments`: the event that answers its command
 
 # Limits of a request's headers: they are copied from record to record, and an answer must fit beside them.
 MAX_HEADERS = 128

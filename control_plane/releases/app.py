@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import faust
 import orjson
 import structlog
+from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from ...broker.kafka.dead_letter_writer import headers_of, letter_of
@@ -18,12 +21,14 @@ from ...broker.kafka.tolerant_records import read_tolerantly
 from ...schemas.payloads.commands import Command, CommandBase, ServeOriginal, read_command
 from ...schemas.payloads.observations import DIFFERENCE, Difference, Summary
 from ...schemas.payloads.releases import Release
+from ...schemas.records import ANSWER
 from ...schemas.settings.control import ControlSettings
 from ...schemas.topics import CONTROL_TABLES
 from ..judge.judge import Judge
 from .bounded_table import BoundedTable
 from .machine import step
 from .state import ReleaseState
+from .written import Written, adopt, ahead_of, read_written
 
 log = structlog.get_logger(__name__)
 PUBLISH_INTERVAL = 0.5
@@ -41,7 +46,7 @@ class ReleasesApp:
     """Two agents over the same keys: one applies commands, the other merges summaries and issues commands of its own.
 
     Changelogs and offsets are not committed atomically, so a record may be processed twice after a crash: commands get the same
-    answer, and tables store which summaries they contain.
+    answer, and tables store which summaries they contain. A release counts as soon as it is on `deployments` (see `written`).
     """
 
     def __init__(self, settings: ControlSettings) -> None:
@@ -65,6 +70,10 @@ class ReleasesApp:
         self._changed: set[str] = set()
         self._latency_due: dict[str, float] = {}
         self._parsed: dict[str, tuple[str, ReleaseState]] = {}
+        self._written = partial(read_written, settings)
+        self._ahead: dict[str, Written] = {}  # the records on `deployments` that the table is behind, by model
+        self._must_read, self._reading = True, asyncio.Lock()
+        self.app.on_partitions_assigned.connect(self._assigned)
         self.app.agent(self._commands, name="carry_out")(self._run_commands)
         self.app.agent(self._observations, name="observe")(self._observe)
         self.app.timer(PUBLISH_INTERVAL)(self._publish)
@@ -79,13 +88,16 @@ class ReleasesApp:
     async def _execute(self, command: Command) -> None:
         state = self._state(command.model)
         after, event = step(state, command, time.time())
-        key = command.model.encode()
-        if after.release is not None and after.release != state.release:
-            await (await self._deployments.send(key=key, value=after.release.model_dump_json().encode()))
+        key, answer = command.model.encode(), event.model_dump_json().encode()
+        # This record decides whether the command has taken effect; see `written`.
+        if after.release != state.release:
+            value = after.release.model_dump_json().encode() if after.release is not None else None
+            await (await self._deployments.send(key=key, value=value, headers={ANSWER: answer}))
         if after.release is None and event.kind == "release.removed":
             await self._forget(command.model)
-        await (await self._events.send(key=key, value=event.model_dump_json().encode()))
+        await (await self._events.send(key=key, value=answer))
         self._releases[command.model] = after.model_dump_json()
+        self._ahead.pop(command.model, None)
         self._changed.add(command.model)
         log.info("command.answered", model=command.model, kind=event.kind, generation=event.generation)
 
@@ -124,8 +136,7 @@ class ReleasesApp:
         self._changed.add(summary.model)
 
     async def _forget(self, model: str) -> None:
-        """Delete a model's release and all its state. Idempotent."""
-        await (await self._deployments.send(key=model.encode(), value=None))
+        """Delete all else that is stored of a removed model. Idempotent."""
         self._judge.forget(model)
         self._parsed.pop(model, None)
         self._latency_due.pop(model, None)
@@ -156,7 +167,7 @@ class ReleasesApp:
     async def _send_statistic(self, release: Release, what: str, document: Any) -> None:
         await self._statistics.send(key=f"{release.model}|{what}".encode(), value=orjson.dumps(document))
 
-    def _state(self, model: str) -> ReleaseState:
+    def _table_state(self, model: str) -> ReleaseState:
         held = self._releases.get(model)
         if not held:
             return ReleaseState()
@@ -166,6 +177,30 @@ class ReleasesApp:
             self._parsed[model] = (held, state)
         return state
 
+    def _state(self, model: str) -> ReleaseState:
+        """Return a model's state: the table's or, where the table is behind, that on `deployments`."""
+        state = self._table_state(model)
+        written = self._ahead.get(model)
+        return adopt(state, written) if written is not None else state
+
+    def _assigned(self, *_: Any, **__: Any) -> None:
+        self._must_read = True
+
+    async def _read_written(self) -> None:
+        """After keys were assigned: read what is on `deployments` before anything else is done."""
+        async with self._reading:
+            while self._must_read:
+                try:
+                    written = await self._written()
+                except KafkaError as error:
+                    log.warning("deployments.waiting", error=str(error)[:300])
+                    await asyncio.sleep(1.0)
+                    continue
+                self._must_read = False
+                self._ahead = ahead_of({model: self._table_state(model) for model in written}, written)
+                for model, record in self._ahead.items():
+                    log.warning("release.taken_over", model=model, generation=record.generation)
+
     async def _process(
         self, what: str, read: Callable[[bytes], Read], message: Any, use: Callable[[Read], Awaitable[None]]
     ) -> None:
@@ -173,6 +208,8 @@ class ReleasesApp:
 
         An exception would end the agent, and the same record would end it again after a restart.
         """
+        if self._must_read:
+            await self._read_written()
         try:
             await use(read(message.value or b""))
         except ValidationError as error:

@@ -44,9 +44,10 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
     """Return the next state and the event that answers the command.
 
     Idempotent: a command that is delivered again after a crash gets the same answer without a second change. A refused command
-    changes nothing; its event carries the problem.
+    changes nothing; its event carries the problem. If its author issues it again later, it is tried again.
     """
-    if (earlier := state.answer_to(command.command_id)) is not None:
+    earlier = state.answer_to(command.command_id)
+    if earlier is not None and (earlier.problem is None or command.issued_at <= earlier.at):
         return state, earlier
     try:
         _check(state, command, now)

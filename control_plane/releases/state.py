@@ -48,7 +48,8 @@ def remember(state: ReleaseState, event: Event) -> ReleaseState:
     """Return the state with one more answer, and as many earlier ones as the limits allow."""
     kept: list[Event] = []
     remaining = REMEMBERED_BYTES
-    for known in (event, *reversed(state.answered[-REMEMBERED_COMMANDS + 1 :])):
+    others = [known for known in state.answered if known.command_id != event.command_id]
+    for known in (event, *reversed(others[-REMEMBERED_COMMANDS + 1 :])):
         remaining -= len(known.model_dump_json())
         if remaining < 0 and kept:
             break

@@ -41,6 +41,43 @@ async def test_a_killed_control_plane_recovers_its_evidence_and_still_decides(me
     assert event["data"]["evidence"]["versions"]["2.0.0"]["failed"] > 0
 
 
+async def test_a_command_during_which_the_control_plane_dies_is_all_or_nothing(mesh, http, sdk, register):
+    """It is killed the moment that the new release is on the log, so that its table has lost it."""
+    model = await register("torn", {})
+    killed = asyncio.Event()
+
+    def kill_it(name, release):
+        if name == model and armed.is_set() and not killed.is_set():
+            killed.set()
+            kill(mesh, "control")
+
+    armed = asyncio.Event()
+    view = ReleasesView(mesh.settings, None, kill_it)
+    following = asyncio.create_task(view.run())
+    try:
+        await view.ready.wait()
+        for start in (True, False, True, False):
+            killed.clear()
+            armed.set()
+            before = view.releases[model].generation
+            with contextlib.suppress(ControlPlaneUnavailable):
+                await (sdk.create_canary(model, "2.0.0", 20) if start else sdk.rollback_canary(model))
+            assert killed.is_set()
+            armed.clear()
+            await until(lambda: ready(http), "the control plane is back")
+            on_log = view.releases[model]
+            assert (on_log.generation, on_log.strategy) == (before + 1, "canary" if start else "full")
+            # Its table has it too: a command that is based on it is carried out.
+            await history(sdk, model, "canary.started" if start else "canary.rolled_back")
+            if start:
+                step = await sdk.set_canary_percentage(model, 30, generation=on_log.generation)
+                assert step["event"]["generation"] == on_log.generation + 1
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+
 @contextlib.asynccontextmanager
 async def database_away(request, mesh):
     """Stop PostgreSQL; lock SQLite, which is a file, against all other writers."""

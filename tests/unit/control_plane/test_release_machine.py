@@ -52,6 +52,16 @@ def test_an_expired_command_is_not_applied():
     assert (event.kind, event.problem["status"]) == ("command.refused", 503)
 
 
+def test_a_refused_command_that_is_issued_again_is_tried_again():
+    state, refused = step(ReleaseState(), deploy("1.0.0", 5, "a"), now=1.0)
+    assert step(state, deploy("1.0.0", 5, "a"), now=2.0) == (state, refused)  # delivered again after a crash
+    late, expired = step(ReleaseState(), deploy("1.0.0", command_id="a", expires_at=0.5), now=1.0)
+    assert expired.problem["status"] == 503
+    again = deploy("1.0.0", command_id="a").model_copy(update={"issued_at": 3.0, "expires_at": 8.0})
+    after, event = step(late, again, now=4.0)
+    assert (event.kind, after.answer_to("a"), len(after.answered)) == ("release.deployed", event, 1)
+
+
 def test_a_model_that_is_created_again_continues_the_trial_numbers():
     removed, event = run(
         deploy("1.0.0"), command("start_canary", version=spec("2.0.0"), percentage=5), command("remove")
