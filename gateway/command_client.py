@@ -22,8 +22,11 @@ from ..schemas.payloads.commands import Command
 from ..schemas.payloads.events import Event, read_event
 from ..schemas.settings.gateway import GatewaySettings
 from .idempotency_key import idempotency_key
+from .recent_events import RecentEvents
 
 LISTENER_BACKLOG = 1000
+# A starting gateway reads the events of so many seconds: the history in the database may not have them yet.
+RECENT_SECONDS = 60.0
 
 
 class CommandFields(TypedDict):
@@ -48,8 +51,14 @@ class CommandClient:
         self._outbox = outbox
         self._waiting: dict[str, asyncio.Future[Event]] = {}
         self._listeners: set[asyncio.Queue[Event]] = set()
+        self.recent = RecentEvents()
         self._follower = TopicFollower(
-            settings, topics.events, self._on_record, from_end=True, dead_letters=DeadLetterWriter(settings, outbox)
+            settings,
+            topics.events,
+            self._on_record,
+            from_end=True,
+            recent=RECENT_SECONDS,
+            dead_letters=DeadLetterWriter(settings, outbox),
         )
         self.ready = self._follower.ready
 
@@ -112,6 +121,7 @@ class CommandClient:
 
     def _on_record(self, record: ConsumerRecord) -> None:
         event = read_event(record.value or b"")
+        self.recent.add(event, len(record.value or b""))
         for queue in self._listeners:
             if queue.full():
                 queue.get_nowait()

@@ -213,7 +213,7 @@ class Gateway(Role):
             self._predict,
             V2Routes(self._predict, self._served),
             ModelRoutes(settings, registry, deployer, releases, replicas, self._events),
-            ReleaseRoutes(registry, deployer, releases, self._statistics),
+            ReleaseRoutes(registry, deployer, releases, self._statistics, self._commands.recent),
             CounterfactualRoutes(settings, registry),
             MonitoringRoutes(self._statistics, releases, self._commands, streams),
             LabelRoutes(settings, self._outbox, releases),

@@ -46,12 +46,14 @@ from ...schemas.trial_id import TrialId
 from ...telemetry.http import json_response
 from ..command_client import CommandFields
 from ..deployer import Deployer
+from ..recent_events import RecentEvents, merged
 from ..route import Route
 from .route_tools import PAGING, answer, paging, parse_id, read_json
 from .row_documents import event_document, experiment_document
 from .upload import parse
 
 DEFAULT_PERCENTAGE = 10.0
+_ENDS = ("canary.promoted", "canary.rolled_back")
 _ERRORS = (400, 404, 409, 422, 503)  # of every change of a release
 
 
@@ -59,8 +61,14 @@ class ReleaseRoutes:
     """Changes are commands to the control plane. Ending a trial needs neither the registry nor the database."""
 
     def __init__(
-        self, registry: Registry, deployer: Deployer, releases: ReleasesView, statistics: StatisticsView
+        self,
+        registry: Registry,
+        deployer: Deployer,
+        releases: ReleasesView,
+        statistics: StatisticsView,
+        recent: RecentEvents,
     ) -> None:
+        self._recent = recent
         self._registry = registry
         self._deployer = deployer
         self._releases = releases
@@ -94,7 +102,10 @@ class ReleaseRoutes:
         page, per_page = paging(request)
         models = caller.get().models_to_list(request.query.get("model"))
         rows, total = await self._registry.history(models, page=page, per_page=per_page)
-        return answer(HistoryPage(events=list(map(event_document, rows)), page=page, per_page=per_page, total=total))
+        events = list(map(event_document, rows))
+        if page == 1:
+            events = merged(self._recent.select(models), events, per_page)
+        return answer(HistoryPage(events=events, page=page, per_page=per_page, total=max(total, len(events))))
 
     async def start_canary(self, request: web.Request) -> web.Response:
         """Start a canary: send a share of the requests to a candidate and judge it."""
@@ -116,7 +127,7 @@ class ReleaseRoutes:
                 statistics=self._statistics.of_trial(release, "release"),
             )
             return answer(document)
-        events = await self._registry.events_of_trial(name, trial, ("canary.promoted", "canary.rolled_back"))
+        events = await self._ends_of(name, trial)
         if not events:
             raise NotFound(f"there is no canary {request.match_info['id'][:80]!r}", field="id")
         ended = events[0]
@@ -124,9 +135,15 @@ class ReleaseRoutes:
             CanaryDocument(
                 id=TrialId.parse(ended.data["id"]),
                 status="promoted" if ended.kind == "canary.promoted" else "rolled_back",
-                events=[event_document(row) for row in events if row.data["id"] == ended.data["id"]],
+                events=[event for event in events if event.data["id"] == ended.data["id"]],
             )
         )
+
+    async def _ends_of(self, model: str, trial: TrialId | None) -> list[EventDocument]:
+        """Return the events that ended a canary, or without `trial` all of the model's, newest first."""
+        ends = self._recent.select((model,), _ENDS)
+        recent = [event for event in ends if trial is None or event.data.get("id") == str(trial)]
+        return recent or list(map(event_document, await self._registry.events_of_trial(model, trial, _ENDS)))
 
     async def step_canary(self, request: web.Request) -> web.Response:
         """Change a canary's share."""
@@ -273,10 +290,8 @@ class ReleaseRoutes:
     async def _execute(self, command: Command, status: int = 201) -> web.Response:
         event = await self._deployer.execute(command)
         release = self._releases.releases.get(command.model)
-        document = self._deployment(release) if release else None
-        deployed = Deployed(
-            event=EventDocument.of(event), deployment=document, ready=self._deployer.usable(command.model)
-        )
+        document, ready = self._deployment(release) if release else None, self._deployer.usable(command.model)
+        deployed = Deployed(event=EventDocument.of(event), deployment=document, ready=ready)
         return answer(deployed, status)
 
     def _deployment(self, release: Release) -> DeploymentDocument:
