@@ -12,7 +12,7 @@ from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 from sqlalchemy import case, delete, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from ..registry.storage.database import Base, InferenceRow, clip_to_column, upsert
 from ..schemas.errors import MalformedRecord
@@ -22,6 +22,9 @@ from .log_offsets import move_offsets
 
 _MAX_ATTEMPTS = 1000
 _LOG = Base.metadata.tables[InferenceRow.__tablename__]
+_KEY = ("request_id", "nonce", "model")
+_OUTCOME = ("answered_at", "status", "version", "variant", "worker", "reply")
+_NO_OUTCOME = dict.fromkeys(_OUTCOME)
 
 
 class InferenceLog:
@@ -30,20 +33,17 @@ class InferenceLog:
     def __init__(self, engine: AsyncEngine, *, bodies: bool = True) -> None:
         self._engine = engine
         self._bodies = bodies
-        self._insert = upsert(engine)
+        self._upsert = _upsert(engine)
         self.unreadable: list[tuple[ConsumerRecord, str]] = []  # malformed replies and the reason
 
     async def write(
         self, requests: Iterable[ConsumerRecord], replies: Iterable[ConsumerRecord], offsets: dict[TopicPartition, int]
     ) -> None:
         """Store requests, replies and the partitions' next offsets in one transaction."""
-        request_rows = _once(map(self._request_row, requests))
-        reply_rows = _once(map(self._reply_row, replies))
+        rows = _merged([*map(self._request_row, requests), *map(self._reply_row, replies)])
         async with self._engine.begin() as connection:
-            if request_rows:
-                await self._merge_requests(connection, request_rows)
-            if reply_rows:
-                await self._merge_replies(connection, reply_rows)
+            if rows:
+                await connection.execute(self._upsert, rows)
             await move_offsets(connection, offsets)
 
     async def forget(self, before: datetime) -> int:
@@ -112,6 +112,7 @@ class InferenceLog:
             "at": moment_of(record),
             "attempts": _attempts(request.attempt),
             "request": request.body if self._bodies else None,
+            **_NO_OUTCOME,
         }
 
     def _reply_row(self, record: ConsumerRecord) -> dict[str, Any] | None:
@@ -131,6 +132,7 @@ class InferenceLog:
             "model": clip_to_column(InferenceRow.model, reply.model),
             "at": moment,
             "attempts": _attempts(reply.attempt),
+            "request": None,
             "answered_at": moment,
             "status": reply.status,
             "version": clip_to_column(InferenceRow.version, reply.version),
@@ -139,38 +141,38 @@ class InferenceLog:
             "reply": reply.body if self._bodies else None,
         }
 
-    async def _merge_requests(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
-        insert = self._insert(_LOG)
-        new = insert.excluded
-        merged = insert.on_conflict_do_update(
-            index_elements=["request_id", "nonce", "model"],
-            set_={
-                "at": case((new.at < _LOG.c.at, new.at), else_=_LOG.c.at),
-                "attempts": case((new.attempts > _LOG.c.attempts, new.attempts), else_=_LOG.c.attempts),
-                "request": func.coalesce(_LOG.c.request, new.request),
-            },
-        )
-        await connection.execute(merged, rows)
 
-    async def _merge_replies(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
-        insert = self._insert(_LOG)
-        new = insert.excluded
-        names = ("answered_at", "status", "version", "variant", "worker", "reply")
-        merged = insert.on_conflict_do_update(
-            index_elements=["request_id", "nonce", "model"],
-            set_={name: new[name] for name in names},
-            where=_LOG.c.status.is_(None),  # the first outcome is kept
-        )
-        await connection.execute(merged, rows)
+def _upsert(engine: AsyncEngine) -> Any:
+    """Return the statement that stores a row, or completes the one that is there; its first outcome is kept."""
+    insert = upsert(engine)(_LOG)
+    new, old = insert.excluded, _LOG.c
+    outcome = {name: case((old.status.is_(None), new[name]), else_=old[name]) for name in _OUTCOME}
+    return insert.on_conflict_do_update(
+        index_elements=_KEY,
+        set_={
+            "at": case((new.at < old.at, new.at), else_=old.at),
+            "attempts": case((new.attempts > old.attempts, new.attempts), else_=old.attempts),
+            "request": func.coalesce(old.request, new.request),
+            **outcome,
+        },
+    )
 
 
-def _once(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
-    """Return the first row of each request, with the highest number of attempts."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+def _merged(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    """Return one row for each request, merged by the rules of `_upsert`: a request and its reply mostly come together."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in rows:
-        if row is not None:
-            first = found.setdefault((row["nonce"], row["model"]), row)
-            first["attempts"] = max(first["attempts"], row["attempts"])
+        if row is None:
+            continue
+        first = found.setdefault((row["request_id"], row["nonce"], row["model"]), row)
+        if first is row:
+            continue
+        first["at"] = min(first["at"], row["at"])
+        first["attempts"] = max(first["attempts"], row["attempts"])
+        if first["request"] is None:
+            first["request"] = row["request"]
+        if first["status"] is None:
+            first.update((name, row[name]) for name in _OUTCOME)
     return list(found.values())
 
 
