@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ..schemas.errors import MalformedRequest, ModelMeshError, RequestTooLarge, UnsupportedEncoding
 from ..schemas.names import REQUEST_ID
+from .access_log import AccessLog, AccessLogMode
 from .bookkeeping import Bookkeeping
 from .tracing import Traces, failed, known_traceparent, trace_id_of, traceparent_of
 
@@ -55,11 +56,11 @@ def json_response(document: object, status: int = 200) -> web.Response:
 def http_middleware(
     registry: CollectorRegistry,
     traces: Traces,
-    access_log: str,
+    access_log: AccessLogMode,
     check_door: Callable[[web.Request], None] = lambda request: None,
     is_quiet: Callable[[web.Request], bool] = lambda request: False,
 ) -> Middleware:
-    """Return the middleware that all routes share; `access_log` is off, errors or all.
+    """Return the middleware that all routes share; `access_log` says which requests are logged.
 
     `check_door` comes before everything else and raises for what must not be taken further. What `is_quiet` says of a request
     leaves it without a span and without a line in the access log.
@@ -101,7 +102,7 @@ class _Books:
         self,
         registry: CollectorRegistry,
         traces: Traces,
-        access_log: str,
+        access_log: AccessLogMode,
         is_quiet: Callable[[web.Request], bool],
     ) -> None:
         total = Counter("http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
@@ -112,8 +113,7 @@ class _Books:
         self._total_of, self._seconds_of = cache(total.labels), cache(seconds.labels)
         self._keep = Bookkeeping(registry)
         self._traces = traces
-        # The lowest status that is logged in the access log.
-        self._logged_from = {"off": 1000, "errors": 400}.get(access_log, 0)
+        self._access_log = AccessLog(access_log)
         self._is_quiet = is_quiet
 
     def begin(self, request: web.Request) -> Span | None:
@@ -127,22 +127,22 @@ class _Books:
 
     def end(self, request: web.Request, span: Span | None, status: int, started: float) -> None:
         """Write down how a request ended that `started` then (`time.perf_counter`)."""
-        taken = time.perf_counter() - started
+        now = time.perf_counter()
+        taken = now - started
         self._keep("metrics", self._count, request.method, _name(request), status, taken)
         if span is not None:
             self._keep("traces", _end_span, span, request[REQUEST_ID_KEY], status)
-        if status < self._logged_from or status == CLIENT_LEFT or self._is_quiet(request):
+        if status == CLIENT_LEFT or self._is_quiet(request) or not self._access_log.wants(status, now):
             return
         self._keep(
             "access log",
-            log.info,
-            "http.request",
+            self._access_log.write,
             request_id=request[REQUEST_ID_KEY],
             trace_id=trace_id_of(request[TRACEPARENT_KEY]),
             method=request.method,
-            path=request.path.encode(errors="backslashreplace").decode(),
+            path=request.path,
             status=status,
-            ms=round(1000 * taken, 2),
+            seconds=taken,
         )
 
     def _count(self, method: str, name: str, status: int, taken: float) -> None:

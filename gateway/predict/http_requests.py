@@ -23,7 +23,10 @@ async def read_body(request: web.Request, max_bytes: int, quota: InFlightQuota) 
     if request.content_length is not None and request.content_length > max_bytes:
         raise RequestTooLarge(f"the body has {request.content_length} bytes, more than the limit of {max_bytes}")
     if request.content.is_eof():  # the whole body has arrived with the headers, the usual case
-        return await _read(request, max_bytes, quota)
+        whole = request.content.read_nowait()
+        if len(whole) > max_bytes:
+            raise _too_large(max_bytes)
+        return whole
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             return await _read(request, max_bytes, quota)
@@ -38,10 +41,14 @@ async def _read(request: web.Request, max_bytes: int, quota: InFlightQuota) -> b
             quota.acquire_bytes(len(chunk))
             body += chunk
             if len(body) > max_bytes:
-                raise RequestTooLarge(f"the body has more than {max_bytes} bytes")
+                raise _too_large(max_bytes)
         return bytes(body)
     finally:
         quota.release_bytes(len(body))
+
+
+def _too_large(max_bytes: int) -> RequestTooLarge:
+    return RequestTooLarge(f"the body has more than {max_bytes} bytes")
 
 
 def read_deadline(request: web.Request) -> float | None:

@@ -22,7 +22,10 @@ class GatewaySettings(RoleSettings, ClientSettings, AccessSettings, ModelSetting
     grpc_port: int | None = Field(
         default=None, ge=1, le=65535, description="port of the Open Inference Protocol over gRPC; none: not served"
     )
-    access_log: Literal["off", "errors", "all"] = Field(default="all", description="which HTTP requests are logged")
+    access_log: Literal["off", "errors", "sampled", "all"] = Field(
+        default="sampled",
+        description="which HTTP requests are logged; sampled: all errors, and 50 others a second",
+    )
     mesh_state: Path | None = Field(
         default=None,
         description="file that lists the other roles of a local mesh, whose metrics the gateway's /metrics then includes "
