@@ -27,6 +27,7 @@ from ..schemas import records
 from ..schemas.errors import BrokerUnavailable, from_problem
 from ..schemas.records import PredictionRequest, Priority, Reply
 from ..schemas.settings.client import ClientSettings
+from .adaptive_linger import AdaptiveLinger
 from .in_flight_quota import InFlightQuota
 from .outage_detector import OutageDetector
 from .pending_requests import PendingRequest, PendingRequests
@@ -75,6 +76,7 @@ class PredictionClient:
             uniform=random.random,
         )
         self.quota = InFlightQuota(self._settings.max_in_flight, self._settings.max_in_flight_bytes)
+        self._linger = AdaptiveLinger()
         self._outage = OutageDetector(self._settings.max_deadline)
         self._unacknowledged = 0
         self._open = False
@@ -82,7 +84,7 @@ class PredictionClient:
     async def __aenter__(self) -> PredictionClient:
         self._producer = make_producer(self._settings)
         self._chaos = Chaos(self._settings)
-        self._outbox = Outbox(self._producer, self._chaos.send_delay)
+        self._outbox = Outbox(self._producer, self._chaos.send_delay, lambda: self._linger.seconds(len(self._pending)))
         running = {"outbox": self._outbox.run(), "faults": self._chaos.run()}
         if self._given_replicas is None:
             self._replicas = ReplicaView(self._settings)
@@ -285,8 +287,10 @@ class PredictionClient:
             self._schedule_retry(pending)
 
     def _on_record(self, record: ConsumerRecord) -> None:
-        if self._pending.receive(record, self._now(), time.time()):
+        seconds = self._pending.receive(record, self._now(), time.time())
+        if seconds is not None:
             self._outage.answered()
+            self._linger.answered(seconds)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -146,23 +146,24 @@ class PendingRequests(Generic[Future]):
                 else BrokerUnavailable("Kafka did not take the request within its deadline")
             )
 
-    def receive(self, record: ConsumerRecord, now: float, wall_clock: float) -> bool:
-        """Process a record of the reply partition; return whether it answered a request."""
+    def receive(self, record: ConsumerRecord, now: float, wall_clock: float) -> float | None:
+        """Process a record of the reply partition; return the request's seconds until this answer, or None if it is none."""
         pending = self._pending.get(record.key)
         if pending is None or pending.future.done():
             self.foreign += 1
-            return False
+            return None
         reply = answer_to(pending.request, record)
         if reply is None:
             self.mismatched += 1  # the real answer may still come
-            return False
+            return None
         if reply.status == DeadlineExceeded.status and (skew := skew_of(record, wall_clock, pending.expires - now)):
             pending.future.set_exception(DeadlineExceeded(clocks_differ(skew)))
-            return False
+            return None
         pending.future.set_result(reply)
+        seconds = now - pending.began
         if reply.ok and reply.attempt == 1:
             delay = self._delays.get(reply.model)
             if delay is None:
                 delay = self._delays[reply.model] = RetryDelay(self._min_delay, self._uniform)
-            delay.answered(now - pending.began)
-        return True
+            delay.answered(seconds)
+        return seconds

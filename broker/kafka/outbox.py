@@ -31,9 +31,18 @@ class Outgoing:
 class Outbox:
     """A producer for callbacks. The queue has no limit of its own: callers limit what they have in flight."""
 
-    def __init__(self, producer: AIOKafkaProducer, delay: Callable[[str], float] = lambda topic: 0.0) -> None:
-        """`delay` returns the seconds by which to delay a record for a topic, for injected faults."""
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        delay: Callable[[str], float] = lambda topic: 0.0,
+        linger: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`delay` returns the seconds by which to delay a record for a topic, for injected faults.
+
+        `linger` returns the seconds that the first queued record waits for others.
+        """
         self._producer = producer
+        self._linger = linger
         self._delay = delay
         self._waiting: deque[Outgoing] = deque()
         self._queued = asyncio.Event()
@@ -92,6 +101,8 @@ class Outbox:
         """Pass queued records to the producer until cancelled."""
         while True:
             await self._queued.wait()
+            if (seconds := self._linger()) > 0:
+                await asyncio.sleep(seconds)
             self._queued.clear()
             while self._waiting:
                 await self._pass_on(self._waiting.popleft())

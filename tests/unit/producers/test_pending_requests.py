@@ -112,7 +112,8 @@ class Client(RuleBasedStateMachine):
         reply = Reply("label", model, 200, body, attempt=request.attempt, nonce=nonce)
         waits = pending is not None and not pending.future.done()
         before = self.core.foreign, self.core.mismatched
-        answered = self.core.receive(record_of(reply, partition=1 if fault == "partition" else 0), self.now, 0.0)
+        seconds = self.core.receive(record_of(reply, partition=1 if fault == "partition" else 0), self.now, 0.0)
+        answered = seconds is not None
         assert answered == (waits and not fault)
         mismatched = waits and fault in ("model", "partition")
         foreign = not answered and not mismatched
