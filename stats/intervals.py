@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri
+from scipy.special import bdtrc, ndtri
 
 from .log_histogram import Bins, quantile
 
@@ -39,3 +39,8 @@ def difference_interval(
     (low_a, high_a), (low_b, high_b) = (wilson(k, n, confidence) for k, n in zip(failed, total, strict=True))
     a, b = (k / n for k, n in zip(failed, total, strict=True))
     return b - a - math.hypot(b - low_b, high_a - a), b - a + math.hypot(high_b - b, a - low_a)
+
+
+def binomial_tail(successes: int, total: int, share: float) -> float:
+    """Return the probability of at least so many successes in a binomial with that share (an exact one-sided p-value)."""
+    return float(bdtrc(successes - 1, total, share)) if successes else 1.0

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from ...schemas.payloads.observations import VersionCounts
-from ...schemas.payloads.releases import RunningCanary
-from ...stats.intervals import wilson
-from ...stats.log_histogram import percentiles, quantile
-from ...stats.two_sample import log_evidence
-from .evidence import TAILS, Evidence
+from ...schemas.payloads.releases import Rules, RunningCanary
+from ...stats.intervals import binomial_tail, difference_interval, wilson
+from ...stats.log_histogram import percentiles
+from .evidence import Evidence
 
 # Shares of the false-alarm probability alpha; they add up to 1, so that all comparisons together stay within alpha.
-ALPHA_SHARES = {"errors": 0.4, "p95": 0.2, "p99": 0.2, "outputs": 0.2}
+ALPHA_SHARES = {"errors": 0.4, "p50": 0.15, "p95": 0.2, "p99": 0.05, "outputs": 0.2}
+# The threshold counts as exceeded if a candidate that fails just that often would show it with at most this probability. It
+# is looked at with each summary: a thousand windows of an hour's canary are within 1 %.
+THRESHOLD_CHANCE = 1e-5
+# The confidence (one-sided) with which a candidate must be shown to be within the margin before a step.
+STEP_CONFIDENCE = 0.95
 # A candidate with evidence of more than this factor against it is not given more traffic.
 SUSPICIOUS = math.log(5)
 
@@ -79,9 +83,11 @@ def decide(evidence: Evidence, canary: RunningCanary, now: float) -> Decision:
         return Hold(f"{stage.percentage:g} % holds for {stage.hold_seconds:g} s")
     if in_step < plan.rules.min_requests:
         return Hold(f"{in_step} of {plan.rules.min_requests} requests in this step")
-    worst = max(log_evidence(evidence.errors.logs), *(log_evidence(tail.logs) for tail in evidence.tails.values()))
+    worst = max(evidence.errors.log, *(tail.log for tail in evidence.latency.tails.values()))
     if worst > SUSPICIOUS:
         return Hold(f"evidence against it stands at {math.exp(worst):.1f} to 1: it gets no more for now")
+    if (unknown := _not_within_margin(evidence, canary)) is not None:
+        return Hold(unknown)
     reason = f"{in_step} requests at {stage.percentage:g} % for {now - plan.step_began_at:.0f} s, nothing against it"
     if plan.step + 1 == len(plan.steps):
         return Promote(reason, figures(evidence, canary))
@@ -94,30 +100,59 @@ def reasons_against(evidence: Evidence, canary: RunningCanary) -> list[str]:
     ours = evidence.totals.get(canary.candidate, VersionCounts())
     theirs = evidence.totals.get(canary.stable, VersionCounts())
     reasons = []
-    strength = log_evidence(evidence.errors.logs)
+    strength = evidence.errors.log
     if strength >= limit_of("errors", rules.alpha):
         reasons.append(
-            f"it fails more often than stable: {_share(ours)} against {_share(theirs)}, evidence {_odds(strength)} to 1"
+            f"it fails more often than stable: {_share(ours)} against {_share(theirs)}, evidence {_odds(strength)} to 1 "
+            f"(unit: {evidence.errors.unit})"
         )
     if rules.latency_tolerance is not None:
-        for name, share in TAILS.items():
-            strength = log_evidence(evidence.tails[name].logs)
-            if strength >= limit_of(name, rules.alpha):
-                found, usual = quantile(ours.latency, share), quantile(theirs.latency, share)
-                reasons.append(
-                    f"its {name} is more than {rules.latency_tolerance:g} times stable's: "
-                    f"{found or 0:.1f} ms against {usual or 0:.1f} ms, evidence {_odds(strength)} to 1"
-                )
+        reasons += [reason for name in evidence.latency.tails if (reason := _slow(evidence, name, rules))]
     if rules.auto_rollback_threshold is not None:
         requests, failed = (sum(counts) for counts in list(zip(*evidence.recent, strict=True))[1:] or ((), ()))
         if requests >= rules.min_requests and failed > rules.auto_rollback_threshold * requests:
-            reasons.append(
-                f"{failed} of its {requests} requests in {rules.window_seconds:g} s failed, "
-                f"more than the threshold of {rules.auto_rollback_threshold:.1%}"
-            )
+            chance = binomial_tail(failed, requests, rules.auto_rollback_threshold)
+            if chance <= THRESHOLD_CHANCE:
+                reasons.append(
+                    f"{failed} of its {requests} requests in {rules.window_seconds:g} s failed, "
+                    f"more than the threshold of {rules.auto_rollback_threshold:.1%}"
+                )
     if rules.on_output_drift == "rollback" and outputs_differ(evidence, canary):
         reasons.append(f"it answers differently from stable, evidence {_odds(evidence.outputs_log)} to 1")
     return reasons
+
+
+def _slow(evidence: Evidence, name: str, rules: Rules) -> str | None:
+    """Return why a percentile is a reason to roll back; None if it is not."""
+    tail = evidence.latency.tails[name]
+    if tail.log < limit_of(name, rules.alpha):
+        return None
+    found, usual = evidence.latency.now(name)
+    return (
+        f"its {name} is more than {rules.latency_tolerance:g} times stable's: {found or 0:.1f} ms against {usual or 0:.1f} ms, "
+        f"slower alone in {tail.slow:.0f} of {tail.seconds:.0f} seconds, evidence {_odds(tail.log)} to 1"
+    )
+
+
+def _not_within_margin(evidence: Evidence, canary: RunningCanary) -> str | None:
+    """Return why the candidate isn't yet shown to fail at most the margin more often than stable; None if it is."""
+    margin = canary.plan.rules.failure_margin
+    if margin is None:
+        return None
+    ours = evidence.totals.get(canary.candidate, VersionCounts())
+    theirs = evidence.totals.get(canary.stable, VersionCounts())
+    confidence = 2 * STEP_CONFIDENCE - 1
+    if theirs.requests:
+        failed, requests = (theirs.failed, ours.failed), (theirs.requests, ours.requests)
+        _, most = difference_interval(failed, requests, confidence)
+    else:
+        _, most = wilson(ours.failed, ours.requests, confidence)
+    if most < margin:
+        return None
+    return (
+        f"not enough evidence yet for a step: after {ours.requests} requests its failure rate may be up to {most:.1%} above "
+        f"stable's, and the margin is {margin:.1%}"
+    )
 
 
 def outputs_differ(evidence: Evidence, canary: RunningCanary) -> bool:
@@ -129,15 +164,19 @@ def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
     """Return the evidence in numbers: odds against the candidate, the odds that decide, and both versions' counts."""
     rules = canary.plan.rules
     strengths = {
-        "errors": log_evidence(evidence.errors.logs),
-        **{name: log_evidence(tail.logs) for name, tail in evidence.tails.items()},
+        "errors": evidence.errors.log,
+        **{name: tail.log for name, tail in evidence.latency.tails.items()},
         "outputs": evidence.outputs_log,
     }
+    units = {"errors": evidence.errors.unit, "outputs": "requests"}
+    for name, tail in evidence.latency.tails.items():
+        units[name] = f"{evidence.latency.unit}: it alone was slow in {tail.slow:.0f} of {tail.seconds:.0f}"
     return {
         "comparisons": {
             what: {
                 "evidence": round(math.exp(min(strength, 100)), 3),
                 "limit": round(math.exp(limit_of(what, rules.alpha)), 3),
+                "unit": units[what],
             }
             for what, strength in strengths.items()
         },

@@ -1,9 +1,4 @@
-"""The state of a trial: totals by version, and the evidence that its candidate is worse than stable.
-
-Summaries are pooled into blocks before they are judged, since a block with requests of only one arm carries no evidence. A
-block closes at a given size, or earlier when a request in it failed. It must not depend on which arm the requests went to: the
-false-alarm guarantee rests on that (see `stats.two_sample`).
-"""
+"""The state of a trial: totals by version, and the evidence that its candidate is worse than stable."""
 
 from __future__ import annotations
 
@@ -15,58 +10,14 @@ from pydantic import BaseModel, Field
 from ...models.proof.profile import key_within
 from ...schemas.payloads.observations import Summary, VersionCounts
 from ...schemas.payloads.releases import RunningCanary
-from ...stats.log_histogram import bin_of, count_above, merge_bins, quantile_bin
+from ...stats.log_histogram import merge_bins
 from ...stats.two_sample import add_block, log_evidence, nothing_seen
 from .deduplication import Deduplicator
+from .error_evidence import ErrorEvidence
+from .latency_evidence import LatencyEvidence
 
-BLOCK = 100  # requests that close a block
-BLOCK_WITH_FAILURE = 20  # requests that close a block in which something failed
-TAILS = {"p95": 0.95, "p99": 0.99}
-STABLE_REQUESTS = 100  # that stable needs before its percentiles are used
-# Slow answers are correlated, and one stall must not decide: a block adds at most a factor of 4 (this is its logarithm).
-MAX_BLOCK_GAIN = 1.386
 OUTPUT_BLOCK = 100
 MAX_LABELS = 20
-
-
-class Block(BaseModel):
-    """Counts of both arms, to be judged together."""
-
-    candidate: int = 0
-    candidate_hits: int = 0
-    stable: int = 0
-    stable_hits: int = 0
-
-    def add(self, candidate: int, candidate_hits: int, stable: int, stable_hits: int) -> None:
-        """Pool more counts."""
-        self.candidate += candidate
-        self.candidate_hits += candidate_hits
-        self.stable += stable
-        self.stable_hits += stable_hits
-
-    @property
-    def closes(self) -> bool:
-        """Whether the block is large enough to be judged."""
-        total = self.candidate + self.stable
-        return total >= (BLOCK_WITH_FAILURE if self.candidate_hits + self.stable_hits else BLOCK)
-
-
-class Comparison(BaseModel):
-    """Evidence that one kind of hit is more frequent in the candidate, and the current block."""
-
-    logs: list[float] = Field(default_factory=nothing_seen)
-    block: Block = Field(default_factory=Block)
-    limit_bin: int | None = Field(
-        default=None, description="for latency: the bin above which an answer of stable is slow"
-    )
-    peak: float = 0.0
-
-    def close(self, limit: float = float("inf")) -> None:
-        """Judge the block, adding `limit` to each log ratio at most, and begin another."""
-        b = self.block
-        self.logs = add_block(self.logs, b.candidate, b.candidate_hits, b.stable, b.stable_hits, limit=limit)
-        self.peak = max(self.peak, log_evidence(self.logs))
-        self.block = Block()
 
 
 class LabelEvidence(BaseModel):
@@ -82,14 +33,14 @@ class Evidence(BaseModel):
     trial: int
     seen: Deduplicator = Field(default_factory=Deduplicator)
     totals: dict[str, VersionCounts] = Field(default_factory=dict)
-    errors: Comparison = Field(default_factory=Comparison)
-    tails: dict[str, Comparison] = Field(default_factory=lambda: {name: Comparison() for name in TAILS})
+    errors: ErrorEvidence = Field(default_factory=ErrorEvidence)
+    latency: LatencyEvidence = Field(default_factory=LatencyEvidence)
     labels: dict[str, LabelEvidence] = Field(default_factory=dict)
     label_counts: dict[str, tuple[int, int]] = Field(
         default_factory=dict, description="candidate's and stable's, pooled"
     )
     recent: list[tuple[int, int, int]] = Field(
-        default_factory=list, description="second, the candidate's requests, failed"
+        default_factory=list, description="second, the candidate's requests, those that it alone failed on"
     )
     step: int = 0
     in_step: int = Field(default=0, description="the candidate's requests in the present step")
@@ -125,6 +76,8 @@ def _add_counts(total: VersionCounts, counts: VersionCounts) -> None:
     total.requests += counts.requests
     total.failed += counts.failed
     total.late += counts.late
+    total.shared += counts.shared
+    total.keyed += counts.keyed
     merge_bins(total.latency, counts.latency)
     _add(total.outputs, counts.outputs)
     _add(total.errors, dict(list(counts.errors.items())[: 10 - len(total.errors)]))
@@ -141,18 +94,14 @@ def _compare(evidence: Evidence, summary: Summary, canary: RunningCanary) -> Non
     plan, nothing = canary.plan, VersionCounts()
     candidate = summary.versions.get(canary.candidate, nothing)
     stable = summary.versions.get(canary.stable, nothing)
-    evidence.errors.block.add(candidate.requests, candidate.failed, stable.requests, stable.failed)
-    if evidence.errors.block.closes:
-        evidence.errors.close()
-    if plan.rules.latency_tolerance is not None:
-        known = evidence.totals.get(canary.stable, nothing)
-        _compare_latency(evidence, candidate, stable, known, plan.rules.latency_tolerance)
+    evidence.errors.take_in(summary, canary)
+    evidence.latency.take_in(summary, canary)
     _compare_outputs(evidence, candidate, stable)
     if evidence.step != plan.step:
         evidence.step, evidence.in_step = plan.step, 0
     evidence.in_step += candidate.requests
     second = int(summary.at)
-    evidence.recent.append((second, candidate.requests, candidate.failed))
+    evidence.recent.append((second, candidate.requests, candidate.failed - candidate.shared))
     evidence.recent = _by_second(evidence.recent, second - plan.rules.window_seconds)
 
 
@@ -163,30 +112,6 @@ def _by_second(recent: list[tuple[int, int, int]], oldest: float) -> list[tuple[
             before = seconds.get(second, (0, 0))
             seconds[second] = (before[0] + requests, before[1] + failed)
     return [(second, *counts) for second, counts in sorted(seconds.items())]
-
-
-def _compare_latency(
-    evidence: Evidence, candidate: VersionCounts, stable: VersionCounts, known: VersionCounts, tolerance: float
-) -> None:
-    """Count slow answers: above stable's percentile at the start of the block; for the candidate above `tolerance` times it."""
-    margin = bin_of(tolerance) - bin_of(1.0)
-    for name, share in TAILS.items():
-        tail = evidence.tails[name]
-        limit = tail.limit_bin
-        if limit is None and sum(known.latency.values()) >= STABLE_REQUESTS:
-            limit = quantile_bin(known.latency, share)
-        if limit is None:
-            continue
-        tail.limit_bin = limit
-        tail.block.add(
-            sum(candidate.latency.values()),
-            count_above(candidate.latency, limit + margin),
-            sum(stable.latency.values()),
-            count_above(stable.latency, limit),
-        )
-        if tail.block.closes:
-            tail.close(MAX_BLOCK_GAIN)
-            tail.limit_bin = None
 
 
 def _compare_outputs(evidence: Evidence, candidate: VersionCounts, stable: VersionCounts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TypeAlias
+from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,13 +11,32 @@ from pydantic import BaseModel, ConfigDict, Field
 SUMMARY_BYTES = 1_000_000
 
 
+# Routing keys are counted by a hash of so many values.
+KEY_UNITS = 1024
+
+
+def key_unit(routing_key: str) -> int:
+    """Return a routing key's hash, the same in all workers and independent of the one that assigns versions."""
+    return crc32(routing_key.encode()) % KEY_UNITS
+
+
 class VersionCounts(BaseModel):
-    """The counts of one version. `failed` are requests that it failed on, whether stable answered them or not."""
+    """The counts of one version. `failed` are requests that it failed on, whether stable answered them or not.
+
+    Requests with a routing key are also counted by key, since one user's requests are not independent.
+    """
 
     requests: int = 0
     failed: int = 0
     late: int = Field(default=0, description="of the failed, those that exceeded the candidate's share of the deadline")
+    shared: int = Field(default=0, description="of the failed, those that stable failed on too")
     latency: dict[int, int] = Field(default_factory=dict, description="log histogram of ms in the worker")
+    keyed_latency: dict[int, int] = Field(
+        default_factory=dict, description="a log bin by key's hash: one of its requests, drawn at random"
+    )
+    keyed: int = Field(default=0, description="requests with a routing key")
+    keyed_failed: int = Field(default=0, description="of the failed, those with a routing key")
+    failed_units: list[int] = Field(default_factory=list, description="hashes (below KEY_UNITS) of keys that failed")
     outputs: dict[str, int] = Field(default_factory=dict, description="answers by label or by bin")
     errors: dict[str, int] = Field(default_factory=dict, description="failures by their message, the first few")
 
@@ -50,6 +70,9 @@ class Summary(BaseModel):
         default_factory=dict, description="the identity of each version number; missing from older workers"
     )
     features: dict[str, FeatureCounts] = Field(default_factory=dict)
+    shares: dict[str, float] = Field(
+        default_factory=dict, description="of the requests, by version, as assigned; missing from older workers"
+    )
 
 
 # The header that marks a record as a Difference.

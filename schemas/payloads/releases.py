@@ -180,6 +180,18 @@ class Rules(BaseModel):
     latency_tolerance: float | None = Field(
         default=1.5, ge=1, description="p95 and p99 may be this many times stable's; null: latency is not judged"
     )
+    latency_floor_ms: float = Field(
+        default=2.0, ge=0, description="p95 and p99 may be this much above stable's, whatever the factor"
+    )
+    warm_up_seconds: float = Field(
+        default=3.0, ge=0, le=600, description="from the candidate's first request, in which slowness does not count"
+    )
+    failure_margin: float | None = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="a step is taken once the failure rate is shown to be less than this above stable's; null: at once",
+    )
     on_output_drift: Literal["report", "rollback"] = "report"
     on_drift: Literal["report", "rollback"] = "report"
 

@@ -1,0 +1,53 @@
+"""Many simulated trials, each judged by the control plane's own evidence and decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from modelmesh.control_plane.judge.decision import decide
+from modelmesh.control_plane.judge.evidence import Evidence, take_in
+from modelmesh.schemas.payloads.releases import CanaryPlan, Rules, RunningCanary
+from modelmesh.schemas.trial_id import TrialId
+from scipy.stats import beta
+
+from .summaries import TRIAL, VERSIONS, summaries
+from .traffic import Traffic, requests
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What came of trials: of those that were rolled back the seconds, the candidate's requests until then, and why."""
+
+    trials: int
+    seconds: tuple[float, ...]
+    requests: tuple[int, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def share(self) -> float:
+        """The share that was rolled back."""
+        return len(self.seconds) / self.trials
+
+    @property
+    def bound(self) -> float:
+        """The upper 95 % bound of the share (Clopper, Pearson 1934, one-sided)."""
+        count = len(self.seconds)
+        return 1.0 if count == self.trials else float(beta.ppf(0.95, count + 1, self.trials - count))
+
+
+def judged(traffic: Traffic, rules: Rules, trials: int, seed: int = 0) -> Trials:
+    """Judge so many trials."""
+    canary = RunningCanary(TrialId("m", TRIAL), CanaryPlan(rules=rules), VERSIONS[0], VERSIONS[1])
+    found = []
+    for number in range(trials):
+        random = np.random.default_rng([seed, number])
+        known = Evidence(trial=TRIAL)
+        for at, summary in summaries(requests(traffic, random), traffic.share, random):
+            take_in(known, summary, canary)
+            decided = decide(known, canary, at)
+            if decided.kind == "rollback":
+                found.append((at - traffic.slow_from, known.totals[VERSIONS[1]].requests, decided.reason))
+                break
+    seconds, counts, reasons = zip(*found, strict=True) if found else ((), (), ())
+    return Trials(trials, seconds, counts, reasons)
