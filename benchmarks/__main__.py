@@ -11,6 +11,7 @@ import uvloop
 from . import cache, cost, dashboard, faults, newcomer, overhead, pipeline, releases, report, sizing, soak, ways_in
 from .pages import faults_page, pipeline_page, releases_page
 from .simulations import canary_simulation, drift_simulation
+from .simulations.judged import table as judge_table
 
 
 def run_pipeline(say: report.Clock) -> None:
@@ -46,6 +47,12 @@ def run_faults(say: report.Clock) -> None:
     _say_aims(say, faults_page.aims(figures))
 
 
+def run_judge(say: report.Clock) -> None:
+    """The judge on simulated summaries; an argument is the number of trials for each condition."""
+    figures = judge_table.simulate(say, *map(int, sys.argv[2:3]))
+    report.save("judge", "make bench-judge", figures, judge_table.page(figures))
+
+
 def run_whole(name: str, module: Any) -> Callable[[report.Clock], None]:
     """A benchmark without parts: it has `run`, `page` and perhaps `aims`."""
 
@@ -77,6 +84,7 @@ BENCHMARKS = {
     "pipeline": run_pipeline,
     "releases": run_releases,
     "faults": run_faults,
+    "judge": run_judge,
     **{name: run_whole(name, module) for name, module in WHOLE.items()},
 }
 

@@ -6,8 +6,8 @@ asks, how often its requests fail, and when: the unit of assignment is the unit 
 w > 1. The likelihood ratio is a test martingale, averaged over several w; by Ville's inequality (1939) it ever exceeds 1/alpha
 with a probability of at most alpha. It is at most that while the candidate fails on fewer.
 
-A key counts once, with its first failure, so evidence could end once each has failed. It is therefore collected in windows, each of
-which counts keys anew. A sum of test martingales with weights that add up to 1 is one too, however they depend on each
+A key counts once, with its first failure, so evidence could end once each has failed. It is therefore collected in windows,
+each of which counts keys anew. A sum of test martingales with weights that add up to 1 is one too, however they depend on each
 other: the first window has the weight FIRST, the later ones share the rest in proportion to 1 / (j (j + 1)).
 """
 

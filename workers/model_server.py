@@ -14,7 +14,15 @@ from ..broker.kafka.delivery import Delivery
 from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
 from ..runtime.chaos import Chaos
 from ..runtime.replies import ReplyWriter
-from ..schemas.errors import CircuitOpen, DeadlineExceeded, ModelFailed, ModelRefusedInput, NoWorker, ShadowShed
+from ..schemas.errors import (
+    CircuitOpen,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelFailed,
+    ModelRefusedInput,
+    NoWorker,
+    ShadowShed,
+)
 from ..schemas.payloads.releases import Release
 from ..schemas.records import PredictionRequest
 from ..schemas.settings.worker import WorkerSettings
@@ -22,6 +30,7 @@ from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces, is_sampled
 from .metrics import WorkerMetrics
 from .observer import Observer
+from .outcome_counts import OutcomeCounts
 from .request_traces import RequestTraces
 from .shadow_queue import ShadowQueue
 from .versions.call import VersionCall
@@ -69,6 +78,7 @@ class ModelServer:
         self._reply_writer = reply_writer
         self._metrics = metrics
         self._observer = observer
+        self._outcomes = OutcomeCounts(model, observer)
         self._is_busy = is_busy
         self._not_loaded_message = not_loaded_message
         self._shadows: ShadowQueue[tuple[PredictionRequest, Delivery]] = ShadowQueue(
@@ -178,7 +188,7 @@ class ModelServer:
                 if call.failure is None:
                     self._fall_back(result.request, call, result.outcome)
                 return  # stable was called already, after the timeout
-            self._keep_books("statistics", self._count, result, call)
+            self._keep_books("statistics", self._outcomes.count, result, call, self._now() - call.began)
             self._settle(result, call)
 
     def _record(self, identity: str, version: str, good: bool) -> None:
@@ -195,10 +205,8 @@ class ModelServer:
             return
         reason = failure or DeadlineExceeded(f"no answer within {call.timeout:.3f} s")
         call.fail(reason)
-        if failure is None and request.attempt == 1:
-            labels = self._model, request.trial, request.version, self.identity_of(request)
-            counted = (*labels, call.failed_after, reason.detail)
-            self._keep_books("statistics", self._observer.failed, *counted, late=True)
+        if failure is None:
+            self._keep_books("statistics", self._outcomes.late, request, self.identity_of(request), call, reason.detail)
         stable.submit(request, VersionCall(call.delivery, self._now(), call.timeout, fallback_for=call))
 
     def _on_fallback_result(self, result: RequestResult[VersionCall], call: VersionCall) -> None:
@@ -208,36 +216,10 @@ class ModelServer:
         if isinstance(failure, ModelRefusedInput) and isinstance(result.outcome, bytes):
             # Stable accepted the inputs, so the refusal was the candidate's failure.
             self._record(self.identity_of(result.request), result.request.version, False)
-        if isinstance(failure, _FAILURES) and result.request.attempt == 1:
-            self._keep_books("statistics", self._count_fallback, result, failure, call.failed_after)
+        if isinstance(failure, _FAILURES):
+            identity = self.identity_of(result.request)
+            self._keep_books("statistics", self._outcomes.fell_back, result, identity, failure, call.failed_after)
         self._settle(result, call, fallback=result.request.version)
-
-    def _count_fallback(self, result: RequestResult[VersionCall], failure: Failure, seconds: float) -> None:
-        request = result.request
-        labels = self._model, request.trial, request.version, self.identity_of(request)
-        if isinstance(result.outcome, bytes):
-            self._observer.failed(*labels, seconds, failure.detail)
-        else:
-            # Stable failed too: the request is at fault, and this is no evidence against the candidate.
-            self._observer.answered(*labels, seconds)
-
-    def _count(self, result: RequestResult[VersionCall], call: VersionCall) -> None:
-        """Count an answer for its version, except callers' errors and retries.
-
-        Each request is evidence only once, in its first attempt.
-        """
-        if call.failure is not None or result.request.attempt > 1:
-            return  # counted already as late, or in the first attempt
-        seconds = self._now() - call.began
-        request, outcome = result.request, result.outcome
-        labels = self._model, request.trial, result.version, result.identity
-        if isinstance(outcome, ModelFailed):
-            self._observer.failed(*labels, seconds, outcome.detail)
-        elif seconds > call.timeout and isinstance(outcome, bytes | DeadlineExceeded):
-            # The same time limit as for a candidate; otherwise an overload would look like the candidate's failure.
-            self._observer.failed(*labels, seconds, "late", late=True)
-        elif isinstance(outcome, bytes):
-            self._observer.answered(*labels, seconds)
 
     def _settle(self, result: RequestResult[VersionCall], call: VersionCall, fallback: str = "") -> None:
         call.settled = True

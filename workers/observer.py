@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from dataclasses import dataclass, field
 
@@ -11,10 +12,10 @@ import structlog
 
 from ..broker.kafka.outbox import Outbox
 from ..models.proof.profile import count_labels, output_labels
-from ..schemas.payloads.observations import SUMMARY_BYTES, FeatureCounts, Summary, VersionCounts
+from ..schemas.payloads.observations import SUMMARY_BYTES, FeatureCounts, Summary, VersionCounts, key_unit
 from ..schemas.payloads.releases import Release
 from ..schemas.settings.worker import WorkerSettings
-from ..stats.log_histogram import add_value
+from ..stats.log_histogram import add_value, bin_of
 from ..telemetry.bookkeeping import Bookkeeping
 from .versions.results import BatchRun
 from .watched_rows import WatchedRows, halved
@@ -32,6 +33,13 @@ class _Trial:
     identities: dict[str, str] = field(default_factory=dict)  # of the versions, by number
     versions: dict[str, VersionCounts] = field(default_factory=dict)
     rows: dict[str, WatchedRows] = field(default_factory=dict)
+    asked: dict[tuple[str, int], int] = field(default_factory=dict)  # requests by version and routing key's hash
+
+    def add_key(self, version: str, unit: int, latency_bin: int, kept: dict[int, int]) -> None:
+        """Keep one of a key's latencies, each with the same probability."""
+        asked = self.asked[version, unit] = self.asked.get((version, unit), 0) + 1
+        if asked == 1 or random.random() * asked < 1:
+            kept[unit] = latency_bin
 
 
 class Observer:
@@ -61,11 +69,14 @@ class Observer:
         else:
             self._releases[model] = release
 
-    def answered(self, model: str, trial: int, version: str, identity: str, seconds: float) -> None:
-        """Count a request that a version answered after `seconds` in this worker."""
+    def answered(self, model: str, trial: int, version: str, identity: str, seconds: float, key: str = "") -> None:
+        """Count a request that a version answered after `seconds` in this worker; `key`: its routing key, if it has one."""
         if (counts := self._counts(model, trial, version, identity)) is not None:
             counts.requests += 1
             add_value(counts.latency, seconds * 1000)
+            if key:
+                counts.keyed += 1
+                self._trials[model, trial].add_key(version, key_unit(key), bin_of(seconds * 1000), counts.keyed_latency)
 
     def failed(
         self,
@@ -75,16 +86,23 @@ class Observer:
         identity: str,
         seconds: float,
         message: str,
+        key: str = "",
         *,
         late: bool = False,
+        shared: bool = False,
     ) -> None:
-        """Count a request that a version failed on, or (`late`) had not answered after `seconds`."""
-        self.answered(model, trial, version, identity, seconds)
+        """Count a request that a version failed on, or (`late`) had not answered after `seconds`; `shared`: stable failed too."""
+        self.answered(model, trial, version, identity, seconds, key)
         counts = self._counts(model, trial, version, identity)
         if counts is None:
             return
         counts.failed += 1
         counts.late += late
+        counts.shared += shared
+        if key:
+            counts.keyed_failed += 1
+            if (unit := key_unit(key)) not in counts.failed_units:
+                counts.failed_units.append(unit)
         message = message[:MESSAGE_LENGTH]
         if message in counts.errors or len(counts.errors) < MAX_MESSAGES:
             counts.errors[message] = counts.errors.get(message, 0) + 1
@@ -139,8 +157,16 @@ class Observer:
             versions=trial.versions,
             identities=trial.identities,
             features=features,
+            shares=self._shares(model, number),
         )
         self._outbox.send(self._topic, _fitting(summary), key=model)
+
+    def _shares(self, model: str, trial: int) -> dict[str, float]:
+        """Return the versions' shares in a trial; empty if it is over."""
+        release = self._releases.get(model)
+        if release is None or release.trial != trial:
+            return {}
+        return {variant.version: variant.weight for variant in release.variants}
 
     def _counts(self, model: str, trial: int, version: str, identity: str) -> VersionCounts | None:
         """Return a version's counts; None if its number has another identity in this trial, which is then over."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from modelmesh.control_plane.judge.decision import limit_of
-from modelmesh.control_plane.judge.evidence import BLOCK, BLOCK_WITH_FAILURE
+from modelmesh.control_plane.judge.error_evidence import BLOCK, BLOCK_WITH_FAILURE
 from modelmesh.stats.two_sample import RATIOS
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp

@@ -1,7 +1,7 @@
-"""Evidence that the candidate fails more often than stable: between requests, and between users where there are routing keys.
+"""Evidence that the candidate fails more often than stable: between requests, or between users where they have keys.
 
-Requests without a key are pooled into blocks, since a block with requests of only one arm carries no evidence. A block closes at a
-given size, or earlier when a request in it failed. It must not depend on which arm the requests went to: the false-alarm
+Requests without a key are pooled into blocks, since a block with requests of only one arm carries no evidence. A block closes
+at a given size, or earlier when a request in it failed. It must not depend on which arm the requests went to: the false-alarm
 guarantee rests on that (see `stats.two_sample`).
 
 Requests of one user share the user's troubles, so with routing keys the unit is the key: see `stats.failing_keys`.

@@ -115,7 +115,7 @@ class LatencyEvidence(BaseModel):
 
     first_at: float | None = Field(default=None, description="the candidate's first request")
     opened_at: float = 0.0
-    second: int = Field(default=0, description="the newest in the open bucket")
+    second: int | None = Field(default=None, description="the newest in the open bucket")
     candidate: Arm = Field(default_factory=Arm)
     stable: Arm = Field(default_factory=Arm)
     keyed: bool = Field(default=False, description="whether keys are compared, in the bucket that closed last")
@@ -125,7 +125,7 @@ class LatencyEvidence(BaseModel):
     def take_in(self, summary: Summary, canary: RunningCanary) -> None:
         """Add a summary's latencies, and judge the bucket before it if it is complete."""
         second = int(summary.at)
-        if not self.second:
+        if self.second is None:
             self.second, self.opened_at = second, float(second)
         if second > self.second:
             self._close(canary.plan.rules, float(second))

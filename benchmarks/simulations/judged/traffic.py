@@ -74,8 +74,10 @@ def requests(traffic: Traffic, random: np.random.Generator) -> Requests:
     rate = np.maximum(rate, np.where(candidate, traffic.candidate_fails, traffic.stable_fails))
     failed = (random.random(count) < rate) | shared
     order = np.argsort(at + ms / 1000, kind="stable")
-    parts = (at + ms / 1000, candidate, ms, failed, shared, user if traffic.users else np.full(count, -1))
-    return Requests(*(part[order] for part in parts))
+    if not traffic.users:
+        user = np.full(count, -1)
+    done = at + ms / 1000
+    return Requests(done[order], candidate[order], ms[order], failed[order], shared[order], user[order])
 
 
 def _users(traffic: Traffic, random: np.random.Generator, count: int) -> NDArray[np.int64]:

@@ -8,7 +8,6 @@ from modelmesh.control_plane.judge.decision import decide, figures, limit_of
 from modelmesh.control_plane.judge.evidence import Evidence, take_in
 from modelmesh.schemas.payloads.observations import Summary, VersionCounts
 from modelmesh.stats.log_histogram import add_value
-from modelmesh.stats.two_sample import log_evidence
 
 from .. import releases
 
@@ -18,9 +17,10 @@ def canary(*args, **options):
 
 
 def summary(
-    seq, stable=(0, 0), candidate=(0, 0), *, worker="w", epoch="e", trial=2, at=0.0, ms=(2.0, 2.0), outputs=({}, {})
+    seq, stable=(0, 0), candidate=(0, 0), *, worker="w", epoch="e", trial=2, at=None, ms=(2.0, 2.0), outputs=({}, {})
 ):
-    """A summary of requests and failures of both versions."""
+    """A summary of requests and failures of both versions, by default one a second."""
+    at = float(seq) if at is None else at
     versions = {}
     for version, (requests, failed), latency, answers in zip(
         ("1.0.0", "2.0.0"), (stable, candidate), ms, outputs, strict=True
@@ -98,16 +98,18 @@ def test_an_outage_of_both_versions_is_no_reason_for_a_rollback():
 def test_a_slow_candidate_is_rolled_back_but_not_by_one_stall():
     release = canary()
     normal = [summary(seq, (90, 0), (10, 0)) for seq in range(1, 20)]
-    stalled = summary(20, (0, 0), (60, 0), ms=(2.0, 500.0))
-    evidence = after([*normal, stalled])
+    stall = [summary(seq, (90, 0), (60, 0), ms=(2.0, 500.0)) for seq in range(20, 23)]
+    after_it = [summary(seq, (90, 0), (10, 0)) for seq in range(23, 30)]
+    evidence = after([*normal, *stall, *after_it])
     assert decide(evidence, release, 0.0).kind == "hold"
-    for seq in range(21, 40):
-        take_in(evidence, summary(seq, (18, 0), (2, 0), ms=(2.0, 12.0)), release)
+    for seq in range(30, 50):
+        take_in(evidence, summary(seq, (90, 0), (10, 0), ms=(2.0, 12.0)), release)
         decision = decide(evidence, release, 0.0)
         if decision.kind == "rollback":
             break
     assert "times stable's" in decision.reason
-    assert seq <= 30
+    assert "against 2.9 ms, slower alone in 11 of 34 seconds" in decision.reason
+    assert seq <= 40
 
 
 def test_within_the_tolerance_it_may_be_slower_and_null_judges_no_latency():
@@ -122,6 +124,8 @@ def test_within_the_tolerance_it_may_be_slower_and_null_judges_no_latency():
 def test_the_threshold_applies_to_the_window_only():
     release = canary(auto_rollback_threshold=0.2, window_seconds=10, min_requests=20, alpha=1e-12)
     old = [summary(1, (0, 0), (20, 19), at=0.0)]
+    by_chance = [summary(1, (0, 0), (20, 7), at=0.0)]
+    assert decide(after(by_chance, release), release, 0.0).kind == "hold"
     assert decide(after(old, release), release, 0.0).kind == "rollback"
     past = [*old, summary(2, (0, 0), (40, 4), at=60.0)]
     assert decide(after(past, release), release, 60.0).kind == "hold"
@@ -142,23 +146,33 @@ def test_differing_answers_are_reported_or_cause_a_rollback_by_the_rules():
 
 
 def test_steps_hold_then_rise_then_promote():
-    release = canary(0.05, steps=((5, 10), (50, 10)), min_requests=20)
+    release = canary(0.05, steps=((5, 10), (50, 10)), min_requests=20, failure_margin=None)
     evidence = after([summary(1, (190, 0), (10, 0))], release)
     assert "holds for" in decide(evidence, release, 5.0).reason
     assert "10 of 20 requests" in decide(evidence, release, 11.0).reason
     take_in(evidence, summary(2, (190, 0), (10, 0)), release)
     decision = decide(evidence, release, 11.0)
     assert (decision.kind, decision.percentage) == ("step", 50)
-    second = canary(0.5, steps=((5, 10), (50, 10)), min_requests=20, generation=3, step=1)
+    second = canary(0.5, steps=((5, 10), (50, 10)), min_requests=20, failure_margin=None, generation=3, step=1)
     assert decide(evidence, second, 100.0).kind == "hold", "the requests of the previous step do not count for this one"
     take_in(evidence, summary(3, (100, 0), (100, 0)), second)
     assert decide(evidence, second, 100.0).kind == "promote"
 
 
+def test_a_step_needs_evidence_that_failures_are_within_the_margin():
+    release = canary(0.05, steps=((5, 0), (50, 0)), min_requests=20, failure_margin=0.05)
+    evidence = after([summary(1, (950, 0), (30, 0))], release)
+    reason = decide(evidence, release, 10.0).reason
+    assert "not enough evidence yet for a step: after 30 requests" in reason
+    assert "may be up to 8.3% above stable's, and the margin is 5.0%" in reason
+    take_in(evidence, summary(2, (950, 0), (30, 0)), release)
+    assert decide(evidence, release, 10.0).kind == "step"
+
+
 def test_a_suspicious_candidate_gets_no_larger_share():
     release = canary(0.05, steps=((5, 0), (50, 0)), min_requests=1)
     evidence = after([summary(1, (95, 0), (5, 0)), summary(2, (30, 0), (2, 2))], release)
-    strength = log_evidence(evidence.errors.logs)
+    strength = evidence.errors.log
     assert 1.6 < strength < limit_of("errors", 0.01)
     assert "gets no more for now" in decide(evidence, release, 10.0).reason
 

@@ -40,7 +40,7 @@ def test_after_a_crash_the_same_decision_has_the_same_id():
 
 
 def test_a_step_is_based_on_the_generation_of_its_decision(judge):
-    release = canary(0.05, steps=((5, 0), (50, 0)), min_requests=1)
+    release = canary(0.05, steps=((5, 0), (50, 0)), min_requests=1, failure_margin=None)
     [command] = judge.take_in(summary(1, (100, 0), (10, 0)), release, 10.0)
     assert (command.kind, command.based_on, command.percentage) == ("step_canary", 2, 50)
 
@@ -110,7 +110,7 @@ def test_the_release_document_has_figures_and_the_decision(judge):
     judge.take_in(summary(1, (90, 1), (10, 1)), canary(), 1.0)
     document = judge.release_document(canary(), 2.0)
     assert document["decision"]["kind"] == "hold"
-    assert document["comparisons"].keys() == {"errors", "p95", "p99", "outputs"}
+    assert document["comparisons"].keys() == {"errors", "p50", "p95", "p99", "outputs"}
     assert document["versions"]["1.0.0"]["requests"] == 90
 
 

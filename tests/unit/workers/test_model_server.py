@@ -60,11 +60,11 @@ class Counts:
     def __init__(self):
         self.seen = []
 
-    def answered(self, model, trial, version, identity, seconds):
+    def answered(self, model, trial, version, identity, seconds, key=""):
         self.seen.append((version, "answered"))
 
-    def failed(self, model, trial, version, identity, seconds, message, *, late=False):
-        self.seen.append((version, "late" if late else "failed"))
+    def failed(self, model, trial, version, identity, seconds, message, key="", *, late=False, shared=False):
+        self.seen.append((version, "late" if late else "failed on by stable too" if shared else "failed"))
 
     def served(self, *_):
         pass
@@ -150,13 +150,13 @@ async def test_stable_answers_for_an_open_candidate_and_an_open_stable_is_refuse
     assert [change for change in setup.breakers if change[1] == "open"] == [("2.0.0", "open"), ("1.0.0", "open")]
 
 
-async def test_a_request_on_which_stable_fails_too_is_no_evidence(setup):
+async def test_a_request_on_which_stable_fails_too_counts_as_it_would_for_stable(setup):
     setup.ask()
     setup.candidate.finish(ModelFailed("broken"))
     setup.stable.finish(ModelFailed("broken as well"))
     [(_, outcome, _)] = setup.answers.replies
     assert outcome.detail == "broken as well"
-    assert setup.counts.seen == [("2.0.0", "answered")]
+    assert setup.counts.seen == [("2.0.0", "failed on by stable too")]
 
 
 async def test_a_caller_does_not_wait_for_a_late_candidate():
