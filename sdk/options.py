@@ -28,6 +28,9 @@ class _Rules(TypedDict, total=False):
     min_requests: int
     alpha: float
     latency_tolerance: float | None
+    latency_floor_ms: float
+    warm_up_seconds: float
+    failure_margin: float | None
     on_output_drift: Literal["report", "rollback"]
     steps: Sequence[float | dict[str, Any]]
 

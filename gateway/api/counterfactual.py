@@ -37,6 +37,9 @@ class CounterfactualRequest(BaseModel):
     min_requests: int | None = None
     alpha: float | None = None
     latency_tolerance: float | None = None
+    latency_floor_ms: float | None = None
+    warm_up_seconds: float | None = None
+    failure_margin: float | None = None
     on_output_drift: str | None = None
     steps: list[Step] | None = Field(default=None, max_length=100)
 

@@ -15,7 +15,7 @@ EQUAL: dict[str, tuple[Traffic, Rules]] = {
     "nothing special, 100/s": (Traffic(), STANDARD),
     "nothing special, 2,000/s": (Traffic(rate=2000, seconds=30), STANDARD),
     **{
-        f"stalls of 0.5 s every 20 s, share {share:.0%}": (Traffic(share=share, stall=0.5, rate=200), STANDARD)
+        f"stalls of 0.5 s every 20 s, share {100 * share:.0f} %": (Traffic(share=share, stall=0.5, rate=200), STANDARD)
         for share in (0.05, 0.3, 0.9)
     },
     "stalls of 2 s every 60 s, share 30 %": (Traffic(share=0.3, stall=2, stall_every=60), STANDARD),

@@ -26,6 +26,7 @@ class Traffic:
     cold: float = 0.0  # seconds in which the candidate takes ten times as long
     stall: float = 0.0  # length of a stall of one version's process
     stall_every: float = 20.0
+    slowdown: float = 0.0  # instead of standing still, a version is this many times slower during a stall
     users: int = 0  # 0: requests without a routing key
     zipf: float = 1.0
     user_error: float = 0.0  # mean of the users' own failure rates
@@ -69,7 +70,8 @@ def requests(traffic: Traffic, random: np.random.Generator) -> Requests:
     ms[candidate & (at < traffic.cold)] *= 10
     for arm in (False, True):
         if traffic.stall:
-            ms += 1000 * np.where(candidate == arm, _stalled(traffic, random, at), 0.0)
+            waits = np.where(candidate == arm, _stalled(traffic, random, at), 0.0)
+            ms = np.where(waits > 0, ms * traffic.slowdown, ms) if traffic.slowdown else ms + 1000 * waits
     shared = random.random(count) < traffic.both_fail
     rate = np.maximum(rate, np.where(candidate, traffic.candidate_fails, traffic.stable_fails))
     failed = (random.random(count) < rate) | shared

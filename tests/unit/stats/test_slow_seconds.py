@@ -68,7 +68,7 @@ def test_what_does_not_count_is_only_part_of_a_run():
 
 @given(st.floats(0, LONGEST_RUN), st.floats(0, 0.5), st.integers(0, 2))
 def test_the_expected_factor_is_at_most_one_under_the_assumptions(run, own, skip):
-    """Equal and independent arms, each slow with a probability of at most the one at which only one is slow GOES_ON of the time."""
+    """Equal and independent arms; only one is slow with a probability of at most GOES_ON."""
     own = min(own, (1 - math.sqrt(1 - 4 * GOES_ON)) / 2)
     before = Progress(run=run, skip=float(skip))
     expected = 0.0
