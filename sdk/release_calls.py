@@ -75,7 +75,8 @@ class ReleaseCalls:
         """Return how a recorded canary would have ended under other rules, by the model's name (the newest) or its id.
 
         `rules` are those of a canary: auto_rollback_threshold, window_seconds, min_requests, alpha, latency_tolerance,
-        latency_floor_ms, warm_up_seconds, failure_margin, on_output_drift, steps; the default is the canary's own rule. Raises NotFound if its summaries have expired (a day).
+        latency_floor_ms, warm_up_seconds, failure_margin, on_output_drift, steps; the default is the canary's own rule.
+        Raises NotFound if its summaries have expired (a day).
         """
         return Counterfactual.received(
             await self._http.request("POST", f"/deployments/canary/{name}/counterfactual", json=rules)

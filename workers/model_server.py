@@ -17,7 +17,6 @@ from ..runtime.replies import ReplyWriter
 from ..schemas.errors import (
     CircuitOpen,
     DeadlineExceeded,
-    InvalidInput,
     ModelFailed,
     ModelRefusedInput,
     NoWorker,

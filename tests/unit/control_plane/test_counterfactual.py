@@ -48,7 +48,7 @@ def test_other_rules_decide_otherwise():
     summaries = [summary(seq, (90, 0), (10, 1), at=float(seq)) for seq in range(1, 200)]
     held = judge_again(RECORDED, summaries[:3], CanaryPlan(rules=RULES))
     assert (held["decision"], held["summaries"]) == ("hold", 3)
-    strict = Rules(auto_rollback_threshold=0.03, min_requests=10, alpha=1e-9)
+    strict = Rules(auto_rollback_threshold=0.03, min_requests=10, alpha=1e-90)
     by_threshold = judge_again(RECORDED, summaries, CanaryPlan(rules=strict))
     assert "more than the threshold of 3.0%" in by_threshold["reason"]
     assert 10 <= by_threshold["at"] <= 60
