@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import orjson
 
+from ..models.proof.drift_figures import figures, scores_of
 from ..models.proof.profile import count_rows
 from ..models.values.difference import difference
 from ..models.values.label_values import label_key, same_label
@@ -16,7 +18,6 @@ from ..models.values.outputs import json_rows
 from ..models.values.tensors import Tensors
 from ..models.values.truth import Tally, compare_with_truth
 from ..schemas.payloads.profiles import Profile
-from ..stats.drift import compare_feature
 from ..stats.intervals import wilson
 from ..stats.log_histogram import Bins, add_value, percentiles
 
@@ -120,15 +121,11 @@ class ReplayReport:
                 "replayed": self.truth_of_replayed.figures(),
             }
         if self.profile is not None and self.counts:
-            drifts = [
-                compare_feature(
-                    feature.name, feature.counts, counts, ordered=feature.ordered, features=len(self.profile.features)
-                )
-                for feature, counts in zip(self.profile.features, self.counts, strict=True)
-            ]
+            counts = np.concatenate([np.asarray(feature, float) for feature in self.counts])
+            drifts = figures(self.profile, scores_of(self.profile), counts)
             document["drift"] = [
-                {"feature": drift.feature, "psi": drift.psi, "ks": drift.ks, "p": drift.p}
-                for drift in sorted(drifts, key=lambda drift: -drift.psi)
+                {name: drift[name] for name in ("feature", "psi", "ks", "p", "what")}
+                for drift in sorted(drifts, key=lambda drift: -float(drift["psi"]))
             ]
         return document
 

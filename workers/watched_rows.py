@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.proof.measures import Column, category_of, is_text, text_columns
-from ..models.proof.profile import LEARNED_VALUES, columns_of, count_columns, weight_of
+from ..models.proof.profile import columns_of, count_columns, weight_of
 from ..models.values.tensors import Tensors
 from ..schemas.payloads.observations import FeatureCounts
 from ..schemas.payloads.profiles import Profile
 
 # Of one version between two summaries; the first row is always kept. Enough for 8,000 rows of 30 numbers.
 MAX_BYTES = 2 * 1024 * 1024
+# Raw values in a summary, while a reference is learned: 133 rows of 30 numbers. The control process parses and stores them.
+RAW_VALUES = 4_000
 
 
 class WatchedRows:
@@ -45,10 +47,13 @@ class WatchedRows:
         return FeatureCounts(rows=_rows(columns), counts=count_columns(profile, columns))
 
     def raw(self, texts: set[str]) -> FeatureCounts:
-        """Return raw rows for a learned reference. Text columns are added to `texts` and replaced by their measures."""
+        """Return raw rows for a learned reference: at most RAW_VALUES values, spread evenly over the rows, or one row.
+
+        Text columns are added to `texts` and replaced by their measures.
+        """
         columns: list[Column] = []
         measured: dict[str, str] = {}
-        for name, values in self._columns():
+        for name, values in _spread(self._columns()):
             if values.dtype.kind in "OUS" and (name in texts or is_text(values)):
                 texts.add(name)
                 found = text_columns(name, values)
@@ -56,11 +61,11 @@ class WatchedRows:
                 columns += found
             else:
                 columns.append((name, values))
-        limit = LEARNED_VALUES // weight_of(columns)
+        columns = _spread(columns)
         return FeatureCounts(
-            rows=min(_rows(columns), limit),
+            rows=_rows(columns),
             names=[name for name, _ in columns],
-            columns=[_plain(values[:limit]) for _, values in columns],
+            columns=[_plain(values) for _, values in columns],
             measured=measured,
         )
 
@@ -74,6 +79,15 @@ class WatchedRows:
             for name, values in found:
                 parts.setdefault(name, []).append(values)
         return [(name, np.concatenate(arrays)) for name, arrays in parts.items()]
+
+
+def _spread(columns: list[Column]) -> list[Column]:
+    """Return as many rows as RAW_VALUES allows, at even distances."""
+    rows, most = _rows(columns), max(1, RAW_VALUES // weight_of(columns))
+    if rows <= most:
+        return columns
+    chosen = np.arange(most) * rows // most
+    return [(name, values[chosen]) for name, values in columns]
 
 
 def halved(counts: FeatureCounts) -> FeatureCounts:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ...sdk import ModelMeshClient
@@ -39,10 +40,18 @@ def drift(
                 f"{name} {version}: {state}; {reference_text}, {watch['windows_judged']} windows judged",
                 highlight=False,
             )
-            table = Table("feature", "PSI", "KS", "p (corrected)")
+            for column, why in watch.get("left_out", {}).items():
+                console.print(f"{column} is not watched: {why}", highlight=False, markup=False)
+            table = Table("feature", "PSI", "KS", "p (corrected)", "differs most in")
             for feature in sorted(watch["features"], key=lambda feature: feature["p"]):
                 ks = "-" if feature["ks"] is None else f"{feature['ks']:.3f}"
-                table.add_row(feature["feature"], f"{feature['psi']:.3f}", ks, f"{feature['p']:.2g}")
+                table.add_row(
+                    feature["feature"],
+                    f"{feature['psi']:.3f}",
+                    ks,
+                    f"{feature['p']:.2g}",
+                    escape(feature.get("what", "")),
+                )
             console.print(table)
     if any(watch["drifting"] for watch in found["versions"].values()):
         raise typer.Exit(1)

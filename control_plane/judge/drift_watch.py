@@ -1,42 +1,53 @@
-"""Compare one version's live rows with its reference in rolling windows; without a reference, learn it from the first rows."""
+"""Compare one version's live rows with its reference, window by window; without a reference, learn it from the first rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from ...models.proof.profile import LEARNED_VALUES, build_profile, weight_of
+from ...models.proof.drift_figures import figures, scores_of
 from ...schemas.payloads.observations import FeatureCounts, Summary
+from ...schemas.payloads.packed import Packed, nothing
 from ...schemas.payloads.profiles import Profile
-from ...stats.drift import FeatureDrift, compare_feature, next_alarm_level
+from ...stats.drift_scores import Floats, Scores
+from ...stats.drift_tests import distances
+from . import reference_learning, stream_variation
 from .deduplication import Deduplicator
+from .reference_learning import Learning
+from .stream_variation import StreamVariation
 
-Counts = list[list[int]]
+# Blocks of a window: their means show how much the rows of a block depend on each other.
+BLOCKS = 8
+# Drift, once found, lasts until the smallest corrected p-value is above this: a reference by the edge of what is allowed does
+# not raise the alarm again and again.
+OVER = 0.1
 
 
 class DriftWatch(BaseModel):
-    """The drift state of a version. The rolling window is `previous` and `half`, the half-window being filled."""
+    """The drift state of a version. The rolling window is two halves, `older` and `newer`; `block` is part of neither yet."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     seen: Deduplicator = Field(default_factory=Deduplicator)
-    names: list[str] = Field(default_factory=list)
-    columns: list[list[float | str | None]] = Field(
-        default_factory=list, description="the first rows, for the reference"
-    )
+    learning: Learning = Field(default_factory=Learning)
     rows: int = 0
-    half: Counts = Field(default_factory=list)
-    half_rows: int = 0
-    previous: Counts = Field(default_factory=list)
-    previous_rows: int = 0
+    block: Packed = Field(default_factory=nothing)
+    block_rows: int = 0
+    newer: Packed = Field(default_factory=nothing)
+    newer_rows: int = 0
+    older: Packed = Field(default_factory=nothing)
+    older_rows: int = 0
     windows: int = 0
-    fresh: bool = Field(default=False, description="whether `previous` is not yet part of a judged window")
+    fresh: bool = Field(default=False, description="whether `older` is not yet part of a judged window")
     level: float = 0.0
     drifting: bool = False
     features: list[dict[str, Any]] = Field(default_factory=list, description="of the last rolling window")
     window_rows: int = 0
+    variation: StreamVariation = Field(default_factory=StreamVariation)
 
 
 class DriftNews(BaseModel):
@@ -44,6 +55,7 @@ class DriftNews(BaseModel):
 
     profile: Profile | None = None
     alarm: list[dict[str, Any]] = Field(default_factory=list)
+    block_ended: bool = Field(default=False, description="whether the stream's variation has changed")
 
 
 def take_in(
@@ -57,95 +69,82 @@ def take_in(
     if found is None or not found.rows or not watch.seen.is_new(summary.worker, summary.epoch, summary.seq):
         return DriftNews()
     if profile is None:
-        return DriftNews(profile=_learn(watch, found, window))
-    if len(found.counts) != len(profile.features):
+        return DriftNews(profile=reference_learning.learn(watch.learning, found, window))
+    if not profile.features or [len(counts) for counts in found.counts] != [one.bins for one in profile.features]:
         return DriftNews()  # the worker does not have the reference yet
-    watch.columns, watch.names = [], []
-    watch.half = _sum(watch.half, found.counts)
-    watch.half_rows += found.rows
-    watch.rows += found.rows
-    if 2 * watch.half_rows < window:
+    _add(watch, found)
+    if BLOCKS * watch.block_rows < window:
         return DriftNews()
-    return DriftNews(alarm=_close_half(watch, profile, alarm))
+    scores = scores_of(profile)
+    _end_block(watch, scores)
+    if 2 * watch.newer_rows < window:
+        return DriftNews(block_ended=True)
+    return DriftNews(alarm=_end_half(watch, profile, scores, alarm), block_ended=True)
 
 
-def _learn(watch: DriftWatch, found: FeatureCounts, window: int) -> Profile | None:
-    if not found.columns or len(found.columns) != len(found.names):
-        return None
-    if watch.names and watch.names != found.names:
-        # A worker saw a long text and sends measures of that column from now on; the other workers will follow.
-        if len(found.names) <= len(watch.names):
-            return None
-        watch.columns = []
-    watch.names = found.names
-    known = watch.columns or [[] for _ in found.names]
-    watch.columns = [[*column, *more] for column, more in zip(known, found.columns, strict=True)]
-    columns = [(name, _array(column)) for name, column in zip(watch.names, watch.columns, strict=True)]
-    if len(watch.columns[0]) < min(window, LEARNED_VALUES // weight_of(columns)):
-        return None
-    profile = build_profile(columns, "live")
-    if profile is None or not found.measured:
-        return profile
-    features = [
-        feature.model_copy(update={"of": found.measured.get(feature.name, feature.of)}) for feature in profile.features
-    ]
-    return profile.model_copy(update={"features": tuple(features)})
+def _add(watch: DriftWatch, found: FeatureCounts) -> None:
+    counts = np.fromiter(chain.from_iterable(found.counts), np.float64)
+    if len(watch.block) != len(counts):  # the first rows on these bins
+        watch.learning = Learning()
+        watch.block, watch.newer, watch.older = np.zeros(len(counts)), np.zeros(len(counts)), nothing()
+        watch.block_rows = watch.newer_rows = watch.older_rows = 0
+        watch.fresh, watch.variation = False, StreamVariation()
+    watch.block = watch.block + counts
+    watch.block_rows += found.rows
+    watch.rows += found.rows
 
 
-def _array(column: Sequence[float | str | None]) -> Any:
-    if any(isinstance(value, str) for value in column):
-        return np.array(column, dtype=object)
-    return np.array([np.nan if value is None else value for value in column], dtype=np.float64)
+def _end_block(watch: DriftWatch, scores: Scores) -> None:
+    stream_variation.add_block(watch.variation, scores, watch.block)
+    watch.newer, watch.newer_rows = watch.newer + watch.block, watch.newer_rows + watch.block_rows
+    watch.block, watch.block_rows = np.zeros(len(watch.block)), 0
 
 
-def _sum(one: Counts, other: Counts) -> Counts:
-    if not one:
-        return [list(feature) for feature in other]
-    return [[a + b for a, b in zip(ours, theirs, strict=True)] for ours, theirs in zip(one, other, strict=True)]
-
-
-def _close_half(watch: DriftWatch, profile: Profile, alarm: float) -> list[dict[str, Any]]:
+def _end_half(watch: DriftWatch, profile: Profile, scores: Scores, alarm: float) -> list[dict[str, Any]]:
     """Compare the rolling window. Every second window shares no rows with the last judged one, and is judged."""
     judged = watch.fresh
     news: list[dict[str, Any]] = []
-    if watch.previous:
-        drifts = compare(profile, _sum(watch.previous, watch.half))
-        watch.window_rows = watch.previous_rows + watch.half_rows
-        watch.features = [asdict(drift) for drift in drifts]
+    if len(watch.older):
+        counts = watch.older + watch.newer
         if judged:
-            news = _judge(watch, drifts, alarm)
+            stream_variation.close_window(watch.variation, scores, counts)
+        watch.window_rows = watch.older_rows + watch.newer_rows
+        z, variance = distances(scores, counts)
+        effects, degrees = stream_variation.design_effects(watch.variation, scores, variance)
+        watch.features = figures(profile, scores, counts, effects, degrees)
+        if judged:
+            news = _judge(watch, alarm)
+            stream_variation.note_window(watch.variation, scores, counts, z, variance)
     watch.fresh = not judged
-    watch.previous, watch.previous_rows = watch.half, watch.half_rows
-    watch.half, watch.half_rows = [], 0
+    watch.older, watch.older_rows = watch.newer, watch.newer_rows
+    watch.newer, watch.newer_rows = np.zeros(len(watch.older)), 0
     return news
 
 
-def _judge(watch: DriftWatch, drifts: list[FeatureDrift], alarm: float) -> list[dict[str, Any]]:
+def _judge(watch: DriftWatch, alarm: float) -> list[dict[str, Any]]:
+    smallest = min(feature["p"] for feature in watch.features)
     watch.windows += 1
-    watch.level = next_alarm_level(watch.level, min(drift.p for drift in drifts))
-    was, watch.drifting = watch.drifting, watch.level >= 1 / alarm
-    if not watch.drifting:
+    watch.level = 1 / smallest
+    was = watch.drifting
+    watch.drifting = smallest <= (OVER if was else alarm)
+    if was or not watch.drifting:
         return []
-    watch.level = 0.0
-    worst = sorted(drifts, key=lambda drift: (drift.p, -drift.psi))
-    named = [drift for drift in worst if drift.p <= 0.05] or worst[:1]
-    return [] if was else [asdict(drift) for drift in named[:5]]
-
-
-def compare(profile: Profile, counts: Counts) -> list[FeatureDrift]:
-    """Return each feature's distance from the reference."""
-    return [
-        compare_feature(feature.name, feature.counts, window, ordered=feature.ordered, features=len(profile.features))
-        for feature, window in zip(profile.features, counts, strict=True)
-    ]
+    worst = sorted(watch.features, key=lambda feature: (feature["p"], -feature["psi"]))
+    return [feature for feature in worst if feature["p"] <= OVER][:5]
 
 
 def histograms(watch: DriftWatch, profile: Profile | None) -> list[tuple[list[int], list[int]]]:
     """Return each feature's counts, for the reference and for the rolling window."""
     if profile is None:
         return []
-    empty = [[0] * len(feature.counts) for feature in profile.features]
+    sizes = [feature.bins for feature in profile.features]
+    live = _sum([counts for counts in (watch.older, watch.newer, watch.block) if len(counts) == sum(sizes)], sum(sizes))
+    begins = np.cumsum([0, *sizes])
     return [
-        (list(feature.counts), [a + b for a, b in zip(old, new, strict=False)])
-        for feature, old, new in zip(profile.features, watch.previous or empty, watch.half or empty, strict=False)
+        (list(feature.counts), live[begin : begin + feature.bins].astype(int).tolist())
+        for feature, begin in zip(profile.features, begins, strict=False)
     ]
+
+
+def _sum(counts: Sequence[Floats], size: int) -> Floats:
+    return np.sum(counts, axis=0) if counts else np.zeros(size)

@@ -18,6 +18,7 @@ from .drift_watch import DriftWatch
 from .evidence import Evidence
 from .experiment_results import results
 from .latency_windows import LatencyBucket, bucket_of, key_of
+from .stream_variation import StreamVariation
 
 ACTOR = "judge"
 COMMAND_LIFE = 60.0
@@ -137,7 +138,8 @@ class Judge:
             watch = self._watch(release.model, spec)
             document[version] = {
                 "reference": {"rows": spec.profile.rows, "source": spec.profile.source} if spec.profile else None,
-                "learned_rows": len(watch.columns[0]) if watch.columns else 0,
+                "learned_rows": watch.learning.rows,
+                "left_out": spec.profile.left_out if spec.profile else {},
                 "rows": watch.rows,
                 "window_rows": watch.window_rows,
                 "windows_judged": watch.windows,
@@ -214,8 +216,17 @@ class Judge:
             self._latency[key] = bucket.model_dump_json()
 
     def _watch(self, model: str, spec: VersionSpec) -> DriftWatch:
+        """Return a version's drift state. How its stream varies is stored by itself: it is larger, and changes less often."""
         held = self._drift.get(f"{model}|{spec.identity}")
-        return DriftWatch.model_validate_json(held) if held else DriftWatch()
+        watch = DriftWatch.model_validate_json(held) if held else DriftWatch()
+        if variation := self._drift.get(f"{model}|{spec.identity}|variation"):
+            watch.variation = StreamVariation.model_validate_json(variation)
+        return watch
+
+    def _store(self, model: str, spec: VersionSpec, watch: DriftWatch, *, varied: bool) -> None:
+        self._drift[f"{model}|{spec.identity}"] = watch.model_dump_json(exclude={"variation"})
+        if varied:
+            self._drift[f"{model}|{spec.identity}|variation"] = watch.variation.model_dump_json()
 
     def _take_in_drift(self, summary: Summary, release: Release, now: float) -> tuple[str, list[Command | Event]]:
         """Return the drifted features as text (empty: none), and the commands and events that follow."""
@@ -240,7 +251,9 @@ class Judge:
                     )
                 )
             if found.alarm:
-                drifted = ", ".join(f"{drift['feature']} (PSI {drift['psi']:.3f})" for drift in found.alarm)
+                drifted = ", ".join(
+                    f"{drift['feature']} ({drift['what']}, PSI {drift['psi']:.3f})" for drift in found.alarm
+                )
                 news.append(
                     DriftDetected(
                         event_id=f"drift.{release.model}.{version}.{spec.identity}.{watch.windows}",
@@ -252,7 +265,7 @@ class Judge:
                         data=DriftData(version=version, features=found.alarm, rows=watch.window_rows),
                     )
                 )
-            self._drift[f"{release.model}|{spec.identity}"] = watch.model_dump_json()
+            self._store(release.model, spec, watch, varied=found.block_ended)
         return drifted, news
 
 

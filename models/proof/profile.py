@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...schemas.payloads.profiles import FeatureProfile, OutputBins, Profile
 from ..values.label_values import label_key
 from ..values.tensors import Tensors
+from .identifiers import why_left_out
 from .measures import Column, category_of, is_text, text_columns, wide_columns
 
 BINS = 20
@@ -60,9 +61,13 @@ def build_profile(
 ) -> Profile | None:
     """Return the profile of reference rows; None if there are no rows or no features."""
     features: list[FeatureProfile] = []
+    left_out: dict[str, str] = {}
     rows = texts = size = 0
     for name, values in columns:
         rows = len(values)
+        if why := why_left_out(values):
+            left_out[name] = why
+            continue
         found = [_numbers(name, values)] if values.dtype.kind not in "OUS" else _strings(name, values)
         if found and found[0].of:
             texts += 1
@@ -71,7 +76,9 @@ def build_profile(
             size += len(feature.model_dump_json())
             if size <= PROFILE_BYTES:
                 features.append(feature)
-    return Profile(rows=rows, features=tuple(features), source=source) if features and rows else None
+    if not rows or not (features or left_out):
+        return None
+    return Profile(rows=rows, features=tuple(features), source=source, left_out=left_out)
 
 
 def _strings(name: str, values: NDArray[Any]) -> list[FeatureProfile]:
@@ -86,8 +93,10 @@ def _strings(name: str, values: NDArray[Any]) -> list[FeatureProfile]:
 def _numbers(name: str, values: NDArray[Any]) -> FeatureProfile:
     known = values.astype(np.float64)
     known = known[np.isfinite(known)]
-    # Edges between quantiles; equal edges, from a frequent value, are merged.
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.array([0.0])
+    # Edges between quantiles; equal edges, from a frequent value, are merged. The first and the last bin are empty: they are
+    # for live values below the smallest and above the largest.
+    ends = [np.nextafter(known.min(), -np.inf), known.max()] if len(known) else [0.0]
+    edges = np.unique([*np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]), *ends] if len(known) else ends)
     feature = FeatureProfile(name=name, kind="number", edges=tuple(edges.tolist()))
     return feature.model_copy(update={"counts": tuple(count_column(feature, values))})
 

@@ -36,13 +36,17 @@ class FeatureProfile(BaseModel):
 
 
 class Profile(BaseModel):
-    """The reference of a version: its features in the order of the columns, and the number of rows."""
+    """The reference of a version: its features in the order of the columns, and the number of rows.
+
+    `left_out`: why a column is not watched, by its name.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     rows: int
     features: tuple[FeatureProfile, ...]
     source: Literal["registration", "live"] = "registration"
+    left_out: dict[str, str] = Field(default_factory=dict, exclude_if=lambda left_out: not left_out)
 
 
 class OutputBins(BaseModel):

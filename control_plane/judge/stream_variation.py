@@ -1,0 +1,118 @@
+"""How much a stream varies by itself while its distribution stays the same, in each score: design effects.
+
+Three scales, of which the largest effect counts:
+
+- within a window: the means of blocks of rows, compared with those of independent rows (batch means). This finds sessions and
+  autocorrelation over fewer rows than a block, in the first window already. A score with few rows in it borrows from its feature.
+- from one window to the next: half the squared difference of their means (von Neumann, "Distribution of the ratio of the mean
+  square successive difference to the variance", 1941), which a slow drift hardly touches.
+- over many windows: how far the windows went from the reference before they came back (a daily wave). What has not come back
+  does not count, so a slow drift does not excuse itself.
+
+Of a step, and of an excursion, no more counts than the largest one before it: what happened once does not hide the next.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...schemas.payloads.packed import Packed, nothing
+from ...stats.drift_scores import Floats, Scores
+
+# Windows over which the estimates are averaged, about.
+MEMORY = 300
+# The estimates begin at a design effect of 1 with this weight, in degrees of freedom and in windows.
+PRIOR = 8.0
+# A quarter of a feature's degrees of freedom, of this many at most, count for each of its scores.
+MOST_OF_FEATURE = 64.0
+SMALLEST = 1e-12
+# A single window's distance counts as at most so many standard deviations.
+FARTHEST = 20.0
+
+
+class StreamVariation(BaseModel):
+    """The sums that the design effects are computed from: nine numbers a score, however long the stream is."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    squares: Packed = Field(default_factory=nothing, description="of the window's blocks: rows times mean squared")
+    blocks: int = 0
+    within: Packed = Field(default_factory=nothing, description="of block means about their window's, times rows")
+    expected: Packed = Field(default_factory=nothing, description="the same, if rows were independent")
+    degrees: float = 0.0
+    last: Packed = Field(default_factory=nothing, description="the mean of the last window")
+    largest_step: Packed = Field(default_factory=nothing)
+    steps: Packed = Field(default_factory=nothing, description="half the squared steps, for independent rows about 1")
+    excursion: Packed = Field(default_factory=nothing, description="squares since the last return, with their sign")
+    largest: Packed = Field(default_factory=nothing, description="the largest excursion that returned")
+    returned: Packed = Field(default_factory=nothing, description="squares of excursions that returned")
+    windows: float = 0.0
+
+
+def add_block(known: StreamVariation, scores: Scores, counts: Floats) -> None:
+    """Add a block of rows, as counts on the bins."""
+    if len(known.within) != len(scores.feature_of):
+        _begin(known, len(scores.feature_of))
+    known.squares = known.squares + scores.sums(counts) ** 2 / np.maximum(scores.rows(counts), 1)
+    known.blocks += 1
+
+
+def _begin(known: StreamVariation, size: int) -> None:
+    for name in ("squares", "within", "expected", "largest_step", "steps", "excursion", "largest", "returned"):
+        setattr(known, name, np.zeros(size))
+    known.last = np.full(size, np.nan)
+    known.blocks, known.degrees, known.windows = 0, 0.0, 0.0
+
+
+def close_window(known: StreamVariation, scores: Scores, window: Floats) -> None:
+    """End a window of which all rows were added as blocks."""
+    rows, sums = np.maximum(scores.rows(window), 1), scores.sums(window)
+    found = np.maximum(known.squares - sums**2 / rows, 0)
+    variance = np.maximum(scores.squares(window) / rows - (sums / rows) ** 2, 0)
+    kept, degrees = 1 - 1 / MEMORY, known.blocks - 1
+    known.within = kept * known.within + found
+    known.expected = kept * known.expected + degrees * variance
+    known.degrees = kept * known.degrees + degrees
+    known.squares, known.blocks = np.zeros(len(found)), 0
+
+
+def design_effects(known: StreamVariation, scores: Scores, variance: Floats) -> tuple[Floats, Floats]:
+    """Return each score's design effect and its degrees of freedom. `variance`: of a row, now."""
+    if len(known.within) != len(variance):
+        return np.ones(len(variance)), np.full(len(variance), PRIOR)
+    of_feature = _of_feature(known, scores)
+    # The more is known of a feature, the more its scores are taken to be like it.
+    prior = PRIOR + np.minimum(known.degrees, MOST_OF_FEATURE) / 4
+    informed = np.minimum(known.expected / np.maximum(variance, SMALLEST), known.degrees)
+    ratio = known.within / np.maximum(known.expected, SMALLEST)
+    within = (prior * of_feature + informed * ratio) / (prior + informed)
+    between = (PRIOR + np.maximum(known.returned, known.steps)) / (PRIOR + known.windows)
+    return np.maximum(1.0, np.maximum(within, between)), prior + informed
+
+
+def _of_feature(known: StreamVariation, scores: Scores) -> Floats:
+    """Return for each score the mean design effect of its feature's bins, at least 1."""
+    of_bin = scores.feature_of[: scores.bins]
+    within, expected = (np.bincount(of_bin, sums[: scores.bins]) for sums in (known.within, known.expected))
+    mean = (PRIOR + known.degrees * within / np.maximum(expected, SMALLEST)) / (PRIOR + known.degrees)
+    found: Floats = np.maximum(1.0, mean)[scores.feature_of]
+    return found
+
+
+def note_window(known: StreamVariation, scores: Scores, window: Floats, z: Floats, variance: Floats) -> None:
+    """Note a judged window: `z` are its distances from the reference, in standard deviations of independent rows."""
+    kept = 1 - 1 / MEMORY
+    rows = scores.rows(window)
+    mean = np.where(rows > 0, scores.sums(window) / np.maximum(rows, 1), np.nan)
+    step = np.nan_to_num((mean - known.last) ** 2 * rows / np.maximum(2 * variance, SMALLEST))
+    step = np.minimum(step, FARTHEST**2)
+    known.steps = kept * known.steps + np.minimum(step, np.maximum(known.largest_step, 1))
+    known.largest_step = np.maximum(step, kept * known.largest_step)
+    known.last = mean
+    back = z * known.excursion < 0
+    energy = np.abs(known.excursion)
+    known.returned = kept * known.returned + np.where(back, np.minimum(energy, known.largest), 0)
+    known.largest = np.where(back, np.maximum(energy, kept * known.largest), kept * known.largest)
+    known.excursion = np.where(back, 0, known.excursion) + np.sign(z) * np.minimum(np.abs(z), FARTHEST) ** 2
+    known.windows = kept * known.windows + 1

@@ -1,0 +1,87 @@
+"""The scores in which a window of rows is compared with the reference: numbers that are averaged over the rows.
+
+Each bin is a score (1 if the row is in it: a category, the missing values, those outside the reference's range), and a number has
+two more, its location and its spread: the first two Legendre polynomials of its rank among the reference rows, each with
+variance 1 there (Neyman, "Smooth test for goodness of fit", 1937). All features' scores are one array: first the bins of all
+features, then all locations, then all spreads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+WHOLE_FEATURE = ("location", "spread")
+
+
+class Scores:
+    """The scores of a reference. `counts` below are the bins of all features one after the other, of shape (bins,)."""
+
+    def __init__(self, reference: Sequence[Sequence[int]], ordered: Sequence[int]) -> None:
+        """`reference`: counts by feature and bin; `ordered`: each feature's number of leading bins in order, 0: categories."""
+        sizes = np.array([len(counts) for counts in reference])
+        self._starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
+        in_order = np.concatenate([np.arange(size) < known for size, known in zip(sizes, ordered, strict=True)])
+        self._feature_of_bin = np.repeat(np.arange(len(sizes)), sizes)
+        self.feature_of = np.concatenate([self._feature_of_bin, *[np.arange(len(sizes))] * len(WHOLE_FEATURE)])
+        counts = np.concatenate([np.asarray(feature, float) for feature in reference])
+        self._weights = _polynomials(counts * in_order, self._starts, self._feature_of_bin) * in_order
+        self.reference = self.sums(counts)
+        self.reference_squares = self.squares(counts)
+        self.reference_rows = self.rows(counts)
+        self.tests = sizes + np.where(np.asarray(ordered) > 0, len(WHOLE_FEATURE), 0)  # by feature
+        # The reference's error in the share of unseen values is larger than its rows say.
+        self.reference_effect = np.ones(len(self.reference))
+        for feature, known in enumerate(ordered):
+            if not known:
+                self._expect_unseen(int(self._starts[feature]), np.asarray(reference[feature]))
+
+    def _expect_unseen(self, start: int, counts: NDArray[Any]) -> None:
+        """Set what the reference says of unseen values.
+
+        The probability that the next row is of a new category is about the share of categories seen once (Good, "The
+        population frequencies of species and the estimation of population parameters", 1953), with a variance of
+        (once + 2 twice) / rows^2 (Esty, "A normal limit law for a nonparametric estimator of the coverage", 1983).
+        """
+        unseen = start + len(counts) - 2
+        once, twice = (int(np.sum(counts[:-2] == times)) for times in (1, 2))
+        self.reference[unseen] += once
+        self.reference_squares[unseen] += once
+        if once:
+            self.reference_effect[unseen] = (once + 2 * twice) / once
+
+    def sums(self, counts: Floats) -> Floats:
+        """Return the sum of each score over the rows."""
+        return np.concatenate([counts, *(np.add.reduceat(counts * weight, self._starts) for weight in self._weights)])
+
+    def squares(self, counts: Floats) -> Floats:
+        """Return the sum of each score's square over the rows."""
+        weighted = (np.add.reduceat(counts * weight**2, self._starts) for weight in self._weights)
+        return np.concatenate([counts, *weighted])
+
+    def rows(self, counts: Floats) -> Floats:
+        """Return the number of rows that each score was counted over."""
+        found: Floats = np.add.reduceat(counts, self._starts)[self.feature_of]
+        return found
+
+    @property
+    def bins(self) -> int:
+        """Number of bins of all features; the scores before this position are bins."""
+        return len(self._feature_of_bin)
+
+    @property
+    def in_feature(self) -> NDArray[np.intp]:
+        """The number of each bin within its feature, of shape (bins,)."""
+        return np.arange(self.bins) - self._starts[self._feature_of_bin]
+
+
+def _polynomials(counts: Floats, starts: NDArray[np.intp], feature_of: NDArray[np.intp]) -> Floats:
+    """Return the polynomials at the middle rank of each bin, of shape (2, bins)."""
+    rows = np.maximum(np.add.reduceat(counts, starts), 1)[feature_of]
+    before = np.cumsum(counts) - counts
+    rank = (before - before[starts][feature_of] + counts / 2) / rows
+    return np.stack([np.sqrt(3) * (2 * rank - 1), np.sqrt(5) * (6 * rank**2 - 6 * rank + 1)])
