@@ -52,13 +52,14 @@ def p_values(scores: Scores, window: Floats, effects: Floats, degrees: Floats) -
         n, m = scores.reference_rows[far], scores.rows(window)[far]
         a, b = scores.reference[far], window[far]
         of_reference = effects[far] * scores.reference_effect[far]
-        tail = _tail(a / of_reference, n / of_reference, b / effects[far], m / effects[far])
-        z[far] = -ndtri(np.clip(tail, SMALLEST_P, 0.5))
+        tail = tail_p(a / of_reference, n / of_reference, b / effects[far], m / effects[far])
+        exact = -ndtri(np.clip(tail, SMALLEST_P, 0.5))
+        z[far] = np.minimum(exact, _clustered(a / n, n / of_reference, b / m, m / effects[far]))
     found: Floats = np.clip(2 * stdtr(degrees, -np.abs(z)), SMALLEST_P, 1)
     return found
 
 
-def _tail(a: Floats, n: Floats, b: Floats, m: Floats) -> Floats:
+def tail_p(a: Floats, n: Floats, b: Floats, m: Floats) -> Floats:
     """Return an upper bound of the hypergeometric tail from `a` of `n` on, if `b` of `m` are in the other sample.
 
     Fisher's exact test, one-sided, away from what is expected (Fisher, "The design of experiments", 1935), with counts that
@@ -79,6 +80,18 @@ def _tail(a: Floats, n: Floats, b: Floats, m: Floats) -> Floats:
     terms = np.where(possible, np.exp(np.minimum(logs, 0)), 0)
     ratio = np.minimum(terms[:, -1] / np.maximum(terms[:, -2], SMALLEST_P), 0.999)
     found: Floats = terms.sum(axis=1) + terms[:, -1] * ratio / (1 - ratio)
+    return found
+
+
+def _clustered(p: Floats, n: Floats, q: Floats, m: Floats) -> Floats:
+    """Return the distance of shares `p` of `n` and `q` of `m` in standard deviations, for rows that come in clusters.
+
+    The arcsine of the root has a variance that does not depend on the share (Anscombe, "The transformation of Poisson, binomial
+    and negative-binomial data", 1948). For rare rows in clusters whose sizes vary as much as their mean (exponentially), its
+    tail is theirs, which is longer than that of clusters of one size.
+    """
+    apart = np.abs(np.arcsin(np.sqrt(np.minimum(p, 1))) - np.arcsin(np.sqrt(np.minimum(q, 1))))
+    found: Floats = 2 * apart / np.sqrt(1 / n + 1 / m)
     return found
 
 

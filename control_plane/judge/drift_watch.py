@@ -95,7 +95,7 @@ def _add(watch: DriftWatch, found: FeatureCounts) -> None:
 
 
 def _end_block(watch: DriftWatch, scores: Scores) -> None:
-    stream_variation.add_block(watch.variation, scores, watch.block)
+    stream_variation.add_block(watch.variation, scores, watch.block, watch.block_rows)
     watch.newer, watch.newer_rows = watch.newer + watch.block, watch.newer_rows + watch.block_rows
     watch.block, watch.block_rows = np.zeros(len(watch.block)), 0
 

@@ -76,7 +76,7 @@ def test_the_first_rows_become_the_reference_and_a_shift_raises_one_event(judge)
     random = np.random.default_rng(0)
     assert judge.take_in(rows_seen(1, random.normal(size=60).tolist()), full(), 0.0) == []
     [command] = judge.take_in(rows_seen(2, random.normal(size=60).tolist()), full(), 0.0)
-    assert (command.kind, command.profile.rows, command.profile.source) == ("set_profile", 120, "live")
+    assert (command.kind, command.profile.rows, command.profile.source) == ("set_profile", 100, "live")
 
     profile = build_profile([("x", random.normal(size=2000))])
     known = full().model_copy(update={"versions": {"1.0.0": spec("1.0.0", profile=profile)}})

@@ -9,7 +9,7 @@ from modelmesh.control_plane.judge.drift_watch import DriftWatch, take_in
 from modelmesh.models.proof.profile import build_profile, columns_of
 from modelmesh.schemas.payloads.observations import SUMMARY_BYTES, Summary, VersionCounts
 from modelmesh.workers.observer import _fitting
-from modelmesh.workers.watched_rows import MAX_BYTES, WatchedRows
+from modelmesh.workers.watched_rows import MAX_BYTES, RAW_VALUES, WatchedRows
 
 random = np.random.default_rng(0)
 WORDS = {
@@ -128,7 +128,17 @@ def test_rows_are_kept_up_to_a_limit_and_the_first_always():
     tabular = WatchedRows()
     for _ in range(50):
         tabular.add({"x": np.zeros((20, 30))})
-    assert tabular.raw(set()).rows == 1000
+    assert tabular._columns()[0][1].shape == (1000,)
+
+
+def test_raw_rows_are_spread_evenly_and_few_enough_for_the_control_process():
+    rows = WatchedRows()
+    for begin in range(0, 1000, 20):
+        rows.add({"x": np.arange(begin, begin + 20, dtype=float)[:, None] + np.zeros((1, 30))})
+    found = rows.raw(set())
+    assert (found.rows, found.rows * 30 <= RAW_VALUES) == (133, True)
+    assert max(np.diff(found.columns[0])) <= 8
+    assert found.columns[0][-1] > 985
 
 
 def test_batches_of_different_shapes_are_kept():
