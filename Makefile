@@ -5,7 +5,7 @@ PACKAGES := access broker cli control_plane gateway models producers recorder re
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-security unit parity lint lock audit docs format bench bench-release bench-judge bench-faults bench-soak bench-cache bench-cost bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
+.PHONY: install demo test test-security unit parity lint lock audit docs format bench bench-release bench-judge bench-drift bench-faults bench-soak bench-cache bench-cost bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
 
 # The versions of requirements-dev.lock, each file by its hash; `make install LOCKED=no` takes what pyproject.toml allows instead.
 LOCKED ?= yes
@@ -86,6 +86,10 @@ bench-release: $(STAMP)
 # The judge over simulated summaries, no broker: false rollbacks and time to detect; TRIALS for each condition.
 bench-judge: $(STAMP)
 	@$(BIN)/python -m benchmarks judge $(TRIALS)
+
+# The drift alarm on simulated streams; SHARE=0.5 for half of the runs.
+bench-drift: $(STAMP)
+	@$(BIN)/python -m benchmarks drift
 
 bench-faults: $(STAMP)
 	@$(BIN)/python -m benchmarks faults $(PARTS)

@@ -13,7 +13,7 @@ with ModelMeshClient() as client:
     client.register_model("tumours-watched", forest, sample=rows[:20], data=rows)
     shifted = rows.copy()
     shifted[:, 0] *= 1.2  # one instrument measures too much
-    for _ in range(10):
+    for _ in range(40):
         client.predict("tumours-watched", shifted)
         time.sleep(0.3)
     time.sleep(2)

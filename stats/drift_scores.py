@@ -9,7 +9,6 @@ features, then all locations, then all spreads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,29 +29,34 @@ class Scores:
         self.feature_of = np.concatenate([self._feature_of_bin, *[np.arange(len(sizes))] * len(WHOLE_FEATURE)])
         counts = np.concatenate([np.asarray(feature, float) for feature in reference])
         self._weights = _polynomials(counts * in_order, self._starts, self._feature_of_bin) * in_order
-        self.reference = self.sums(counts)
-        self.reference_squares = self.squares(counts)
+        self._seen = self.reference = self.sums(counts)
         self.reference_rows = self.rows(counts)
         self.tests = sizes + np.where(np.asarray(ordered) > 0, len(WHOLE_FEATURE), 0)  # by feature
-        # The reference's error in the share of unseen values is larger than its rows say.
-        self.reference_effect = np.ones(len(self.reference))
-        for feature, known in enumerate(ordered):
-            if not known:
-                self._expect_unseen(int(self._starts[feature]), np.asarray(reference[feature]))
+        self._categories = [
+            (int(start), np.asarray(feature[:-2], float))
+            for start, feature, known in zip(self._starts, reference, ordered, strict=True)
+            if not known
+        ]
+        self.reference, _ = self.expected(np.ones(len(self._seen)))
+        self.reference_squares = self.squares(counts) + (self.reference - self._seen)
 
-    def _expect_unseen(self, start: int, counts: NDArray[Any]) -> None:
-        """Set what the reference says of unseen values.
+    def expected(self, effects: Floats) -> tuple[Floats, Floats]:
+        """Return each score's sum over the reference, and a factor on its design effect, with what is expected of unseen values.
 
         The probability that the next row is of a new category is about the share of categories seen once (Good, "The
         population frequencies of species and the estimation of population parameters", 1953), with a variance of
-        (once + 2 twice) / rows^2 (Esty, "A normal limit law for a nonparametric estimator of the coverage", 1983).
+        (once + 2 twice) / rows^2 (Esty, "A normal limit law for a nonparametric estimator of the coverage", 1983). Where rows
+        come in clusters, once means fewer than two clusters. `effects`: design effects, of shape (scores,).
         """
-        unseen = start + len(counts) - 2
-        once, twice = (int(np.sum(counts[:-2] == times)) for times in (1, 2))
-        self.reference[unseen] += once
-        self.reference_squares[unseen] += once
-        if once:
-            self.reference_effect[unseen] = (once + 2 * twice) / once
+        reference, factor = self._seen.copy(), np.ones(len(effects))
+        for start, counts in self._categories:
+            unseen = start + len(counts)
+            times = np.floor(counts / effects[unseen])
+            once, twice = float(counts[(counts > 0) & (times <= 1)].sum()), float(np.sum(times == 2))
+            reference[unseen] += once
+            if once:
+                factor[unseen] = 1 + 2 * twice * effects[unseen] / once
+        return reference, factor
 
     def sums(self, counts: Floats) -> Floats:
         """Return the sum of each score over the rows."""

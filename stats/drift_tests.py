@@ -50,11 +50,15 @@ def p_values(scores: Scores, window: Floats, effects: Floats, degrees: Floats) -
     z[:bins][np.abs(z[:bins]) <= NEAR] = 0
     if len(far):
         n, m = scores.reference_rows[far], scores.rows(window)[far]
-        a, b = scores.reference[far], window[far]
-        of_reference = effects[far] * scores.reference_effect[far]
+        reference, factor = scores.expected(effects)
+        a, b = reference[far], window[far]
+        of_reference = effects[far] * factor[far]
         tail = tail_p(a / of_reference, n / of_reference, b / effects[far], m / effects[far])
         exact = -ndtri(np.clip(tail, SMALLEST_P, 0.5))
-        z[far] = np.minimum(exact, _clustered(a / n, n / of_reference, b / m, m / effects[far]))
+        distance = np.minimum(exact, _clustered(a / n, n / of_reference, b / m, m / effects[far]))
+        # Fewer unseen values than expected are no change.
+        fewer = reference[far] > scores.reference[far]
+        z[far] = np.where(fewer & (b * n <= a * m), 0, distance)
     found: Floats = np.clip(2 * stdtr(degrees, -np.abs(z)), SMALLEST_P, 1)
     return found
 

@@ -103,8 +103,8 @@ def detection(case: Case, share: float) -> dict[str, Any]:
 
 
 def simulate(say: Say) -> dict[str, Any]:
-    """Return the figures of all cases; MODELMESH_BENCH_SHARE of the references and runs (default 1)."""
-    share = float(os.environ.get("MODELMESH_BENCH_SHARE", "1"))
+    """Return the figures of all cases; SHARE of the references and runs (default 1)."""
+    share = float(os.environ.get("SHARE", "1"))
     unchanged, changed = {}, {}
     for case in UNCHANGED:
         found = unchanged[case.name] = false_alarms(case, share)
@@ -112,4 +112,4 @@ def simulate(say: Say) -> dict[str, Any]:
     for case in CHANGED:
         found = changed[case.name] = detection(case, share)
         say(f"{case.name}: found in {found['found']} of {found['runs']}, median {found.get('median')} windows")
-    return {"unchanged": unchanged, "changed": changed}
+    return {"share": share, "unchanged": unchanged, "changed": changed}

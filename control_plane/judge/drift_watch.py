@@ -113,7 +113,8 @@ def _end_half(watch: DriftWatch, profile: Profile, scores: Scores, alarm: float)
         effects, degrees = stream_variation.design_effects(watch.variation, scores, variance)
         watch.features = figures(profile, scores, counts, effects, degrees)
         if judged:
-            news = _judge(watch, alarm)
+            # The first blocks only show how much the stream varies.
+            news = _judge(watch, alarm) if watch.variation.degrees else []
             stream_variation.note_window(watch.variation, scores, counts, z, variance)
     watch.fresh = not judged
     watch.older, watch.older_rows = watch.newer, watch.newer_rows

@@ -4,7 +4,7 @@ Three scales, of which the largest effect counts:
 
 - from one block of rows to the next, eight blocks a window: the squared difference of their means, compared with that of
   independent rows. This finds sessions and autocorrelation over fewer rows than a block, in the first window already. The
-  largest difference of each window is left out, since it may be the change that is looked for. A score has at least the effect
+  largest of eight is left out, since it may be the change that is looked for. A score has at least the effect
   of its feature: a rare bin's own estimate, from few clusters of rows, may be far too small.
 - from one window to the next: the same (von Neumann, "Distribution of the ratio of the mean square
   successive difference to the variance", 1941), which a slow drift hardly touches.
@@ -32,6 +32,8 @@ PRIOR = 8.0
 # A quarter of a feature's degrees of freedom, of this many at most, count for each of its scores.
 MOST_OF_FEATURE = 64.0
 SMALLEST = 1e-12
+# Differences of blocks of which the largest is left out, at least: those of a first window in eight blocks.
+DIFFERENCES = 7
 # Degrees of freedom of a squared difference: neighbours share a block, and the largest is left out.
 EFFICIENCY = 0.6
 # A single window's distance counts as at most so many standard deviations.
@@ -84,13 +86,15 @@ def _begin(known: StreamVariation, size: int) -> None:
 
 
 def close_window(known: StreamVariation, scores: Scores, window: Floats) -> None:
-    """End a window of which all rows were added as blocks."""
+    """Count the differences of blocks up to the end of a window, once there are enough of them (several windows of few blocks)."""
+    if known.differences < DIFFERENCES:
+        return
     rows, sums = np.maximum(scores.rows(window), 1), scores.sums(window)
     variance = np.maximum(scores.squares(window) / rows - (sums / rows) ** 2, 0)
     kept, found = 1 - 1 / MEMORY, known.squares - known.largest_square
     known.within = kept * known.within + found
     known.expected = kept * known.expected + variance * (known.differences - largest_of(known.differences))
-    known.degrees = kept * known.degrees + EFFICIENCY * max(0, known.differences - 1)
+    known.degrees = kept * known.degrees + EFFICIENCY * (known.differences - 1)
     known.squares, known.largest_square = np.zeros(len(found)), np.zeros(len(found))
     known.differences = 0
 

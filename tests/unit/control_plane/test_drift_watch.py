@@ -154,6 +154,20 @@ def test_the_state_is_stored_and_read_without_a_difference_and_is_bounded():
     assert len(watch.model_dump_json()) < 1.1 * size
 
 
+def test_large_summaries_are_judged_once_they_have_shown_how_much_the_stream_varies():
+    random, watch = np.random.default_rng(7), DriftWatch()
+    profile = build_profile(sessions(random, 5000))
+    for number in range(60):
+        counts = FeatureCounts(rows=WINDOW, counts=count_columns(profile, sessions(random, WINDOW)))
+        assert not take_in(watch, summary(counts, number), "1", profile, window=WINDOW, alarm=ALARM).alarm
+        assert (watch.windows > 0) == (number >= 7)
+    assert watch.features[0]["design_effect"] > 5
+    shifted = [(name, values + 2.0) for name, values in sessions(random, 2 * WINDOW)]
+    counts = FeatureCounts(rows=2 * WINDOW, counts=count_columns(profile, shifted))
+    news = [take_in(watch, summary(counts, 60 + n), "1", profile, window=WINDOW, alarm=ALARM).alarm for n in range(2)]
+    assert any(news)
+
+
 def test_other_bins_start_the_window_again():
     random = np.random.default_rng(5)
     one = build_profile(independent(random, 1000))
