@@ -86,7 +86,7 @@ def _begin(known: StreamVariation, size: int) -> None:
 
 
 def close_window(known: StreamVariation, scores: Scores, window: Floats) -> None:
-    """Count the differences of blocks up to the end of a window, once there are enough of them (several windows of few blocks)."""
+    """Count the differences of blocks up to the end of a window, once there are enough of them."""
     if known.differences < DIFFERENCES:
         return
     rows, sums = np.maximum(scores.rows(window), 1), scores.sums(window)
