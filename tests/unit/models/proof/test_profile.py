@@ -43,13 +43,14 @@ def test_categories_have_a_bin_for_the_unseen_and_one_for_the_missing(reference,
 
 def test_quantile_bins_hold_equal_shares():
     profile = build_profile([("x", np.random.default_rng(0).normal(size=2000))])
-    assert profile.features[0].counts[:-1] == tuple([100] * 20)
+    # Values below the smallest, 20 bins, values above the largest.
+    assert profile.features[0].counts[:-1] == (0, *[100] * 20, 0)
 
 
 def test_a_constant_column_has_a_bin_below_and_above():
     [feature] = build_profile([("x", np.full(10, 3.0))]).features
-    assert feature.edges == (3.0,)
-    assert count_rows(build_profile([("x", np.full(10, 3.0))]), {"x": np.array([2.0, 3.0, 4.0])}) == [[2, 1, 0]]
+    assert feature.edges == (np.nextafter(3.0, 0), 3.0)
+    assert count_rows(build_profile([("x", np.full(10, 3.0))]), {"x": np.array([2.0, 3.0, 3.0, 4.0])}) == [[1, 2, 1, 0]]
 
 
 def test_a_matrix_gives_a_feature_a_column_and_a_wide_one_a_few_measures():
