@@ -192,8 +192,8 @@ CHANGED = [
     Case("a constant goes up", constant(3.0), changed=constant(4.0)),
     Case("a constant goes down", constant(3.0), changed=constant(2.0)),
     Case("a constant changes in 2 % of the rows", constant(3.0), changed=constant(2.0, 0.02)),
-    Case("missing 0 to 5 %", missing(0), 1000, changed=missing(0.05)),
-    Case("2 % outside the range", outside(0), 1000, changed=outside(0.02)),
+    Case("missing 0 to 5 %, reference of 1,000", missing(0), 1000, changed=missing(0.05)),
+    Case("2 % outside the range, reference of 1,000", outside(0), 1000, changed=outside(0.02)),
     Case("autocorrelated 0.9, a shift of 1", autocorrelated(0.9), changed=autocorrelated(0.9, shift=1)),
     Case("sessions of 20, a shift of 1", sessions(20), changed=sessions(20, shift=1.0)),
     Case(
