@@ -103,7 +103,7 @@ async def test_a_record_on_which_an_agent_fails_is_dead_lettered_and_the_next_on
         async def send(self, **fields):
             sent.append(fields)
 
-    app._dead_letters = Topic()
+    app._dead_letters, app._must_read = Topic(), False  # there is no Kafka here
 
     async def use(summary):
         if summary.model == "bad":
@@ -135,7 +135,7 @@ async def test_a_malformed_command_is_dead_lettered_with_the_reason(tmp_path):
     async def use(command):
         raise AssertionError("it was read")
 
-    app._dead_letters = Topic()
+    app._dead_letters, app._must_read = Topic(), False  # there is no Kafka here
     for value in (b'{"kind": "nothing"}', b'{"kind": "remove", "issued_at": 0, "expires_at": 1}'):
         message = SimpleNamespace(topic="t", partition=0, offset=1, key=b"m", value=value, headers=[])
         with capture_logs():
