@@ -122,7 +122,7 @@ async def test_a_gateway_whose_metrics_are_broken_answers(monkeypatch):
     app = web.Application(middlewares=[http_middleware(registry, Traces("gateway", "g", 0.0, None), "all")])
     app.router.add_get("/", here)
     monkeypatch.setattr("prometheus_client.Histogram.observe", Raises().observe)
-    monkeypatch.setattr("modelmesh.telemetry.http.log.info", Raises().info)
+    monkeypatch.setattr("modelmesh.telemetry.access_log.log.info", Raises().info)
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/")
         assert (answer.status, await answer.text()) == (200, "here")
