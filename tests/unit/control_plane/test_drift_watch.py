@@ -51,11 +51,15 @@ def users(random, rows):
 
 @pytest.mark.parametrize("stream", [independent, autocorrelated, sessions, users])
 @pytest.mark.parametrize("reference", [100, 1000, 5000])
-def test_a_stream_that_does_not_change_raises_no_alarm(stream, reference):
-    for seed in range(3):
-        random = np.random.default_rng(10 + seed)
+def test_a_stream_that_does_not_change_raises_hardly_any_alarm(stream, reference):
+    """At one alarm in 1,000 windows, three in these 120 have a chance of 1 in 4,000."""
+    alarms = 0
+    for seed in range(8):
+        random = np.random.default_rng(seed)
         found, watch = alarms_of(stream(random, 15 * WINDOW), build_profile(stream(random, reference)))
-        assert (found, watch.windows) == ([], 15)
+        alarms += len(found)
+        assert watch.windows == 15
+    assert alarms <= 2
 
 
 def test_what_a_window_is_made_of_is_said():
