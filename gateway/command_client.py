@@ -49,7 +49,8 @@ class CommandClient:
         self._topic = topics.commands.name
         self._timeout = settings.command_timeout
         self._outbox = outbox
-        self._waiting: dict[str, asyncio.Future[Event]] = {}
+        self._waiting: dict[str, asyncio.Future[Event]] = {}  # by command id
+        self._repeated: dict[str, asyncio.Future[Event]] = {}  # by repeat key
         self._listeners: set[asyncio.Queue[Event]] = set()
         self.recent = RecentEvents()
         self._follower = TopicFollower(
@@ -96,12 +97,14 @@ class CommandClient:
 
         Raises the error with which the command was refused, RequestTooLarge if it is too large for the log, or
         ControlPlaneUnavailable after the timeout. A command that timed out is not executed later, but may have been executed
-        without an answer. Sent again with the same Idempotency-Key it has the same id, and gets the answer of the first.
+        without an answer. Repeated with the same Idempotency-Key and body, it gets the answer of the first if that took effect.
         """
         if key := idempotency_key.get():
-            command = command.model_copy(update={"command_id": _id_of(key, caller.get(), command)})
+            command = command.model_copy(update={"repeat_key": _repeat_key(key, caller.get(), command)})
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._waiting[command.command_id] = future
+        if command.repeat_key:
+            self._repeated[command.repeat_key] = future
         self._outbox.send(
             self._topic, command.model_dump_json().encode(), key=command.model, acknowledged=partial(_refused, future)
         )
@@ -115,6 +118,7 @@ class CommandClient:
             ) from None
         finally:
             self._waiting.pop(command.command_id, None)
+            self._repeated.pop(command.repeat_key, None)
         if event.problem is not None:
             raise from_problem(event.problem)
         return event
@@ -127,12 +131,14 @@ class CommandClient:
                 queue.get_nowait()
             queue.put_nowait(event)
         future = self._waiting.get(event.command_id)
+        if future is None and event.problem is None:  # the answer of an earlier attempt that took effect
+            future = self._repeated.get(event.repeat_key)
         if future is not None and not future.done():
             future.set_result(event)
 
 
-def _id_of(key: str, who: Caller, command: Command) -> str:
-    """Return a command's id for an idempotency key; keys of different callers are different."""
+def _repeat_key(key: str, who: Caller, command: Command) -> str:
+    """Return what all repetitions of a command have in common; keys of different callers are different."""
     parts = "\n".join((who.key, key, command.kind, command.model))
     return blake2b(parts.encode(), digest_size=16).hexdigest()
 

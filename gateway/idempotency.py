@@ -107,7 +107,7 @@ def idempotency_middleware(store: Idempotency, takes_key: Callable[[web.Request]
                 status=earlier.status, body=earlier.body, content_type=earlier.content_type, headers=headers
             )
         stored = None
-        token = idempotency_key.set(key)
+        token = idempotency_key.set(f"{key}\n{fingerprint}")
         try:
             response = await handler(request)
             if isinstance(response, web.Response) and response.status < 400:
@@ -115,8 +115,8 @@ def idempotency_middleware(store: Idempotency, takes_key: Callable[[web.Request]
             return response
         finally:
             idempotency_key.reset(token)
-            # A refused request changed nothing and can be repeated with the same key. One without an answer may have: the
-            # command client repeats its command under the same id.
+            # A refused request changed nothing and can be repeated with the same key. One without an answer may have; its
+            # command then gets the answer of the first (`command_client`).
             with require_database():
                 await store.end(key, stored)
 

@@ -1,4 +1,4 @@
-"""The `Idempotency-Key` of the request that is being handled."""
+"""The `Idempotency-Key` of the request that is being handled, with the request's fingerprint."""
 
 from __future__ import annotations
 

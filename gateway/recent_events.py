@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Collection
 
@@ -36,10 +37,8 @@ class RecentEvents:
         ]
 
 
-def merged(recent: list[EventDocument], stored: list[EventDocument], limit: int) -> list[EventDocument]:
-    """Return the newest `limit` events of both, each once, newest first.
-
-    `stored` is the first page of the history.
-    """
-    both = {event.event_id: event for event in (*recent, *stored)}
-    return sorted(both.values(), key=lambda event: -event.at)[:limit]
+def newer(recent: list[EventDocument], stored: list[EventDocument]) -> list[EventDocument]:
+    """Return the recent events that the history does not have yet; `stored` is its first page, newest first."""
+    known = {event.event_id for event in stored}
+    begin = stored[0].at if stored else -math.inf
+    return [event for event in recent if event.event_id not in known and event.at >= begin]

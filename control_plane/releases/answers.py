@@ -16,6 +16,7 @@ class AnswerFields(TypedDict):
     at: float
     generation: int
     command_id: str
+    repeat_key: str
     actor: str
 
 
@@ -45,6 +46,7 @@ def answer_fields(command: CommandBase, generation: int, now: float) -> AnswerFi
         "at": now,
         "generation": generation,
         "command_id": command.command_id,
+        "repeat_key": command.repeat_key,
         "actor": command.actor,
     }
 

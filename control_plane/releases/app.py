@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import faust
 import orjson
 import structlog
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
 from pydantic import ValidationError
 
 from ...broker.kafka.dead_letter_writer import headers_of, letter_of
@@ -28,7 +29,7 @@ from ..judge.judge import Judge
 from .bounded_table import BoundedTable
 from .machine import step
 from .state import ReleaseState
-from .written import Written, adopt, ahead_of, read_written
+from .written import read_written, taken_over
 
 log = structlog.get_logger(__name__)
 PUBLISH_INTERVAL = 0.5
@@ -50,7 +51,7 @@ class ReleasesApp:
     """
 
     def __init__(self, settings: ControlSettings) -> None:
-        topics = settings.topics()
+        self._topics = topics = settings.topics()
         self.app = _make_app(settings)
         self._max_letter_bytes = settings.max_body_bytes
         self.dead_letter_count = 0
@@ -71,7 +72,8 @@ class ReleasesApp:
         self._latency_due: dict[str, float] = {}
         self._parsed: dict[str, tuple[str, ReleaseState]] = {}
         self._written = partial(read_written, settings)
-        self._ahead: dict[str, Written] = {}  # the records on `deployments` that the table is behind, by model
+        self._ahead: dict[str, ReleaseState] = {}  # of the models whose table is behind `deployments`
+        self._partitions: frozenset[int] = frozenset()  # of the commands
         self._must_read, self._reading = True, asyncio.Lock()
         self.app.on_partitions_assigned.connect(self._assigned)
         self.app.agent(self._commands, name="carry_out")(self._run_commands)
@@ -89,13 +91,17 @@ class ReleasesApp:
         state = self._state(command.model)
         after, event = step(state, command, time.time())
         key, answer = command.model.encode(), event.model_dump_json().encode()
-        # This record decides whether the command has taken effect; see `written`.
-        if after.release != state.release:
-            value = after.release.model_dump_json().encode() if after.release is not None else None
-            await (await self._deployments.send(key=key, value=value, headers={ANSWER: answer}))
-        if after.release is None and event.kind == "release.removed":
-            await self._forget(command.model)
-        await (await self._events.send(key=key, value=answer))
+        try:
+            # This record decides whether the command has taken effect; see `written`.
+            if after.release != state.release:
+                value = after.release.model_dump_json().encode() if after.release is not None else None
+                await (await self._deployments.send(key=key, value=value, headers={ANSWER: answer}))
+            if after.release is None and event.kind == "release.removed":
+                await self._forget(command.model)
+            await (await self._events.send(key=key, value=answer))
+        except Exception:
+            self._must_read = True  # what has been written is not known
+            raise
         self._releases[command.model] = after.model_dump_json()
         self._ahead.pop(command.model, None)
         self._changed.add(command.model)
@@ -179,27 +185,31 @@ class ReleasesApp:
 
     def _state(self, model: str) -> ReleaseState:
         """Return a model's state: the table's or, where the table is behind, that on `deployments`."""
-        state = self._table_state(model)
-        written = self._ahead.get(model)
-        return adopt(state, written) if written is not None else state
+        return self._ahead.get(model) or self._table_state(model)
 
-    def _assigned(self, *_: Any, **__: Any) -> None:
+    def _assigned(self, _: object, assigned: Collection[Any], **__: Any) -> None:
+        topic = self._topics.commands.name
+        self._partitions = frozenset(one.partition for one in assigned if one.topic == topic)
         self._must_read = True
 
+    def _is_mine(self, model: str) -> bool:
+        """Whether this control plane has the model's key; by the producers' partitioner."""
+        partitions = list(range(self._topics.commands.partitions))
+        return DefaultPartitioner()(model.encode(), partitions, partitions) in self._partitions
+
     async def _read_written(self) -> None:
-        """After keys were assigned: read what is on `deployments` before anything else is done."""
+        """After keys were assigned, or a write failed: read what is on `deployments` before anything else is done."""
         async with self._reading:
             while self._must_read:
+                self._must_read = False
                 try:
                     written = await self._written()
                 except KafkaError as error:
+                    self._must_read = True
                     log.warning("deployments.waiting", error=str(error)[:300])
                     await asyncio.sleep(1.0)
                     continue
-                self._must_read = False
-                self._ahead = ahead_of({model: self._table_state(model) for model in written}, written)
-                for model, record in self._ahead.items():
-                    log.warning("release.taken_over", model=model, generation=record.generation)
+                self._ahead = taken_over(written, self._table_state, self._is_mine)
 
     async def _process(
         self, what: str, read: Callable[[bytes], Read], message: Any, use: Callable[[Read], Awaitable[None]]

@@ -44,10 +44,11 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
     """Return the next state and the event that answers the command.
 
     Idempotent: a command that is delivered again after a crash gets the same answer without a second change. A refused command
-    changes nothing; its event carries the problem. If its author issues it again later, it is tried again.
+    changes nothing; its event carries the problem. A command that its author repeats under the same key gets the answer of the
+    one that took effect; refused ones are tried again.
     """
-    earlier = state.answer_to(command.command_id)
-    if earlier is not None and (earlier.problem is None or command.issued_at <= earlier.at):
+    earlier = state.answer_to(command.command_id) or state.effect_of(command.repeat_key, command.issued_at)
+    if earlier is not None:
         return state, earlier
     try:
         _check(state, command, now)

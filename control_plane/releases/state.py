@@ -12,6 +12,8 @@ from ...schemas.payloads.releases import Release
 REMEMBERED_COMMANDS = 100
 # The answers and the release share one value of the table, which must fit a record.
 REMEMBERED_BYTES = 500_000
+# As long as an Idempotency-Key counts.
+REPEAT_SECONDS = 86_400.0
 
 
 class ReleaseState(BaseModel):
@@ -36,6 +38,19 @@ class ReleaseState(BaseModel):
         """Return the event that answered a command, if it is still stored."""
         return next((event for event in self.answered if event.command_id == command_id), None)
 
+    def effect_of(self, repeat_key: str, issued_at: float) -> Event | None:
+        """Return the event of the command with this key that took effect within a day before `issued_at`, if it is stored."""
+        if not repeat_key:
+            return None
+        return next(
+            (
+                event
+                for event in self.answered
+                if event.repeat_key == repeat_key and event.problem is None and issued_at - event.at <= REPEAT_SECONDS
+            ),
+            None,
+        )
+
 
 class Outcome(NamedTuple):
     """The result of a transition: the next release, or None, and the event that answers the command."""
@@ -48,8 +63,7 @@ def remember(state: ReleaseState, event: Event) -> ReleaseState:
     """Return the state with one more answer, and as many earlier ones as the limits allow."""
     kept: list[Event] = []
     remaining = REMEMBERED_BYTES
-    others = [known for known in state.answered if known.command_id != event.command_id]
-    for known in (event, *reversed(others[-REMEMBERED_COMMANDS + 1 :])):
+    for known in (event, *reversed(state.answered[-REMEMBERED_COMMANDS + 1 :])):
         remaining -= len(known.model_dump_json())
         if remaining < 0 and kept:
             break

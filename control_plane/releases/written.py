@@ -7,7 +7,7 @@ records are read again, and a table that is behind takes over the release with i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import structlog
@@ -44,15 +44,19 @@ class Written(NamedTuple):
 
 def adopt(state: ReleaseState, written: Written) -> ReleaseState:
     """Return the state after the written record; `state` itself if it is not behind."""
-    answer = written.answer
-    is_known = answer is None or state.answer_to(answer.command_id) is not None
-    if written.release == state.release and is_known:
+    answer, release = written.answer, written.release
+    if answer is not None:
+        # Not every command raises the generation. A table that knows the last answer has that command's effect.
+        behind = state.answer_to(answer.command_id) is None and written.generation >= state.generation
+    elif release is not None:
+        behind = written.generation > state.generation
+    else:
+        behind = state.release is not None
+    if not behind:
         return state
-    if written.generation < state.generation and (written.release is not None or answer is not None):
-        return state  # an older record, of a log that was restored
     removed_at = max(written.generation, state.generation)
-    adopted = state.model_copy(update={"release": written.release, "removed_at": removed_at})
-    return adopted if is_known or answer is None else remember(adopted, answer)
+    adopted = state.model_copy(update={"release": release, "removed_at": removed_at})
+    return remember(adopted, answer) if answer is not None else adopted
 
 
 def last_written(records: Iterable[ConsumerRecord]) -> dict[str, Written]:
@@ -69,13 +73,23 @@ def last_written(records: Iterable[ConsumerRecord]) -> dict[str, Written]:
     return found
 
 
-def ahead_of(states: Mapping[str, ReleaseState], written: Mapping[str, Written]) -> dict[str, Written]:
-    """Return the records that the tables' states are behind."""
-    return {
-        model: record
-        for model, record in written.items()
-        if adopt(state := states.get(model, ReleaseState()), record) is not state
-    }
+def taken_over(
+    written: Mapping[str, Written], state_of: Callable[[str], ReleaseState], is_mine: Callable[[str], bool]
+) -> dict[str, ReleaseState]:
+    """Return the states of the models whose table is behind the log. A table that cannot be read is left as it is."""
+    found: dict[str, ReleaseState] = {}
+    for model, record in written.items():
+        if not is_mine(model):
+            continue
+        try:
+            state = state_of(model)
+        except ValidationError as error:
+            log.warning("release.unreadable", model=model, error=str(error)[:200])
+            continue
+        if (adopted := adopt(state, record)) is not state:
+            log.warning("release.taken_over", model=model, generation=adopted.generation)
+            found[model] = adopted
+    return found
 
 
 async def read_written(settings: MeshSettings) -> dict[str, Written]:

@@ -46,7 +46,8 @@ from ...schemas.trial_id import TrialId
 from ...telemetry.http import json_response
 from ..command_client import CommandFields
 from ..deployer import Deployer
-from ..recent_events import RecentEvents, merged
+from ..idempotency_key import idempotency_key
+from ..recent_events import RecentEvents, newer
 from ..route import Route
 from .route_tools import PAGING, answer, paging, parse_id, read_json
 from .row_documents import event_document, experiment_document
@@ -102,10 +103,9 @@ class ReleaseRoutes:
         page, per_page = paging(request)
         models = caller.get().models_to_list(request.query.get("model"))
         rows, total = await self._registry.history(models, page=page, per_page=per_page)
-        events = list(map(event_document, rows))
-        if page == 1:
-            events = merged(self._recent.select(models), events, per_page)
-        return answer(HistoryPage(events=events, page=page, per_page=per_page, total=max(total, len(events))))
+        stored = list(map(event_document, rows))
+        added = newer(self._recent.select(models), stored) if page == 1 else []
+        return answer(HistoryPage(events=added + stored, page=page, per_page=per_page, total=total + len(added)))
 
     async def start_canary(self, request: web.Request) -> web.Response:
         """Start a canary: send a share of the requests to a candidate and judge it."""
@@ -153,12 +153,12 @@ class ReleaseRoutes:
 
     async def promote(self, request: web.Request) -> web.Response:
         """Promote a canary: send all requests to the candidate."""
-        fields, trial = await self._trial_fields(request, "canary", await self._change(request))
+        fields, trial = await self._trial_fields(request, "canary")
         return await self._execute(Promote(**fields, trial=trial), 200)
 
     async def rollback(self, request: web.Request) -> web.Response:
         """Roll a canary back: send all requests to the stable version."""
-        fields, trial = await self._trial_fields(request, "canary", await self._change(request))
+        fields, trial = await self._trial_fields(request, "canary")
         return await self._execute(Rollback(**fields, trial=trial), 200)
 
     async def start_shadow(self, request: web.Request) -> web.Response:
@@ -175,7 +175,7 @@ class ReleaseRoutes:
 
     async def stop_shadow(self, request: web.Request) -> web.Response:
         """Stop a shadow."""
-        fields, trial = await self._trial_fields(request, "shadow", await self._change(request))
+        fields, trial = await self._trial_fields(request, "shadow")
         return await self._execute(StopShadow(**fields, trial=trial), 200)
 
     async def start_experiment(self, request: web.Request) -> web.Response:
@@ -210,16 +210,15 @@ class ReleaseRoutes:
             return answer(document)
         if row is None:
             raise NotFound(f"there is no experiment {request.match_info['id'][:80]!r}", field="id")
-        # From the history, which may lag a little.
         return answer(experiment_document(row, row.results))
 
     async def stop_experiment(self, request: web.Request) -> web.Response:
         """End an experiment; the winner goes live."""
         body: StopExperimentRequest = parse(StopExperimentRequest, await read_json(request))
-        release = self._running(request, "ab")
-        statistics = self._statistics.of_trial(release, "release")
-        results = statistics["results"] if statistics else {}
         fields, trial = await self._trial_fields(request, "ab", body)
+        release = self._releases.releases.get(fields["model"])
+        statistics = self._statistics.of_trial(release, "release") if release is not None else None
+        results = (statistics or {}).get("results", {})
         return await self._execute(StopExperiment(**fields, trial=trial, winner=body.winner, evidence=results), 200)
 
     routes = (
@@ -261,10 +260,6 @@ class ReleaseRoutes:
         caller.get().check_model(check_model_name(model))
         return spec_of(await self._registry.version(model, version))
 
-    async def _change(self, request: web.Request) -> ChangeRequest:
-        body: ChangeRequest = parse(ChangeRequest, await read_json(request) if request.can_read_body else {})
-        return body
-
     def _running(self, request: web.Request, strategy: Strategy) -> Release:
         name, trial = parse_id(request)
         release = self._releases.releases.get(name)
@@ -281,9 +276,15 @@ class ReleaseRoutes:
         )
 
     async def _trial_fields(
-        self, request: web.Request, strategy: Strategy, body: ChangeRequest
+        self, request: web.Request, strategy: Strategy, body: ChangeRequest | None = None
     ) -> tuple[CommandFields, int]:
         """Return the fields of a command on the running trial of the path's id, and the trial's number. Raises NotFound."""
+        if body is None:
+            body = parse(ChangeRequest, await read_json(request) if request.can_read_body else {})
+        name, trial = parse_id(request)
+        if trial is not None and idempotency_key.get() and name in self._releases.releases:
+            # It may be over since the first request with this key: the control plane knows that one's answer.
+            return await self._fields(name, body), trial.number
         release = self._running(request, strategy)
         return await self._fields(release.model, body), release.trial
 

@@ -149,7 +149,7 @@ class EventDocument(Document):
     @classmethod
     def of(cls, event: Event) -> EventDocument:
         """Return an event as a document."""
-        return cls.model_validate(event.model_dump(mode="json"))
+        return cls.model_validate(event.model_dump(mode="json", exclude={"repeat_key"}))
 
 
 class DeploymentDocument(Document):

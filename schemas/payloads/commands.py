@@ -23,6 +23,7 @@ class CommandBase(BaseModel):
     kind: str
     model: str
     command_id: str = Field(default_factory=lambda: uuid4().hex)
+    repeat_key: str = Field(default="", description="the same in all repetitions of a request with an Idempotency-Key")
     based_on: int | None = None
     actor: str = ""
     source: str = Field(default="", description="the address that it came from")

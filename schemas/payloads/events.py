@@ -35,7 +35,7 @@ Data = TypeVar("Data", bound=EventData)
 
 
 class EventOf(BaseModel, Generic[Data]):
-    """An event. `command_id` is the command that it answers; `problem` is the reason of a refusal."""
+    """An event. It answers the command with `command_id` and `repeat_key`; `problem` is the reason of a refusal."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,6 +49,7 @@ class EventOf(BaseModel, Generic[Data]):
     summary: str = ""
     data: Data
     problem: dict[str, Any] | None = None
+    repeat_key: str = ""
 
 
 class ReleaseDeployed(EventOf[DeployedData]):

@@ -52,14 +52,26 @@ def test_an_expired_command_is_not_applied():
     assert (event.kind, event.problem["status"]) == ("command.refused", 503)
 
 
-def test_a_refused_command_that_is_issued_again_is_tried_again():
-    state, refused = step(ReleaseState(), deploy("1.0.0", 5, "a"), now=1.0)
-    assert step(state, deploy("1.0.0", 5, "a"), now=2.0) == (state, refused)  # delivered again after a crash
-    late, expired = step(ReleaseState(), deploy("1.0.0", command_id="a", expires_at=0.5), now=1.0)
-    assert expired.problem["status"] == 503
-    again = deploy("1.0.0", command_id="a").model_copy(update={"issued_at": 3.0, "expires_at": 8.0})
-    after, event = step(late, again, now=4.0)
-    assert (event.kind, after.answer_to("a"), len(after.answered)) == ("release.deployed", event, 1)
+def repeated(one, command_id, issued_at):
+    return one.model_copy(
+        update={"command_id": command_id, "repeat_key": "k", "issued_at": issued_at, "expires_at": issued_at + 5}
+    )
+
+
+def test_a_repeated_command_gets_the_answer_of_the_one_that_took_effect():
+    state, first = step(ReleaseState(), repeated(deploy("1.0.0", 0), "a", 1.0), now=1.0)
+    assert step(state, repeated(deploy("1.0.0", 0), "b", 7.0), now=7.0) == (state, first)
+    day_later, again = step(state, repeated(deploy("1.0.0"), "c", 90_000.0), now=90_000.0)
+    assert (day_later.generation, again.command_id) == (2, "c")
+
+
+def test_a_refused_command_is_tried_again_when_it_is_repeated_and_not_when_it_is_delivered_again():
+    early = repeated(deploy("1.0.0", 5), "a", 1.0)
+    state, refused = step(ReleaseState(), early, now=1.0)
+    assert refused.problem["status"] == 409
+    assert step(state, early, now=2.0) == (state, refused)
+    after, event = step(state, repeated(deploy("1.0.0", 0), "b", 3.0), now=3.0)
+    assert (event.kind, event.command_id, after.answer_to("a")) == ("release.deployed", "b", refused)
 
 
 def test_a_model_that_is_created_again_continues_the_trial_numbers():

@@ -42,6 +42,7 @@ class Process:
         self.table = dict(changelog)  # what is set here is in the changelog only once `flush` was reached
         self.app = app
         app._releases, app._parsed, app._ahead, app._must_read = self.table, {}, {}, True
+        app._partitions = frozenset(range(1000))
         for name in ("_deployments", "_events", "_statistics"):
             setattr(app, name, SimpleNamespace(send=self.sender(name)))
         app._written = self.written
@@ -56,7 +57,7 @@ class Process:
     def sender(self, topic):
         async def send(*, key, value, headers=None):
             self.point()
-            record = SimpleNamespace(key=key, value=value, headers=list((headers or {}).items()), offset=0)
+            record = SimpleNamespace(key=key, value=value, headers=list(dict(headers or {}).items()), offset=0)
             self.topics.setdefault(topic, []).append(record)
             self.point()
             sent = asyncio.get_running_loop().create_future()
@@ -128,6 +129,27 @@ async def test_a_command_is_all_or_nothing(app, what, late):
         if finished:
             return
     pytest.fail("the command has more points than were tried")
+
+
+async def test_a_write_that_fails_is_looked_up_before_the_next_command(app):
+    """The broker has the release, the process has an error: it lives on, with a table that is behind."""
+    topics, changelog = {}, {}
+    process = Process(app, topics, changelog)
+    await process.run(BEFORE[0])
+    fails, send = [True], app._events.send
+
+    async def send_or_fail(**fields):
+        if fails:
+            fails.clear()
+            raise OSError("the broker is away")
+        return await send(**fields)
+
+    app._events.send = send_or_fail
+    app._dead_letters = SimpleNamespace(send=process.sender("_dead_letters"))
+    await process.run(BEFORE[1])
+    assert last_written(topics["_deployments"])["m"].release.strategy == "canary"
+    await process.run(command("rollback", "next", reason="r", based_on=2))
+    assert read_event(topics["_events"][-1].value).kind == "canary.rolled_back"
 
 
 def test_a_table_that_is_not_behind_stays_as_it_is():

@@ -7,7 +7,7 @@ from modelmesh.control_plane.releases.machine import step
 from modelmesh.control_plane.releases.state import ReleaseState
 from modelmesh.gateway import recent_events
 from modelmesh.gateway.api.releases import ReleaseRoutes
-from modelmesh.gateway.recent_events import RecentEvents, merged
+from modelmesh.gateway.recent_events import RecentEvents, newer
 from modelmesh.gateway.route import RouteTable
 from modelmesh.schemas.documents.releases import EventDocument
 
@@ -56,9 +56,11 @@ async def test_an_ended_canary_is_shown_before_the_history_has_it(http, name):
     assert [event["kind"] for event in found["events"]] == ["canary.promoted"]
 
 
-def test_the_first_page_has_each_event_once_and_the_newest_first():
-    events = [EventDocument.of(event) for event in story()]
-    assert [event.at for event in merged(events[1:], [events[1], events[0]], 2)] == [2.0, 1.0]
+def test_what_the_history_lacks_is_added_once():
+    events = [EventDocument.of(event) for event in story()]  # oldest first
+    assert [event.at for event in newer(events[::-1], events[1::-1])] == [2.0]
+    assert newer(events[:1], events[:0:-1]) == []  # on a later page of the history
+    assert newer(events, []) == events
 
 
 def test_the_events_that_are_kept_have_a_limit_in_bytes(monkeypatch):
