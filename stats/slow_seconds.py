@@ -12,8 +12,9 @@ If the candidate is no slower:
 
 - `single` bets that seconds in which only the candidate is slow are more frequent than those in which only stable is.
   It assumes that either is equally likely. After such a second RUN - 1 seconds do not count: they may be the same stall.
-- `lasting` bets that once only the candidate has been slow for RUN seconds (each other second takes one back), it stays so. It
-  assumes that then an equal candidate alone is slow for another second with a probability of at most GOES_ON.
+- `lasting` bets that once only the candidate has been slow for RUN seconds (each other second takes one back), it stays so, and
+  goes on while it has gained. It assumes that then an equal candidate alone is slow for another second with a probability of at
+  most GOES_ON.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def next_bucket(
     if not counts:
         return before._replace(run=run, skip=rest)
     lasting, single = before.lasting, before.single
-    if before.run >= RUN:
+    # Until what was gained is lost again: a stall that ended must not be held against the candidate for ever.
+    if before.run >= RUN or before.lasting > 0:
         lasting += math.log(_ENDED + (_LASTS - _ENDED) * only_candidate)
     if not before.skip:
         gain = only_candidate - only_stable

@@ -83,7 +83,7 @@ def decide(evidence: Evidence, canary: RunningCanary, now: float) -> Decision:
         return Hold(f"{stage.percentage:g} % holds for {stage.hold_seconds:g} s")
     if in_step < plan.rules.min_requests:
         return Hold(f"{in_step} of {plan.rules.min_requests} requests in this step")
-    worst = max(evidence.errors.log, *(tail.log for tail in evidence.latency.tails.values()))
+    worst = max(evidence.errors.suspicion, *(tail.log for tail in evidence.latency.tails.values()))
     if worst > SUSPICIOUS:
         return Hold(f"evidence against it stands at {math.exp(worst):.1f} to 1: it gets no more for now")
     if (unknown := _not_within_margin(evidence, canary)) is not None:
@@ -139,19 +139,18 @@ def _not_within_margin(evidence: Evidence, canary: RunningCanary) -> str | None:
     margin = canary.plan.rules.failure_margin
     if margin is None:
         return None
-    ours = evidence.totals.get(canary.candidate, VersionCounts())
-    theirs = evidence.totals.get(canary.stable, VersionCounts())
+    # Of the present step: with another share, an hour that was bad for both would weigh on one.
+    (failed, requests), (stable_failed, stable_requests) = map(evidence.of_step, (canary.candidate, canary.stable))
     confidence = 2 * STEP_CONFIDENCE - 1
-    if theirs.requests:
-        failed, requests = (theirs.failed, ours.failed), (theirs.requests, ours.requests)
-        _, most = difference_interval(failed, requests, confidence)
+    if stable_requests:
+        _, most = difference_interval((stable_failed, failed), (stable_requests, requests), confidence)
     else:
-        _, most = wilson(ours.failed, ours.requests, confidence)
+        _, most = wilson(failed, requests, confidence)
     if most < margin:
         return None
     return (
-        f"not enough evidence yet for a step: after {ours.requests} requests its failure rate may be up to {most:.1%} above "
-        f"stable's, and the margin is {margin:.1%}"
+        f"not enough evidence yet for a step: after {requests} requests in this one its failure rate may be up to {most:.1%} "
+        f"above stable's, and the margin is {margin:.1%}"
     )
 
 

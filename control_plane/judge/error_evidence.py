@@ -58,16 +58,13 @@ class FailingKeys(BaseModel):
     def add(self, candidate: set[int], stable: set[int], share: float, at: float) -> None:
         """Count each key's first failure in the window, the candidate's share of the keys being `share`."""
         # Where keys of both arms have one hash, which came first is unknown: it counts for neither.
-        new = (candidate ^ stable) - set(self.counted)
-        if not new or not 0 < share < 1:
+        failed = candidate ^ stable
+        if not failed or not 0 < share < 1:
             return
-        if (
-            not self.windows.number
-            or at - self.began_at >= KEYS_WINDOW_SECONDS
-            or len(self.counted) >= KEYS_WINDOW_UNITS
-        ):
+        over = at - self.began_at >= KEYS_WINDOW_SECONDS or len(self.counted) >= KEYS_WINDOW_UNITS
+        if not self.windows.number or over:
             self.windows, self.began_at, self.counted = with_window(self.windows), at, []
-            new = candidate ^ stable
+        new = failed - set(self.counted)
         for unit in sorted(new):
             self.windows = next_key(self.windows, of_candidate=unit in candidate, share=share)
         self.candidate += len(new & candidate)
@@ -102,6 +99,11 @@ class ErrorEvidence(BaseModel):
     def log(self) -> float:
         """The log evidence. Both parts are test martingales on different requests, and so is their product."""
         return two_sample.log_evidence(self.logs) + evidence_of_keys(self.keys.windows)
+
+    @property
+    def suspicion(self) -> float:
+        """The log evidence without that of windows which have ended: it may fall again."""
+        return two_sample.log_evidence(self.logs) + evidence_of_keys(self.keys.windows._replace(ended=0.0))
 
     @property
     def unit(self) -> str:

@@ -44,7 +44,15 @@ class Evidence(BaseModel):
     )
     step: int = 0
     in_step: int = Field(default=0, description="the candidate's requests in the present step")
+    before_step: dict[str, tuple[int, int]] = Field(
+        default_factory=dict, description="failures and requests of each version before the present step"
+    )
     warned: list[str] = Field(default_factory=list)
+
+    def of_step(self, version: str) -> tuple[int, int]:
+        """Return a version's failures and requests in the present step."""
+        counts, before = self.totals.get(version, VersionCounts()), self.before_step.get(version, (0, 0))
+        return counts.failed - before[0], counts.requests - before[1]
 
     @property
     def outputs_log(self) -> float:
@@ -99,6 +107,7 @@ def _compare(evidence: Evidence, summary: Summary, canary: RunningCanary) -> Non
     _compare_outputs(evidence, candidate, stable)
     if evidence.step != plan.step:
         evidence.step, evidence.in_step = plan.step, 0
+        evidence.before_step = {name: (counts.failed, counts.requests) for name, counts in evidence.totals.items()}
     evidence.in_step += candidate.requests
     second = int(summary.at)
     evidence.recent.append((second, candidate.requests, candidate.failed - candidate.shared))

@@ -242,7 +242,9 @@ class Judge:
                 news.append(
                     SetProfile(
                         model=release.model,
-                        command_id=f"judge.{release.model}.{version}.{spec.identity}.profile",
+                        # One that was refused or has expired is tried again, when a reference has been learned again.
+                        command_id=f"judge.{release.model}.{version}.{spec.identity}.profile.{summary.epoch}.{summary.seq}",
+                        repeat_key=f"judge.{release.model}.{version}.{spec.identity}.profile",
                         version=spec,
                         profile=found.profile,
                         actor=ACTOR,

@@ -1,7 +1,7 @@
 """Evidence that the candidate is slower than stable, side by side in the same seconds.
 
-Summaries of a second are pooled into a bucket, over all workers. Where requests have routing keys, a key counts once in it. A
-bucket closes with the first summary of a later second, once both arms have enough requests; what arrives late joins the open
+Summaries of a second are pooled into a bucket, over all workers. Where most requests have routing keys, a key counts once in
+it. A bucket closes with a later second's first summary, once both arms have enough requests; what arrives late joins the open
 bucket, with both arms' counts, so that nothing is lost and only one bucket is kept. Limits come from stable's last ten to
 twenty seconds before the bucket, never from all of its history. See `stats.slow_seconds` for the test.
 """
@@ -93,17 +93,18 @@ class TailEvidence(BaseModel):
 
 
 class Arm(BaseModel):
-    """One version in the open bucket: a log histogram of requests without routing key, and a bin by key's hash."""
+    """One version in the open bucket: a log histogram of its requests, how many have a routing key, and a bin by key's hash."""
 
     bins: Bins = Field(default_factory=dict)
+    keyed: int = 0
     by_key: dict[int, int] = Field(default_factory=dict)
 
     def add(self, counts: VersionCounts | None) -> None:
-        """Add a summary's counts. Where some requests have keys, those without are left out."""
-        if counts is not None and counts.keyed:
-            self.by_key = counts.keyed_latency | self.by_key
-        elif counts is not None:
+        """Add a summary's counts."""
+        if counts is not None:
             merge_bins(self.bins, counts.latency)
+            self.keyed += counts.keyed
+            self.by_key = counts.keyed_latency | self.by_key
 
     def judged(self, keyed: bool) -> Bins:
         """Return the latencies to compare."""
@@ -111,11 +112,15 @@ class Arm(BaseModel):
 
 
 class LatencyEvidence(BaseModel):
-    """The open bucket, the recent latencies, and the evidence by percentile."""
+    """The open bucket, the recent latencies, and the evidence by percentile.
 
-    first_at: float | None = Field(default=None, description="the candidate's first request")
-    opened_at: float = 0.0
-    second: int | None = Field(default=None, description="the newest in the open bucket")
+    Workers' clocks may differ, so a bucket is measured by the clock of one worker, and time is the sum of the buckets.
+    """
+
+    clock: float = Field(default=0.0, description="seconds of the buckets that have closed")
+    first_clock: float | None = Field(default=None, description="of the bucket with the candidate's first request")
+    owner: str = Field(default="", description="the worker that opened the bucket")
+    opened: dict[str, int] = Field(default_factory=dict, description="each worker's first second in the bucket")
     candidate: Arm = Field(default_factory=Arm)
     stable: Arm = Field(default_factory=Arm)
     keyed: bool = Field(default=False, description="whether keys are compared, in the bucket that closed last")
@@ -124,27 +129,31 @@ class LatencyEvidence(BaseModel):
 
     def take_in(self, summary: Summary, canary: RunningCanary) -> None:
         """Add a summary's latencies, and judge the bucket before it if it is complete."""
-        second = int(summary.at)
-        if self.second is None:
-            self.second, self.opened_at = second, float(second)
-        if second > self.second:
-            self._close(canary.plan.rules, float(second))
-        self.second = max(self.second, second)
+        worker, second = summary.worker, int(summary.at)
+        elapsed = second - self.opened.setdefault(worker, second)
+        # The second limit is for when the worker that opened it is gone.
+        if elapsed >= (1 if worker == self.owner else 2):
+            self._close(canary.plan.rules, float(elapsed))
+        if not self.opened:
+            self.owner, self.opened[worker] = worker, second
+        self.owner = self.owner or worker
         ours, theirs = summary.versions.get(canary.candidate), summary.versions.get(canary.stable)
         self.candidate.add(ours)
         self.stable.add(theirs)
-        if self.first_at is None and ours is not None and ours.requests:
-            self.first_at = summary.at
+        if self.first_clock is None and ours is not None and ours.requests:
+            self.first_clock = self.clock
 
-    def _close(self, rules: Rules, at: float) -> None:
+    def _close(self, rules: Rules, seconds: float) -> None:
         """Judge the open bucket and begin another, if both arms have enough requests."""
-        keyed = bool(self.candidate.by_key or self.stable.by_key)
+        # A few requests with keys among many without do not make users of all.
+        requests = sum(self.candidate.bins.values()) + sum(self.stable.bins.values())
+        keyed = 2 * (self.candidate.keyed + self.stable.keyed) > requests
         candidate, stable = self.candidate.judged(keyed), self.stable.judged(keyed)
         if min(sum(candidate.values()), sum(stable.values())) < BUCKET_REQUESTS:
             return
         usual = self.recent.both()[1]
         if sum(usual.values()) >= REFERENCE_REQUESTS and rules.latency_tolerance is not None:
-            warm = self.first_at is not None and self.opened_at >= int(self.first_at) + rules.warm_up_seconds
+            warm = self.first_clock is not None and self.clock - self.first_clock >= rules.warm_up_seconds
             for name, share in TAILS.items():
                 limit = quantile_bin(usual, share)
                 assert limit is not None  # there are requests
@@ -155,12 +164,13 @@ class LatencyEvidence(BaseModel):
                 bucket = Pooled(
                     requests=(sum(candidate.values()), sum(stable.values())),
                     slow=(count_above(candidate, slow), count_above(stable, limit)),
-                    seconds=max(1.0, at - self.opened_at),
+                    seconds=seconds,
                     warm=warm,
                 )
                 self.tails[name].add(bucket, 1 - share, SECONDS[name])
-        self.recent.add(candidate, stable, at)
-        self.candidate, self.stable, self.keyed, self.opened_at = Arm(), Arm(), keyed, at
+        self.clock += seconds
+        self.recent.add(candidate, stable, self.clock)
+        self.candidate, self.stable, self.keyed, self.owner, self.opened = Arm(), Arm(), keyed, "", {}
 
     def now(self, name: str) -> tuple[float | None, float | None]:
         """Return the candidate's and stable's recent percentile in ms."""

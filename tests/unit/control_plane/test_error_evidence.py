@@ -59,14 +59,23 @@ def test_a_hash_that_failed_in_both_arms_at_once_counts_for_neither():
 
 
 def test_a_candidate_that_turns_bad_later_is_found_in_another_window():
+    """Also if each of its users failed once before, and no other key fails."""
     users = range(300)
-    good = [keyed(seq, stable=[seq]) for seq in users if seq % 10] + [
-        keyed(900 + seq, candidate=[seq * 10]) for seq in range(3)
-    ]
-    evidence = after(good)
-    assert evidence.errors.log < limit_of("errors", 0.01)
-    bad = [keyed(1000 + seq, candidate=[seq], at=2 * KEYS_WINDOW_SECONDS + seq) for seq in range(1, 8)]
+    good = [keyed(1 + seq, **{"candidate" if seq % 10 == 0 else "stable": [seq]}) for seq in users]
+    assert after(good).errors.log < limit_of("errors", 0.01)
+    bad = [keyed(1000 + seq, candidate=[10 * seq], at=2 * KEYS_WINDOW_SECONDS + seq) for seq in range(1, 10)]
     assert after(good + bad).errors.log > limit_of("errors", 0.01)
+
+
+def test_what_a_window_that_has_ended_showed_does_not_hold_a_step_back_for_ever():
+    unlucky = [keyed(seq, candidate=[seq]) for seq in range(1, 4)]
+    held = after(unlucky).errors
+    assert held.log > 3
+    assert held.suspicion > 3
+    later = [keyed(100 + seq, stable=[seq], at=2 * KEYS_WINDOW_SECONDS + seq) for seq in range(20, 40)]
+    calm = after(unlucky + later).errors
+    assert calm.log > 3
+    assert calm.suspicion < 0
 
 
 def test_without_known_shares_keys_are_no_evidence():

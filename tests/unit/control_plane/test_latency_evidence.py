@@ -65,7 +65,7 @@ def test_a_difference_of_less_than_the_floor_does_not_matter():
 def test_the_reference_is_recent_when_the_load_falls():
     loaded = [summary(seq, (100, 100)) for seq in range(1000, 1300)]
     fell = [summary(seq, (10, 30)) for seq in range(1300, 1340)]
-    assert seconds_until_rollback(loaded + fell) in range(300, 325)
+    assert seconds_until_rollback(loaded + fell) in range(300, 330)
 
 
 def test_a_late_summary_joins_the_open_second_with_both_arms():
@@ -75,7 +75,7 @@ def test_a_late_summary_joins_the_open_second_with_both_arms():
     take_in(evidence, summary(1, (10, 10), worker="late", at=1003), release)
     assert sum(evidence.latency.stable.bins.values()) == 180
     assert sum(evidence.latency.candidate.bins.values()) == 20
-    assert evidence.latency.second == 1009
+    assert evidence.latency.clock == 9.0
 
 
 def test_a_worker_whose_clock_is_ahead_does_not_stop_the_comparison():
@@ -108,3 +108,15 @@ def test_the_state_is_small():
     for seq in range(1000, 1300):
         take_in(evidence, summary(seq, (10, 10), requests=(500, 500)), release)
     assert len(evidence.latency.model_dump_json()) < 20_000
+
+
+def test_a_few_requests_with_a_key_do_not_hide_a_slow_candidate():
+    probe = ((("probe", 10.0),), ())
+    slow = [summary(seq, (10, 30), keys=probe) for seq in range(1000, 1060)]
+    assert seconds_until_rollback(slow) <= 12
+
+
+def test_a_worker_whose_clock_was_an_hour_ahead_and_has_gone_stops_nothing():
+    ahead = [summary(seq, (10, 10), worker="ahead", at=seq + 3600) for seq in range(1000, 1003)]
+    slow = [summary(seq, (10, 30)) for seq in range(1003, 1060)]
+    assert seconds_until_rollback(ahead + slow) <= 20
