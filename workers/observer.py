@@ -62,7 +62,10 @@ class Observer:
         self._texts: dict[tuple[str, str], set[str]] = {}
 
     def set_release(self, model: str, release: Release | None) -> None:
-        """Set a model's release, for the reference bins of its versions."""
+        """Set a model's release, for the reference bins of its versions and their shares."""
+        known = self._releases.get(model)
+        if known is not None and release is not None and known.variants != release.variants:
+            self.flush()  # these requests were assigned by the shares before
         if release is None:
             self._releases.pop(model, None)
             self._texts = {key: texts for key, texts in self._texts.items() if key[0] != model}

@@ -132,3 +132,15 @@ def test_requests_are_counted_by_routing_key_too():
     assert len(counts.keyed_latency) == 4
     assert all(0 <= unit < KEY_UNITS for unit in counts.keyed_latency)
     assert summary.shares == {STABLE: 0.9, CANDIDATE: 0.1}
+
+
+def test_requests_from_before_a_change_of_shares_are_sent_with_the_shares_before():
+    sent = Sent()
+    observer = Observer(Settings(), sent, "e")
+    observer.set_release("m", canary(0.5))
+    observer.failed("m", 2, CANDIDATE, "i", 0.01, "broken", "user")
+    observer.set_release("m", canary(0.1, generation=3))
+    observer.failed("m", 2, CANDIDATE, "i", 0.01, "broken", "user")
+    observer.flush()
+    shares = [Summary.model_validate_json(value).shares[CANDIDATE] for value in sent.values]
+    assert shares == [0.5, 0.1]
