@@ -77,11 +77,6 @@ class Scores:
         """Number of bins of all features; the scores before this position are bins."""
         return len(self._feature_of_bin)
 
-    @property
-    def in_feature(self) -> NDArray[np.intp]:
-        """The number of each bin within its feature, of shape (bins,)."""
-        return np.arange(self.bins) - self._starts[self._feature_of_bin]
-
 
 def _polynomials(counts: Floats, starts: NDArray[np.intp], feature_of: NDArray[np.intp]) -> Floats:
     """Return the polynomials at the middle rank of each bin, of shape (2, bins)."""

@@ -14,14 +14,7 @@ from ..broker.kafka.delivery import Delivery
 from ..resilience.circuit_breaker import BreakerRules, CircuitBreaker, State
 from ..runtime.chaos import Chaos
 from ..runtime.replies import ReplyWriter
-from ..schemas.errors import (
-    CircuitOpen,
-    DeadlineExceeded,
-    ModelFailed,
-    ModelRefusedInput,
-    NoWorker,
-    ShadowShed,
-)
+from ..schemas.errors import CircuitOpen, DeadlineExceeded, ModelFailed, ModelRefusedInput, NoWorker, ShadowShed
 from ..schemas.payloads.releases import Release
 from ..schemas.records import PredictionRequest
 from ..schemas.settings.worker import WorkerSettings

@@ -25,11 +25,6 @@ class Trials:
     reasons: tuple[str, ...]
 
     @property
-    def share(self) -> float:
-        """The share that was rolled back."""
-        return len(self.seconds) / self.trials
-
-    @property
     def bound(self) -> float:
         """The upper 95 % bound of the share (Clopper, Pearson 1934, one-sided)."""
         count = len(self.seconds)
