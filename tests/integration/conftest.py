@@ -3,6 +3,7 @@
 import os
 import signal
 from functools import partial
+from pathlib import Path
 
 import aiohttp
 import numpy as np
@@ -26,7 +27,19 @@ from benchmarks.models.chaos_models import SAMPLE, chaos_model
 from ..shell import printed
 from .otlp_collector import Collector
 from .redis_server import RedisServer
+from .second_pass import MARK, forgotten, split
 from .traffic import strategy_is
+
+
+def pytest_collection_modifyitems(config, items):
+    here = Path(__file__).parent
+    ours = [item for item in items if item.path.is_relative_to(here)]
+    if names := forgotten(ours):
+        raise pytest.UsageError(f"these use the mesh's database or Redis: mark them {MARK}: {', '.join(names)}")
+    if config.getoption("--database") == "postgresql":
+        _, others = split(ours)
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
 
 
 @pytest.fixture(scope="session")

@@ -77,6 +77,7 @@ async def test_the_topics_are_described_for_clients_in_other_languages(mesh, htt
     assert document["servers"]["kafka"]["host"] == mesh.settings.kafka
 
 
+@pytest.mark.both_databases
 def test_the_doctor_finds_a_mesh_that_is_well_and_a_database_that_is_not(mesh, monkeypatch, tmp_path):
     for name in ("kafka", "data", "database", "redis"):
         monkeypatch.setenv(f"MODELMESH_{name.upper()}", str(getattr(mesh.settings, name)))

@@ -195,6 +195,7 @@ async def test_what_is_too_late_is_not_done(mesh, sdk, register):
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.both_databases
 async def test_a_rolling_restart_is_not_felt(mesh, http, kafka_client, forest, cancer):
     rows, _, model = cancer
     async with steady_requests(kafka_client, forest, rows[0].tolist(), model.predict(rows[:1]).tolist()) as wrong:

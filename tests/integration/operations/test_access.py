@@ -38,6 +38,7 @@ async def test_without_a_key_nothing_but_health_and_documents_is_to_be_had(guard
                 assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.both_databases
 async def test_keys_scopes_and_limits_hold_over_grpc_too(guarded, forest):
     (limited, deploy, other) = [
         (await make_key(guarded, name, scope, **options))["key"]
@@ -134,6 +135,7 @@ async def test_a_revoked_and_an_expired_key_are_refused(mesh, guarded, forest, c
     assert (listed[key["id"]]["state"], listed[short["id"]]["state"]) == ("revoked", "expired")
 
 
+@pytest.mark.both_databases
 async def test_a_key_has_its_requests_a_minute(mesh, guarded, forest, cancer):
     shown = (await make_key(guarded, "limited", "predict", requests_per_minute=5))["key"]
     async with guarded.client(shown) as client:
@@ -171,6 +173,7 @@ async def test_tokens_of_the_provider_are_taken_and_no_others(guarded, issuer, f
                 await client.predict(forest, cancer[0][0])
 
 
+@pytest.mark.both_databases
 async def test_each_change_is_written_down_with_who_and_from_where(mesh, guarded, sdk, cancer):
     shown = (await make_key(guarded, "auditor", "deploy", "predict"))["key"]
     async with guarded.client(shown) as client:

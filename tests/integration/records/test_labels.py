@@ -12,6 +12,8 @@ from sklearn.linear_model import LinearRegression
 from ...shell import run
 from ..waiting import until
 
+pytestmark = pytest.mark.both_databases
+
 REQUESTS = 30
 
 

@@ -19,6 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from ...shell import printed, run
 from ..waiting import until
 
+pytestmark = pytest.mark.both_databases
+
 REQUESTS = 120
 
 

@@ -2,8 +2,12 @@
 
 from uuid import uuid4
 
+import pytest
+
 from ..conftest import kill
 from ..waiting import logged
+
+pytestmark = pytest.mark.both_databases
 
 
 async def test_each_request_is_in_the_inference_log_once_with_its_outcome(http, sdk, kafka_client, forest, cancer):

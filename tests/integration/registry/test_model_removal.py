@@ -14,6 +14,8 @@ from sklearn.dummy import DummyRegressor
 from ..scrape import samples
 from ..waiting import until
 
+pytestmark = pytest.mark.both_databases
+
 X = np.zeros((4, 1))
 
 

@@ -15,6 +15,8 @@ from modelmesh.schemas.errors import (
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+pytestmark = pytest.mark.both_databases
+
 X = [[0.0, 1.0], [1.0, 0.0], [2.0, 2.0], [3.0, 1.0]]
 
 

@@ -46,6 +46,7 @@ async def test_a_candidate_that_is_slow_is_rolled_back(sdk, kafka_client, regist
     assert "times stable's" in event["data"]["reason"]
 
 
+@pytest.mark.both_databases
 async def test_the_users_threshold_rolls_back_beside_the_comparison(sdk, kafka_client, register):
     model = await register("threshold", {"fails": True})
     # With this alpha, the comparison cannot decide, even on a slow machine with many failures.

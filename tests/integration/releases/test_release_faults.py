@@ -6,6 +6,7 @@ import os
 import sqlite3
 import sys
 
+import pytest
 from modelmesh.broker.views.releases import ReleasesView
 from modelmesh.cli.local.status import mesh_status
 from modelmesh.schemas.errors import ControlPlaneUnavailable
@@ -14,6 +15,8 @@ from ..conftest import kill
 from ..failures.test_faults import ready
 from ..traffic import Traffic, history, strategy_is
 from ..waiting import until
+
+pytestmark = pytest.mark.both_databases
 
 
 async def test_a_killed_control_plane_recovers_its_evidence_and_still_decides(mesh, http, sdk, kafka_client, register):

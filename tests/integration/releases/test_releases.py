@@ -29,6 +29,7 @@ async def test_two_operators_at_once_get_a_409_not_a_mix(sdk, register):
     assert sum(isinstance(outcome, StaleGeneration) for outcome in outcomes) == 2
 
 
+@pytest.mark.both_databases
 async def test_a_user_keeps_a_variant_and_an_experiment_has_results(sdk, kafka_client, register):
     model = await register("arms", {"scale": 2.0, "iterations": 1}, {"fails": True})
     arms = [

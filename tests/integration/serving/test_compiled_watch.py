@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..waiting import until
 
+pytestmark = pytest.mark.both_databases
+
 
 def one_more(form):
     """The same graph, but each answer is larger by one."""

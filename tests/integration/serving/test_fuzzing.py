@@ -12,6 +12,8 @@ from modelmesh.schemas import records
 
 from ..waiting import until
 
+pytestmark = pytest.mark.both_databases
+
 NAMES = [value for name, value in vars(records).items() if name.isupper() and isinstance(value, str)]
 # Endless by design, and what a person would have to wait for.
 LEFT_OUT = {"/events", "/ui/stream"}

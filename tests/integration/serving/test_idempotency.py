@@ -2,9 +2,12 @@
 
 import asyncio
 
+import pytest
 from modelmesh.gateway.idempotency import HEADER
 
 from benchmarks.models.chaos_models import SAMPLE, chaos_model
+
+pytestmark = pytest.mark.both_databases
 
 
 async def post(http, path, body, key):

@@ -13,6 +13,8 @@ from benchmarks.models.chaos_models import SAMPLE, chaos_model
 from ..scrape import total
 from ..waiting import until
 
+pytestmark = pytest.mark.both_databases
+
 
 async def ask(http, model, inputs, **headers):
     async with http.post(f"/predict/{model}", json={"inputs": inputs}, headers=headers) as answer:
