@@ -5,7 +5,7 @@ PACKAGES := access broker cli control_plane gateway models producers recorder re
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-security unit parity lint lock audit docs format bench bench-release bench-judge bench-drift bench-faults bench-soak bench-cache bench-cost bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts clean
+.PHONY: install demo test test-security unit parity lint lock audit docs format bench bench-release bench-judge bench-drift bench-faults bench-soak bench-cache bench-cost bench-overhead bench-sizing bench-ways bench-dashboard bench-newcomer up parts debian-parts kustomize clean
 
 # The versions of requirements-dev.lock, each file by its hash; `make install LOCKED=no` takes what pyproject.toml allows instead.
 LOCKED ?= yes
@@ -125,11 +125,16 @@ up: $(STAMP)
 	@$(BIN)/modelmesh up
 
 # Tools for tests that pip cannot install (Debian, as root). Without them their tests are skipped, and say what is missing.
-parts:
+# Neither half waits for the other with `make -j2 parts`.
+parts: debian-parts kustomize
+
+debian-parts:
 	@for program in promtool debootstrap docker chromium; do command -v $$program > /dev/null || missing=1; done; \
 	  test -z "$$missing" || (apt-get update -q && apt-get install -y -q --no-install-recommends \
 	    prometheus docker.io docker-compose debootstrap chromium)
 	@docker info > /dev/null 2>&1 || (nohup dockerd > /tmp/dockerd.log 2>&1 & sleep 5)
+
+kustomize:
 	@command -v kustomize > /dev/null || GOBIN=/usr/local/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.6.0
 
 clean:
