@@ -40,13 +40,15 @@ class Deployer:
             await ensure_topics(self._settings, [self._settings.topics().model(model)])
         return self._commands.command_fields(model, who, actor=actor, reason=reason, based_on=based_on)
 
-    async def execute(self, command: Command) -> Event:
+    async def execute(self, command: Command, *, ready: bool = True) -> Event:
         """Return the event once workers have loaded each version of the release, one failed to load, or after `load_timeout`.
+
+        Without `ready`, once this gateway has the release, whatever workers have loaded.
 
         Raises the error with which the command was refused, or ControlPlaneUnavailable.
         """
         event = await self._commands.execute(command)
-        await self._until_usable(command.model, event.generation)
+        await self._until_usable(command.model, event.generation, ready=ready)
         return event
 
     async def remove(self, model: str) -> Event:
@@ -73,13 +75,13 @@ class Deployer:
                 return f"not live: {load.failed[spec.version]}"
         return f"not live yet: no worker had loaded it after {self._settings.load_timeout:g} s"
 
-    async def _until_usable(self, model: str, generation: int) -> None:
+    async def _until_usable(self, model: str, generation: int, *, ready: bool) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.load_timeout
         while loop.time() < deadline:
             release = self._releases.releases.get(model)
             if release is not None and release.generation >= generation:
-                if self.usable(model):
+                if not ready or self.usable(model):
                     return
                 loads = [beat.models[model] for beat in self._replicas.live() if model in beat.models]
                 if any(version in load.failed for load in loads for version in release.versions):

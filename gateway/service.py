@@ -41,6 +41,7 @@ from ..telemetry.http import http_middleware
 from ..telemetry.scraped import add_scraped_number
 from ..telemetry.timely_site import TimelySite
 from ..telemetry.tracing import Traces
+from .api.canary_overrides import CanaryOverrideRoutes
 from .api.counterfactual import CounterfactualRoutes
 from .api.dead_letters import DeadLetterRoutes
 from .api.inference_log import InferenceRoutes
@@ -214,6 +215,7 @@ class Gateway(Role):
             V2Routes(self._predict, self._served),
             ModelRoutes(settings, registry, deployer, releases, replicas, self._events),
             ReleaseRoutes(registry, deployer, releases, self._statistics, self._commands.recent),
+            CanaryOverrideRoutes(deployer, releases),
             CounterfactualRoutes(settings, registry),
             MonitoringRoutes(self._statistics, releases, self._commands, streams),
             LabelRoutes(settings, self._outbox, releases),

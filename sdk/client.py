@@ -17,6 +17,7 @@ from .gateway_session import AllRowsFailed, GatewaySession
 from .model_calls import ModelCalls
 from .monitoring_calls import MonitoringCalls
 from .options import PredictOptions
+from .override_calls import OverrideCalls
 from .prediction import Prediction
 from .record_calls import RecordCalls
 from .release_calls import ReleaseCalls
@@ -32,7 +33,7 @@ def gateway_url(url: str | None, base_url: str | None) -> str:
     return url or base_url or DEFAULT_URL
 
 
-class AsyncModelMeshClient(ModelCalls, ReleaseCalls, MonitoringCalls, RecordCalls):
+class AsyncModelMeshClient(ModelCalls, ReleaseCalls, OverrideCalls, MonitoringCalls, RecordCalls):
     """A client of a gateway. Use it as an async context manager; errors are those of `modelmesh.schemas.errors`.
 
     async with AsyncModelMeshClient("http://127.0.0.1:8000") as client:

@@ -23,6 +23,13 @@ class ChangeOptions(TypedDict, total=False):
     reason: str
 
 
+class OverrideOptions(TypedDict, total=False):
+    """The options of overruling a canary's judge: the generation that it is based on (409 if it is outdated), its author."""
+
+    generation: int | None
+    actor: str
+
+
 class _Rules(TypedDict, total=False):
     window_seconds: float
     min_requests: int

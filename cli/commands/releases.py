@@ -14,6 +14,7 @@ from ...schemas.documents.releases import Deployed
 from ...schemas.errors import InvalidInput
 from ...sdk import ModelMeshClient
 from ..options import DEFAULT_URL, JsonOption, UrlOption, json_text
+from .canary_overrides import add_to_canary, say_overrides
 
 console = Console()
 NameArgument = Annotated[str, typer.Argument(help="The model's name, or the trial's id.")]
@@ -72,15 +73,19 @@ def show_canary(name: NameArgument, url: UrlOption = DEFAULT_URL, as_json: JsonO
         print(json_text(canary))
         return
     console.print(f"{canary.id}: {canary.status.replace('_', ' ')}", highlight=False)
+    say_overrides(canary)
     for event in canary.events:
         console.print(f"  {event.summary}", highlight=False, markup=False)
     if (statistics := canary.statistics) is not None:
         console.print(_versions_table(statistics["versions"]))
         table = Table("compared", "evidence against it", "rolls back at")
         for what, found in statistics["comparisons"].items():
-            table.add_row(what, f"{found['evidence']:.3g} to 1", f"{found['limit']:.0f} to 1")
+            limit = f"{found['limit']:.0f} to 1" if "excluded" not in found else "excluded"
+            table.add_row(what, f"{found['evidence']:.3g} to 1", limit)
         console.print(table)
         console.print(f"{statistics['decision']['kind']}: {statistics['decision']['reason']}", highlight=False)
+        if (unpaused := statistics.get("unpaused_decision")) is not None:
+            console.print(f"without the pause: {unpaused['kind']}: {unpaused['reason']}", highlight=False)
 
 
 def _versions_table(versions: dict[str, Any]) -> Table:
@@ -224,6 +229,7 @@ def stop_experiment(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    add_to_canary(canary_app)
     app.add_typer(canary_app, name="canary")
     app.add_typer(shadow_app, name="shadow")
     app.add_typer(experiment_app, name="experiment")

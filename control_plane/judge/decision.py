@@ -59,7 +59,20 @@ class Rollback:
     kind: ClassVar = "rollback"
 
 
-Decision: TypeAlias = Hold | StepUp | Promote | Rollback
+@dataclass(frozen=True)
+class Resume:
+    """End a pause whose time is over; the next summary decides."""
+
+    reason: str
+    evidence: dict[str, Any]
+    kind: ClassVar = "resume"
+
+
+Decision: TypeAlias = Hold | StepUp | Promote | Rollback | Resume
+
+
+# What a person can exclude from the decision. Another's limit stays as it is, so that its false-alarm probability does.
+EXCLUDABLE = (*ALPHA_SHARES, "threshold", "drift")
 
 
 def limit_of(what: str, alpha: float) -> float:
@@ -72,18 +85,25 @@ def decide(evidence: Evidence, canary: RunningCanary, now: float) -> Decision:
     plan = canary.plan
     if evidence.trial != canary.id.number:
         return Hold("nothing is known of this canary yet")
+    if (pause := plan.overrides.paused) is not None:
+        if pause.is_over(now):
+            return Resume(f"the time of the pause is over: paused {pause}", figures(evidence, canary))
+        return Hold(f"the judge is paused {pause}")
     reasons = reasons_against(evidence, canary)
     if reasons:
         return Rollback("; ".join(reasons), figures(evidence, canary))
     if not plan.steps:
         return Hold("a person decides when it gets more")
     stage = plan.steps[plan.step]
+    if (held := plan.overrides.held) is not None and not held.is_over(now):
+        return Hold(f"the step is held {held}")
     in_step = evidence.in_step if evidence.step == plan.step else 0
     if now - plan.step_began_at < stage.hold_seconds:
         return Hold(f"{stage.percentage:g} % holds for {stage.hold_seconds:g} s")
     if in_step < plan.rules.min_requests:
         return Hold(f"{in_step} of {plan.rules.min_requests} requests in this step")
-    worst = max(evidence.errors.suspicion, *(tail.log for tail in evidence.latency.tails.values()))
+    suspicions = {"errors": evidence.errors.suspicion} | {name: t.log for name, t in evidence.latency.tails.items()}
+    worst = max((log for what, log in suspicions.items() if what not in plan.overrides.excluded), default=0.0)
     if worst > SUSPICIOUS:
         return Hold(f"evidence against it stands at {math.exp(worst):.1f} to 1: it gets no more for now")
     if (unknown := _not_within_margin(evidence, canary)) is not None:
@@ -96,19 +116,20 @@ def decide(evidence: Evidence, canary: RunningCanary, now: float) -> Decision:
 
 def reasons_against(evidence: Evidence, canary: RunningCanary) -> list[str]:
     """Return the reasons to roll back; empty if there are none."""
-    rules = canary.plan.rules
+    rules, excluded = canary.plan.rules, canary.plan.overrides.excluded
     ours = evidence.totals.get(canary.candidate, VersionCounts())
     theirs = evidence.totals.get(canary.stable, VersionCounts())
     reasons = []
     strength = evidence.errors.log
-    if strength >= limit_of("errors", rules.alpha):
+    if strength >= limit_of("errors", rules.alpha) and "errors" not in excluded:
         reasons.append(
             f"it fails more often than stable: {_share(ours)} against {_share(theirs)}, evidence {_odds(strength)} to 1 "
             f"(unit: {evidence.errors.unit})"
         )
     if rules.latency_tolerance is not None:
-        reasons += [reason for name in evidence.latency.tails if (reason := _slow(evidence, name, rules))]
-    if rules.auto_rollback_threshold is not None:
+        tails = [name for name in evidence.latency.tails if name not in excluded]
+        reasons += [reason for name in tails if (reason := _slow(evidence, name, rules))]
+    if rules.auto_rollback_threshold is not None and "threshold" not in excluded:
         requests, failed = (sum(counts) for counts in list(zip(*evidence.recent, strict=True))[1:] or ((), ()))
         if requests >= rules.min_requests and failed > rules.auto_rollback_threshold * requests:
             chance = binomial_tail(failed, requests, rules.auto_rollback_threshold)
@@ -117,8 +138,10 @@ def reasons_against(evidence: Evidence, canary: RunningCanary) -> list[str]:
                     f"{failed} of its {requests} requests in {rules.window_seconds:g} s failed, "
                     f"more than the threshold of {rules.auto_rollback_threshold:.1%}"
                 )
-    if rules.on_output_drift == "rollback" and outputs_differ(evidence, canary):
+    if rules.on_output_drift == "rollback" and "outputs" not in excluded and outputs_differ(evidence, canary):
         reasons.append(f"it answers differently from stable, evidence {_odds(evidence.outputs_log)} to 1")
+    if rules.on_drift == "rollback" and evidence.drifted and "drift" not in excluded:
+        reasons.append(f"the inputs drifted: {evidence.drifted}")
     return reasons
 
 
@@ -137,7 +160,7 @@ def _slow(evidence: Evidence, name: str, rules: Rules) -> str | None:
 def _not_within_margin(evidence: Evidence, canary: RunningCanary) -> str | None:
     """Return why the candidate isn't yet shown to fail at most the margin more often than stable; None if it is."""
     margin = canary.plan.rules.failure_margin
-    if margin is None:
+    if margin is None or "errors" in canary.plan.overrides.excluded:
         return None
     # Of the present step: with another share, an hour that was bad for both would weigh on one.
     (failed, requests), (stable_failed, stable_requests) = map(evidence.of_step, (canary.candidate, canary.stable))
@@ -161,7 +184,7 @@ def outputs_differ(evidence: Evidence, canary: RunningCanary) -> bool:
 
 def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
     """Return the evidence in numbers: odds against the candidate, the odds that decide, and both versions' counts."""
-    rules = canary.plan.rules
+    rules, overrides = canary.plan.rules, canary.plan.overrides
     strengths = {
         "errors": evidence.errors.log,
         **{name: tail.log for name, tail in evidence.latency.tails.items()},
@@ -176,6 +199,7 @@ def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
                 "evidence": round(math.exp(min(strength, 100)), 3),
                 "limit": round(math.exp(limit_of(what, rules.alpha)), 3),
                 "unit": units[what],
+                **({"excluded": str(overrides.excluded[what])} if what in overrides.excluded else {}),
             }
             for what, strength in strengths.items()
         },
@@ -196,6 +220,11 @@ def version_figures(evidence: Evidence, version: str) -> dict[str, Any]:
         "latency_ms": percentiles(counts.latency),
         "errors": counts.errors,
     }
+
+
+def shown(decided: Decision) -> dict[str, str]:
+    """Return a decision as JSON, without its evidence."""
+    return {"kind": decided.kind, "reason": decided.reason}
 
 
 def _share(counts: VersionCounts) -> str:

@@ -48,6 +48,9 @@ class Evidence(BaseModel):
         default_factory=dict, description="failures and requests of each version before the present step"
     )
     warned: list[str] = Field(default_factory=list)
+    drifted: str = Field(
+        default="", description="the inputs that drifted at the trial's last drift alarm; empty: none did"
+    )
 
     def of_step(self, version: str) -> tuple[int, int]:
         """Return a version's failures and requests in the present step."""

@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from functools import partial
 from typing import Any, TypedDict
 
-from ...schemas.payloads.commands import Command, Promote, Rollback, SetProfile, StepCanary
+from ...schemas.payloads.commands import Command, Promote, ResumeJudge, Rollback, SetProfile, StepCanary
 from ...schemas.payloads.event_data import CanaryWarnedData, DriftData
 from ...schemas.payloads.events import CanaryWarned, DriftDetected, Event
 from ...schemas.payloads.observations import Summary
@@ -25,6 +25,7 @@ COMMAND_LIFE = 60.0
 # Seconds after which a decision that has not changed the release is sent again.
 RESEND_AFTER = 5.0
 SHOWN_FEATURES = 50
+SHOWN_DRIFT = 1000  # characters
 Tables = MutableMapping[str, str]
 
 
@@ -37,6 +38,7 @@ class _Common(TypedDict):
     actor: str
     reason: str
     evidence: dict[str, Any]
+    judged_generation: int
     issued_at: float
     expires_at: float
 
@@ -65,10 +67,8 @@ class Judge:
         if not evidence.take_in(known, summary, canary):
             return news
         if canary is not None:
-            decided = decide(known, canary, now)
-            if drifted and canary.plan.rules.on_drift == "rollback":
-                decided = decision.Rollback(f"the inputs drifted: {drifted}", figures(known, canary))
-            news += self._commands(decided, release, now)
+            known.drifted = drifted[:SHOWN_DRIFT] or known.drifted
+            news += self._commands(decide(known, canary, now), release, now)
             news += self._warning(known, canary, release.generation, now)
         self._evidence[release.model] = known.model_dump_json()
         return news
@@ -94,9 +94,10 @@ class Judge:
         if release.strategy == "ab":
             document["results"] = results(release.variants, known.totals)
         if (canary := release.running_canary) is not None:
-            decided = decide(known, canary, now)
             document["comparisons"] = figures(known, canary)["comparisons"]
-            document["decision"] = {"kind": decided.kind, "reason": decided.reason}
+            document["decision"] = decision.shown(decide(known, canary, now))
+            if canary.plan.overrides.is_paused(now):
+                document["unpaused_decision"] = decision.shown(decide(known, canary.unpaused(), now))
         return document
 
     def forget(self, model: str) -> None:
@@ -172,12 +173,16 @@ class Judge:
             "actor": ACTOR,
             "reason": decided.reason,
             "evidence": decided.evidence,
+            "judged_generation": release.generation,
             "issued_at": now,
             "expires_at": now + COMMAND_LIFE,
         }
-        # A rollback holds whatever the release became meanwhile; a promotion or step only for the generation it was based on.
+        # A rollback holds whatever the release became meanwhile, unless a person overruled the judge; a promotion or step only
+        # for the generation it was based on.
         if isinstance(decided, decision.Rollback):
             return [Rollback(**common)]
+        if isinstance(decided, decision.Resume):
+            return [ResumeJudge(**common, based_on=release.generation)]
         if isinstance(decided, decision.Promote):
             return [Promote(**common, based_on=release.generation)]
         return [StepCanary(**common, based_on=release.generation, percentage=decided.percentage)]

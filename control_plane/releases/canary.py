@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...schemas.payloads.commands import Promote, Rollback, StartCanary, StepCanary
 from ...schemas.payloads.event_data import CanaryData, CanaryPromotedData, CanaryShareData, CanaryStartedData
 from ...schemas.payloads.events import CanaryPromoted, CanaryRolledBack, CanaryStarted, CanaryStepped
+from ...schemas.payloads.overrides import Overrides
 from ...schemas.payloads.releases import CanaryPlan, Variant
 from .answers import answer_fields, origin_of, release_fields
 from .state import Outcome, ReleaseState
@@ -15,7 +16,9 @@ def start_canary(state: ReleaseState, command: StartCanary, now: float) -> Outco
     """Start to send a share of the requests to a candidate."""
     release = idle(state, command)
     spec = other_version(release, command, "candidate")
-    plan = (command.canary or CanaryPlan()).model_copy(update={"step": 0, "step_began_at": now})
+    plan = (command.canary or CanaryPlan()).model_copy(
+        update={"step": 0, "step_began_at": now, "overrides": Overrides()}
+    )
     percentage = plan.steps[0].percentage if plan.steps else checked_percentage(command.percentage)
     after = begin_trial(
         release,
@@ -47,12 +50,13 @@ def step_canary(state: ReleaseState, command: StepCanary, now: float) -> Outcome
     percentage = checked_percentage(command.percentage)
     steps = [step.percentage for step in canary.plan.steps]
     place = steps.index(percentage) if percentage in steps else canary.plan.step
+    overrides = canary.plan.overrides.model_copy(update={"held": None})  # it was about the step that ends here
     after = next_generation(
         release,
         command,
         now,
         variants=_shares(canary.stable, canary.candidate, percentage),
-        canary=canary.plan.model_copy(update={"step": place, "step_began_at": now}),
+        canary=canary.plan.model_copy(update={"step": place, "step_began_at": now, "overrides": overrides}),
     )
     event = CanaryStepped(
         **answer_fields(command, after.generation, now),

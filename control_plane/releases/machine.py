@@ -2,6 +2,7 @@
 
     (none) -deploy-> full -deploy-> full
     full -start_canary-> canary -step_canary-> canary -promote|rollback-> full
+    canary -pause|resume|exclude|include|hold-> canary (see `overrule`)
     full -start_shadow-> shadow -stop_shadow-> full
     full -start_experiment-> ab -stop_experiment-> full
     any -remove-> (none)
@@ -15,8 +16,14 @@ from ...schemas.errors import ControlPlaneUnavailable, ModelMeshError, RequestTo
 from ...schemas.payloads.commands import (
     Command,
     Deploy,
+    ExcludeComparison,
+    HoldStep,
+    IncludeComparison,
+    JudgedCommand,
+    PauseJudge,
     Promote,
     Remove,
+    ResumeJudge,
     Rollback,
     ServeOriginal,
     SetProfile,
@@ -35,6 +42,7 @@ from ...schemas.trial_id import TrialId
 from .answers import answer_fields
 from .canary import promote, rollback, start_canary, step_canary
 from .experiment import start_experiment, stop_experiment
+from .overrule import check_not_overruled, exclude, hold, include, pause, resume
 from .shadow import start_shadow, stop_shadow
 from .state import Outcome, ReleaseState, remember
 from .versions import deploy, remove, serve_original, set_profile
@@ -79,6 +87,16 @@ def _apply(state: ReleaseState, command: Command, now: float) -> Outcome:
             return promote(state, command, now)
         case Rollback():
             return rollback(state, command, now)
+        case PauseJudge():
+            return pause(state, command, now)
+        case ResumeJudge():
+            return resume(state, command, now)
+        case ExcludeComparison():
+            return exclude(state, command, now)
+        case IncludeComparison():
+            return include(state, command, now)
+        case HoldStep():
+            return hold(state, command, now)
         case StartShadow():
             return start_shadow(state, command, now)
         case StopShadow():
@@ -120,3 +138,5 @@ def _check(state: ReleaseState, command: Command, now: float) -> None:
         trial = TrialId(command.model, command.trial)
         if state.release is None or trial != state.release.id:
             raise StaleGeneration(f"{trial} is over", field="id")
+    if isinstance(command, JudgedCommand) and state.release is not None:
+        check_not_overruled(state.release, command)

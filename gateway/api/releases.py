@@ -15,7 +15,6 @@ from ...schemas.documents.releases import (
     CanaryRequest,
     ChangeRequest,
     Deployed,
-    DeploymentDocument,
     DeploymentList,
     DeploymentRequest,
     EventDocument,
@@ -30,7 +29,6 @@ from ...schemas.documents.releases import (
 from ...schemas.errors import Conflict, NotFound
 from ...schemas.names import check_model_name
 from ...schemas.payloads.commands import (
-    Command,
     Deploy,
     Promote,
     Rollback,
@@ -41,24 +39,23 @@ from ...schemas.payloads.commands import (
     StopExperiment,
     StopShadow,
 )
-from ...schemas.payloads.releases import Release, Strategy, VersionSpec
+from ...schemas.payloads.releases import VersionSpec
 from ...schemas.trial_id import TrialId
 from ...telemetry.http import json_response
-from ..command_client import CommandFields
 from ..deployer import Deployer
-from ..idempotency_key import idempotency_key
 from ..recent_events import RecentEvents, newer
 from ..route import Route
+from .release_changes import CHANGE_ERRORS, ReleaseChanges
 from .route_tools import PAGING, answer, paging, parse_id, read_json
 from .row_documents import event_document, experiment_document
 from .upload import parse
 
 DEFAULT_PERCENTAGE = 10.0
+_ERRORS = CHANGE_ERRORS
 _ENDS = ("canary.promoted", "canary.rolled_back")
-_ERRORS = (400, 404, 409, 422, 503)  # of every change of a release
 
 
-class ReleaseRoutes:
+class ReleaseRoutes(ReleaseChanges):
     """Changes are commands to the control plane. Ending a trial needs neither the registry nor the database."""
 
     def __init__(
@@ -69,10 +66,9 @@ class ReleaseRoutes:
         statistics: StatisticsView,
         recent: RecentEvents,
     ) -> None:
+        super().__init__(deployer, releases)
         self._recent = recent
         self._registry = registry
-        self._deployer = deployer
-        self._releases = releases
         self._statistics = statistics
 
     async def deploy(self, request: web.Request) -> web.Response:
@@ -259,41 +255,3 @@ class ReleaseRoutes:
         """Return a registered version. Raises InvalidInput, Forbidden, ModelNotFound or VersionNotFound."""
         caller.get().check_model(check_model_name(model))
         return spec_of(await self._registry.version(model, version))
-
-    def _running(self, request: web.Request, strategy: Strategy) -> Release:
-        name, trial = parse_id(request)
-        release = self._releases.releases.get(name)
-        if release is None:
-            raise NotFound(f"there is no release of {name[:80]!r}", field="id")
-        if release.strategy != strategy or trial not in (None, release.id):
-            what = {"canary": "canary", "shadow": "shadow", "ab": "experiment"}[strategy]
-            raise NotFound(f"no {what} {request.match_info['id'][:80]!r} is running", field="id")
-        return release
-
-    async def _fields(self, model: str, body: ChangeRequest) -> CommandFields:
-        return await self._deployer.command_fields(
-            model, actor=body.actor, reason=body.reason, based_on=body.generation
-        )
-
-    async def _trial_fields(
-        self, request: web.Request, strategy: Strategy, body: ChangeRequest | None = None
-    ) -> tuple[CommandFields, int]:
-        """Return the fields of a command on the running trial of the path's id, and the trial's number. Raises NotFound."""
-        if body is None:
-            body = parse(ChangeRequest, await read_json(request) if request.can_read_body else {})
-        name, trial = parse_id(request)
-        if trial is not None and idempotency_key.get() and name in self._releases.releases:
-            # It may be over since the first request with this key: the control plane knows that one's answer.
-            return await self._fields(name, body), trial.number
-        release = self._running(request, strategy)
-        return await self._fields(release.model, body), release.trial
-
-    async def _execute(self, command: Command, status: int = 201) -> web.Response:
-        event = await self._deployer.execute(command)
-        release = self._releases.releases.get(command.model)
-        document, ready = self._deployment(release) if release else None, self._deployer.usable(command.model)
-        deployed = Deployed(event=EventDocument.of(event), deployment=document, ready=ready)
-        return answer(deployed, status)
-
-    def _deployment(self, release: Release) -> DeploymentDocument:
-        return DeploymentDocument.of(release, self._deployer.usable(release.model))

@@ -42,6 +42,9 @@ class JudgedCommand(TrialCommand):
     """A command that may carry the evidence for its decision."""
 
     evidence: dict[str, Any] = Field(default_factory=dict, description="the trial's evidence at the decision")
+    judged_generation: int | None = Field(
+        default=None, description="the generation that the judge decided on; None: a person's command"
+    )
 
 
 class Deploy(CommandBase):
@@ -77,6 +80,40 @@ class Rollback(JudgedCommand):
     """Send everything to stable again."""
 
     kind: Literal["rollback"] = "rollback"
+
+
+class PauseJudge(TrialCommand):
+    """Let the judge take neither steps nor rollbacks by itself."""
+
+    kind: Literal["pause_judge"] = "pause_judge"
+    until: float | None = Field(default=None, description="when it resumes by itself; None: when a person says so")
+
+
+class ResumeJudge(JudgedCommand):
+    """Let the judge decide again. The judge's own command when the time of a pause is over."""
+
+    kind: Literal["resume_judge"] = "resume_judge"
+
+
+class ExcludeComparison(TrialCommand):
+    """Let a comparison, or a rule, decide nothing. It is still shown."""
+
+    kind: Literal["exclude_comparison"] = "exclude_comparison"
+    comparison: str
+
+
+class IncludeComparison(TrialCommand):
+    """Let an excluded comparison decide again, with all of its evidence."""
+
+    kind: Literal["include_comparison"] = "include_comparison"
+    comparison: str
+
+
+class HoldStep(TrialCommand):
+    """Let the judge leave the present step no earlier than `until`. It still rolls back."""
+
+    kind: Literal["hold_step"] = "hold_step"
+    until: float | None = Field(description="seconds since the epoch; None: end the hold")
 
 
 class StartShadow(CommandBase):
@@ -141,6 +178,11 @@ Command: TypeAlias = Annotated[
     | StepCanary
     | Promote
     | Rollback
+    | PauseJudge
+    | ResumeJudge
+    | ExcludeComparison
+    | IncludeComparison
+    | HoldStep
     | StartShadow
     | StopShadow
     | StartExperiment

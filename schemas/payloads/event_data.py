@@ -101,6 +101,24 @@ class CanaryPromotedData(CanaryData):
     previous: str = Field(description="the version that was stable before")
 
 
+class CanaryPausedData(CanaryData):
+    """Of a canary whose judge decides nothing by itself."""
+
+    until: float | None = Field(default=None, description="when it resumes by itself; null: when a person says so")
+
+
+class CanaryComparisonData(CanaryData):
+    """Of a comparison, or a rule, that a person excluded from a canary's decision or included again."""
+
+    comparison: str
+
+
+class CanaryHeldData(CanaryShareData):
+    """Of a canary whose present step is not left for some time."""
+
+    until: float | None = Field(default=None, description="seconds since the epoch; null: the hold is over")
+
+
 class CanaryWarnedData(EventData):
     """Of a candidate that answers differently from stable."""
 

@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from .event_data import (
     BreakerData,
+    CanaryComparisonData,
     CanaryData,
+    CanaryHeldData,
+    CanaryPausedData,
     CanaryPromotedData,
     CanaryShareData,
     CanaryStartedData,
@@ -86,6 +89,36 @@ class CanaryRolledBack(EventOf[CanaryData]):
     """Stable answers everything again."""
 
     kind: Literal["canary.rolled_back"] = "canary.rolled_back"
+
+
+class CanaryPaused(EventOf[CanaryPausedData]):
+    """A person paused the judge: it decides nothing by itself."""
+
+    kind: Literal["canary.paused"] = "canary.paused"
+
+
+class CanaryResumed(EventOf[CanaryData]):
+    """The judge decides again."""
+
+    kind: Literal["canary.resumed"] = "canary.resumed"
+
+
+class ComparisonExcluded(EventOf[CanaryComparisonData]):
+    """A person excluded a comparison from the decision."""
+
+    kind: Literal["canary.excluded"] = "canary.excluded"
+
+
+class ComparisonIncluded(EventOf[CanaryComparisonData]):
+    """An excluded comparison decides again."""
+
+    kind: Literal["canary.included"] = "canary.included"
+
+
+class StepHeld(EventOf[CanaryHeldData]):
+    """A person extended the present step."""
+
+    kind: Literal["canary.held"] = "canary.held"
 
 
 class CanaryWarned(EventOf[CanaryWarnedData]):
@@ -203,6 +236,11 @@ Event: TypeAlias = Annotated[
     | CanaryStepped
     | CanaryPromoted
     | CanaryRolledBack
+    | CanaryPaused
+    | CanaryResumed
+    | ComparisonExcluded
+    | ComparisonIncluded
+    | StepHeld
     | CanaryWarned
     | ShadowStarted
     | ShadowStopped

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ..trial_id import TrialId
 from .compiled_domain import Domain
 from .model_memory import Memory
+from .overrides import Overrides
 from .profiles import OutputBins, Profile
 from .signatures import Signature
 
@@ -205,6 +206,7 @@ class CanaryPlan(BaseModel):
     step: int = 0
     step_began_at: float = 0.0
     rules: Rules = Rules()
+    overrides: Overrides = Overrides()
 
 
 class RunningCanary(NamedTuple):
@@ -214,6 +216,11 @@ class RunningCanary(NamedTuple):
     plan: CanaryPlan
     stable: str
     candidate: str
+
+    def unpaused(self) -> RunningCanary:
+        """Return the canary as if its judge were not paused."""
+        overrides = self.plan.overrides.model_copy(update={"paused": None})
+        return self._replace(plan=self.plan.model_copy(update={"overrides": overrides}))
 
 
 class Release(BaseModel):

@@ -79,6 +79,10 @@ ROUTES = {
     ("POST", "/models"): named(form=True),
     ("POST", "/deployments"): named(MODEL),
     ("POST", "/deployments/canary"): named('{"model": "{model}", "candidate_version": "7.7.8"}'),
+    ("POST", "/deployments/canary/{id}/pause"): named('{"reason": "r"}'),
+    ("POST", "/deployments/canary/{id}/exclude"): named('{"reason": "r", "comparison": "p99"}'),
+    ("POST", "/deployments/canary/{id}/include"): named('{"comparison": "p99"}'),
+    ("POST", "/deployments/canary/{id}/hold"): named('{"reason": "r", "seconds": 60}'),
     ("POST", "/deployments/shadow"): named(
         '{"model": "{model}", "shadow_version": "7.7.8", "production_version": "9.9.9"}'
     ),
@@ -92,6 +96,7 @@ ROUTES = {
             "/deployments/canary/{id}/percentage",
             "/deployments/canary/{id}/promote",
             "/deployments/canary/{id}/rollback",
+            "/deployments/canary/{id}/resume",
             "/deployments/canary/{id}/counterfactual",
             "/deployments/shadow/{id}/stop",
             "/experiments/{id}/stop",
