@@ -93,7 +93,7 @@ def test_a_pause_of_some_time_ends_by_a_command_of_the_judge():
     [("pause_judge", {}), ("exclude_comparison", {"comparison": "errors"}), ("hold_step", {"until": 50.0})],
 )
 def test_what_the_judge_decided_before_it_was_overruled_is_refused_and_decided_again(kind, fields):
-    run, judge = Run(state(steps=((5, 0), (50, 0)))), Judge(Settings(), {}, {}, {})
+    run, judge = Run(state(steps=((5, 1000), (50, 0)))), Judge(Settings(), {}, {}, {})
     [early] = judge.take_in(ALL_BAD[0], run.state.release, 1.0)
     assert early.kind == "rollback"
     run.do(kind, **fields)
