@@ -75,6 +75,9 @@ class ReleasesApp:
         self._ahead: dict[str, ReleaseState] = {}  # of the models whose table is behind `deployments`
         self._partitions: frozenset[int] = frozenset()  # of the commands
         self._must_read, self._reading = True, asyncio.Lock()
+        # Records are used one at a time, first come, first served. Otherwise a command would wait for another summary at each
+        # of its awaits, and with a backlog of summaries there always is another.
+        self._turn = asyncio.Lock()
         self.app.on_partitions_assigned.connect(self._assigned)
         self.app.agent(self._commands, name="carry_out")(self._run_commands)
         self.app.agent(self._observations, name="observe")(self._observe)
@@ -221,7 +224,8 @@ class ReleasesApp:
         if self._must_read:
             await self._read_written()
         try:
-            await use(read(message.value or b""))
+            async with self._turn:
+                await use(read(message.value or b""))
         except ValidationError as error:
             problem = error.errors()[0]
             reason = f"not a {what}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
