@@ -17,13 +17,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from ..registry.storage.database import Base, InferenceRow, clip_to_column, upsert
 from ..schemas.errors import MalformedRecord
 from ..schemas.names import REQUEST_ID
+from ..schemas.payloads.label_reports import label_unit
 from ..schemas.records import PredictionRequest, Reply
 from .log_offsets import move_offsets
 
 _MAX_ATTEMPTS = 1000
 _LOG = Base.metadata.tables[InferenceRow.__tablename__]
 _KEY = ("request_id", "nonce", "model")
-_OUTCOME = ("answered_at", "status", "version", "variant", "worker", "reply")
+_OUTCOME = (
+    "answered_at", "status", "version", "variant", "worker", "reply", "trial", "generation", "fallback",
+)  # fmt: skip
 _NO_OUTCOME = dict.fromkeys(_OUTCOME)
 
 
@@ -112,6 +115,7 @@ class InferenceLog:
             "at": moment_of(record),
             "attempts": _attempts(request.attempt),
             "request": request.body if self._bodies else None,
+            "key_unit": label_unit(request.routing_key) if request.routing_key else None,
             **_NO_OUTCOME,
         }
 
@@ -133,12 +137,16 @@ class InferenceLog:
             "at": moment,
             "attempts": _attempts(reply.attempt),
             "request": None,
+            "key_unit": None,
             "answered_at": moment,
             "status": reply.status,
             "version": clip_to_column(InferenceRow.version, reply.version),
             "variant": clip_to_column(InferenceRow.variant, reply.variant),
             "worker": clip_to_column(InferenceRow.worker, reply.worker),
             "reply": reply.body if self._bodies else None,
+            "trial": _generation(reply.trial),
+            "generation": _generation(reply.generation),
+            "fallback": clip_to_column(InferenceRow.fallback, reply.fallback),
         }
 
 
@@ -153,6 +161,7 @@ def _upsert(engine: AsyncEngine) -> Any:
             "at": case((new.at < old.at, new.at), else_=old.at),
             "attempts": case((new.attempts > old.attempts, new.attempts), else_=old.attempts),
             "request": func.coalesce(old.request, new.request),
+            "key_unit": func.coalesce(old.key_unit, new.key_unit),
             **outcome,
         },
     )
@@ -169,11 +178,17 @@ def _merged(rows: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
             continue
         first["at"] = min(first["at"], row["at"])
         first["attempts"] = max(first["attempts"], row["attempts"])
-        if first["request"] is None:
-            first["request"] = row["request"]
+        for name in ("request", "key_unit"):
+            if first[name] is None:
+                first[name] = row[name]
         if first["status"] is None:
             first.update((name, row[name]) for name in _OUTCOME)
     return list(found.values())
+
+
+def _generation(number: int) -> int | None:
+    """Return a generation from a reply; None if there is none, or it does not fit the column."""
+    return number if 0 < number < 2**31 else None
 
 
 def _attempts(number: int) -> int:

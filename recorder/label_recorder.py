@@ -1,4 +1,4 @@
-"""Follows the labels topic, and publishes each version's accuracy."""
+"""Follows the labels topic, and publishes each version's accuracy and the labelled answers for the judge."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..broker.kafka.outbox import Outbox
 from ..registry.storage.retries import write_with_retries
 from ..schemas.settings.recorder import RecorderSettings
 from .inference_log import retention_limit
+from .label_reports import publish_reports
 from .labels import Labels
 from .log_offsets import reader_from
 
@@ -54,12 +55,15 @@ class LabelRecorder:
             clean_at = time.monotonic()
             # Results from before a crash may not have been published.
             await self._publish(labels, await labels.models())
+            await publish_reports(engine, self._outbox, self._topics.observations.name)
             while True:
                 async for batches in reader.read():
                     for partition, records in batches.items():
                         for record, reason in await labels.write(records, {partition: records[-1].offset + 1}):
                             self._dead_letters.put(record, reason)
-                await self._publish(labels, await labels.compare())
+                if joined := await labels.compare():
+                    await self._publish(labels, joined)
+                await publish_reports(engine, self._outbox, self._topics.observations.name)
                 if time.monotonic() >= clean_at:
                     clean_at = time.monotonic() + CLEAN_INTERVAL
                     await labels.forget(retention_limit(self._settings.inference_log_days))

@@ -17,6 +17,7 @@ from ..models.values.truth import Tally, compare_with_truth
 from ..registry.storage.database import Base, InferenceRow, LabelRow, ModelRow, VersionRow, clip_to_column, now, upsert
 from ..schemas.payloads.labels import Label
 from .inference_log import moment_of
+from .label_reports import LabelReports
 from .log_offsets import move_offsets
 
 # Labels joined in one transaction.
@@ -72,7 +73,7 @@ class Labels:
         return unreadable
 
     async def compare(self) -> set[str]:
-        """Join waiting labels with their answers; return the models whose accuracy changed."""
+        """Join waiting labels with their answers, and store reports of them; return the models whose accuracy changed."""
         waiting = (
             select(_LABELS)
             .where(_LABELS.c.rows.is_(None), exists().where(*_answered(_LABELS.c, now() - OTHER_CALLERS_AFTER)))
@@ -81,7 +82,7 @@ class Labels:
         models: set[str] = set()
         while True:
             async with self._engine.begin() as connection:
-                found = (await connection.execute(waiting)).all()
+                found, reports = (await connection.execute(waiting)).all(), LabelReports()
                 for label in found:
                     values: dict[str, Any] = {"rows": 0}
                     row = await _answer_to(connection, label)
@@ -91,7 +92,9 @@ class Labels:
                         if verdict is not None:
                             values |= asdict(verdict)
                             models.add(label.model)
+                            await reports.add(connection, row, verdict)
                     await connection.execute(update(_LABELS).where(*_same(label)).values(values))
+                await reports.write(connection)
             if len(found) < JOIN_BATCH:
                 return models
 
@@ -171,8 +174,7 @@ async def _answer_to(connection: AsyncConnection, label: Row[Any]) -> Any:
         return None
     caller = label.caller if label.caller in callers else callers.pop()
     again = _reregistered(label.model, _LOG.c.version, _LOG.c.at).label("reregistered")
-    columns = (_LOG.c.version, _LOG.c.status, _LOG.c.reply, again)
-    answers = select(*columns).where(*those, _LOG.c.caller == caller).limit(1)
+    answers = select(_LOG, again).where(*those, _LOG.c.caller == caller).limit(1)
     before = answers.where(_LOG.c.at <= label.at).order_by(_LOG.c.at.desc())
     after = answers.where(_LOG.c.at > label.at).order_by(_LOG.c.at)
     return (await connection.execute(before)).first() or (await connection.execute(after)).first()

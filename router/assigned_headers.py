@@ -12,6 +12,7 @@ ROUTER_HEADERS = frozenset(
         records.VERSION,
         records.VERSION_ID,
         records.TRIAL,
+        records.GENERATION,
         records.SHADOW,
         records.ROLE,
         records.DIGEST,
@@ -21,10 +22,11 @@ ROUTER_HEADERS = frozenset(
 
 
 def assigned_headers(route: Route) -> list[tuple[str, bytes]]:
-    """Return the headers that say which version was assigned, and for which trial."""
+    """Return the headers that say which version was assigned, for which trial and by which release."""
     return [
         (records.VARIANT, route.variant.encode()),
         (records.VERSION, route.version.encode()),
         (records.VERSION_ID, route.identity.encode()),
         (records.TRIAL, b"%d" % route.trial),
+        (records.GENERATION, b"%d" % route.generation),
     ]

@@ -112,7 +112,13 @@ class CachedAnswers:
             self._send_on(replace(pending, key=None))  # the release has changed while it waited
             return
         release, variant = assigned
-        request = replace(pending.request, version=variant.version, variant=variant.name, trial=release.trial)
+        request = replace(
+            pending.request,
+            version=variant.version,
+            variant=variant.name,
+            trial=release.trial,
+            generation=release.generation,
+        )
         self._reply_writer.reply(request, pending.delivery, answer, cached=True)
 
     def _on_fill(self, record: ConsumerRecord) -> None:

@@ -16,5 +16,6 @@ class Route:
     version: str
     identity: str
     trial: int
+    generation: int
     wait_ms: float
     shadow: Route | None = None

@@ -272,6 +272,7 @@ def _route(
         variant.version,
         release.versions[variant.version].identity,
         release.trial,
+        release.generation,
         target.backlog.remaining_ms(now),
         shadow,
     )

@@ -124,6 +124,7 @@ class ReplyWriter:
             batch_size=batch_rows,
             worker=self._name,
             trial=request.trial,
+            generation=request.generation,
             shadow=request.shadow,
             fallback=fallback,
             seconds=seconds,

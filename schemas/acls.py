@@ -23,7 +23,7 @@ _RIGHTS = {
     "requests": ("gateway client operator", "router recorder gateway operator"),
     "replies": ("worker router", "gateway client recorder operator"),
     "shadow_replies": ("worker router", "recorder gateway"),
-    "observations": ("worker operator", "control gateway"),
+    "observations": ("worker recorder operator", "control gateway"),
     "commands": ("gateway control", "control"),
     "deployments": ("control", "control router worker gateway recorder"),
     "events": ("gateway router worker control operator", "control gateway"),

@@ -29,6 +29,7 @@ VERSION = "mm-version"
 ATTEMPT = "mm-attempt"
 PRIORITY = "mm-priority"
 TRIAL = "mm-trial"
+GENERATION = "mm-generation"
 SHADOW = "mm-shadow"
 FALLBACK = "mm-fallback"
 SECONDS = "mm-seconds"
@@ -122,6 +123,7 @@ class PredictionRequest:
     attempt: int = 1
     digest: str = ""
     trial: int = 0  # set by the router: the trial in which the version was assigned
+    generation: int = 0  # set by the router: the release by whose shares it was assigned; 0 from an older router
     shadow: str = ""  # the version that gets a copy
     version_id: str = ""  # set by the router: the version's identity; empty from an older router
     pinned_version: str = ""  # the version that must answer; empty: the release decides
@@ -190,6 +192,7 @@ REQUEST_HEADERS = HeaderTable(
     Header(VERSION_ID, "version_id", internal=True),
     Header(DIGEST, "digest", internal=True),
     Header(TRIAL, "trial", WHOLE, internal=True),
+    Header(GENERATION, "generation", WHOLE, internal=True),
     Header(SHADOW, "shadow", internal=True),
     Header(PIN, "pinned_version", about="the version that must answer, regardless of the release"),
     Header(FILL, "fill", WHOLE, internal=True),
@@ -212,7 +215,8 @@ class Reply:
     attempt: int = 1
     batch_size: int = 0
     worker: str = ""
-    trial: int = 0
+    trial: int = 0  # the request's, and so is the generation
+    generation: int = 0
     shadow: str = ""  # the version that got a copy of the request
     fallback: str = ""  # the version that failed before stable answered
     seconds: float = 0.0  # in the worker
@@ -257,6 +261,7 @@ REPLY_HEADERS = HeaderTable(
     Header(VARIANT, "variant"),
     Header(WORKER, "worker"),
     Header(TRIAL, "trial", WHOLE, internal=True),
+    Header(GENERATION, "generation", WHOLE, internal=True),
     Header(SHADOW, "shadow", internal=True),
     Header(FALLBACK, "fallback", internal=True),
     Header(SECONDS, "seconds", DECIMAL, internal=True),

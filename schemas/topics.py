@@ -95,9 +95,10 @@ TOPICS: dict[str, Topic] = {
         4,
         DAY,
         key="model",
-        written_by="workers",
+        written_by="workers, recorder",
         read_by="control plane",
-        holds="mergeable summaries per model, version and window; reports of compiled forms that differ from their models",
+        holds="mergeable summaries per model, version and window; labelled answers; "
+        "reports of compiled forms that differ from their models",
         message="Observation",
         payload=Observation,
     ),

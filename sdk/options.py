@@ -38,6 +38,8 @@ class _Rules(TypedDict, total=False):
     latency_floor_ms: float
     warm_up_seconds: float
     failure_margin: float | None
+    accuracy_margin: float | None
+    on_accuracy: Literal["report", "rollback"]
     on_output_drift: Literal["report", "rollback"]
     steps: Sequence[float | dict[str, Any]]
 

@@ -68,8 +68,8 @@ class Outbox:
         else:
             self._queue(outgoing)
 
-    async def write(self, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
-        """Send records, given as (key, value), and return once all are acknowledged.
+    async def write(self, topic: str, records: Sequence[tuple[str, bytes]], headers: Headers = ()) -> None:
+        """Send records, given as (key, value), with the same headers, and return once all are acknowledged.
 
         Raises BrokerUnavailable, or RequestTooLarge if a record exceeds the limit.
         """
@@ -90,7 +90,7 @@ class Outbox:
 
         together = AckBarrier(len(records), acknowledged)
         for key, value in records:
-            self.send(topic, value, key=key, acknowledged=together.acknowledged)
+            self.send(topic, value, key=key, headers=headers, acknowledged=together.acknowledged)
         await written
 
     def _queue(self, outgoing: Outgoing) -> None:

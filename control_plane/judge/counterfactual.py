@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ...schemas.payloads.label_reports import LabelReport
 from ...schemas.payloads.observations import Summary
 from ...schemas.payloads.releases import CanaryPlan, RunningCanary
 from ...schemas.trial_id import TrialId
@@ -27,7 +28,7 @@ class RecordedCanary:
     ended: str
 
 
-def judge_again(canary: RecordedCanary, summaries: Iterable[Summary], plan: CanaryPlan) -> dict[str, Any]:
+def judge_again(canary: RecordedCanary, summaries: Iterable[Summary | LabelReport], plan: CanaryPlan) -> dict[str, Any]:
     """Return the first decision that ends the canary, the steps before it, and the evidence then.
 
     The traffic is as recorded: an earlier or later step does not change how many requests the candidate had. Input drift is

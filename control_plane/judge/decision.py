@@ -10,10 +10,11 @@ from ...schemas.payloads.observations import VersionCounts
 from ...schemas.payloads.releases import Rules, RunningCanary
 from ...stats.intervals import binomial_tail, difference_interval, wilson
 from ...stats.log_histogram import percentiles
+from .accuracy_decision import comparison, not_within_margin, worse_in_words
 from .evidence import Evidence
 
 # Shares of the false-alarm probability alpha; they add up to 1, so that all comparisons together stay within alpha.
-ALPHA_SHARES = {"errors": 0.4, "p50": 0.15, "p95": 0.2, "p99": 0.05, "outputs": 0.2}
+ALPHA_SHARES = {"errors": 0.35, "p50": 0.1, "p95": 0.2, "p99": 0.05, "outputs": 0.2, "accuracy": 0.1}
 # The threshold counts as exceeded if a candidate that fails just that often would show it with at most this probability. It
 # is looked at with each summary: a thousand windows of an hour's canary are within 1 %.
 THRESHOLD_CHANCE = 1e-5
@@ -102,11 +103,13 @@ def decide(evidence: Evidence, canary: RunningCanary, now: float) -> Decision:
         return Hold(f"{stage.percentage:g} % holds for {stage.hold_seconds:g} s")
     if in_step < plan.rules.min_requests:
         return Hold(f"{in_step} of {plan.rules.min_requests} requests in this step")
-    suspicions = {"errors": evidence.errors.suspicion} | {name: t.log for name, t in evidence.latency.tails.items()}
+    suspicions = {"errors": evidence.errors.suspicion, "accuracy": evidence.accuracy.suspicion}
+    suspicions |= {name: t.log for name, t in evidence.latency.tails.items()}
     worst = max((log for what, log in suspicions.items() if what not in plan.overrides.excluded), default=0.0)
     if worst > SUSPICIOUS:
         return Hold(f"evidence against it stands at {math.exp(worst):.1f} to 1: it gets no more for now")
-    if (unknown := _not_within_margin(evidence, canary)) is not None:
+    unknown = _not_within_margin(evidence, canary) or not_within_margin(evidence.accuracy, canary, STEP_CONFIDENCE)
+    if unknown is not None:
         return Hold(unknown)
     reason = f"{in_step} requests at {stage.percentage:g} % for {now - plan.step_began_at:.0f} s, nothing against it"
     if plan.step + 1 == len(plan.steps):
@@ -138,6 +141,8 @@ def reasons_against(evidence: Evidence, canary: RunningCanary) -> list[str]:
                     f"{failed} of its {requests} requests in {rules.window_seconds:g} s failed, "
                     f"more than the threshold of {rules.auto_rollback_threshold:.1%}"
                 )
+    if rules.on_accuracy == "rollback" and "accuracy" not in excluded and less_accurate(evidence, canary):
+        reasons.append(worse_in_words(evidence.accuracy))
     if rules.on_output_drift == "rollback" and "outputs" not in excluded and outputs_differ(evidence, canary):
         reasons.append(f"it answers differently from stable, evidence {_odds(evidence.outputs_log)} to 1")
     if rules.on_drift == "rollback" and evidence.drifted and "drift" not in excluded:
@@ -182,6 +187,11 @@ def outputs_differ(evidence: Evidence, canary: RunningCanary) -> bool:
     return evidence.outputs_log >= limit_of("outputs", canary.plan.rules.alpha)
 
 
+def less_accurate(evidence: Evidence, canary: RunningCanary) -> bool:
+    """Whether true labels show that the candidate is right less often than stable, or that its errors are larger."""
+    return evidence.accuracy.log >= limit_of("accuracy", canary.plan.rules.alpha)
+
+
 def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
     """Return the evidence in numbers: odds against the candidate, the odds that decide, and both versions' counts."""
     rules, overrides = canary.plan.rules, canary.plan.overrides
@@ -202,7 +212,8 @@ def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
                 **({"excluded": str(overrides.excluded[what])} if what in overrides.excluded else {}),
             }
             for what, strength in strengths.items()
-        },
+        }
+        | comparison(evidence.accuracy, canary, limit_of("accuracy", rules.alpha)),
         "versions": {version: version_figures(evidence, version) for version in (canary.stable, canary.candidate)},
     }
 

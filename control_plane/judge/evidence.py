@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pydantic import BaseModel, Field
 
 from ...models.proof.profile import key_within
+from ...schemas.payloads.label_reports import LabelReport
 from ...schemas.payloads.observations import Summary, VersionCounts
 from ...schemas.payloads.releases import RunningCanary
 from ...stats.log_histogram import merge_bins
 from ...stats.two_sample import add_block, log_evidence, nothing_seen
+from .accuracy_evidence import AccuracyEvidence
 from .deduplication import Deduplicator
 from .error_evidence import ErrorEvidence
 from .latency_evidence import LatencyEvidence
@@ -35,6 +37,7 @@ class Evidence(BaseModel):
     totals: dict[str, VersionCounts] = Field(default_factory=dict)
     errors: ErrorEvidence = Field(default_factory=ErrorEvidence)
     latency: LatencyEvidence = Field(default_factory=LatencyEvidence)
+    accuracy: AccuracyEvidence = Field(default_factory=AccuracyEvidence)
     labels: dict[str, LabelEvidence] = Field(default_factory=dict)
     label_counts: dict[str, tuple[int, int]] = Field(
         default_factory=dict, description="candidate's and stable's, pooled"
@@ -72,8 +75,10 @@ def _odds(logs: list[float]) -> float:
     return math.exp(min(700.0, log_evidence(logs)))
 
 
-def take_in(evidence: Evidence, summary: Summary, canary: RunningCanary | None) -> bool:
+def take_in(evidence: Evidence, summary: Summary | LabelReport, canary: RunningCanary | None) -> bool:
     """Add a summary of the trial; return whether it was new. A duplicate changes nothing. `canary`: None for other trials."""
+    if isinstance(summary, LabelReport):
+        return canary is not None and summary.trial == evidence.trial and evidence.accuracy.take_in(summary)
     if summary.trial != evidence.trial or not evidence.seen.is_new(summary.worker, summary.epoch, summary.seq):
         return False
     if canary is not None:

@@ -7,13 +7,15 @@ from functools import partial
 from typing import Any, TypedDict
 
 from ...schemas.payloads.commands import Command, Promote, ResumeJudge, Rollback, SetProfile, StepCanary
-from ...schemas.payloads.event_data import CanaryWarnedData, DriftData
-from ...schemas.payloads.events import CanaryWarned, DriftDetected, Event
+from ...schemas.payloads.event_data import DriftData
+from ...schemas.payloads.events import DriftDetected, Event
+from ...schemas.payloads.label_reports import LabelReport
 from ...schemas.payloads.observations import Summary
-from ...schemas.payloads.releases import Release, RunningCanary, VersionSpec
+from ...schemas.payloads.releases import Release, VersionSpec
 from ...schemas.settings.control import ControlSettings
 from . import decision, drift_watch, evidence, latency_windows
-from .decision import decide, figures, outputs_differ, version_figures
+from .canary_warnings import new_warnings
+from .decision import decide, figures, version_figures
 from .drift_watch import DriftWatch
 from .evidence import Evidence
 from .experiment_results import results
@@ -59,17 +61,25 @@ class Judge:
         # Cache by model: the buckets of its last latency document, with the JSON they were parsed from.
         self._read: dict[str, dict[str, tuple[str, LatencyBucket]]] = {}
 
-    def take_in(self, summary: Summary, release: Release, now: float) -> list[Command | Event]:
-        """Merge a summary of the release's model; return the commands and events that follow."""
+    def take_in(self, summary: Summary | LabelReport, release: Release, now: float) -> list[Command | Event]:
+        """Merge a summary, or labelled answers, of the release's model; return the commands and events that follow."""
+        if isinstance(summary, LabelReport):
+            return self._judge(summary, release, now)
         self._take_in_latency(summary, release)
         drifted, news = self._take_in_drift(summary, release, now)
+        return news + self._judge(summary, release, now, drifted)
+
+    def _judge(
+        self, observed: Summary | LabelReport, release: Release, now: float, drifted: str = ""
+    ) -> list[Command | Event]:
         known, canary = self.evidence(release), release.running_canary
-        if not evidence.take_in(known, summary, canary):
-            return news
+        if not evidence.take_in(known, observed, canary):
+            return []
+        news: list[Command | Event] = []
         if canary is not None:
             known.drifted = drifted[:SHOWN_DRIFT] or known.drifted
             news += self._commands(decide(known, canary, now), release, now)
-            news += self._warning(known, canary, release.generation, now)
+            news += new_warnings(known, canary, release.generation, ACTOR, now)
         self._evidence[release.model] = known.model_dump_json()
         return news
 
@@ -186,23 +196,6 @@ class Judge:
         if isinstance(decided, decision.Promote):
             return [Promote(**common, based_on=release.generation)]
         return [StepCanary(**common, based_on=release.generation, percentage=decided.percentage)]
-
-    def _warning(self, known: Evidence, canary: RunningCanary, generation: int, now: float) -> list[Event]:
-        if "outputs" in known.warned or not outputs_differ(known, canary):
-            return []
-        known.warned.append("outputs")
-        outputs = {version: counts.outputs for version, counts in known.totals.items()}
-        return [
-            CanaryWarned(
-                event_id=f"{canary.id}.outputs",
-                model=canary.id.model,
-                at=now,
-                generation=generation,
-                actor=ACTOR,
-                summary=f"the canary {canary.id} answers differently from stable",
-                data=CanaryWarnedData(evidence=figures(known, canary), outputs=outputs),
-            )
-        ]
 
     def _take_in_latency(self, summary: Summary, release: Release) -> None:
         number = bucket_of(summary.at)

@@ -20,6 +20,7 @@ from ...broker.kafka.dead_letter_writer import headers_of, letter_of
 from ...broker.kafka.security import security_options
 from ...broker.kafka.tolerant_records import read_tolerantly
 from ...schemas.payloads.commands import Command, CommandBase, ServeOriginal, read_command
+from ...schemas.payloads.label_reports import LABELLED, LabelReport
 from ...schemas.payloads.observations import DIFFERENCE, Difference, Summary
 from ...schemas.payloads.releases import Release
 from ...schemas.records import ANSWER
@@ -112,8 +113,11 @@ class ReleasesApp:
 
     async def _observe(self, stream: Any) -> None:
         async for record in stream.events():
-            if DIFFERENCE in headers_of(record.message):
+            headers = headers_of(record.message)
+            if DIFFERENCE in headers:
                 await self._process("difference", Difference.model_validate_json, record.message, self._correct)
+            elif LABELLED in headers:
+                await self._process("label report", LabelReport.model_validate_json, record.message, self._merge)
             else:
                 await self._process("summary", Summary.model_validate_json, record.message, self._merge)
 
@@ -134,15 +138,15 @@ class ReleasesApp:
         )
         await (await self._commands.send(key=seen.model.encode(), value=command.model_dump_json().encode()))
 
-    async def _merge(self, summary: Summary) -> None:
-        release = self._state(summary.model).release
+    async def _merge(self, seen: Summary | LabelReport) -> None:
+        release = self._state(seen.model).release
         if release is None:
             return
-        for news in self._judge.take_in(summary, release, time.time()):
+        for news in self._judge.take_in(seen, release, time.time()):
             topic = self._commands if isinstance(news, CommandBase) else self._events
-            await (await topic.send(key=summary.model.encode(), value=news.model_dump_json().encode()))
-            log.info("judge.spoke", model=summary.model, kind=news.kind)
-        self._changed.add(summary.model)
+            await (await topic.send(key=seen.model.encode(), value=news.model_dump_json().encode()))
+            log.info("judge.spoke", model=seen.model, kind=news.kind)
+        self._changed.add(seen.model)
 
     async def _forget(self, model: str) -> None:
         """Delete all else that is stored of a removed model. Idempotent."""

@@ -14,6 +14,7 @@ from ...control_plane.judge.counterfactual import RecordedCanary, judge_again
 from ...registry.registry import Registry
 from ...schemas.documents.counterfactual import Counterfactual
 from ...schemas.errors import NotFound
+from ...schemas.payloads.label_reports import LABELLED, LabelReport
 from ...schemas.payloads.observations import Summary
 from ...schemas.payloads.releases import CanaryPlan, Rules, Step
 from ...schemas.settings.mesh import MeshSettings
@@ -40,6 +41,8 @@ class CounterfactualRequest(BaseModel):
     latency_floor_ms: float | None = None
     warm_up_seconds: float | None = None
     failure_margin: float | None = None
+    accuracy_margin: float | None = None
+    on_accuracy: str | None = None
     on_output_drift: str | None = None
     steps: list[Step] | None = Field(default=None, max_length=100)
 
@@ -111,16 +114,17 @@ class CounterfactualRoutes:
             ended=ended.kind.removeprefix("canary.") if ended is not None else "running",
         )
 
-    async def _summaries(self, canary: RecordedCanary) -> list[Summary]:
+    async def _summaries(self, canary: RecordedCanary) -> list[Summary | LabelReport]:
         """Return the trial's summaries in the order in which the judge read them: a model's are in one partition."""
-        found: list[Summary] = []
+        found: list[Summary | LabelReport] = []
         key = canary.id.model.encode()
         end = min(canary.ended_at, time.time()) + SUMMARY_DELAY
         async for record in read_time_range(self._settings, self._settings.topics().observations, canary.began_at, end):
             if record.key != key:
                 continue
+            kind = LabelReport if LABELLED in record.headers else Summary
             try:
-                summary = Summary.model_validate_json(record.value or b"")
+                summary = kind.model_validate_json(record.value or b"")
             except ValidationError:
                 continue  # the control plane has dead-lettered it
             if summary.trial == canary.id.number:

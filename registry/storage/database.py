@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     DateTime,
     Dialect,
     Float,
@@ -149,7 +150,7 @@ class ExperimentRow(Base):
 class InferenceRow(Base):
     """One request and its outcome; `status` is null until it is known.
 
-    `request_id` is the caller's and need not be unique; `nonce` is unique.
+    `request_id` is the caller's and need not be unique; `nonce` is unique. `reported`: its label went to the judge.
     """
 
     __tablename__ = "inference_log"
@@ -169,6 +170,22 @@ class InferenceRow(Base):
     variant: Mapped[str | None] = mapped_column(String(64))
     worker: Mapped[str | None] = mapped_column(String(128))
     reply: Mapped[bytes | None] = mapped_column(LargeBinary)
+    trial: Mapped[int | None] = mapped_column(Integer)
+    generation: Mapped[int | None] = mapped_column(Integer)
+    fallback: Mapped[str | None] = mapped_column(String(32))
+    key_unit: Mapped[int | None] = mapped_column(Integer)
+    reported: Mapped[bool | None] = mapped_column(Boolean)
+
+
+class LabelReportRow(Base):
+    """Labelled answers on their way to the judge, in order of `id`; deleted once they are on the log."""
+
+    __tablename__ = "label_reports"
+    __table_args__ = ({"sqlite_autoincrement": True},)  # an id is never used again
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    model: Mapped[str] = mapped_column(String(64))
+    report: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class LabelRow(Base):

@@ -1,4 +1,4 @@
-"""The records on `observations`: the workers' counts of a short interval, which can be added up."""
+"""The workers' records on `observations`: counts of a short interval, which can be added up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TypeAlias
 from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from .label_reports import LabelReport
 
 # A larger summary is sent with fewer raw rows, or none; its counts of requests always fit.
 SUMMARY_BYTES = 1_000_000
@@ -94,4 +96,4 @@ class Difference(BaseModel):
     worker: str
 
 
-Observation: TypeAlias = Summary | Difference
+Observation: TypeAlias = Summary | Difference | LabelReport

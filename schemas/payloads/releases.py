@@ -193,6 +193,16 @@ class Rules(BaseModel):
         le=1,
         description="a step is taken once the failure rate is shown to be less than this above stable's; null: at once",
     )
+    accuracy_margin: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="a step is taken once labels show the share of wrong answers to be less than this above stable's; "
+        "null: labels are not waited for",
+    )
+    on_accuracy: Literal["report", "rollback"] = Field(
+        default="rollback", description="when true labels show that the candidate is right less often than stable"
+    )
     on_output_drift: Literal["report", "rollback"] = "report"
     on_drift: Literal["report", "rollback"] = "report"
 

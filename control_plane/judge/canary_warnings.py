@@ -1,0 +1,38 @@
+"""Events about a canary that does not end: it answers differently from stable, or is right less often and only reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...schemas.payloads.event_data import CanaryWarnedData
+from ...schemas.payloads.events import CanaryWarned
+from ...schemas.payloads.releases import RunningCanary
+from .accuracy_decision import worse_in_words
+from .decision import figures, less_accurate, outputs_differ
+from .evidence import Evidence
+
+
+def new_warnings(known: Evidence, canary: RunningCanary, generation: int, actor: str, now: float) -> list[CanaryWarned]:
+    """Return the events that are due, and note in the evidence that they were raised: each is raised once in a trial."""
+    outputs = {version: counts.outputs for version, counts in known.totals.items()}
+    due = [(what, words) for what, words in _reasons(known, canary) if what not in known.warned]
+    known.warned += [what for what, _ in due]
+    return [
+        CanaryWarned(
+            event_id=f"{canary.id}.{what}",
+            model=canary.id.model,
+            at=now,
+            generation=generation,
+            actor=actor,
+            summary=f"the canary {canary.id} {words}",
+            data=CanaryWarnedData(evidence=figures(known, canary), outputs=outputs),
+        )
+        for what, words in due
+    ]
+
+
+def _reasons(known: Evidence, canary: RunningCanary) -> Iterator[tuple[str, str]]:
+    if outputs_differ(known, canary):
+        yield "outputs", "answers differently from stable"
+    if canary.plan.rules.on_accuracy == "report" and less_accurate(known, canary):
+        yield "accuracy", f"is worse by its labels: {worse_in_words(known.accuracy)}"
