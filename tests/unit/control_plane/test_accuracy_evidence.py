@@ -10,6 +10,7 @@ from modelmesh.control_plane.judge.decision import decide, figures, limit_of
 from modelmesh.control_plane.judge.evidence import Evidence, take_in
 from modelmesh.control_plane.judge.judge import Judge
 from modelmesh.schemas.payloads.label_reports import LABEL_UNITS, LabelledAnswer, LabelReport
+from modelmesh.schemas.payloads.overrides import Override, Overrides
 from modelmesh.schemas.settings import Settings
 
 from ..releases import canary
@@ -197,3 +198,12 @@ def test_a_step_waits_until_labels_show_the_margin():
     none, release = judged([], **rules)
     take_in(none, summary(1, (100, 0), (50, 0)), release)
     assert "after 0 of the candidate's" in decide(none, release, 10.0).reason
+
+
+def test_a_person_can_exclude_labels_from_the_decision():
+    evidence, release = judged(WORSE)
+    override = Override(actor="kim", reason="only alarms are checked", at=0.0)
+    plan = release.plan.model_copy(update={"overrides": Overrides(excluded={"accuracy": override})})
+    excluded = release._replace(plan=plan)
+    assert decide(evidence, excluded, 0.0).kind == "hold"
+    assert "only alarms are checked" in figures(evidence, excluded)["comparisons"]["accuracy"]["excluded"]
