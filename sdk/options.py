@@ -39,6 +39,8 @@ class _Rules(TypedDict, total=False):
     warm_up_seconds: float
     failure_margin: float | None
     on_output_drift: Literal["report", "rollback"]
+    max_disagreement: float | None
+    on_disagreement: Literal["report", "hold", "rollback"]
     steps: Sequence[float | dict[str, Any]]
 
 
@@ -49,6 +51,8 @@ class CanaryRules(_Rules, ChangeOptions, total=False):
     """
 
     hold_seconds: float
+    mirror_share: float
+    answer_tolerance: float
     on_drift: Literal["report", "rollback"]
 
 

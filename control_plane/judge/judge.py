@@ -7,18 +7,19 @@ from functools import partial
 from typing import Any, TypedDict
 
 from ...schemas.payloads.commands import Command, Promote, ResumeJudge, Rollback, SetProfile, StepCanary
-from ...schemas.payloads.event_data import CanaryWarnedData, DriftData
-from ...schemas.payloads.events import CanaryWarned, DriftDetected, Event
+from ...schemas.payloads.event_data import DriftData
+from ...schemas.payloads.events import DriftDetected, Event
 from ...schemas.payloads.observations import Summary
-from ...schemas.payloads.releases import Release, RunningCanary, VersionSpec
+from ...schemas.payloads.releases import Release, VersionSpec
 from ...schemas.settings.control import ControlSettings
 from . import decision, drift_watch, evidence, latency_windows
-from .decision import decide, figures, outputs_differ, version_figures
+from .decision import decide, figures, version_figures
 from .drift_watch import DriftWatch
 from .evidence import Evidence
 from .experiment_results import results
 from .latency_windows import LatencyBucket, bucket_of, key_of
 from .stream_variation import StreamVariation
+from .warnings import warnings
 
 ACTOR = "judge"
 COMMAND_LIFE = 60.0
@@ -69,7 +70,7 @@ class Judge:
         if canary is not None:
             known.drifted = drifted[:SHOWN_DRIFT] or known.drifted
             news += self._commands(decide(known, canary, now), release, now)
-            news += self._warning(known, canary, release.generation, now)
+            news += warnings(known, canary, release.generation, now, ACTOR)
         self._evidence[release.model] = known.model_dump_json()
         return news
 
@@ -94,7 +95,8 @@ class Judge:
         if release.strategy == "ab":
             document["results"] = results(release.variants, known.totals)
         if (canary := release.running_canary) is not None:
-            document["comparisons"] = figures(known, canary)["comparisons"]
+            found = figures(known, canary)
+            document["comparisons"], document["pairs"] = found["comparisons"], found["pairs"]
             document["decision"] = decision.shown(decide(known, canary, now))
             if canary.plan.overrides.is_paused(now):
                 document["unpaused_decision"] = decision.shown(decide(known, canary.unpaused(), now))
@@ -186,23 +188,6 @@ class Judge:
         if isinstance(decided, decision.Promote):
             return [Promote(**common, based_on=release.generation)]
         return [StepCanary(**common, based_on=release.generation, percentage=decided.percentage)]
-
-    def _warning(self, known: Evidence, canary: RunningCanary, generation: int, now: float) -> list[Event]:
-        if "outputs" in known.warned or not outputs_differ(known, canary):
-            return []
-        known.warned.append("outputs")
-        outputs = {version: counts.outputs for version, counts in known.totals.items()}
-        return [
-            CanaryWarned(
-                event_id=f"{canary.id}.outputs",
-                model=canary.id.model,
-                at=now,
-                generation=generation,
-                actor=ACTOR,
-                summary=f"the canary {canary.id} answers differently from stable",
-                data=CanaryWarnedData(evidence=figures(known, canary), outputs=outputs),
-            )
-        ]
 
     def _take_in_latency(self, summary: Summary, release: Release) -> None:
         number = bucket_of(summary.at)

@@ -28,6 +28,7 @@ UNUSED = {
 # Fields that were added since, all with defaults; older code ignores them.
 ADDED = {
     "repeat_key", "latency_floor_ms", "warm_up_seconds", "failure_margin",
+    "mirror_share", "answer_tolerance", "max_disagreement", "on_disagreement", "pairs",
     "shared", "keyed", "keyed_latency", "keyed_failed", "failed_units", "shares", "overrides", "judged_generation",
 }  # fmt: skip
 
