@@ -28,9 +28,9 @@ def log_evidence(observations: int, hits: int, tolerance: float) -> float:
     mean = float(betaln(hits + 1, misses + 1))
     if tolerance == 0:
         return math.inf if hits else mean
-    above = max(
-        float(betainc(misses + 1, hits + 1, 1 - tolerance)), _LEAST
-    )  # the part of the mixture above the tolerance
+    above = float(betainc(misses + 1, hits + 1, 1 - tolerance))  # the part of the mixture above the tolerance
+    if above < _LEAST:
+        return -math.inf  # far below the tolerance
     return (
         mean + math.log(above) - math.log1p(-tolerance) - hits * math.log(tolerance) - misses * math.log1p(-tolerance)
     )

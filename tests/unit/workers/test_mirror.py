@@ -45,7 +45,7 @@ class Setup:
     def run(self, rows, labels, *, trial=2, **options):
         """A batch of one request that the candidate has answered."""
         request = PredictionRequest(
-            "r", "m", time.time() + 60, "replies", 0, orjson.dumps({"inputs": [[row] for row in rows]}),
+            "r", "m", time.time() + 60, "replies", 0, orjson.dumps({"inputs": rows}),
             version="2.0.0", trial=trial, **options,
         )  # fmt: skip
         outputs = {"label": np.array(labels)}
@@ -56,7 +56,7 @@ class Setup:
 
     async def until(self, condition):
         async with asyncio.timeout(30):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - a stub's state
                 await asyncio.sleep(0.005)
 
 
@@ -66,7 +66,7 @@ async def setup():
 
 
 def test_the_body_is_read_as_stable_reads_it():
-    assert parse_request(b'{"inputs": [[1.0], [2.0]]}', "application/json", spec("1.0.0").signature).rows == 2
+    assert parse_request(b'{"inputs": [1.0, 2.0]}', "application/json", spec("1.0.0").signature).rows == 2
 
 
 async def test_one_row_of_a_request_is_compared(setup):
