@@ -41,6 +41,8 @@ class _Rules(TypedDict, total=False):
     accuracy_margin: float | None
     on_accuracy: Literal["report", "rollback"]
     on_output_drift: Literal["report", "rollback"]
+    max_disagreement: float | None
+    on_disagreement: Literal["report", "hold", "rollback"]
     steps: Sequence[float | dict[str, Any]]
 
 
@@ -51,6 +53,8 @@ class CanaryRules(_Rules, ChangeOptions, total=False):
     """
 
     hold_seconds: float
+    mirror_share: float
+    answer_tolerance: float
     on_drift: Literal["report", "rollback"]
 
 

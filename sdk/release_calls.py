@@ -44,7 +44,8 @@ class ReleaseCalls:
 
         `rules` are those of POST /deployments/canary: steps, hold_seconds, window_seconds, min_requests, alpha,
         latency_tolerance, latency_floor_ms, warm_up_seconds, failure_margin, accuracy_margin, on_accuracy, on_output_drift,
-        on_drift, generation, actor, reason. Raises IllegalTransition while another trial runs, SignatureDiffers, InvalidInput.
+        mirror_share, answer_tolerance, max_disagreement, on_disagreement, on_drift, generation, actor, reason. Raises
+        IllegalTransition while another trial runs, SignatureDiffers, InvalidInput.
         """
         change = {
             "model": name,
@@ -75,8 +76,8 @@ class ReleaseCalls:
         """Return how a recorded canary would have ended under other rules, by the model's name (the newest) or its id.
 
         `rules` are those of a canary: auto_rollback_threshold, window_seconds, min_requests, alpha, latency_tolerance,
-        latency_floor_ms, warm_up_seconds, failure_margin, accuracy_margin, on_accuracy, on_output_drift, steps; the default is
-        the canary's own rule.
+        latency_floor_ms, warm_up_seconds, failure_margin, accuracy_margin, on_accuracy, on_output_drift, max_disagreement,
+        on_disagreement, steps; the default is the canary's own rule.
         Raises NotFound if its summaries have expired (a day).
         """
         return Counterfactual.received(

@@ -21,6 +21,7 @@ from ..schemas.settings.worker import WorkerSettings
 from ..telemetry.bookkeeping import Bookkeeping
 from ..telemetry.tracing import Traces, is_sampled
 from .metrics import WorkerMetrics
+from .mirror import Mirror
 from .observer import Observer
 from .outcome_counts import OutcomeCounts
 from .request_traces import RequestTraces
@@ -76,6 +77,9 @@ class ModelServer:
         self._shadows: ShadowQueue[tuple[PredictionRequest, Delivery]] = ShadowQueue(
             settings.shadow_queue, self._run_shadow, self._shed_shadow
         )
+        self._mirror = Mirror(
+            lambda trial: observer.pairs(model, trial), self._stable_server, is_busy=is_busy, keep_books=keep_books
+        )
         self._pump_timer: asyncio.TimerHandle | None = None
         self._release: Release | None = None
         self._identities: dict[str, str] = {}  # of the release's versions, by number
@@ -89,6 +93,7 @@ class ModelServer:
     @release.setter
     def release(self, release: Release) -> None:
         self._release, self._identities = release, release.identities
+        self._mirror.follow(release)
 
     def identity_of(self, request: PredictionRequest) -> str:
         """Return the identity of a request's version. An older router sends only the number: the release's identity then."""
@@ -106,6 +111,7 @@ class ModelServer:
     def stop(self) -> None:
         """Shed the waiting shadow copies; the requests in hand are still answered."""
         self._shadows.shed_all()
+        self._mirror.stop()
 
     def _submit_primary(self, request: PredictionRequest, delivery: Delivery) -> None:
         server = self._servers.get(self.identity_of(request))
@@ -162,6 +168,9 @@ class ModelServer:
         if traced := [traceparent for traceparent in batch.traceparents if is_sampled(traceparent)]:
             self._keep_books("traces", self._traces.batch, batch, traced)
         self._keep_books("statistics", self._observer.ran, self._model, batch)
+        if self._mirror.watches(batch.identity):
+            # Called before the batch is answered: what the mirror keeps of it, it takes afterwards.
+            asyncio.get_running_loop().call_soon(self._keep_books, "mirror", self._mirror.take, batch)
 
     def answer(self, result: RequestResult[VersionCall]) -> None:
         """Reply with a version's result, or fall back to stable."""

@@ -12,7 +12,7 @@ import structlog
 
 from ..broker.kafka.outbox import Outbox
 from ..models.proof.profile import count_labels, output_labels
-from ..schemas.payloads.observations import SUMMARY_BYTES, FeatureCounts, Summary, VersionCounts, key_unit
+from ..schemas.payloads.observations import SUMMARY_BYTES, FeatureCounts, PairCounts, Summary, VersionCounts, key_unit
 from ..schemas.payloads.releases import Release
 from ..schemas.settings.worker import WorkerSettings
 from ..stats.log_histogram import add_value, bin_of
@@ -33,6 +33,7 @@ class _Trial:
     identities: dict[str, str] = field(default_factory=dict)  # of the versions, by number
     versions: dict[str, VersionCounts] = field(default_factory=dict)
     rows: dict[str, WatchedRows] = field(default_factory=dict)
+    pairs: PairCounts | None = None
     asked: dict[tuple[str, int], int] = field(default_factory=dict)  # requests by version and routing key's hash
 
     def add_key(self, version: str, unit: int, latency_bin: int, kept: dict[int, int]) -> None:
@@ -127,6 +128,13 @@ class Observer:
             counts = trial.versions.setdefault(batch.version, VersionCounts())
             count_labels(counts.outputs, output_labels(bins, batch.outputs))
 
+    def pairs(self, model: str, number: int) -> PairCounts:
+        """Return the counts of a trial's pairs since the last summary, to be added to."""
+        trial = self._trials.setdefault((model, number), _Trial())
+        if trial.pairs is None:
+            trial.pairs = PairCounts()
+        return trial.pairs
+
     async def run(self) -> None:
         """Send summaries until cancelled."""
         while True:
@@ -161,6 +169,7 @@ class Observer:
             identities=trial.identities,
             features=features,
             shares=self._shares(model, number),
+            pairs=trial.pairs,
         )
         self._outbox.send(self._topic, _fitting(summary), key=model)
 

@@ -32,7 +32,7 @@ class WatchedRows:
         rows = len(next(iter(inputs.values()), ()))
         if not rows or self._remaining <= 0:
             return
-        size = sum(map(_bytes_of, inputs.values()))
+        size = sum(map(bytes_of, inputs.values()))
         if size > self._remaining:
             # A copy: a view would keep the whole array alive.
             rows = max(not self._batches, rows * self._remaining // size)
@@ -100,7 +100,8 @@ def _rows(columns: Iterable[Column]) -> int:
     return len(next((values for _, values in columns), ()))
 
 
-def _bytes_of(array: NDArray[Any]) -> int:
+def bytes_of(array: NDArray[Any]) -> int:
+    """Return an array's bytes, with those of the texts in it."""
     if array.dtype.kind != "O":
         return array.nbytes
     return sum(len(value) + 64 if isinstance(value, str | bytes) else 32 for value in array.ravel())

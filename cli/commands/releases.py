@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 
 import typer
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.table import Table
 from ...schemas.documents.releases import Deployed
 from ...schemas.errors import InvalidInput
 from ...sdk import ModelMeshClient
+from ...sdk.options import CanaryRules
 from ..options import DEFAULT_URL, JsonOption, UrlOption, json_text
 from .canary_overrides import add_to_canary, say_overrides
 
@@ -46,6 +47,9 @@ def start_canary(
     threshold: Annotated[float | None, typer.Option(help="Roll back above this failure rate, such as 0.05.")] = None,
     steps: Annotated[str, typer.Option(help="Shares in percent, such as 5,25,50,100; then it is promoted.")] = "",
     hold: Annotated[float, typer.Option(help="Seconds for each step.")] = 60.0,
+    mirror_share: Annotated[float, typer.Option(help="Share of its requests that stable answers too.")] = 0.1,
+    max_disagreement: Annotated[float, typer.Option(help="Share of these answers that may differ.")] = 0.05,
+    on_disagreement: Annotated[str, typer.Option(help="If more differ: report, hold or rollback.")] = "report",
     reason: ReasonOption = "",
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
@@ -55,13 +59,17 @@ def start_canary(
         stages = [float(step) for step in steps.split(",") if step.strip()]
     except ValueError:
         raise InvalidInput(f"--steps: {steps!r} is not a list of numbers such as 5,25,50,100", field="steps") from None
-    _changed(
-        url,
-        as_json,
-        lambda client: client.create_canary(
-            name, version, percentage, threshold, steps=stages, hold_seconds=hold, reason=reason
-        ),
+    if on_disagreement not in ("report", "hold", "rollback"):
+        raise InvalidInput("--on-disagreement is report, hold or rollback", field="on_disagreement")
+    rules = CanaryRules(
+        steps=stages,
+        hold_seconds=hold,
+        mirror_share=mirror_share,
+        max_disagreement=max_disagreement,
+        on_disagreement=cast("Literal['report', 'hold', 'rollback']", on_disagreement),
+        reason=reason,
     )
+    _changed(url, as_json, lambda client: client.create_canary(name, version, percentage, threshold, **rules))
 
 
 @canary_app.command("show")
@@ -83,9 +91,18 @@ def show_canary(name: NameArgument, url: UrlOption = DEFAULT_URL, as_json: JsonO
             limit = f"{found['limit']:.0f} to 1" if "excluded" not in found else "excluded"
             table.add_row(what, f"{found['evidence']:.3g} to 1", limit)
         console.print(table)
+        if (pairs := statistics.get("pairs")) and pairs["observed"]:
+            console.print(_pairs_line(pairs), highlight=False, markup=False)
         console.print(f"{statistics['decision']['kind']}: {statistics['decision']['reason']}", highlight=False)
         if (unpaused := statistics.get("unpaused_decision")) is not None:
             console.print(f"without the pause: {unpaused['kind']}: {unpaused['reason']}", highlight=False)
+
+
+def _pairs_line(pairs: dict[str, Any]) -> str:
+    low, high = pairs["rate_interval"]
+    text = f"{pairs['differed']} of {pairs['observed']} mirrored answers differ from stable's ({low:.1%} to {high:.1%})"
+    named = ", ".join(f"{name}: {count}" for name, count in list(pairs["confusions"].items())[:5])
+    return f"{text}; {named}" if named else text
 
 
 def _versions_table(versions: dict[str, Any]) -> Table:

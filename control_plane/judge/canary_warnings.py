@@ -1,4 +1,4 @@
-"""Events about a canary that does not end: it answers differently from stable, or is right less often and only reported."""
+"""Events about a canary that does not end: its answers differ from stable's, or are right less often and only reported."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from ...schemas.payloads.event_data import CanaryWarnedData
 from ...schemas.payloads.events import CanaryWarned
 from ...schemas.payloads.releases import RunningCanary
 from .accuracy_decision import worse_in_words
-from .decision import figures, less_accurate, outputs_differ
+from .decision import figures, less_accurate, outputs_differ, pairs_differ
 from .evidence import Evidence
 
 
 def new_warnings(known: Evidence, canary: RunningCanary, generation: int, actor: str, now: float) -> list[CanaryWarned]:
     """Return the events that are due, and note in the evidence that they were raised: each is raised once in a trial."""
-    outputs = {version: counts.outputs for version, counts in known.totals.items()}
     due = [(what, words) for what, words in _reasons(known, canary) if what not in known.warned]
+    if not due:
+        return []
     known.warned += [what for what, _ in due]
+    outputs = {version: counts.outputs for version, counts in known.totals.items()}
+    evidence = figures(known, canary)
     return [
         CanaryWarned(
             event_id=f"{canary.id}.{what}",
@@ -25,7 +28,7 @@ def new_warnings(known: Evidence, canary: RunningCanary, generation: int, actor:
             generation=generation,
             actor=actor,
             summary=f"the canary {canary.id} {words}",
-            data=CanaryWarnedData(evidence=figures(known, canary), outputs=outputs),
+            data=CanaryWarnedData(what=what, evidence=evidence, outputs=outputs, pairs=evidence["pairs"]),
         )
         for what, words in due
     ]
@@ -34,5 +37,7 @@ def new_warnings(known: Evidence, canary: RunningCanary, generation: int, actor:
 def _reasons(known: Evidence, canary: RunningCanary) -> Iterator[tuple[str, str]]:
     if outputs_differ(known, canary):
         yield "outputs", "answers differently from stable"
+    if pairs_differ(known, canary):
+        yield "pairs", f"answers the same requests differently: {known.pairs.in_words()}"
     if canary.plan.rules.on_accuracy == "report" and less_accurate(known, canary):
         yield "accuracy", f"is worse by its labels: {worse_in_words(known.accuracy)}"

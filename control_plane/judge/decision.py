@@ -14,7 +14,15 @@ from .accuracy_decision import comparison, not_within_margin, worse_in_words
 from .evidence import Evidence
 
 # Shares of the false-alarm probability alpha; they add up to 1, so that all comparisons together stay within alpha.
-ALPHA_SHARES = {"errors": 0.35, "p50": 0.1, "p95": 0.2, "p99": 0.05, "outputs": 0.2, "accuracy": 0.1}
+ALPHA_SHARES = {
+    "errors": 0.35,
+    "p50": 0.1,
+    "p95": 0.2,
+    "p99": 0.05,
+    "outputs": 0.1,
+    "pairs": 0.1,
+    "accuracy": 0.1,
+}
 # The threshold counts as exceeded if a candidate that fails just that often would show it with at most this probability. It
 # is looked at with each summary: a thousand windows of an hour's canary are within 1 %.
 THRESHOLD_CHANCE = 1e-5
@@ -93,6 +101,11 @@ def decide(evidence: Evidence, canary: RunningCanary, now: float) -> Decision:
     reasons = reasons_against(evidence, canary)
     if reasons:
         return Rollback("; ".join(reasons), figures(evidence, canary))
+    held_by_pairs = plan.rules.on_disagreement == "hold" and "pairs" not in plan.overrides.excluded
+    if held_by_pairs and pairs_differ(evidence, canary):
+        return Hold(
+            f"{evidence.pairs.in_words()}: it gets no more until a person raises its share, promotes or rolls back"
+        )
     if not plan.steps:
         return Hold("a person decides when it gets more")
     stage = plan.steps[plan.step]
@@ -147,6 +160,11 @@ def reasons_against(evidence: Evidence, canary: RunningCanary) -> list[str]:
         reasons.append(f"it answers differently from stable, evidence {_odds(evidence.outputs_log)} to 1")
     if rules.on_drift == "rollback" and evidence.drifted and "drift" not in excluded:
         reasons.append(f"the inputs drifted: {evidence.drifted}")
+    if rules.on_disagreement == "rollback" and "pairs" not in excluded and pairs_differ(evidence, canary):
+        reasons.append(
+            f"{evidence.pairs.in_words()}, more than {rules.max_disagreement:.1%}, "
+            f"evidence {_odds(evidence.pairs.strongest)} to 1"
+        )
     return reasons
 
 
@@ -192,6 +210,12 @@ def less_accurate(evidence: Evidence, canary: RunningCanary) -> bool:
     return evidence.accuracy.log >= limit_of("accuracy", canary.plan.rules.alpha)
 
 
+def pairs_differ(evidence: Evidence, canary: RunningCanary) -> bool:
+    """Whether more of the candidate's answers than the rules allow differ from stable's to the same requests."""
+    rules = canary.plan.rules
+    return rules.max_disagreement is not None and evidence.pairs.strongest >= limit_of("pairs", rules.alpha)
+
+
 def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
     """Return the evidence in numbers: odds against the candidate, the odds that decide, and both versions' counts."""
     rules, overrides = canary.plan.rules, canary.plan.overrides
@@ -200,7 +224,9 @@ def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
         **{name: tail.log for name, tail in evidence.latency.tails.items()},
         "outputs": evidence.outputs_log,
     }
-    units = {"errors": evidence.errors.unit, "outputs": "requests"}
+    units = {"errors": evidence.errors.unit, "outputs": "requests", "pairs": evidence.pairs.unit}
+    if rules.max_disagreement is not None:
+        strengths["pairs"] = evidence.pairs.strongest
     for name, tail in evidence.latency.tails.items():
         units[name] = f"{evidence.latency.unit}: it alone was slow in {tail.slow:.0f} of {tail.seconds:.0f}"
     return {
@@ -214,6 +240,7 @@ def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
             for what, strength in strengths.items()
         }
         | comparison(evidence.accuracy, canary, limit_of("accuracy", rules.alpha)),
+        "pairs": evidence.pairs.figures(rules),
         "versions": {version: version_figures(evidence, version) for version in (canary.stable, canary.candidate)},
     }
 

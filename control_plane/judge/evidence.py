@@ -17,6 +17,7 @@ from .accuracy_evidence import AccuracyEvidence
 from .deduplication import Deduplicator
 from .error_evidence import ErrorEvidence
 from .latency_evidence import LatencyEvidence
+from .pair_evidence import PairEvidence
 
 OUTPUT_BLOCK = 100
 MAX_LABELS = 20
@@ -38,6 +39,7 @@ class Evidence(BaseModel):
     errors: ErrorEvidence = Field(default_factory=ErrorEvidence)
     latency: LatencyEvidence = Field(default_factory=LatencyEvidence)
     accuracy: AccuracyEvidence = Field(default_factory=AccuracyEvidence)
+    pairs: PairEvidence = Field(default_factory=PairEvidence)
     labels: dict[str, LabelEvidence] = Field(default_factory=dict)
     label_counts: dict[str, tuple[int, int]] = Field(
         default_factory=dict, description="candidate's and stable's, pooled"
@@ -112,6 +114,7 @@ def _compare(evidence: Evidence, summary: Summary, canary: RunningCanary) -> Non
     stable = summary.versions.get(canary.stable, nothing)
     evidence.errors.take_in(summary, canary)
     evidence.latency.take_in(summary, canary)
+    evidence.pairs.take_in(summary, canary)
     _compare_outputs(evidence, candidate, stable)
     if evidence.step != plan.step:
         evidence.step, evidence.in_step = plan.step, 0

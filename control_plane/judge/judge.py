@@ -104,7 +104,8 @@ class Judge:
         if release.strategy == "ab":
             document["results"] = results(release.variants, known.totals)
         if (canary := release.running_canary) is not None:
-            document["comparisons"] = figures(known, canary)["comparisons"]
+            found = figures(known, canary)
+            document["comparisons"], document["pairs"] = found["comparisons"], found["pairs"]
             document["decision"] = decision.shown(decide(known, canary, now))
             if canary.plan.overrides.is_paused(now):
                 document["unpaused_decision"] = decision.shown(decide(known, canary.unpaused(), now))

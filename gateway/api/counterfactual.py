@@ -44,6 +44,8 @@ class CounterfactualRequest(BaseModel):
     accuracy_margin: float | None = None
     on_accuracy: str | None = None
     on_output_drift: str | None = None
+    max_disagreement: float | None = None
+    on_disagreement: str | None = None
     steps: list[Step] | None = Field(default=None, max_length=100)
 
     def applied_to(self, plan: CanaryPlan) -> CanaryPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class Difference:
     measured: bool
 
 
-def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> Difference:
+def difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], tolerance: float = TOLERANCE) -> Difference:
     """Compare two answers' outputs: by their labels where both have one, else number by number."""
     distance, measured, close = 0.0, False, ours.keys() == theirs.keys()
     for name in ours.keys() & theirs.keys():
@@ -32,9 +33,14 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> Difference:
             close = close and same_label(ours[name], theirs[name])
         elif name != "label" and a.size:
             measured = True
-            distances = np.abs(a.astype(float) - b.astype(float))
+            a, b = a.astype(float), b.astype(float)
+            # Infinities and NaNs are equal to their like, and infinitely far from all else.
+            with np.errstate(invalid="ignore"):
+                apart = np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf)
+            distances = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, apart)
             distance = max(distance, float(distances.max()))
-            close = close and bool((distances <= TOLERANCE * np.maximum(1.0, np.abs(a.astype(float)))).all())
+            allowed = tolerance * np.maximum(1.0, np.where(np.isfinite(a), np.abs(a), 1.0))
+            close = close and bool((distances <= allowed).all())
     labelled = "label" in ours and "label" in theirs
     changed = labelled and not same_label(ours["label"], theirs["label"])
     return Difference(not changed if labelled else close, changed, distance, measured)

@@ -122,8 +122,14 @@ class CanaryHeldData(CanaryShareData):
 class CanaryWarnedData(EventData):
     """Of a candidate that answers differently from stable."""
 
+    what: str = Field(
+        default="outputs", description="outputs: their distribution differs; pairs: answers to the same requests"
+    )
     evidence: dict[str, Any]
     outputs: dict[str, dict[str, int]] = Field(description="answers by version and label")
+    pairs: dict[str, Any] = Field(
+        default_factory=dict, description="answers to the same requests; older records have none"
+    )
 
 
 class ShadowData(TrialData):

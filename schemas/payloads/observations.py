@@ -53,6 +53,36 @@ class FeatureCounts(BaseModel):
     measured: dict[str, str] = Field(default_factory=dict, description="the text column of each name that is a measure")
 
 
+class Gaps(BaseModel):
+    """How far numbers of one output lie apart in two answers: the number of pairs, and the sum and largest of their distances."""
+
+    pairs: int = 0
+    total: float = 0.0
+    largest: float = 0.0
+
+
+class PairCounts(BaseModel):
+    """Requests that a canary's candidate and, as a mirror, stable answered: one row of each was compared.
+
+    Of requests with a routing key only the first of each key (by its hash) is kept as an observation, since one user's
+    requests are not independent.
+    """
+
+    compared: int = 0
+    differed: int = 0
+    keyed: int = Field(default=0, description="of the compared, those with a routing key")
+    keyed_differed: int = 0
+    units: dict[int, bool] = Field(
+        default_factory=dict, description="by key's hash (below KEY_UNITS): whether its first pair differed"
+    )
+    confusions: dict[str, int] = Field(
+        default_factory=dict, description="pairs by \"stable's label -> the candidate's\", where they differ"
+    )
+    gaps: dict[str, Gaps] = Field(default_factory=dict, description="by output, of those with numbers")
+    dropped: int = Field(default=0, description="not compared, since the worker was busy or the request too large")
+    unanswered: int = Field(default=0, description="not compared, since stable gave no answer")
+
+
 class Summary(BaseModel):
     """What one worker did for one trial of one model since its previous summary.
 
@@ -74,6 +104,9 @@ class Summary(BaseModel):
     features: dict[str, FeatureCounts] = Field(default_factory=dict)
     shares: dict[str, float] = Field(
         default_factory=dict, description="of the requests, by version, as assigned; missing from older workers"
+    )
+    pairs: PairCounts | None = Field(
+        default=None, description="a canary's answers compared pair by pair; missing from older workers"
     )
 
 

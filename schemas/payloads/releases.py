@@ -204,6 +204,23 @@ class Rules(BaseModel):
         default="rollback", description="when true labels show that the candidate is right less often than stable"
     )
     on_output_drift: Literal["report", "rollback"] = "report"
+    mirror_share: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="of the candidate's requests that stable answers too, to compare the answers",
+    )
+    answer_tolerance: float = Field(
+        default=0.01,
+        ge=0,
+        description="numbers agree that differ by at most this, relative to stable's above 1; labels agree if they are equal",
+    )
+    max_disagreement: float | None = Field(
+        default=0.05, ge=0, lt=1, description="share of mirrored answers that may differ; null: it is only shown"
+    )
+    on_disagreement: Literal["report", "hold", "rollback"] = Field(
+        default="report", description="above max_disagreement; hold: the judge gives it no more traffic"
+    )
     on_drift: Literal["report", "rollback"] = "report"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from ...models.values.tensors import Tensors
@@ -38,3 +39,4 @@ class BatchRun:
     waits: list[float]  # seconds that each request was in the queue
     traceparents: list[str]  # of the traced requests
     identity: str = ""
+    requests: Sequence[tuple[PredictionRequest, int]] = ()  # with their numbers of rows, in the order of the rows

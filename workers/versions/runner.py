@@ -27,6 +27,8 @@ from .compiled_watch import CompiledWatch
 from .execution import LoadedModel
 from .original_model import OriginalModel
 from .results import BatchRun, RequestResult, Token
+from .rows import checked, rows_of
+from .uncounted import predict_uncounted
 
 # Seconds: how fast answers change the estimated service time, and how fast it fades without answers.
 SERVICE_DECAY, SERVICE_FADE = 1.0, 30.0
@@ -141,6 +143,11 @@ class VersionRunner(Generic[Token]):
             # At the end of this turn of the loop, so that records that were fetched together share a batch.
             self._timer = self._loop.call_soon(self._dispatch)
 
+    async def predict_uncounted(self, inputs: Tensors) -> Tensors:
+        """Answer rows past the queue, for a comparison. Raises ModelRefusedInput or ModelFailed."""
+        original = self._original._loaded if self._original is not None else None
+        return await predict_uncounted(self._loaded, original, inputs, use_original=self._use_original)
+
     def use_original(self) -> None:
         """Let the original model answer from now on: the compiled form was seen to differ."""
         self._use_original = True
@@ -186,7 +193,7 @@ class VersionRunner(Generic[Token]):
         rows = sum(waiting.rows for waiting in batch)
         inputs = stack([waiting.parsed.tensors for waiting in batch])
         try:
-            outputs = _checked(await self._loaded.predict(inputs), rows)
+            outputs = checked(await self._loaded.predict(inputs), rows)
         except OutsideDomain as outside:
             self._split_by_domain(batch, inputs, outside, started)
             return
@@ -219,6 +226,7 @@ class VersionRunner(Generic[Token]):
                 [started - waiting.since for waiting in batch],
                 [waiting.request.traceparent for waiting in batch if waiting.request.traceparent],
                 self.spec.identity,
+                [(waiting.request, waiting.rows) for waiting in batch],
             )
         )
         begin = 0
@@ -250,7 +258,7 @@ class VersionRunner(Generic[Token]):
             begin = end
         if inside:
             rows = np.array(chosen)
-            self._answer_each(inside, _rows_of(inputs, rows), _rows_of(outside.outputs, rows), started)
+            self._answer_each(inside, rows_of(inputs, rows), rows_of(outside.outputs, rows), started)
 
     def _drop_expired(self, batch: list[_Waiting[Token]]) -> list[_Waiting[Token]]:
         now = time.time()
@@ -278,16 +286,3 @@ class VersionRunner(Generic[Token]):
         self._on_result(
             RequestResult(waiting.request, waiting.token, outcome, spec.version, rows, identity=spec.identity)
         )
-
-
-def _rows_of(tensors: Tensors, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Tensors:
-    return {name: array[rows] for name, array in tensors.items()}
-
-
-def _checked(outputs: Tensors, rows: int) -> Tensors:
-    """Return the outputs. Raises ModelFailed unless each has one row per input row; callers could get others' rows."""
-    for name, array in outputs.items():
-        if array.ndim == 0 or len(array) != rows:
-            found = len(array) if array.ndim else "no"
-            raise ModelFailed(f"the model gave {found} rows of {name} for {rows}: one row in, one row out")
-    return outputs

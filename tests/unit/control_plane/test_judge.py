@@ -110,7 +110,7 @@ def test_the_release_document_has_figures_and_the_decision(judge):
     judge.take_in(summary(1, (90, 1), (10, 1)), canary(), 1.0)
     document = judge.release_document(canary(), 2.0)
     assert document["decision"]["kind"] == "hold"
-    assert document["comparisons"].keys() == {"errors", "p50", "p95", "p99", "outputs"}
+    assert document["comparisons"].keys() == {"errors", "p50", "p95", "p99", "outputs", "pairs"}
     assert document["versions"]["1.0.0"]["requests"] == 90
 
 

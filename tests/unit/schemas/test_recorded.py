@@ -29,6 +29,7 @@ UNUSED = {
 ADDED = {
     "repeat_key", "latency_floor_ms", "warm_up_seconds", "failure_margin",
     "accuracy_margin", "on_accuracy", "accuracy",
+    "mirror_share", "answer_tolerance", "max_disagreement", "on_disagreement", "pairs",
     "shared", "keyed", "keyed_latency", "keyed_failed", "failed_units", "shares", "overrides", "judged_generation",
 }  # fmt: skip
 
