@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,11 +67,11 @@ def _known(values: Floats) -> Floats:
 def _series(found: Requests, of_candidate: bool, at: Floats) -> tuple[Floats, Floats, Floats]:
     """Return failure rate, mean ms and p99 ms of one version in each step; NaN without requests."""
     mine = found.candidate == of_candidate
-    edges: list[int] = np.searchsorted(found.done[mine], np.r_[0.0, at], side="right").tolist()
+    edges: NDArray[Any] = np.asarray(np.searchsorted(found.done[mine], np.r_[0.0, at], side="right"))
     ms, failed = found.ms[mine], found.failed[mine].astype(float)
     rows = [
         (failed[a:b].mean(), ms[a:b].mean(), np.quantile(ms[a:b], 0.99)) if b > a else (np.nan,) * 3
-        for a, b in pairwise(edges)
+        for a, b in pairwise(edges.tolist())
     ]
     rates, means, tails = np.array(rows).T if rows else np.zeros((3, 0))
     return rates, means, tails

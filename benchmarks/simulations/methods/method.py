@@ -26,7 +26,7 @@ class Method(Protocol):
 
 def looks(interval: float, seconds: float) -> NDArray[np.float64]:
     """Return the ends of all whole intervals of a trial."""
-    ends: NDArray[np.float64] = interval * np.arange(1, int(seconds / interval + 1e-9) + 1)
+    ends: NDArray[np.float64] = interval * np.arange(1, int(seconds / interval + 1e-9) + 1, dtype=np.float64)
     return ends
 
 
