@@ -20,7 +20,7 @@ from ..judged.traffic import Requests
 from .method import looks, sums_at
 
 _LOWEST, _POINTS = -6.0, 800
-_NEVER = 1e-12  # so little to spend at a look that its boundary is infinite
+_SMALL = 1e-12  # so little to spend at a look that all looks before it do not matter
 
 
 def spent(alpha: float, information: float) -> float:
@@ -41,8 +41,10 @@ def boundaries(count: int, alpha: float) -> tuple[float, ...]:
         def excess(score: float, grid: NDArray[np.float64] = grid, mass: NDArray[np.float64] = mass) -> float:
             return float((mass * norm.sf((score - grid) / np.sqrt(step))).sum())
 
-        bound = brentq(lambda score: excess(score) - left, -3.0, 12.0) if left > _NEVER else 12.0  # noqa: B023
-        found.append(bound / np.sqrt(information) if left > _NEVER else np.inf)
+        bound = norm.isf(left) * np.sqrt(information)
+        if left > _SMALL:
+            bound = brentq(lambda score: excess(score) - left, -3.0, 12.0)  # noqa: B023
+        found.append(bound / np.sqrt(information))
         points = np.linspace(_LOWEST, min(bound, 6.0), _POINTS)
         width = points[1] - points[0]
         weights = np.full(_POINTS, width)

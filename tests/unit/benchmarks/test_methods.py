@@ -42,6 +42,12 @@ def test_all_of_alpha_is_spent_at_the_end_and_none_is_spent_before_it_begins():
     assert all(a > b for a, b in zip(boundaries(60, 0.01)[10:], boundaries(60, 0.01)[11:], strict=False))
 
 
+def test_the_first_of_many_looks_can_decide():
+    first = boundaries(60, 0.01)[0]
+    assert first == pytest.approx(math.sqrt(60) * 2.576, rel=0.02)
+    assert GroupSequential().rollback_at(trial(candidate_fails=1.0, seconds=60), 60) == 10
+
+
 def test_the_mixture_is_the_integral_that_it_stands_for():
     variance, prior, difference = 0.0004, 0.02, 0.05
     effects = np.linspace(-0.3, 0.3, 20_001)
