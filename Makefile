@@ -83,13 +83,14 @@ bench: $(STAMP)
 bench-release: $(STAMP)
 	@$(BIN)/python -m benchmarks releases $(PARTS)
 
-# The judge over simulated summaries, no broker: false rollbacks and time to detect; TRIALS for each condition.
+# The judge over simulated summaries, no broker, alone and beside other methods: false rollbacks and time to detect. TRIALS=30 for each
+# condition; ONLY="share 1 %" or ONLY=compared runs the conditions with these words again and keeps the others.
 bench-judge: $(STAMP)
-	@$(BIN)/python -m benchmarks judge $(TRIALS)
+	@TRIALS="$(TRIALS)" ONLY="$(ONLY)" $(BIN)/python -m benchmarks judge
 
-# The drift alarm on simulated streams; SHARE=0.5 for half of the runs.
+# The drift alarm on simulated streams, alone and beside other methods; SHARE=0.5 for half of the runs, PART=compared the second alone.
 bench-drift: $(STAMP)
-	@$(BIN)/python -m benchmarks drift
+	@SHARE="$(SHARE)" PART="$(PART)" $(BIN)/python -m benchmarks drift
 
 bench-faults: $(STAMP)
 	@$(BIN)/python -m benchmarks faults $(PARTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import uvloop
 
 from . import cache, cost, dashboard, faults, newcomer, overhead, pipeline, releases, report, sizing, soak, ways_in
-from .pages import drift_page, faults_page, pipeline_page, releases_page
+from .pages import comparison_page, drift_page, faults_page, pipeline_page, releases_page
 from .simulations import canary_simulation, drift_simulation
+from .simulations.drift_methods import comparison as drift_comparison
 from .simulations.judged import table as judge_table
+from .simulations.methods import comparison
 
 
 def run_pipeline(say: report.Clock) -> None:
@@ -37,9 +40,21 @@ def run_releases(say: report.Clock) -> None:
 
 
 def run_drift(say: report.Clock) -> None:
-    """The drift alarm on simulated streams."""
+    """The drift alarm on simulated streams, and beside other methods; PART=compared runs the second alone."""
+    share = float(os.environ.get("SHARE") or "1")
+    note = f" SHARE={share:g}" if share != 1 else ""
+    compared = drift_comparison.simulate(say, share)
+    report.save(
+        "drift-compared",
+        f"make bench-drift PART=compared{note}",
+        compared,
+        drift_comparison.page(compared),
+        report.JUDGEMENT,
+    )
+    if os.environ.get("PART") == "compared":
+        return
     figures = drift_simulation.simulate(say)
-    command = "make bench-drift" + (f" SHARE={figures['share']:g}" if figures["share"] != 1 else "")
+    command = f"make bench-drift{note}"
     report.save("drift", command, figures, drift_page.page(figures))
     _say_aims(say, drift_page.aims(figures))
 
@@ -56,9 +71,13 @@ def run_faults(say: report.Clock) -> None:
 
 
 def run_judge(say: report.Clock) -> None:
-    """The judge on simulated summaries; an argument is the number of trials for each condition."""
-    figures = judge_table.simulate(say, *map(int, sys.argv[2:3]))
-    report.save("judge", "make bench-judge", figures, judge_table.page(figures))
+    """The judge alone and beside other methods; TRIALS for each condition, ONLY what has these words in its name."""
+    trials, only = int(os.environ.get("TRIALS") or judge_table.TRIALS), os.environ.get("ONLY", "")
+    before = report.saved("judge")
+    figures = judge_table.simulate(say, trials, before, only)
+    figures["compared"] = comparison.simulate(say, min(trials, comparison.MOST), before.get("compared", {}), only)
+    body = judge_table.page(figures) + "\n\n" + comparison_page.page(figures["compared"])
+    report.save("judge", "make bench-judge", figures, body, report.JUDGEMENT)
 
 
 def run_whole(name: str, module: Any) -> Callable[[report.Clock], None]:

@@ -17,6 +17,7 @@ from matplotlib import pyplot
 
 FOLDER = Path(__file__).parent.parent / "docs" / "benchmarks"
 PAGE = FOLDER.parent / "benchmarks.md"
+JUDGEMENT = FOLDER.parent / "judgement.md"
 
 
 def machine() -> str:
@@ -34,7 +35,7 @@ def table(header: list[str], rows: list[list[Any]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def save(name: str, command: str, figures: dict[str, Any], body: str) -> None:
+def save(name: str, command: str, figures: dict[str, Any], body: str, into: Path = PAGE) -> None:
     """Write the figures as JSON and put the section into the page, in the place of its last edition."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     made = {"made_on": datetime.date.today().isoformat(), "machine": machine(), "command": command}
@@ -42,10 +43,10 @@ def save(name: str, command: str, figures: dict[str, Any], body: str) -> None:
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     note = f"Made by `{command}` on {made['made_on']}: {made['machine']}. All figures: [{name}.json](benchmarks/{name}.json)."
     section = f"{begin}\n{note}\n\n{body}\n{end}"
-    page = PAGE.read_text()
+    page = into.read_text()
     if begin not in page:
-        raise SystemExit(f"{PAGE} has no place for {name}: it needs the lines {begin} and {end}")
-    PAGE.write_text(page[: page.index(begin)] + section + page[page.index(end) + len(end) :])
+        raise SystemExit(f"{into} has no place for {name}: it needs the lines {begin} and {end}")
+    into.write_text(page[: page.index(begin)] + section + page[page.index(end) + len(end) :])
 
 
 def saved(name: str) -> dict[str, Any]:

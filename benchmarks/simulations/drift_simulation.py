@@ -14,7 +14,7 @@ from modelmesh.schemas.payloads.observations import FeatureCounts, Summary
 from modelmesh.schemas.settings.control import ControlSettings
 from scipy.stats import gamma
 
-from .drift_streams import CHANGED, DAY, UNCHANGED, Case
+from .drift_streams import CHANGED, DAY, UNCHANGED, Case, Columns
 
 WINDOW = 1000
 SUMMARY_ROWS = WINDOW // BLOCKS
@@ -35,8 +35,9 @@ class Stream:
         self._random = np.random.default_rng(self.seed)
         self._state: dict[str, Any] = {}
         draw = self.case.own or self.case.draw
-        reference = draw(self._random, self.case.reference, 0, self._state)
-        profile = build_profile(reference)
+        self.reference: Columns = draw(self._random, self.case.reference, 0, self._state)
+        self.rows: Columns = []  # of the last summary
+        profile = build_profile(self.reference)
         assert profile is not None
         self._profile, self._alarm = profile, ControlSettings().drift_alarm
         self._seq = 0
@@ -46,8 +47,8 @@ class Stream:
     def summary(self, *, changed: bool = False) -> bool:
         """Draw the rows of one summary; return whether the alarm comes."""
         draw = self.case.changed if changed and self.case.changed else self.case.draw
-        columns = draw(self._random, SUMMARY_ROWS, self._row, self._state)
-        counts = FeatureCounts(rows=SUMMARY_ROWS, counts=count_columns(self._profile, columns))
+        self.rows = draw(self._random, SUMMARY_ROWS, self._row, self._state)
+        counts = FeatureCounts(rows=SUMMARY_ROWS, counts=count_columns(self._profile, self.rows))
         self._seq += 1
         self._row += SUMMARY_ROWS
         sent = Summary(model="m", trial=1, worker="w", epoch="e", seq=self._seq, at=0.0, features={"1.0.0": counts})
@@ -104,7 +105,7 @@ def detection(case: Case, share: float) -> dict[str, Any]:
 
 def simulate(say: Say) -> dict[str, Any]:
     """Return the figures of all cases; SHARE of the references and runs (default 1)."""
-    share = float(os.environ.get("SHARE", "1"))
+    share = float(os.environ.get("SHARE") or "1")
     unchanged, changed = {}, {}
     for case in UNCHANGED:
         found = unchanged[case.name] = false_alarms(case, share)

@@ -120,10 +120,11 @@ class CanaryHeldData(CanaryShareData):
 
 
 class CanaryWarnedData(EventData):
-    """Of a candidate that answers differently from stable."""
+    """Of a candidate that answers differently from stable, or is less accurate."""
 
     what: str = Field(
-        default="outputs", description="outputs: their distribution differs; pairs: answers to the same requests"
+        default="outputs",
+        description="outputs: their distribution differs; pairs: answers to the same requests; accuracy: by true labels",
     )
     evidence: dict[str, Any]
     outputs: dict[str, dict[str, int]] = Field(description="answers by version and label")

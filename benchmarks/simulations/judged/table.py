@@ -1,4 +1,4 @@
-"""Run all conditions and describe them: `python -m benchmarks judge [TRIALS]`."""
+"""Run the judge under all conditions and describe them: part of `python -m benchmarks judge`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ from .trials import Trials, judged
 
 TRIALS = 300
 PROCESSES = 2
+CONDITIONS = {"equal": EQUAL, "bad": BAD}
 Say = Callable[[str], None]
 
 
-def simulate(say: Say, trials: int = TRIALS, processes: int = PROCESSES) -> dict[str, Any]:
-    """Return the figures by condition."""
-    figures: dict[str, Any] = {"trials": trials, "equal": {}, "bad": {}}
+def simulate(
+    say: Say, trials: int, before: dict[str, Any], only: str = "", processes: int = PROCESSES
+) -> dict[str, Any]:
+    """Return the figures by condition; conditions without `only` in "equal: NAME" or "bad: NAME" are as `before`."""
+    figures: dict[str, Any] = {kind: before.get(kind, {}) for kind in CONDITIONS}
     with Pool(processes) as pool:
-        for kind, conditions in (("equal", EQUAL), ("bad", BAD)):
+        for kind, conditions in CONDITIONS.items():
             run = partial(_run, trials=trials if kind == "equal" else max(10, trials // 3))
-            for (name, found), (traffic, _) in zip(pool.imap(run, _named(kind)), conditions.values(), strict=True):
+            names = [(kind, name) for name in conditions if only in f"{kind}: {name}"]
+            for name, found in pool.imap(run, names):
+                traffic = conditions[name][0]
                 figures[kind][name] = _figures(found) | {"rate": traffic.rate, "share": traffic.share}
                 say(f"{name}: {len(found.seconds)} of {found.trials} rolled back, upper bound {found.bound:.1%}")
+            figures[kind] = {name: figures[kind][name] for name in conditions if name in figures[kind]}
     return figures
-
-
-def _named(kind: str) -> list[tuple[str, str]]:
-    return [(kind, name) for name in (EQUAL if kind == "equal" else BAD)]
 
 
 def _run(named: tuple[str, str], trials: int) -> tuple[str, Trials]:
     kind, name = named
-    traffic, rules = (EQUAL if kind == "equal" else BAD)[name]
+    traffic, rules = CONDITIONS[kind][name]
     return name, judged(traffic, rules, trials)
 
 
@@ -54,7 +56,7 @@ def _figures(found: Trials) -> dict[str, Any]:
 
 
 def page(figures: dict[str, Any]) -> str:
-    """Return the section of docs/benchmarks.md."""
+    """Return the section of docs/judgement.md."""
     equal = [
         [name, f"{found['rolled_back']} of {found['trials']}", f"{found['bound']:.1%}"]
         for name, found in figures["equal"].items()
@@ -76,7 +78,6 @@ def page(figures: dict[str, Any]) -> str:
     ]
     return "\n\n".join(
         [
-            "## The judge, on simulated summaries",
             "The judge's own evidence and decisions over the summaries that two workers would send, with the default rules: "
             "100 requests/s, a tenth of them the candidate's, 60 s, unless the row says otherwise. Latency is log-normal with a "
             "median of 10 ms and a p95 of 19 ms; a stall delays all requests of one version; 1,000 users have Zipf shares.",

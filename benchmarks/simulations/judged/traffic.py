@@ -33,6 +33,8 @@ class Traffic:
     user_cost: float = 0.0  # spread (log-normal) of the users' own costs
     heavy: float = 0.0  # share of one user, who costs eight times as much and fails on a tenth
     load_falls: float = 0.0  # second in which the latency of both falls to a fifth
+    # Length of a day: the latency of both goes up and down by half, and requests come three times as often at its peak.
+    day: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ def requests(traffic: Traffic, random: np.random.Generator) -> Requests:
     """Draw one trial."""
     count = random.poisson(traffic.rate * traffic.seconds)
     at = np.sort(random.uniform(0, traffic.seconds, count))
+    height = np.sin(2 * np.pi * at / traffic.day) if traffic.day else np.zeros(count)
+    if traffic.day:  # thinned: the rate is that of the peak, and a third of it remains at the bottom
+        kept = random.random(count) < (2 + height) / 3
+        at, height = at[kept], height[kept]
+        count = len(at)
     user = _users(traffic, random, count)
     arms = random.random(max(1, traffic.users)) < traffic.share
     candidate = arms[user] if traffic.users else random.random(count) < traffic.share
@@ -64,6 +71,7 @@ def requests(traffic: Traffic, random: np.random.Generator) -> Requests:
             rate[user == 0] = 0.1
         ms *= cost[user]
         rate += own[user] if own is not None else 0.0
+    ms *= 1 + height / 2
     if traffic.load_falls:
         ms[at > traffic.load_falls] /= 5
     ms[candidate & (at >= traffic.slow_from)] *= traffic.slower

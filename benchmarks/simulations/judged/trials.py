@@ -12,7 +12,7 @@ from modelmesh.schemas.trial_id import TrialId
 from scipy.stats import beta
 
 from .summaries import TRIAL, VERSIONS, summaries
-from .traffic import Traffic, requests
+from .traffic import Requests, Traffic, requests
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,25 @@ class Trials:
 
 def judged(traffic: Traffic, rules: Rules, trials: int, seed: int = 0) -> Trials:
     """Judge so many trials."""
-    canary = RunningCanary(TrialId("m", TRIAL), CanaryPlan(rules=rules), VERSIONS[0], VERSIONS[1])
     found = []
     for number in range(trials):
         random = np.random.default_rng([seed, number])
-        known = Evidence(trial=TRIAL)
-        for at, summary in summaries(requests(traffic, random), traffic.share, random):
-            take_in(known, summary, canary)
-            decided = decide(known, canary, at)
-            if decided.kind == "rollback":
-                found.append((at - traffic.slow_from, known.totals[VERSIONS[1]].requests, decided.reason))
-                break
+        ended = rolled_back(requests(traffic, random), traffic.share, rules, random)
+        if ended:
+            found.append((ended[0] - traffic.slow_from, *ended[1:]))
     seconds, counts, reasons = zip(*found, strict=True) if found else ((), (), ())
     return Trials(trials, seconds, counts, reasons)
+
+
+def rolled_back(
+    found: Requests, share: float, rules: Rules, random: np.random.Generator
+) -> tuple[float, int, str] | None:
+    """Return when a trial is rolled back, in seconds, after how many of the candidate's requests, and why; None if it is not."""
+    canary = RunningCanary(TrialId("m", TRIAL), CanaryPlan(rules=rules), VERSIONS[0], VERSIONS[1])
+    known = Evidence(trial=TRIAL)
+    for at, summary in summaries(found, share, random):
+        take_in(known, summary, canary)
+        decided = decide(known, canary, at)
+        if decided.kind == "rollback":
+            return float(at), known.totals[VERSIONS[1]].requests, decided.reason
+    return None
