@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmesh.broker.views.releases import ReleasesView
@@ -16,7 +17,7 @@ from modelmesh.schemas.payloads.replicas import Heartbeat
 from modelmesh.schemas.payloads.understood_releases import not_understood
 from modelmesh.schemas.settings import Settings
 from pydantic import ValidationError
-from structlog.testing import capture_logs
+from structlog.testing import LogCapture
 
 from ..broker.test_topic_follower import Consumer, Sent
 from ..releases import canary, command, full, spec
@@ -90,14 +91,20 @@ def test_a_release_of_an_unknown_strategy_ends_only_by_deploy_or_remove(strategy
     assert json.loads(state.model_dump_json())["release"]["strategy"] == strategy, "it is kept as it is"
 
 
-async def test_a_release_with_unknown_values_leaves_the_last_one_in_place_and_is_noted():
+async def test_a_release_with_unknown_values_leaves_the_last_one_in_place_and_is_noted(monkeypatch):
     view, sent = ReleasesView(Settings(name="tests"), None), Sent()
     new = changed(canary(generation=3), strategy="tournament")
-    with capture_logs() as logs:
-        await view._follower._read(Consumer([one.model_dump_json().encode() for one in (full(), new, new)], ()), 0)
+    logs = LogCapture()  # not capture_logs: another test may have cached the module's logger
+    monkeypatch.setattr(
+        "modelmesh.broker.views.releases.log",
+        structlog.wrap_logger(
+            structlog.PrintLogger(), processors=[logs], wrapper_class=structlog.make_filtering_bound_logger(0)
+        ),
+    )
+    await view._follower._read(Consumer([one.model_dump_json().encode() for one in (full(), new, new)], ()), 0)
     assert view.releases == {"m": full()}
     assert view.not_understood == {"m": "strategy 'tournament'"}
-    assert [one["event"] for one in logs] == ["release.not_understood"], "once"
+    assert [one["event"] for one in logs.entries] == ["release.not_understood"], "once"
     await view._follower._read(Consumer([full("2.0.0", generation=4).model_dump_json().encode()], ()), 0)
     assert (view.releases["m"].generation, view.not_understood, sent.letters) == (4, {}, [])
 
