@@ -16,7 +16,8 @@ from ..broker.kafka.dead_letter_writer import DeadLetterWriter
 from ..broker.kafka.outbox import Outbox
 from ..registry.storage.database import DeploymentRow, ExperimentRow, ModelRow, VersionRow, clip_to_column
 from ..registry.storage.retries import write_with_retries
-from ..schemas.payloads.events import Event, ExperimentStarted, ExperimentStopped, VersionDiffers, read_event
+from ..schemas.payloads.events import ExperimentStarted, ExperimentStopped, VersionDiffers
+from ..schemas.payloads.read_events import ReadEvent, read_event
 from ..schemas.settings.control import ControlSettings
 
 log = structlog.get_logger(__name__)
@@ -87,7 +88,7 @@ class HistoryProjection:
                 await session.merge(row)
 
 
-def _row(event: Event) -> DeploymentRow:
+def _row(event: ReadEvent) -> DeploymentRow:
     data = event.data.model_dump(mode="json")
     return DeploymentRow(
         event_id=clip_to_column(DeploymentRow.event_id, event.event_id),
@@ -104,7 +105,7 @@ def _row(event: Event) -> DeploymentRow:
     )
 
 
-async def _project_difference(session: AsyncSession, event: Event) -> None:
+async def _project_difference(session: AsyncSession, event: ReadEvent) -> None:
     """Mark a wrong compiled form in the registry, so that later deployments do not use it."""
     if not isinstance(event, VersionDiffers):
         return
@@ -115,7 +116,7 @@ async def _project_difference(session: AsyncSession, event: Event) -> None:
         row.parity = row.parity | {"differs": event.data.reason or event.summary}
 
 
-async def _project_experiment(session: AsyncSession, event: Event) -> None:
+async def _project_experiment(session: AsyncSession, event: ReadEvent) -> None:
     at = datetime.fromtimestamp(event.at, UTC)
     if isinstance(event, ExperimentStarted):
         await session.merge(

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ..broker.kafka.topic_follower import TopicFollower
 from ..broker.views.releases import ReleasesView
 from ..broker.views.statistics import StatisticsView
-from ..schemas.payloads.events import read_event
+from ..schemas.payloads.read_events import read_event
 from ..schemas.settings.mesh import MeshSettings
 from ..telemetry.scraped import Values, add_scraped
 

@@ -19,7 +19,7 @@ from ..broker.kafka.send_errors import answer_for, is_permanent
 from ..broker.kafka.topic_follower import TopicFollower
 from ..schemas.errors import ControlPlaneUnavailable, from_problem
 from ..schemas.payloads.commands import Command
-from ..schemas.payloads.events import Event, read_event
+from ..schemas.payloads.read_events import ReadEvent, read_event
 from ..schemas.settings.gateway import GatewaySettings
 from .idempotency_key import idempotency_key
 from .recent_events import RecentEvents
@@ -49,9 +49,9 @@ class CommandClient:
         self._topic = topics.commands.name
         self._timeout = settings.command_timeout
         self._outbox = outbox
-        self._waiting: dict[str, asyncio.Future[Event]] = {}  # by command id
-        self._repeated: dict[str, asyncio.Future[Event]] = {}  # by repeat key
-        self._listeners: set[asyncio.Queue[Event]] = set()
+        self._waiting: dict[str, asyncio.Future[ReadEvent]] = {}  # by command id
+        self._repeated: dict[str, asyncio.Future[ReadEvent]] = {}  # by repeat key
+        self._listeners: set[asyncio.Queue[ReadEvent]] = set()
         self.recent = RecentEvents()
         self._follower = TopicFollower(
             settings,
@@ -83,16 +83,16 @@ class CommandClient:
         }
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[asyncio.Queue[Event]]:
+    def listening(self) -> Iterator[asyncio.Queue[ReadEvent]]:
         """Yield a queue that gets every event from now on; a listener that is too slow loses the oldest ones."""
-        queue: asyncio.Queue[Event] = asyncio.Queue(LISTENER_BACKLOG)
+        queue: asyncio.Queue[ReadEvent] = asyncio.Queue(LISTENER_BACKLOG)
         self._listeners.add(queue)
         try:
             yield queue
         finally:
             self._listeners.discard(queue)
 
-    async def execute(self, command: Command) -> Event:
+    async def execute(self, command: Command) -> ReadEvent:
         """Send a command; return the event that answers it.
 
         Raises the error with which the command was refused, RequestTooLarge if it is too large for the log, or
@@ -101,7 +101,7 @@ class CommandClient:
         """
         if key := idempotency_key.get():
             command = command.model_copy(update={"repeat_key": _repeat_key(key, caller.get(), command)})
-        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[ReadEvent] = asyncio.get_running_loop().create_future()
         self._waiting[command.command_id] = future
         if command.repeat_key:
             self._repeated[command.repeat_key] = future
@@ -143,7 +143,7 @@ def _repeat_key(key: str, who: Caller, command: Command) -> str:
     return blake2b(parts.encode(), digest_size=16).hexdigest()
 
 
-def _refused(waiting: asyncio.Future[Event], sent: asyncio.Future[object]) -> None:
+def _refused(waiting: asyncio.Future[ReadEvent], sent: asyncio.Future[object]) -> None:
     """Fail the waiting future of a command that Kafka refused permanently."""
     error = None if sent.cancelled() else sent.exception()
     if error is not None and is_permanent(error) and not waiting.done():

@@ -9,7 +9,7 @@ from ..broker.kafka.topics import ensure_topics
 from ..broker.views.releases import ReleasesView
 from ..broker.views.replicas import ReplicaView
 from ..schemas.payloads.commands import Command, Remove
-from ..schemas.payloads.events import Event
+from ..schemas.payloads.read_events import ReadEvent
 from ..schemas.payloads.releases import VersionSpec
 from ..schemas.settings.gateway import GatewaySettings
 from .command_client import CommandClient, CommandFields
@@ -40,7 +40,7 @@ class Deployer:
             await ensure_topics(self._settings, [self._settings.topics().model(model)])
         return self._commands.command_fields(model, who, actor=actor, reason=reason, based_on=based_on)
 
-    async def execute(self, command: Command, *, ready: bool = True) -> Event:
+    async def execute(self, command: Command, *, ready: bool = True) -> ReadEvent:
         """Return the event once workers have loaded each version of the release, one failed to load, or after `load_timeout`.
 
         Without `ready`, once this gateway has the release, whatever workers have loaded.
@@ -51,7 +51,7 @@ class Deployer:
         await self._until_usable(command.model, event.generation, ready=ready)
         return event
 
-    async def remove(self, model: str) -> Event:
+    async def remove(self, model: str) -> ReadEvent:
         """Remove a model's release, whatever its strategy; return the event that answers it. Can be repeated.
 
         Raises ControlPlaneUnavailable, or Forbidden if the caller may not change the model.

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection
 
 from ..schemas.documents.releases import EventDocument
-from ..schemas.payloads.events import Event
+from ..schemas.payloads.read_events import ReadEvent
 
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -19,7 +19,7 @@ class RecentEvents:
         self._events: deque[tuple[int, EventDocument]] = deque()
         self._bytes = 0
 
-    def add(self, event: Event, size: int) -> None:
+    def add(self, event: ReadEvent, size: int) -> None:
         """Add an event whose record has `size` bytes."""
         self._events.append((size, EventDocument.of(event)))
         self._bytes += size

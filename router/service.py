@@ -35,7 +35,7 @@ from ..schemas.payloads.releases import Release
 from ..schemas.payloads.replicas import Heartbeat, ModelLoad
 from ..schemas.settings.router import RouterSettings
 from ..telemetry.bookkeeping import Bookkeeping
-from ..telemetry.scraped import add_lag, add_scraped_number
+from ..telemetry.scraped import add_lag, add_not_understood, add_scraped_number
 from ..telemetry.tracing import Traces, is_sampled, traceparent_of
 from .assigned_headers import ROUTER_HEADERS, assigned_headers
 from .balancer import balancer_named
@@ -102,6 +102,7 @@ class Router(Role):
             on_fetch=self._announcer.note_request,
         )
         add_lag(self.registry, self._loop.lag)
+        add_not_understood(self.registry, self._releases.not_understood_values)
         add_scraped_number(
             self.registry,
             "counter",
@@ -117,6 +118,7 @@ class Router(Role):
             "partitions": self._loop.partitions,
             "models": self._table.models,
             "in_hand": self._loop.in_hand,
+            "releases_not_understood": self._releases.not_understood,
         }
 
     async def start(self, parts: Lifecycle) -> None:

@@ -50,3 +50,9 @@ def add_scraped_number(
 def add_lag(registry: CollectorRegistry, read: Callable[[], Values]) -> None:
     """Register a role's consumer lag in records by topic and partition; `read` returns it."""
     add_scraped(registry, "gauge", "consumer_lag", "Records that wait to be finished", ("topic", "partition"), read)
+
+
+def add_not_understood(registry: CollectorRegistry, read: Callable[[], Values]) -> None:
+    """Register the models whose newest release is of another release of ModelMesh, so that an older one goes on."""
+    help = "Models whose newest release has values that this role does not know"
+    add_scraped(registry, "gauge", "releases_not_understood", help, ("model",), read)

@@ -33,7 +33,7 @@ from ..schemas.payloads.releases import Release, VersionSpec
 from ..schemas.payloads.replicas import Heartbeat
 from ..schemas.settings.worker import WorkerSettings
 from ..telemetry.bookkeeping import Bookkeeping
-from ..telemetry.scraped import add_lag, add_scraped_number
+from ..telemetry.scraped import add_lag, add_not_understood, add_scraped_number
 from ..telemetry.tracing import Traces
 from .metrics import WorkerMetrics
 from .model_pool import ModelPool
@@ -68,6 +68,7 @@ class Worker(Role):
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._traces = Traces.from_settings(settings, "worker")
         add_lag(self.registry, lambda: chain.from_iterable(pool.lag() for pool in self._pools.values()))
+        add_not_understood(self.registry, self._releases.not_understood_values)
         add_scraped_number(
             self.registry,
             "counter",
@@ -89,6 +90,7 @@ class Worker(Role):
         return {
             "ready": self._releases.ready.is_set() and joined and not waiting,
             "loading": waiting,
+            "releases_not_understood": self._releases.not_understood,
             "models": {model: load.model_dump() for model, load in models.items()},
         }
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from ...broker.kafka.dead_letter_writer import headers_of, letter_of
 from ...broker.kafka.security import security_options
 from ...broker.kafka.tolerant_records import read_tolerantly
-from ...schemas.payloads.commands import Command, CommandBase, ServeOriginal, read_command
+from ...schemas.payloads.commands import CommandBase, ReadCommand, ServeOriginal, read_command
 from ...schemas.payloads.label_reports import LABELLED, LabelReport
 from ...schemas.payloads.observations import DIFFERENCE, Difference, Summary
 from ...schemas.payloads.releases import Release
@@ -28,7 +28,7 @@ from ...schemas.settings.control import ControlSettings
 from ...schemas.topics import CONTROL_TABLES
 from ..judge.judge import Judge
 from .bounded_table import BoundedTable
-from .machine import step
+from .machine import refusal, step, unreadable_state
 from .state import ReleaseState
 from .written import read_written, taken_over
 
@@ -91,8 +91,13 @@ class ReleasesApp:
         async for record in stream.events():
             await self._process("command", read_command, record.message, self._execute)
 
-    async def _execute(self, command: Command) -> None:
-        state = self._state(command.model)
+    async def _execute(self, command: ReadCommand) -> None:
+        try:
+            state = self._state(command.model)
+        except ValidationError as error:
+            refused = refusal(command, unreadable_state(command.model, error), 0, time.time())
+            await (await self._events.send(key=command.model.encode(), value=refused.model_dump_json().encode()))
+            return
         after, event = step(state, command, time.time())
         key, answer = command.model.encode(), event.model_dump_json().encode()
         try:

@@ -12,9 +12,16 @@ All other commands are refused with 409.
 
 from __future__ import annotations
 
-from ...schemas.errors import ControlPlaneUnavailable, ModelMeshError, RequestTooLarge, StaleGeneration
+from pydantic import ValidationError
+
+from ...schemas.errors import (
+    ControlPlaneUnavailable,
+    IllegalTransition,
+    ModelMeshError,
+    RequestTooLarge,
+    StaleGeneration,
+)
 from ...schemas.payloads.commands import (
-    Command,
     Deploy,
     ExcludeComparison,
     HoldStep,
@@ -22,6 +29,7 @@ from ...schemas.payloads.commands import (
     JudgedCommand,
     PauseJudge,
     Promote,
+    ReadCommand,
     Remove,
     ResumeJudge,
     Rollback,
@@ -34,10 +42,13 @@ from ...schemas.payloads.commands import (
     StopExperiment,
     StopShadow,
     TrialCommand,
+    UnknownCommand,
 )
 from ...schemas.payloads.event_data import SourceData
-from ...schemas.payloads.events import CommandRefused, Event
+from ...schemas.payloads.events import CommandRefused
+from ...schemas.payloads.read_events import ReadEvent
 from ...schemas.payloads.releases import RELEASE_BYTES, Release, sizes_of
+from ...schemas.payloads.unknown_values import unknown_values
 from ...schemas.trial_id import TrialId
 from .answers import answer_fields
 from .canary import promote, rollback, start_canary, step_canary
@@ -48,7 +59,7 @@ from .state import Outcome, ReleaseState, remember
 from .versions import deploy, remove, serve_original, set_profile
 
 
-def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseState, Event]:
+def step(state: ReleaseState, command: ReadCommand, now: float) -> tuple[ReleaseState, ReadEvent]:
     """Return the next state and the event that answers the command.
 
     Idempotent: a command that is delivered again after a crash gets the same answer without a second change. A refused command
@@ -64,18 +75,33 @@ def step(state: ReleaseState, command: Command, now: float) -> tuple[ReleaseStat
         if release is not None:
             _check_size(release)
     except ModelMeshError as error:
-        refused = CommandRefused(
-            **answer_fields(command, state.generation, now),
-            summary=error.detail,
-            data=SourceData(source=command.source) if command.source else SourceData(),
-            problem=error.problem(),
-        )
+        refused = refusal(command, error, state.generation, now)
         return remember(state, refused), refused
     removed_at = release.generation if release is not None else state.generation
     return remember(state.model_copy(update={"release": release, "removed_at": removed_at}), event), event
 
 
-def _apply(state: ReleaseState, command: Command, now: float) -> Outcome:
+def refusal(command: ReadCommand, error: ModelMeshError, generation: int, now: float) -> CommandRefused:
+    """Return the event that tells a command's author the error with which it was refused."""
+    return CommandRefused(
+        **answer_fields(command, generation, now),
+        summary=error.detail,
+        data=SourceData(source=command.source) if command.source else SourceData(),
+        problem=error.problem(),
+    )
+
+
+def unreadable_state(model: str, error: ValidationError) -> IllegalTransition:
+    """Return the error for all commands to a model whose stored release cannot be read."""
+    problem = error.errors(include_url=False)[0]
+    return IllegalTransition(
+        f"the stored release of {model} cannot be read ({'.'.join(map(str, problem['loc']))}: {problem['msg']}): it is of "
+        "another release of ModelMesh. Upgrade the control plane, then repeat the command",
+        field="model",
+    )
+
+
+def _apply(state: ReleaseState, command: ReadCommand, now: float) -> Outcome:
     match command:
         case Deploy():
             return deploy(state, command, now)
@@ -111,6 +137,12 @@ def _apply(state: ReleaseState, command: Command, now: float) -> Outcome:
             return serve_original(state, command, now)
         case Remove():
             return remove(state, command, now)
+        case UnknownCommand():
+            raise IllegalTransition(
+                f"this control plane does not know the command {command.kind[:80]!r}: it is of another release of ModelMesh. "
+                "Upgrade the control plane, then repeat it",
+                field="kind",
+            )
 
 
 def _check_size(release: Release) -> None:
@@ -123,10 +155,32 @@ def _check_size(release: Release) -> None:
         )
 
 
-def _check(state: ReleaseState, command: Command, now: float) -> None:
+def _check_understood(state: ReleaseState, command: ReadCommand) -> None:
+    """Raise IllegalTransition for values of another release of ModelMesh, in the command or in the model's release.
+
+    `Deploy` and `Remove` end a trial of an unknown strategy: they mean the same whatever it was.
+    """
+    if unknown := ", ".join(unknown_values(command)):
+        raise IllegalTransition(
+            f"this control plane does not know {unknown[:500]}: the command is of another release of ModelMesh. "
+            "Upgrade the control plane, then repeat it",
+            field=unknown.partition(" ")[0],
+        )
+    if isinstance(command, Deploy | Remove) or state.release is None:
+        return
+    if unknown := state.release.unknown_shape:
+        raise IllegalTransition(
+            f"the release of {command.model} has {unknown[:500]}, of another release of ModelMesh: upgrade the control plane, "
+            "or deploy a version, which ends the trial",
+            field="model",
+        )
+
+
+def _check(state: ReleaseState, command: ReadCommand, now: float) -> None:
     if now > command.expires_at:
         # Its author has already got an error.
         raise ControlPlaneUnavailable("the command expired before the control plane saw it; nothing was changed")
+    _check_understood(state, command)
     seen = state.release.generation if state.release is not None else 0
     if command.based_on is not None and command.based_on != seen:
         raise StaleGeneration(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from ...schemas.payloads.events import Event
+from ...schemas.payloads.read_events import ReadEvent, StoredEvent
 from ...schemas.payloads.releases import Release
 
 REMEMBERED_COMMANDS = 100
@@ -27,18 +27,18 @@ class ReleaseState(BaseModel):
 
     release: Release | None = None
     removed_at: int = 0
-    answered: tuple[Event, ...] = ()
+    answered: tuple[StoredEvent, ...] = ()
 
     @property
     def generation(self) -> int:
         """The generation of the release or, if there is none, of the last release; 0 if there was none."""
         return self.release.generation if self.release else self.removed_at
 
-    def answer_to(self, command_id: str) -> Event | None:
+    def answer_to(self, command_id: str) -> ReadEvent | None:
         """Return the event that answered a command, if it is still stored."""
         return next((event for event in self.answered if event.command_id == command_id), None)
 
-    def effect_of(self, repeat_key: str, issued_at: float) -> Event | None:
+    def effect_of(self, repeat_key: str, issued_at: float) -> ReadEvent | None:
         """Return the event of the command with this key that took effect within a day before `issued_at`, if it is stored."""
         if not repeat_key:
             return None
@@ -56,12 +56,12 @@ class Outcome(NamedTuple):
     """The result of a transition: the next release, or None, and the event that answers the command."""
 
     release: Release | None
-    event: Event
+    event: ReadEvent
 
 
-def remember(state: ReleaseState, event: Event) -> ReleaseState:
+def remember(state: ReleaseState, event: ReadEvent) -> ReleaseState:
     """Return the state with one more answer, and as many earlier ones as the limits allow."""
-    kept: list[Event] = []
+    kept: list[ReadEvent] = []
     remaining = REMEMBERED_BYTES
     for known in (event, *reversed(state.answered[-REMEMBERED_COMMANDS + 1 :])):
         remaining -= len(known.model_dump_json())

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ...broker.kafka.catch_up_reader import CatchUpReader, catch_up_consumer
 from ...broker.kafka.connection import partitions_of
-from ...schemas.payloads.events import Event, read_event
+from ...schemas.payloads.read_events import ReadEvent, read_event
 from ...schemas.payloads.releases import Release
 from ...schemas.records import ANSWER
 from ...schemas.settings.mesh import MeshSettings
@@ -32,7 +32,7 @@ class Written(NamedTuple):
     """
 
     release: Release | None
-    answer: Event | None
+    answer: ReadEvent | None
 
     @property
     def generation(self) -> int:

@@ -27,7 +27,8 @@ from ...schemas.documents.releases import EventDocument
 from ...schemas.errors import InvalidInput, RegistrationRefused, Unavailable, VersionInUse
 from ...schemas.payloads.commands import Deploy
 from ...schemas.payloads.event_data import ModelDeletedData, RegisteredData
-from ...schemas.payloads.events import Event, ModelDeleted, ModelRegistered
+from ...schemas.payloads.events import ModelDeleted, ModelRegistered
+from ...schemas.payloads.read_events import ReadEvent
 from ...schemas.settings.gateway import GatewaySettings
 from ...telemetry.http import json_response
 from ..deployer import Deployer
@@ -238,7 +239,7 @@ class ModelRoutes:
         return set(release.versions) if release else set()
 
     def _registered(
-        self, registration: Registration, row: VersionRow, event: Event | None, warning: str | None, *, status: int
+        self, registration: Registration, row: VersionRow, event: ReadEvent | None, warning: str | None, *, status: int
     ) -> web.Response:
         document = Registered(
             name=registration.name,

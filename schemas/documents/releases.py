@@ -11,7 +11,7 @@ from ..trial_id import TrialId
 from .document import Document
 
 if TYPE_CHECKING:
-    from ..payloads.events import Event
+    from ..payloads.read_events import ReadEvent
 
 
 class ChangeRequest(BaseModel):
@@ -147,7 +147,7 @@ class EventDocument(Document):
     problem: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, event: Event) -> EventDocument:
+    def of(cls, event: ReadEvent) -> EventDocument:
         """Return an event as a document."""
         return cls.model_validate(event.model_dump(mode="json", exclude={"repeat_key"}))
 

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .unknown_values import OrUnknown
+
 FaultKind = Literal["error", "latency", "drop-replies", "crash"]
 FAULT_KINDS: tuple[str, ...] = get_args(FaultKind)
 
@@ -21,7 +23,7 @@ class Fault(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     fault_id: str = Field(default_factory=lambda: uuid4().hex[:12])
-    kind: FaultKind
+    kind: OrUnknown[FaultKind]
     model: str = ""
     version: str = ""
     routing_key: str = ""

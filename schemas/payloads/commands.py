@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .profiles import Profile
 from .releases import CanaryPlan, Variant, VersionSpec
@@ -192,9 +192,22 @@ Command: TypeAlias = Annotated[
     | Remove,
     Field(discriminator="kind"),
 ]
+
+
+class UnknownCommand(CommandBase):
+    """A command of a kind that this release does not know. Its author gets a refusal."""
+
+
+ReadCommand: TypeAlias = Command | UnknownCommand
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+COMMAND_KINDS = frozenset(kind.model_fields["kind"].default for kind in get_args(get_args(Command)[0]))
 
 
-def read_command(value: bytes | str) -> Command:
+def read_command(value: bytes | str) -> ReadCommand:
     """Return the command in a record's value. Raises ValidationError."""
-    return _COMMAND.validate_json(value)
+    try:
+        return _COMMAND.validate_json(value)
+    except ValidationError as error:
+        if error.errors(include_url=False)[0]["type"] != "union_tag_invalid":
+            raise
+        return UnknownCommand.model_validate_json(value)

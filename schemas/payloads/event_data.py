@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema
 
 from ..trial_id import TrialId
 from .releases import CanaryPlan, Strategy, Variant
+from .unknown_values import OrUnknown
 
 
 class EventData(BaseModel):
@@ -51,7 +52,7 @@ class AnswerData(SourceData):
 class ReleaseData(AnswerData):
     """The release after a command."""
 
-    strategy: Strategy
+    strategy: OrUnknown[Strategy]
     version: str = Field(description="the stable version")
     digest: str = Field(default="", description="the stable version's; older records have none")
     identity: str = Field(default="", description="the stable version's; older records have none")

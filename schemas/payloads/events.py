@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from .event_data import (
     BreakerData,
@@ -261,9 +261,3 @@ Event: TypeAlias = Annotated[
     | ChaosStopped,
     Field(discriminator="kind"),
 ]
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
-
-
-def read_event(value: bytes | str) -> Event:
-    """Return the event in a record's value. Raises ValidationError."""
-    return _EVENT.validate_json(value)

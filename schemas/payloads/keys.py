@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .unknown_values import OrUnknown
+
 Scope = Literal["predict", "deploy", "admin"]
 
 
@@ -20,7 +22,7 @@ class ApiKey(BaseModel):
     id: str = Field(pattern=r"^[0-9a-f]{12}$")
     name: str = Field(min_length=1, max_length=64)
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
-    scopes: tuple[Scope, ...] = Field(min_length=1)
+    scopes: tuple[OrUnknown[Scope], ...] = Field(min_length=1)
     models: tuple[str, ...] = Field(default=(), description="models that it may use; none: all")
     requests_per_minute: int | None = Field(default=None, ge=1, description="null: no limit")
     created_at: float

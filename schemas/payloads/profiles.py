@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .unknown_values import OrUnknown
+
 
 class FeatureProfile(BaseModel):
     """One feature's bins and the reference rows' counts on them.
@@ -19,7 +21,7 @@ class FeatureProfile(BaseModel):
 
     name: str
     of: str = ""
-    kind: Literal["number", "category"]
+    kind: OrUnknown[Literal["number", "category"]]
     edges: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
@@ -45,7 +47,7 @@ class Profile(BaseModel):
 
     rows: int
     features: tuple[FeatureProfile, ...]
-    source: Literal["registration", "live"] = "registration"
+    source: OrUnknown[Literal["registration", "live"]] = "registration"
     left_out: dict[str, str] = Field(default_factory=dict, exclude_if=lambda left_out: not left_out)
 
 

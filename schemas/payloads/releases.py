@@ -14,6 +14,7 @@ from .model_memory import Memory
 from .overrides import Overrides
 from .profiles import OutputBins, Profile
 from .signatures import Signature
+from .unknown_values import OrUnknown, Unknown
 
 # Limits of a version's warm-up rows; without any, a worker generates some from the signature.
 SAMPLE_ROWS, SAMPLE_BYTES = 8, 64_000
@@ -40,7 +41,7 @@ class Original(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    framework: Framework
+    framework: OrUnknown[Framework]
     artifact: str
     digest: str = Field(description="SHA-256, in hex")
     seal: str = ""
@@ -56,8 +57,8 @@ class VersionSpec(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: str
-    framework: Framework
-    served_as: Framework
+    framework: OrUnknown[Framework]
+    served_as: OrUnknown[Framework]
     artifact: str
     digest: str = Field(description="SHA-256 of the served artifact, in hex")
     seal: str = Field(default="", description="ed25519 signature over model, version and digest, in base64")
@@ -151,7 +152,7 @@ class Variant(BaseModel):
     name: str
     version: str
     weight: float = Field(ge=0, le=1)
-    role: VariantRole
+    role: OrUnknown[VariantRole]
 
 
 class Step(BaseModel):
@@ -200,10 +201,10 @@ class Rules(BaseModel):
         description="a step is taken once labels show the share of wrong answers to be less than this above stable's; "
         "null: labels are not waited for",
     )
-    on_accuracy: Literal["report", "rollback"] = Field(
+    on_accuracy: OrUnknown[Literal["report", "rollback"]] = Field(
         default="rollback", description="when true labels show that the candidate is right less often than stable"
     )
-    on_output_drift: Literal["report", "rollback"] = "report"
+    on_output_drift: OrUnknown[Literal["report", "rollback"]] = "report"
     mirror_share: float = Field(
         default=0.1,
         ge=0,
@@ -218,10 +219,10 @@ class Rules(BaseModel):
     max_disagreement: float | None = Field(
         default=0.05, ge=0, lt=1, description="share of mirrored answers that may differ; null: it is only shown"
     )
-    on_disagreement: Literal["report", "hold", "rollback"] = Field(
+    on_disagreement: OrUnknown[Literal["report", "hold", "rollback"]] = Field(
         default="report", description="above max_disagreement; hold: the judge gives it no more traffic"
     )
-    on_drift: Literal["report", "rollback"] = "report"
+    on_drift: OrUnknown[Literal["report", "rollback"]] = "report"
 
 
 class CanaryPlan(BaseModel):
@@ -261,7 +262,7 @@ class Release(BaseModel):
 
     model: str
     generation: int = Field(ge=1)
-    strategy: Strategy
+    strategy: OrUnknown[Strategy]
     variants: tuple[Variant, ...] = Field(min_length=1)
     versions: dict[str, VersionSpec]
     trial: int = Field(default=1, ge=1)
@@ -290,10 +291,17 @@ class Release(BaseModel):
         return TrialId(self.model, self.trial)
 
     @property
+    def unknown_shape(self) -> str:
+        """The strategy or roles that this release of ModelMesh does not know, as text; empty if it knows all."""
+        found = [f"strategy {str(self.strategy)!r}"] if isinstance(self.strategy, Unknown) else []
+        found += [f"role {str(one.role)!r}" for one in self.variants if isinstance(one.role, Unknown)]
+        return ", ".join(found)
+
+    @property
     def running_canary(self) -> RunningCanary | None:
         """The canary, or None."""
         candidate = self.variant("candidate")
-        if self.canary is None or candidate is None:
+        if self.canary is None or candidate is None or self.unknown_shape:
             return None
         return RunningCanary(self.id, self.canary, self.stable.version, candidate.version)
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .unknown_values import OrUnknown
+
 ReplicaRole = Literal["router", "worker", "control", "recorder"]
 
 
@@ -28,7 +30,7 @@ class ModelLoad(BaseModel):
     ages: dict[str, float] = Field(
         default_factory=dict, description="seconds since a version was loaded, during its warm-up, by identity"
     )
-    breakers: dict[str, BreakerState] = Field(
+    breakers: dict[str, OrUnknown[BreakerState]] = Field(
         default_factory=dict, description="breakers that are not closed, by identity"
     )
     queued: int = 0
@@ -50,7 +52,7 @@ class Heartbeat(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     replica: str
-    role: ReplicaRole
+    role: OrUnknown[ReplicaRole]
     epoch: str
     at: float
     pid: int

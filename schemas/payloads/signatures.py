@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from .unknown_values import OrUnknown
+
 # `datetime` is datetime64 in microseconds by default; `object` is a column of mixed text, numbers and booleans.
 DType = Literal[
     "float64",
@@ -38,7 +40,7 @@ class TensorSpec(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(min_length=1)
-    dtype: DType
+    dtype: OrUnknown[DType]
     shape: tuple[int, ...] = (-1,)
     missing: bool = Field(default=False, description="whether the model accepts null and NaN here")
     none: bool = Field(

@@ -11,8 +11,9 @@ from modelmesh.schemas import records
 from modelmesh.schemas.errors import MalformedRecord
 from modelmesh.schemas.payloads.chaos import Fault
 from modelmesh.schemas.payloads.commands import read_command
-from modelmesh.schemas.payloads.events import CanaryStarted, CommandRefused, ExperimentStarted, read_event
+from modelmesh.schemas.payloads.events import CanaryStarted, CommandRefused, ExperimentStarted
 from modelmesh.schemas.payloads.observations import Summary
+from modelmesh.schemas.payloads.read_events import read_event
 from modelmesh.schemas.payloads.releases import Release
 from modelmesh.schemas.payloads.replicas import Heartbeat
 from modelmesh.schemas.records import PredictionRequest, Reply

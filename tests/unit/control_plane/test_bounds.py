@@ -136,9 +136,9 @@ async def test_a_malformed_command_is_dead_lettered_with_the_reason(tmp_path):
         raise AssertionError("it was read")
 
     app._dead_letters, app._must_read = Topic(), False  # there is no Kafka here
-    for value in (b'{"kind": "nothing"}', b'{"kind": "remove", "issued_at": 0, "expires_at": 1}'):
+    for value in (b'{"kind": 7}', b'{"kind": "remove", "issued_at": 0, "expires_at": 1}'):
         message = SimpleNamespace(topic="t", partition=0, offset=1, key=b"m", value=value, headers=[])
         with capture_logs():
             await app._process("command", read_command, message, use)
-    assert sent[0].startswith(b"not a command: : Input tag 'nothing'")
+    assert sent[0].startswith(b"not a command: kind: ")
     assert sent[1] == b"not a command: remove.model: Field required"

@@ -8,7 +8,7 @@ from modelmesh.control_plane.releases.app import ReleasesApp
 from modelmesh.control_plane.releases.machine import step
 from modelmesh.control_plane.releases.state import ReleaseState
 from modelmesh.control_plane.releases.written import Written, adopt, last_written
-from modelmesh.schemas.payloads.events import read_event
+from modelmesh.schemas.payloads.read_events import read_event
 from modelmesh.schemas.payloads.releases import Release
 from modelmesh.schemas.settings import Settings
 

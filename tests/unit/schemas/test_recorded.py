@@ -13,8 +13,8 @@ from modelmesh.control_plane.judge.latency_windows import LatencyBucket
 from modelmesh.control_plane.releases.machine import step
 from modelmesh.control_plane.releases.state import ReleaseState
 from modelmesh.schemas.payloads.commands import read_command
-from modelmesh.schemas.payloads.events import read_event
 from modelmesh.schemas.payloads.observations import DIFFERENCE, Difference, Summary
+from modelmesh.schemas.payloads.read_events import read_event
 from modelmesh.schemas.payloads.releases import Release
 from pydantic import ValidationError
 
