@@ -92,7 +92,7 @@ class ReleasesApp:
 
     async def _execute(self, command: Command) -> None:
         state = self._state(command.model)
-        after, event = step(state, command, time.time())
+        after, event = step(state, self._judge.closing(command, state.release), time.time())
         key, answer = command.model.encode(), event.model_dump_json().encode()
         try:
             # This record decides whether the command has taken effect; see `written`.
