@@ -14,6 +14,7 @@ from ...schemas.documents.releases import Deployed
 from ...schemas.errors import InvalidInput
 from ...sdk import ModelMeshClient
 from ...sdk.options import CanaryRules
+from ..evidence_history import print_difference, print_history
 from ..options import DEFAULT_URL, JsonOption, UrlOption, json_text
 from .canary_overrides import add_to_canary, say_overrides
 
@@ -91,11 +92,13 @@ def show_canary(name: NameArgument, url: UrlOption = DEFAULT_URL, as_json: JsonO
             limit = f"{found['limit']:.0f} to 1" if "excluded" not in found else "excluded"
             table.add_row(what, f"{found['evidence']:.3g} to 1", limit)
         console.print(table)
+        print_difference(console, statistics["comparisons"]["errors"].get("difference"))
         if (pairs := statistics.get("pairs")) and pairs["observed"]:
             console.print(_pairs_line(pairs), highlight=False, markup=False)
         console.print(f"{statistics['decision']['kind']}: {statistics['decision']['reason']}", highlight=False)
         if (unpaused := statistics.get("unpaused_decision")) is not None:
             console.print(f"without the pause: {unpaused['kind']}: {unpaused['reason']}", highlight=False)
+    print_history(console, canary.history)
 
 
 def _pairs_line(pairs: dict[str, Any]) -> str:

@@ -219,27 +219,22 @@ def pairs_differ(evidence: Evidence, canary: RunningCanary) -> bool:
 def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
     """Return the evidence in numbers: odds against the candidate, the odds that decide, and both versions' counts."""
     rules, overrides = canary.plan.rules, canary.plan.overrides
-    strengths = {
-        "errors": evidence.errors.log,
-        **{name: tail.log for name, tail in evidence.latency.tails.items()},
-        "outputs": evidence.outputs_log,
-    }
     units = {"errors": evidence.errors.unit, "outputs": "requests", "pairs": evidence.pairs.unit}
-    if rules.max_disagreement is not None:
-        strengths["pairs"] = evidence.pairs.strongest
     for name, tail in evidence.latency.tails.items():
         units[name] = f"{evidence.latency.unit}: it alone was slow in {tail.slow:.0f} of {tail.seconds:.0f}"
-    return {
-        "comparisons": {
-            what: {
-                "evidence": round(math.exp(min(strength, 100)), 3),
-                "limit": round(math.exp(limit_of(what, rules.alpha)), 3),
-                "unit": units[what],
-                **({"excluded": str(overrides.excluded[what])} if what in overrides.excluded else {}),
-            }
-            for what, strength in strengths.items()
+    comparisons: dict[str, dict[str, Any]] = {
+        what: {
+            "evidence": round(math.exp(min(strength, 100)), 3),
+            "limit": round(math.exp(limit_of(what, rules.alpha)), 3),
+            "unit": units[what],
+            **({"excluded": str(overrides.excluded[what])} if what in overrides.excluded else {}),
         }
-        | comparison(evidence.accuracy, canary, limit_of("accuracy", rules.alpha)),
+        for what, strength in evidence.logs.items()
+        if what in units and (what != "pairs" or rules.max_disagreement is not None)
+    }
+    comparisons["errors"]["difference"] = evidence.difference.document(rules.failure_margin)
+    return {
+        "comparisons": comparisons | comparison(evidence.accuracy, canary, limit_of("accuracy", rules.alpha)),
         "pairs": evidence.pairs.figures(rules),
         "versions": {version: version_figures(evidence, version) for version in (canary.stable, canary.candidate)},
     }

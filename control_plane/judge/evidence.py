@@ -16,6 +16,8 @@ from ...stats.two_sample import add_block, log_evidence, nothing_seen
 from .accuracy_evidence import AccuracyEvidence
 from .deduplication import Deduplicator
 from .error_evidence import ErrorEvidence
+from .evidence_history import EvidenceHistory, point
+from .failure_difference import FailureDifference
 from .latency_evidence import LatencyEvidence
 from .pair_evidence import PairEvidence
 
@@ -56,11 +58,25 @@ class Evidence(BaseModel):
     drifted: str = Field(
         default="", description="the inputs that drifted at the trial's last drift alarm; empty: none did"
     )
+    difference: FailureDifference = Field(default_factory=FailureDifference)
+    history: EvidenceHistory = Field(default_factory=EvidenceHistory)
 
     def of_step(self, version: str) -> tuple[int, int]:
         """Return a version's failures and requests in the present step."""
         counts, before = self.totals.get(version, VersionCounts()), self.before_step.get(version, (0, 0))
         return counts.failed - before[0], counts.requests - before[1]
+
+    @property
+    def logs(self) -> dict[str, float]:
+        """The log evidence of each comparison."""
+        tails = {name: tail.log for name, tail in self.latency.tails.items()}
+        return {
+            "errors": self.errors.log,
+            **tails,
+            "outputs": self.outputs_log,
+            "pairs": self.pairs.strongest,
+            "accuracy": self.accuracy.log,
+        }
 
     @property
     def outputs_log(self) -> float:
@@ -116,6 +132,8 @@ def _compare(evidence: Evidence, summary: Summary, canary: RunningCanary) -> Non
     evidence.latency.take_in(summary, canary)
     evidence.pairs.take_in(summary, canary)
     _compare_outputs(evidence, candidate, stable)
+    evidence.difference.take_in(summary, canary)
+    evidence.history.add(summary.at, lambda: point(evidence.logs, evidence.difference.interval()))
     if evidence.step != plan.step:
         evidence.step, evidence.in_step = plan.step, 0
         evidence.before_step = {name: (counts.failed, counts.requests) for name, counts in evidence.totals.items()}

@@ -15,6 +15,7 @@ from ...schemas.payloads.releases import Release, VersionSpec
 from ...schemas.settings.control import ControlSettings
 from . import decision, drift_watch, evidence, latency_windows
 from .canary_warnings import new_warnings
+from .closing_evidence import with_closing_evidence
 from .decision import decide, figures, version_figures
 from .drift_watch import DriftWatch
 from .evidence import Evidence
@@ -106,10 +107,17 @@ class Judge:
         if (canary := release.running_canary) is not None:
             found = figures(known, canary)
             document["comparisons"], document["pairs"] = found["comparisons"], found["pairs"]
+            document["history"] = known.history.document()
             document["decision"] = decision.shown(decide(known, canary, now))
             if canary.plan.overrides.is_paused(now):
                 document["unpaused_decision"] = decision.shown(decide(known, canary.unpaused(), now))
         return document
+
+    def closing(self, command: Command, release: Release | None) -> Command:
+        """Return a command that ends the release's canary with the evidence for the event; others as they are."""
+        if release is None or release.running_canary is None:
+            return command
+        return with_closing_evidence(command, self.evidence(release), release.running_canary)
 
     def forget(self, model: str) -> None:
         """Drop all state of a removed model, so that a later model of the same name starts empty."""

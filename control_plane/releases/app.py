@@ -98,7 +98,7 @@ class ReleasesApp:
             refused = refusal(command, unreadable_state(command.model, error), 0, time.time())
             await (await self._events.send(key=command.model.encode(), value=refused.model_dump_json().encode()))
             return
-        after, event = step(state, command, time.time())
+        after, event = step(state, self._judge.closing(command, state.release), time.time())
         key, answer = command.model.encode(), event.model_dump_json().encode()
         try:
             # This record decides whether the command has taken effect; see `written`.

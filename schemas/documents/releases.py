@@ -209,6 +209,18 @@ class CanaryDocument(Document):
     deployment: DeploymentDocument | None = None
     statistics: dict[str, Any] | None = Field(default=None, description="counts, latency and evidence of both versions")
     events: list[EventDocument] = Field(default_factory=list)
+    history: dict[str, Any] | None = Field(
+        default=None, description="log evidence of each comparison, and the failure difference's bounds, over time"
+    )
+
+    @model_validator(mode="after")
+    def _has_history(self) -> CanaryDocument:
+        """Take the history from the statistics or, once it is over, from the event that ended it."""
+        ends = (event.data.get("evidence") or {} for event in self.events)
+        found = next((each["history"] for each in (self.statistics or {}, *ends) if each.get("history")), None)
+        if self.history is None and found is not None:
+            self.__dict__["history"] = found
+        return self
 
 
 class ExperimentDocument(Document):

@@ -31,6 +31,8 @@ async def test_a_failing_candidate_is_rolled_back_without_a_wrong_answer(sdk, ka
     assert event["data"]["evidence"]["versions"]["1.0.0"]["failed"] == 0
     over = await sdk.canary(model)
     assert (over["status"], over["id"]) == ("rolled_back", started["deployment"]["id"])
+    assert over["history"]["points"]
+    assert over["history"]["fields"][:2] == ["seconds", "errors"]
 
 
 async def test_a_candidate_that_is_slow_is_rolled_back(sdk, kafka_client, register):
