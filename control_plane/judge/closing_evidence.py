@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...schemas.payloads.commands import Command, Promote, Rollback
+from ...schemas.payloads.commands import Promote, ReadCommand, Rollback
 from ...schemas.payloads.releases import RunningCanary
 from .decision import figures
 from .evidence import Evidence
 
 
-def with_closing_evidence(command: Command, evidence: Evidence, canary: RunningCanary | None) -> Command:
+def with_closing_evidence(command: ReadCommand, evidence: Evidence, canary: RunningCanary | None) -> ReadCommand:
     """Return a command that ends the canary with its figures, unless it has some, and the history of its evidence."""
     if canary is None or not isinstance(command, Promote | Rollback) or command.trial not in (None, canary.id.number):
         return command

@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from functools import partial
 from typing import Any, TypedDict
 
-from ...schemas.payloads.commands import Command, Promote, ResumeJudge, Rollback, SetProfile, StepCanary
+from ...schemas.payloads.commands import Command, Promote, ReadCommand, ResumeJudge, Rollback, SetProfile, StepCanary
 from ...schemas.payloads.event_data import DriftData
 from ...schemas.payloads.events import DriftDetected, Event
 from ...schemas.payloads.label_reports import LabelReport
@@ -113,7 +113,7 @@ class Judge:
                 document["unpaused_decision"] = decision.shown(decide(known, canary.unpaused(), now))
         return document
 
-    def closing(self, command: Command, release: Release | None) -> Command:
+    def closing(self, command: ReadCommand, release: Release | None) -> ReadCommand:
         """Return a command that ends the release's canary with the evidence for the event; others as they are."""
         if release is None or release.running_canary is None:
             return command
