@@ -22,7 +22,6 @@ from ..models.proof.proof import Limits
 from ..resilience.circuit_breaker import State
 from ..runtime.chaos import Chaos
 from ..runtime.replies import ReplyWriter
-from ..schemas.errors import ModelMeshError
 from ..schemas.payloads.chaos import Fault
 from ..schemas.payloads.releases import Release, VersionSpec
 from ..schemas.payloads.replicas import ModelLoad
@@ -35,6 +34,7 @@ from .metrics import WorkerMetrics
 from .model_consumer import model_consumer
 from .model_server import ModelServer, Server
 from .observer import Observer
+from .version_loads import VersionLoads
 from .versions.call import VersionCall
 from .versions.compiled_watch import CompiledWatch, WatchSchedule
 from .versions.execution import LoadedModel
@@ -42,7 +42,6 @@ from .versions.original_model import OriginalModel
 from .versions.runner import VersionRunner
 
 log = structlog.get_logger(__name__)
-MAX_REASON = 500  # characters of why a version does not load; it is in each heartbeat
 
 
 class ModelPool:
@@ -84,8 +83,7 @@ class ModelPool:
         self._metrics = metrics
         self._on_change = on_change
         self._servers: dict[str, Server] = {}
-        self._loading: dict[str, asyncio.Task[None]] = {}
-        self._failed: dict[str, str] = {}  # why versions of the release do not load, by number
+        self._loads = VersionLoads(model, self._load, self._load_ended)
         self._parked: dict[str, list[tuple[PredictionRequest, Delivery]]] = {}
         self._requests = ModelServer(
             settings,
@@ -113,8 +111,9 @@ class ModelPool:
             await ensure_topics(self._settings, [self._topic])
             await self._loop.run()
         finally:
-            for task in (*self._loading.values(), *([self._unloading] if self._unloading else [])):
-                task.cancel()
+            self._loads.close()
+            if self._unloading is not None:
+                self._unloading.cancel()
             for server in self._servers.values():
                 server.close()
                 self._metrics.forget(self._model, server.spec.version)
@@ -145,7 +144,7 @@ class ModelPool:
             partitions=self._loop.partitions,
             loaded=tuple(dict.fromkeys(server.spec.version for server in servers)),
             identities={identity: server.spec.version for identity, server in self._servers.items()},
-            failed=self._failed,
+            failed=dict(self._loads.failed),
             ages={
                 identity: server.age
                 for identity, server in self._servers.items()
@@ -164,38 +163,20 @@ class ModelPool:
     def update(self, release: Release) -> None:
         """Load the release's missing versions; unload the others after the grace time."""
         self._requests.release = release
-        missing = plan(release, self._servers, self._loading).load
-        again = {spec.version for spec in missing}
-        self._failed = {
-            version: why
-            for version, why in self._failed.items()
-            if version in release.versions and version not in again
-        }
-        # Stable is the fallback, so no candidate is offered before stable is loaded.
-        stable = release.versions[release.stable.version].identity
-        for spec in sorted(missing, key=lambda spec: spec.identity != stable):
-            self._loading[spec.identity] = asyncio.create_task(self._load(spec, self._loading.get(stable)))
+        self._loads.start(release, self._servers)
         if self._unloading is not None:
             self._unloading.cancel()
         self._unloading = asyncio.create_task(self._unload_others(release))
 
-    async def _load(self, spec: VersionSpec, after: asyncio.Task[None] | None) -> None:
-        version = spec.version
-        if after is not None:
-            await asyncio.wait([after])
-        try:
-            loaded = await self._loaded(spec)
-            self._servers[spec.identity] = self._server(spec, loaded)
-            self._metrics.breaker(self._model, version, "closed")
-            log.info("version.loaded", model=self._model, version=version, served_as=spec.served_as)
-        except ModelMeshError as error:
-            if self._in_release(spec):
-                self._failed[version] = error.detail[:MAX_REASON]
-            log.error("version.failed", model=self._model, version=version, reason=error.detail)
-        finally:
-            self._loading.pop(spec.identity, None)
-            self._on_change()
-        for request, delivery in self._parked.pop(spec.identity, []):
+    async def _load(self, spec: VersionSpec) -> None:
+        loaded = await self._loaded(spec)
+        self._servers[spec.identity] = self._server(spec, loaded)
+        self._metrics.breaker(self._model, spec.version, "closed")
+        log.info("version.loaded", model=self._model, version=spec.version, served_as=spec.served_as)
+
+    def _load_ended(self, identity: str) -> None:
+        self._on_change()
+        for request, delivery in self._parked.pop(identity, []):
             self._submit(request, delivery)
 
     async def _loaded(self, spec: VersionSpec) -> LoadedModel:
@@ -246,9 +227,7 @@ class ModelPool:
 
     async def _unload_others(self, release: Release) -> None:
         """Unload surplus versions after the grace time, since requests routed by the previous release may still arrive."""
-        if self._loading:
-            # Not gather: the next release cancels this task, and gather would cancel the loads with it.
-            await asyncio.wait(self._loading.values())
+        await self._loads.settled()
         if plan(release, self._servers, ()).load:
             return  # a version is missing, so the router still uses the previous release
         await asyncio.sleep(self._settings.unload_grace)
@@ -264,10 +243,6 @@ class ModelPool:
             log.info("version.unloaded", model=self._model, version=version, identity=identity)
         self._on_change()
 
-    def _in_release(self, spec: VersionSpec) -> bool:
-        release = self._requests.release
-        return release is not None and release.identities.get(spec.version) == spec.identity
-
     def _fault(self, version: str) -> Fault | None:
         where = {"model": self._model, "version": version}
         return self._chaos.find("error", **where) or self._chaos.find("latency", **where)
@@ -282,11 +257,12 @@ class ModelPool:
 
     def _submit(self, request: PredictionRequest, delivery: Delivery) -> None:
         identity = self._requests.identity_of(request)
-        if identity in self._loading:
+        if self._loads.is_first(identity):
             self._parked.setdefault(identity, []).append((request, delivery))
         else:
             self._requests.submit(request, delivery)
 
     def _not_loaded_message(self, version: str) -> str:
         detail = f"version {version} of {self._model} is not loaded here"
-        return f"{detail}: {self._failed[version]}" if version in self._failed else detail
+        why = self._loads.failed.get(version)
+        return f"{detail}: {why}" if why is not None else detail

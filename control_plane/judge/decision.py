@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from ...schemas.payloads.observations import VersionCounts
-from ...schemas.payloads.releases import Rules, RunningCanary
+from ...schemas.payloads.releases import RunningCanary
+from ...schemas.payloads.rules import Rules
 from ...stats.intervals import binomial_tail, difference_interval, wilson
 from ...stats.log_histogram import percentiles
 from .accuracy_decision import comparison, not_within_margin, worse_in_words

@@ -13,7 +13,8 @@ from collections import Counter
 from pydantic import BaseModel, Field
 
 from ...schemas.payloads.observations import Summary, VersionCounts
-from ...schemas.payloads.releases import Rules, RunningCanary
+from ...schemas.payloads.releases import RunningCanary
+from ...schemas.payloads.rules import Rules
 from ...stats.log_histogram import Bins, bin_of, bin_value, count_above, merge_bins, quantile, quantile_bin
 from ...stats.slow_seconds import Progress, log_evidence, next_bucket, slow_probability
 

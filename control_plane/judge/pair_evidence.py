@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 
 from ...models.proof.profile import key_within
 from ...schemas.payloads.observations import Gaps, PairCounts, Summary
-from ...schemas.payloads.releases import Rules, RunningCanary
+from ...schemas.payloads.releases import RunningCanary
+from ...schemas.payloads.rules import Rules
 from ...stats.disagreement import log_evidence, rate_interval
 
 MAX_OUTPUTS = 20

@@ -16,7 +16,8 @@ from ...schemas.documents.counterfactual import Counterfactual
 from ...schemas.errors import NotFound
 from ...schemas.payloads.label_reports import LABELLED, LabelReport
 from ...schemas.payloads.observations import Summary
-from ...schemas.payloads.releases import CanaryPlan, Rules, Step
+from ...schemas.payloads.releases import CanaryPlan
+from ...schemas.payloads.rules import Rules, Step
 from ...schemas.settings.mesh import MeshSettings
 from ...schemas.trial_id import TrialId
 from ..route import Route

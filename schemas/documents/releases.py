@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..payloads.releases import CanaryPlan, Release, Rules, Step, Strategy, Variant
+from ..payloads.releases import CanaryPlan, Release, Strategy, Variant
+from ..payloads.rules import Rules, Step
 from ..trial_id import TrialId
 from .document import Document
 

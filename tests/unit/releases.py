@@ -3,7 +3,8 @@
 from typing import get_args
 
 from modelmesh.schemas.payloads.commands import Command
-from modelmesh.schemas.payloads.releases import Batching, CanaryPlan, Release, Rules, Step, Variant, VersionSpec
+from modelmesh.schemas.payloads.releases import Batching, CanaryPlan, Release, Variant, VersionSpec
+from modelmesh.schemas.payloads.rules import Rules, Step
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 
 SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float64"),))

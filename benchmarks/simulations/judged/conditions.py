@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelmesh.schemas.payloads.releases import Rules
+from modelmesh.schemas.payloads.rules import Rules
 
 from .traffic import Traffic
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from modelmesh.control_plane.judge.decision import decide
 from modelmesh.control_plane.judge.evidence import Evidence, take_in
-from modelmesh.schemas.payloads.releases import CanaryPlan, Rules, RunningCanary
+from modelmesh.schemas.payloads.releases import CanaryPlan, RunningCanary
+from modelmesh.schemas.payloads.rules import Rules
 from modelmesh.schemas.trial_id import TrialId
 from scipy.stats import beta
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from modelmesh.control_plane.judge.counterfactual import RecordedCanary, judge_again
 from modelmesh.control_plane.judge.judge import Judge
 from modelmesh.schemas.payloads.commands import CommandBase
-from modelmesh.schemas.payloads.releases import CanaryPlan, Rules, Step
+from modelmesh.schemas.payloads.releases import CanaryPlan
+from modelmesh.schemas.payloads.rules import Rules, Step
 from modelmesh.schemas.settings import Settings
 from modelmesh.schemas.trial_id import TrialId
 

@@ -8,7 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from modelmesh.control_plane.releases.machine import step
 from modelmesh.control_plane.releases.state import ReleaseState
 from modelmesh.models.proof.profile import build_profile
-from modelmesh.schemas.payloads.releases import CanaryPlan, Original, Step, Variant
+from modelmesh.schemas.payloads.releases import CanaryPlan, Original, Variant
+from modelmesh.schemas.payloads.rules import Step
 from modelmesh.schemas.payloads.signatures import Signature, TensorSpec
 
 from ..releases import command, spec

@@ -12,8 +12,9 @@ from modelmesh.control_plane.releases.state import ReleaseState
 from modelmesh.schemas.payloads.commands import UnknownCommand, read_command
 from modelmesh.schemas.payloads.keys import ApiKey
 from modelmesh.schemas.payloads.read_events import UnknownEvent, read_event
-from modelmesh.schemas.payloads.releases import Release, Rules
+from modelmesh.schemas.payloads.releases import Release
 from modelmesh.schemas.payloads.replicas import Heartbeat
+from modelmesh.schemas.payloads.rules import Rules
 from modelmesh.schemas.payloads.understood_releases import not_understood
 from modelmesh.schemas.settings import Settings
 from pydantic import ValidationError
