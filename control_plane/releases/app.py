@@ -30,6 +30,7 @@ from ..judge.judge import Judge
 from .bounded_table import BoundedTable
 from .machine import refusal, step, unreadable_state
 from .state import ReleaseState
+from .table_recovery import PausedRecoveryTables
 from .written import read_written, taken_over
 
 log = structlog.get_logger(__name__)
@@ -256,6 +257,7 @@ def _make_app(settings: ControlSettings) -> Any:
         broker=f"kafka://{settings.kafka.replace(',', ';kafka://')}",
         broker_credentials=_credentials(settings),
         store="memory://",
+        TableManager=PausedRecoveryTables,
         datadir=str(settings.data / "faust"),
         topic_disable_leader=True,
         # The changelogs are created with the other topics. Faust itself would create them while it joins its group; if
