@@ -7,6 +7,7 @@ restart: after a restart of the control plane, commands got no answer. Here the 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from faust.tables import TableManager
@@ -16,11 +17,15 @@ from faust.tables.recovery import Recovery
 class PausedRecovery(Recovery):  # type: ignore[misc]
     """A recovery that fetches no stream's records before all of it is over."""
 
-    async def _resume_streams(self, generation_id: int = 0) -> None:
-        # The steps of Faust's own method, in another order.
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Start the streams: the steps of Faust's own method, in another order."""
         app: Any = self.app
         consumer = app.consumer
         await app.on_rebalance_complete.send()
+        self._set_recovery_ended()
+        actives, standbys = self.actives_for_table, self.standbys_for_table
+        tables = self.tables.values()
+        await asyncio.gather(*(table.on_recovery_completed(actives[table], standbys[table]) for table in tables))
         if app.consumer_generation_id != generation_id:
             return  # another rebalance has begun
         assignment = consumer.assignment()
@@ -29,11 +34,11 @@ class PausedRecovery(Recovery):  # type: ignore[misc]
         self.completed.set()
         app.flow_control.resume()  # empties the queues
         consumer.resume_flow()
-        if assignment:
-            consumer.resume_partitions({tp for tp in assignment if not self._is_changelog_tp(tp)})
+        consumer.resume_partitions({tp for tp in assignment if not self._is_changelog_tp(tp)})
         await app._fetcher.maybe_start()
         self.tables.on_actives_ready()
-        self.tables.on_standbys_ready()
+        if not app.assignor.assigned_standbys():
+            self.tables.on_standbys_ready()
         app.on_rebalance_end()
 
 

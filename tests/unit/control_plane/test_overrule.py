@@ -64,7 +64,7 @@ def test_while_paused_nothing_is_decided_and_all_is_counted_and_shown():
     assert decided.kind == "hold"
     assert "paused by ann" in decided.reason
     assert "because" in decided.reason
-    assert figures(evidence, run.canary) == figures(evidence, releases.canary().running_canary)
+    assert figures(evidence, run.canary) == figures(evidence, run.canary.unpaused())
     assert decide(evidence, run.canary, 100.0).kind == "resume"
     good = after([summary(1, (100, 0), (10, 0))])
     assert decide(good, run.canary, 99.0).kind == "hold"

@@ -12,6 +12,15 @@ from modelmesh.control_plane.releases.table_recovery import PausedRecovery
 COMMANDS, CHANGELOG = TP("commands", 0), TP("releases-changelog", 0)
 
 
+class Tables(dict):
+    """No tables."""
+
+    def on_actives_ready(self):
+        pass
+
+    on_standbys_ready = on_actives_ready
+
+
 class Fetching:
     """A consumer that fetches the next record of each active partition into the agent's queue as soon as it may."""
 
@@ -55,12 +64,16 @@ class Fetching:
             on_rebalance_complete=SimpleNamespace(send=nothing),
             on_rebalance_end=lambda: None,
             _fetcher=SimpleNamespace(maybe_start=nothing),
+            assignor=SimpleNamespace(assigned_standbys=set),
         )
         return SimpleNamespace(
             app=app,
-            tables=SimpleNamespace(on_actives_ready=lambda: None, on_standbys_ready=lambda: None),
+            tables=Tables(),
+            actives_for_table={},
+            standbys_for_table={},
+            _set_recovery_ended=lambda: None,
             completed=asyncio.Event(),
-            log=SimpleNamespace(dev=lambda _: None, info=lambda _: None),
+            log=SimpleNamespace(dev=lambda _: None, info=lambda _: None, warning=lambda _: None),
             _is_changelog_tp=lambda tp: tp is CHANGELOG,
             _wait=self.wait,
         )
@@ -73,7 +86,7 @@ class Fetching:
 async def test_all_records_from_the_committed_offset_on_reach_the_agent():
     consumer = Fetching()
     recovery = consumer.recovery()
-    await PausedRecovery._resume_streams(recovery, generation_id=1)
+    await PausedRecovery.on_recovery_completed(recovery, generation_id=1)
     assert consumer.active == {COMMANDS}
     assert recovery.completed.is_set()
     assert consumer.fetched() == [4, 5, 6]
@@ -81,12 +94,12 @@ async def test_all_records_from_the_committed_offset_on_reach_the_agent():
 
 async def test_another_rebalance_ends_it():
     consumer = Fetching()
-    await PausedRecovery._resume_streams(consumer.recovery(), generation_id=2)
+    await PausedRecovery.on_recovery_completed(consumer.recovery(), generation_id=2)
     assert not consumer.active
 
 
 @pytest.mark.xfail(strict=True, reason="when Faust itself does it right, table_recovery can go")
 async def test_fausts_own_recovery_does_too():
     consumer = Fetching()
-    await Recovery._resume_streams(consumer.recovery(), generation_id=1)
+    await Recovery.on_recovery_completed(consumer.recovery(), generation_id=1)
     assert consumer.fetched() == [4, 5, 6]
