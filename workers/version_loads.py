@@ -51,8 +51,9 @@ class VersionLoads:
         self._release = release
         for identity in list(self._retries):
             self._retries.pop(identity).cancel()
+        # What is loaded anew has not failed yet: requests wait for it, and the heartbeat gives no reason.
+        self._failures = {identity: n for identity, n in self._failures.items() if identity in self._tasks}
         current = release.identities
-        self._failures = {identity: n for identity, n in self._failures.items() if identity in current.values()}
         self.failed = {version: why for version, why in self.failed.items() if current.get(version) in self._failures}
         # Stable is the fallback, so no candidate is offered before stable is loaded.
         stable = current[release.stable.version]

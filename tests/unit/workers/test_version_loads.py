@@ -143,6 +143,16 @@ async def test_a_number_that_was_given_again_starts_without_failures(worker):
     assert worker.loads.is_first(CANDIDATE)
 
 
+async def test_a_new_release_begins_anew(worker):
+    worker.let_all_load()
+    worker.broken = {STABLE: ModelFailed("no")}
+    worker.loads.start(release("1.0.0"), ())
+    await worker.loads.settled()
+    worker.loads.start(BOTH, ())
+    assert worker.loads.is_first(STABLE)
+    assert worker.loads.failed == {}
+
+
 async def test_what_is_loaded_is_not_loaded_again(worker):
     worker.let_all_load()
     worker.loads.start(BOTH, {STABLE})
