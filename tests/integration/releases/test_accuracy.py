@@ -1,10 +1,13 @@
 """True labels decide a canary: a candidate that answers without a failure, but wrongly, is rolled back."""
 
 import numpy as np
+import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from ..traffic import history, release_of
 from ..waiting import until
+
+pytestmark = pytest.mark.both_databases
 
 ROWS = np.arange(40.0).reshape(20, 2)
 TRUTH = (ROWS[:, 0] >= 20).astype(int)
