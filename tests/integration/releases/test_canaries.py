@@ -9,6 +9,7 @@ from modelmesh.schemas.errors import InvalidInput, NotFound, StaleGeneration
 
 from ...shell import run
 from ..traffic import Traffic, history, release_of, strategy_is
+from ..waiting import until
 
 
 @pytest.mark.parametrize("behaviour", ["half", "all"])
@@ -59,6 +60,11 @@ async def test_the_users_threshold_rolls_back_beside_the_comparison(sdk, kafka_c
     assert traffic.wrong == []
     event = await history(sdk, model, "canary.rolled_back")
     assert "threshold of 20.0%" in event["data"]["reason"]
+
+    async def recorded():  # counterfactuals read the database, which follows the log
+        return (await sdk.counterfactual(model))["recorded"]["decision"] == "rolled_back"
+
+    await until(recorded, "the end of the canary in the database")
     # The same summaries judged under the same rules, with an unreachable threshold, and without one.
     as_it_was = await sdk.counterfactual(model)
     assert (as_it_was["recorded"]["decision"], as_it_was["would_have"]["decision"]) == ("rolled_back", "rollback")
