@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...schemas.payloads.label_reports import Kind
 from ...schemas.payloads.releases import RunningCanary
 from ...stats.intervals import difference_interval
 from .accuracy_evidence import AccuracyEvidence, ArmTally
@@ -45,27 +46,13 @@ def not_within_margin(accuracy: AccuracyEvidence, canary: RunningCanary, confide
     )
 
 
-def comparison(accuracy: AccuracyEvidence, canary: RunningCanary, limit: float) -> dict[str, dict[str, Any]]:
-    """Return the comparison `accuracy` for the canary's document; {} while there are no labels."""
-    if accuracy.kind is None:
-        return {}
-    versions = {
-        version: _figures(arm, accuracy.kind)
-        for version, arm in ((canary.stable, accuracy.total.stable), (canary.candidate, accuracy.total.candidate))
-    }
-    excluded = canary.plan.overrides.excluded.get("accuracy")
-    return {
-        "accuracy": {
-            "evidence": round(math.exp(min(accuracy.log, 100)), 3),
-            "limit": round(math.exp(limit), 3),
-            "unit": accuracy.unit,
-            "versions": versions,
-            **({"excluded": str(excluded)} if excluded is not None else {}),
-        }
-    }
+def labelled_figures(accuracy: AccuracyEvidence, canary: RunningCanary, kind: Kind) -> dict[str, dict[str, Any]]:
+    """Return by version how many requests have labels, and how good the answers to them were."""
+    arms = ((canary.stable, accuracy.total.stable), (canary.candidate, accuracy.total.candidate))
+    return {version: _figures(arm, kind) for version, arm in arms}
 
 
-def _figures(arm: ArmTally, kind: str) -> dict[str, Any]:
+def _figures(arm: ArmTally, kind: Kind) -> dict[str, Any]:
     found = [hit / arm.counted for hit in arm.hits] if arm.counted else []
     if kind == "error":
         names = ("share_above_median", "share_in_largest_tenth")

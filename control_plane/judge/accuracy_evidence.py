@@ -9,14 +9,13 @@ labelled request. Windows are added as in `stats.failing_keys`.
 
 from __future__ import annotations
 
-import math
-
 from pydantic import BaseModel, Field
 
 from ...schemas.payloads.label_reports import Kind, LabelReport
 from ...stats.failing_keys import Windows, with_window
 from ...stats.failing_keys import log_evidence as evidence_of_windows
 from ...stats.larger_losses import QUANTILES, hits, next_block, nothing_seen
+from ...stats.two_sample import log_evidence
 
 BLOCK = 20  # requests, or keys, that close a block
 # Releases with an open block. An older one's open block is dropped: its labels come late and singly.
@@ -150,10 +149,7 @@ class AccuracyEvidence(BaseModel):
 
     @property
     def _of_requests(self) -> float:
-        if not self.logs:
-            return 0.0
-        top = max(self.logs)
-        return top + math.log(sum(math.exp(log - top) for log in self.logs) / len(self.logs))
+        return log_evidence(self.logs) if self.logs else 0.0
 
     @property
     def unit(self) -> str:

@@ -14,7 +14,7 @@ from .evidence import Evidence
 
 def new_warnings(known: Evidence, canary: RunningCanary, generation: int, actor: str, now: float) -> list[CanaryWarned]:
     """Return the events that are due, and note in the evidence that they were raised: each is raised once in a trial."""
-    due = [(what, words) for what, words in _reasons(known, canary) if what not in known.warned]
+    due = list(_due(known, canary))
     if not due:
         return []
     known.warned += [what for what, _ in due]
@@ -34,10 +34,12 @@ def new_warnings(known: Evidence, canary: RunningCanary, generation: int, actor:
     ]
 
 
-def _reasons(known: Evidence, canary: RunningCanary) -> Iterator[tuple[str, str]]:
-    if outputs_differ(known, canary):
+def _due(known: Evidence, canary: RunningCanary) -> Iterator[tuple[str, str]]:
+    """Iterate over the warnings that were not raised yet, each with its words: a summary comes each second, and words cost."""
+    if "outputs" not in known.warned and outputs_differ(known, canary):
         yield "outputs", "answers differently from stable"
-    if pairs_differ(known, canary):
+    if "pairs" not in known.warned and pairs_differ(known, canary):
         yield "pairs", f"answers the same requests differently: {known.pairs.in_words()}"
-    if canary.plan.rules.on_accuracy == "report" and less_accurate(known, canary):
+    reported = canary.plan.rules.on_accuracy == "report" and "accuracy" not in known.warned
+    if reported and less_accurate(known, canary):
         yield "accuracy", f"is worse by its labels: {worse_in_words(known.accuracy)}"

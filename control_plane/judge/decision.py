@@ -11,7 +11,7 @@ from ...schemas.payloads.releases import RunningCanary
 from ...schemas.payloads.rules import Rules
 from ...stats.intervals import binomial_tail, difference_interval, wilson
 from ...stats.log_histogram import percentiles
-from .accuracy_decision import comparison, not_within_margin, worse_in_words
+from .accuracy_decision import labelled_figures, not_within_margin, worse_in_words
 from .evidence import Evidence
 
 # Shares of the false-alarm probability alpha; they add up to 1, so that all comparisons together stay within alpha.
@@ -220,9 +220,13 @@ def pairs_differ(evidence: Evidence, canary: RunningCanary) -> bool:
 def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
     """Return the evidence in numbers: odds against the candidate, the odds that decide, and both versions' counts."""
     rules, overrides = canary.plan.rules, canary.plan.overrides
-    units = {"errors": evidence.errors.unit, "outputs": "requests", "pairs": evidence.pairs.unit}
+    units = {"errors": evidence.errors.unit, "outputs": "requests"}
     for name, tail in evidence.latency.tails.items():
         units[name] = f"{evidence.latency.unit}: it alone was slow in {tail.slow:.0f} of {tail.seconds:.0f}"
+    if rules.max_disagreement is not None:
+        units["pairs"] = evidence.pairs.unit
+    if (kind := evidence.accuracy.kind) is not None:
+        units["accuracy"] = evidence.accuracy.unit
     comparisons: dict[str, dict[str, Any]] = {
         what: {
             "evidence": round(math.exp(min(strength, 100)), 3),
@@ -231,11 +235,13 @@ def figures(evidence: Evidence, canary: RunningCanary) -> dict[str, Any]:
             **({"excluded": str(overrides.excluded[what])} if what in overrides.excluded else {}),
         }
         for what, strength in evidence.logs.items()
-        if what in units and (what != "pairs" or rules.max_disagreement is not None)
+        if what in units
     }
     comparisons["errors"]["difference"] = evidence.difference.document(rules.failure_margin)
+    if kind is not None:
+        comparisons["accuracy"]["versions"] = labelled_figures(evidence.accuracy, canary, kind)
     return {
-        "comparisons": comparisons | comparison(evidence.accuracy, canary, limit_of("accuracy", rules.alpha)),
+        "comparisons": comparisons,
         "pairs": evidence.pairs.figures(rules),
         "versions": {version: version_figures(evidence, version) for version in (canary.stable, canary.candidate)},
     }

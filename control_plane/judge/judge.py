@@ -115,9 +115,11 @@ class Judge:
 
     def closing(self, command: ReadCommand, release: Release | None) -> ReadCommand:
         """Return a command that ends the release's canary with the evidence for the event; others as they are."""
-        if release is None or release.running_canary is None:
+        if release is None or (canary := release.running_canary) is None:
             return command
-        return with_closing_evidence(command, self.evidence(release), release.running_canary)
+        if not isinstance(command, Promote | Rollback) or command.trial not in (None, release.trial):
+            return command
+        return with_closing_evidence(command, self.evidence(release), canary)
 
     def forget(self, model: str) -> None:
         """Drop all state of a removed model, so that a later model of the same name starts empty."""

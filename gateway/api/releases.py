@@ -51,7 +51,6 @@ from .row_documents import event_document, experiment_document
 from .upload import parse
 
 DEFAULT_PERCENTAGE = 10.0
-_ERRORS = CHANGE_ERRORS
 _ENDS = ("canary.promoted", "canary.rolled_back")
 
 
@@ -219,36 +218,38 @@ class ReleaseRoutes(ReleaseChanges):
 
     routes = (
         Route("POST", "/deployments", deploy, "Send all requests to a version", scope="deploy", repeat="with_key",
-              takes=DeploymentRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
+              takes=DeploymentRequest, gives=Deployed, status=201, errors=CHANGE_ERRORS, database=True),
         Route("GET", "/deployments", list_deployments, "List the current releases", scope="deploy",
               gives=DeploymentList, query=("model", "strategy")),
         Route("GET", "/deployments/history", history, "List the history of releases", scope="deploy",
               gives=HistoryPage, errors=(422,), query=(*PAGING, "model"), database=True),
         Route("POST", "/deployments/canary", start_canary,
               "Start a canary: send a share of the requests to a version and judge it",
-              scope="deploy", repeat="with_key", takes=CanaryRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
+              scope="deploy", repeat="with_key", takes=CanaryRequest, gives=Deployed, status=201,
+              errors=CHANGE_ERRORS, database=True),
         Route("GET", "/deployments/canary", list_canaries, "List the running canaries", scope="deploy",
               gives=DeploymentList, query=("model",)),
         Route("GET", "/deployments/canary/{id}", get_canary, "Show a canary with its evidence", scope="deploy",
               gives=CanaryDocument, errors=(404,), database=True),
         Route("POST", "/deployments/canary/{id}/percentage", step_canary, "Change a canary's share", scope="deploy",
-              repeat="with_key", takes=PercentageRequest, gives=Deployed, errors=_ERRORS),
+              repeat="with_key", takes=PercentageRequest, gives=Deployed, errors=CHANGE_ERRORS),
         Route("POST", "/deployments/canary/{id}/promote", promote, "Send all requests to the candidate", scope="deploy",
-              repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=_ERRORS),
+              repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=CHANGE_ERRORS),
         Route("POST", "/deployments/canary/{id}/rollback", rollback, "Send all requests to the stable version", scope="deploy",
-              repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=_ERRORS),
+              repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=CHANGE_ERRORS),
         Route("POST", "/deployments/shadow", start_shadow, "Start a shadow: send copies of the requests to a version",
-              scope="deploy", repeat="with_key", takes=ShadowRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
+              scope="deploy", repeat="with_key", takes=ShadowRequest, gives=Deployed, status=201,
+              errors=CHANGE_ERRORS, database=True),
         Route("POST", "/deployments/shadow/{id}/stop", stop_shadow, "Stop a shadow", scope="deploy",
-              repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=_ERRORS),
+              repeat="with_key", takes=ChangeRequest, gives=Deployed, errors=CHANGE_ERRORS),
         Route("POST", "/experiments", start_experiment, "Start an experiment: split the users over versions", scope="deploy",
-              repeat="with_key", takes=ExperimentRequest, gives=Deployed, status=201, errors=_ERRORS, database=True),
+              repeat="with_key", takes=ExperimentRequest, gives=Deployed, status=201, errors=CHANGE_ERRORS, database=True),
         Route("GET", "/experiments", list_experiments, "List the experiments", scope="deploy", gives=ExperimentList,
               query=("model",), database=True),
         Route("GET", "/experiments/{id}", get_experiment, "Show an experiment with its results", scope="deploy",
               gives=ExperimentDocument, errors=(404,), database=True),
         Route("POST", "/experiments/{id}/stop", stop_experiment, "End an experiment; the winner goes live", scope="deploy",
-              repeat="with_key", takes=StopExperimentRequest, gives=Deployed, errors=_ERRORS),
+              repeat="with_key", takes=StopExperimentRequest, gives=Deployed, errors=CHANGE_ERRORS),
     )  # fmt: skip
 
     async def _spec(self, model: str, version: str) -> VersionSpec:
